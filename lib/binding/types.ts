@@ -1,0 +1,254 @@
+/**
+ * The native core, 1:1: every name here is exported by native/addon.cpp in this order.
+ * Nothing in this file is public; the facade in lib/model and lib/train is written only against it.
+ */
+export type Dtype = "float32" | "float64";
+export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array;
+
+export interface NativeTensor {
+  readonly shape: number[];
+  /** "float32" | "float64" | "int32" | "int64" */
+  readonly dtype: string;
+  readonly device: string;
+  readonly disposed: boolean;
+  /** A copy. */
+  toTypedArray(): TypedArray;
+  dispose(): void;
+}
+
+/** Named tensors under the reference's parameter and buffer names. */
+export type NativeState = Record<string, NativeTensor>;
+
+/** The reference's Config in camelCase, complete. */
+export interface NativeConfig {
+  sequentialInputSize: number;
+  gruHiddenSize: number;
+  gruNumLayers: number;
+  gatHiddenSize: number;
+  gatNumHeads: number;
+  gatNegativeSlope: number;
+  gatResidual: "add" | "subtract" | "none";
+  residualHiddenSize: number;
+  numRiskFactors: number;
+  relationalInput: "features" | "state" | "both";
+  tgcHiddenSize: number;
+  tgcOutputSize: number;
+  numTgcLayers: number;
+  tgcModes: ("add" | "subtract")[];
+  similarityScale: number | "sqrtK" | "learned";
+  excludeSelf: boolean;
+  topK: number;
+  similarityGraph: "complete" | "groups";
+  relationalSkip: boolean;
+  predictionHiddenSizes: number[];
+  numPredictions: number;
+  norm: "layer" | "batch";
+  dropout: number;
+  eps: number;
+}
+
+export type NativeModuleKind = "model" | "factorExtractor" | "relationalEmbedding" | "graphAttention" | "timeGraphConvolution";
+
+/** Who may see whom in one packed batch, for calls on tensors of the user's own. */
+export interface NativeGraph {
+  /** Rows of date d are offsets[d] .. offsets[d + 1]: [dates + 1]. */
+  offsets: Int32Array;
+  /** Group of each row; absent: one group. */
+  groups?: Int32Array;
+  /** CSR over rows (target = row index in the batch); self is always seen. Absent: no edge list. */
+  edgeOffsets?: Int32Array;
+  edgeTargets?: Int32Array;
+}
+
+/** Parameters, buffers and a forward. `train` and `eval` switch dropout and batch statistics for forward calls. */
+export interface NativeModule {
+  readonly kind: NativeModuleKind;
+  readonly dtype: Dtype;
+  readonly parameterCount: number;
+  readonly training: boolean;
+  readonly disposed: boolean;
+  /**
+   * Inputs and outputs by kind:
+   * model: [sequences T,R,F] -> [predictions R,P; riskFactors R,K; embedding R,E; state R,H]
+   * factorExtractor: [sequences T,R,F] -> [riskFactors R,K; state R,H]
+   * relationalEmbedding: [x R,X; m R,K] -> [embedding R,E]
+   * graphAttention: [h R,H] -> [out R,A*D]
+   * timeGraphConvolution: [x R,X; m R,K] -> [z R,E]
+   */
+  forward(inputs: NativeTensor[], graph: NativeGraph): Promise<NativeTensor[]>;
+  /** Attention of one date: [h N,H] -> [A,N,N] (model: from the GRU state; graphAttention: from its input). */
+  attention(h: NativeTensor, graph: NativeGraph): Promise<NativeTensor>;
+  /** A of one date from M undropped: [m N,K] -> [N,N]. Kinds with a similarity only. */
+  similarity(m: NativeTensor, groups?: Int32Array): Promise<NativeTensor>;
+  /** Copies. Throws ERR_BUSY while a job uses the module. */
+  stateDict(): NativeState;
+  /** Strict: same names, shapes. Throws ERR_BUSY, ERR_SHAPE. */
+  loadStateDict(state: NativeState): void;
+  train(): void;
+  eval(): void;
+  dispose(): void;
+}
+
+/** The options of a layer used alone. Absent fields take the reference's defaults. */
+export interface NativeLayerOptions {
+  inSize: number;
+  outSize: number;
+  /** graphAttention */
+  heads?: number;
+  negativeSlope?: number;
+  dropout?: number;
+  /** timeGraphConvolution */
+  mode?: "add" | "subtract";
+  similarityScale?: number;
+  excludeSelf?: boolean;
+  topK?: number;
+  similarityGraph?: "complete" | "groups";
+}
+
+/** What NativePanel copies once. Index conventions as in lib/data/types.ts. */
+export interface NativePanelData {
+  dates: number;
+  stocks: number;
+  /** F */
+  featureCount: number;
+  /** T */
+  window: number;
+  /** [dates * stocks * F] */
+  features: Float32Array;
+  rowOffsets: Int32Array;
+  rowStocks: Int32Array;
+  /** L; 0 where there are no targets. */
+  horizons: number;
+  /** [dates * stocks * L] */
+  targets?: Float32Array;
+  graph: "complete" | "groups" | "edges" | "none";
+  /** One per row. */
+  groups?: Int32Array;
+  edges?: { source: Int32Array; target: Int32Array; from: Int32Array; to: Int32Array };
+}
+
+export interface NativePanel {
+  readonly bytes: number;
+  readonly disposed: boolean;
+  dispose(): void;
+}
+
+export type TermName = "mse" | "ic" | "pairwiseRank" | "rankIc" | "risk" | "vif" | "turnover";
+
+/** A resolved term. A prediction term covers the pairs (prediction[k], horizon[k]) and is their mean. */
+export interface NativeTerm {
+  name: TermName;
+  weight: number;
+  predictions: number[];
+  horizons: number[];
+  /** rankIc */
+  strength: number;
+  /** risk */
+  omega: number;
+  orthogonality: number;
+  /** risk and vif */
+  ridge: number;
+}
+
+export interface NativeSessionOptions {
+  objective: NativeTerm[];
+  betas: [number, number];
+  adamEps: number;
+  weightDecay: number;
+  /** Gradient norm limit; 0: none. */
+  clipNorm: number;
+  /** EMA decay; 0: none. */
+  ema: number;
+  /** Dropout key, 0 .. 2^32 - 1. */
+  seed: number;
+}
+
+/** Date batches: step s covers dates[offsets[s] .. offsets[s + 1]] with learningRates[s]. */
+export interface NativeSchedule {
+  dates: Int32Array;
+  offsets: Int32Array;
+  learningRates: Float64Array;
+}
+
+export interface NativeStep {
+  /** Steps done so far, this one included (from 1). A step in which no term is defined counts as a step but updates nothing (`updated` false). */
+  step: number;
+  updated: boolean;
+  /** Weighted total; NaN where no term was defined. */
+  loss: number;
+  /** One per term, unweighted; NaN where undefined on every date. */
+  terms: number[];
+  /** One per term: dates (neighbouring pairs for turnover) on which it was undefined. */
+  undefinedDates: number[];
+  /** Before clipping; 0 where nothing was updated. */
+  gradientNorm: number;
+  rows: number;
+  milliseconds: number;
+}
+
+/** A running job: `done` settles when it ends; `cancel` stops it after the step in hand (done rejects with ERR_ABORTED). */
+export interface NativeJob<R> {
+  readonly done: Promise<R>;
+  cancel(): void;
+}
+
+export interface NativeSession {
+  /** The EMA weights as a module of their own (the model itself where ema is 0). */
+  readonly averaged: NativeModule;
+  readonly steps: number;
+  readonly disposed: boolean;
+  /** Many steps; `onStep` after each one. On a non-finite loss or term: rejects with ERR_NOT_FINITE, weights as before that step. */
+  run(schedule: NativeSchedule, threads: number, onStep: (step: NativeStep) => void): NativeJob<void>;
+  /** Forward and backward in training mode on one batch, no update: the pieces of a step, for loops of one's own. */
+  gradients(dates: Int32Array, threads: number): Promise<{ step: NativeStep; gradients: NativeState; predictions: NativeTensor; riskFactors: NativeTensor }>;
+  /** Clip, AdamW, EMA with given gradients: one step. Returns the norm before clipping. */
+  apply(gradients: NativeState, learningRate: number): Promise<number>;
+  /** raw.*, ema.*, exp_avg.*, exp_avg_sq.* (tensors by state-dict name) and the counts. */
+  state(): Promise<{ tensors: NativeState; steps: number; updates: number }>;
+  loadState(state: { tensors: NativeState; steps: number; updates: number }): void;
+  dispose(): void;
+}
+
+/** Packed over the rows of the dates asked for, in their order. */
+export interface NativePrediction {
+  /** [rows, P] */
+  predictions: Float32Array | Float64Array;
+  /** [rows, K]; absent unless asked for. */
+  riskFactors?: Float32Array | Float64Array;
+  /** Per date: effective neighbours (mean over rows that have somebody), self weight, share of empty rows: [dates, 3]; NaN for a date with no row. */
+  statistics: Float64Array;
+  /** [dates, terms] of the objective given, unweighted; NaN where undefined (turnover always: it needs two dates). Empty without objective. */
+  terms: Float64Array;
+}
+
+export interface NativePredictOptions {
+  dates: Int32Array;
+  riskFactors: boolean;
+  objective?: NativeTerm[];
+  threads: number;
+}
+
+export interface NativeInfo {
+  /** LibTorch the core was built against, e.g. "2.15.0". */
+  builtAgainst: string;
+  cuda: boolean;
+  devices: string[];
+}
+
+export interface NativeCore {
+  info(): NativeInfo;
+  /** What makes the error object of a native failure; `site` is an Error with the stack of the call that started the job. */
+  setErrorFactory(factory: (code: string, message: string, details: { step?: number; dateIndex?: number; term?: string }, site?: Error) => Error): void;
+  /** Copies. */
+  tensor(data: TypedArray, shape: number[]): NativeTensor;
+  createModel(config: NativeConfig, dtype: Dtype, seed: number): NativeModule;
+  createFactorExtractor(config: NativeConfig, dtype: Dtype, seed: number): NativeModule;
+  createRelationalEmbedding(config: NativeConfig, dtype: Dtype, seed: number): NativeModule;
+  createGraphAttention(options: NativeLayerOptions, dtype: Dtype, seed: number): NativeModule;
+  createTimeGraphConvolution(options: NativeLayerOptions, dtype: Dtype, seed: number): NativeModule;
+  createPanel(data: NativePanelData): NativePanel;
+  createSession(model: NativeModule, panel: NativePanel, options: NativeSessionOptions): NativeSession;
+  predict(model: NativeModule, panel: NativePanel, options: NativePredictOptions): NativeJob<NativePrediction>;
+  /** Cancels this environment's jobs and waits for the step in hand. */
+  shutdown(): void;
+}

@@ -1,0 +1,58 @@
+import { type Command, Option } from "commander";
+import type { DatasetOptions } from "../data/dataset-options.js";
+import type { PanelOptions } from "../data/panel.js";
+import type { PanelSource } from "../data/source.js";
+import { AstgnnError } from "../errors.js";
+import { datasetFlags, panelFlags } from "./data-flags.js";
+import { optionsFrom } from "./flags.js";
+
+type Written = Readonly<Record<string, unknown>>;
+
+/** Adds `--data` and `--sql`: where the long table comes from. */
+export function addSourceFlags(command: Command): Command {
+  return command
+    .addOption(new Option("--data <file...>", "long table of stocks: .parquet, .csv or .csv.gz, one file, several or a quoted glob").helpGroup("Data:"))
+    .addOption(new Option("--sql <query>", "long table of stocks as a DuckDB query, instead of --data").helpGroup("Data:"));
+}
+
+/** The source named on the command line. */
+export function sourceFrom(written: Written): PanelSource {
+  const files = written["data"] as string[] | undefined;
+  const sql = written["sql"] as string | undefined;
+  if ((files === undefined) === (sql === undefined)) {
+    throw new AstgnnError("ERR_OPTION", files === undefined ? "No data are named." : "Both --data and --sql are given.", {
+      option: "--data",
+      next: files === undefined ? "Add --data FILE." : "Give one of them.",
+    });
+  }
+  if (sql !== undefined) return { sql };
+  return files!.length === 1 ? files![0]! : files!;
+}
+
+/** What the flags say to `openPanel`. */
+export function panelOptionsFrom(written: Written): PanelOptions {
+  const options = optionsFrom(panelFlags, written) as { groups?: { file?: string; column?: string }; edges?: { file?: string }; groupColumn?: string };
+  if (options.groups !== undefined && options.groups.file === undefined) {
+    if (options.groups.column !== undefined) options.groupColumn = options.groups.column;
+    delete options.groups;
+  }
+  if (options.edges !== undefined && options.edges.file === undefined) {
+    throw new AstgnnError("ERR_OPTION", "--directed-edges needs an edges file.", { option: "--edges", next: "Add --edges FILE." });
+  }
+  return options as PanelOptions;
+}
+
+/** What the flags say to `panel.dataset`. */
+export function datasetOptionsFrom(written: Written): DatasetOptions {
+  const options = optionsFrom(datasetFlags, written);
+  const features = options["features"] as string[] | undefined;
+  if (features?.length === 1 && features[0] === "ohlcv") options["features"] = "ohlcv";
+  const { maxDropped } = optionsFrom(panelFlags, written);
+  if (maxDropped !== undefined) options["maxDropped"] = maxDropped;
+  const split = options["split"] as { trainEnd?: string; validEnd?: string; fractions?: unknown } | undefined;
+  if (split?.fractions === undefined && (split?.trainEnd === undefined || split.validEnd === undefined)) {
+    const missing = split?.trainEnd === undefined ? "training" : "validation";
+    throw new AstgnnError("ERR_OPTION", `Nothing says where ${missing} ends.`, { option: "split", next: "Add --train-end DATE and --valid-end DATE, or --fractions 0.6,0.2,0.2." });
+  }
+  return options as DatasetOptions;
+}

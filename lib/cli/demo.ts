@@ -1,0 +1,80 @@
+import { Command } from "commander";
+import type { DemonstrationOptions, MarketResult } from "../evaluate/demonstrate.js";
+import { AstgnnError } from "../errors.js";
+import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
+import { interruptible } from "./interrupt.js";
+import { bar, decimals, type Terminal } from "./terminal.js";
+
+const demoFlags: FlagGroup = {
+  title: "Demonstration",
+  flags: [
+    { flags: "--seed <number>", option: "seed", kind: "scalar", help: "seed of the simulated market and of the models (default: 0)" },
+    { flags: "--seeds <numbers>", option: "seeds", kind: "scalars", help: "several simulated markets, e.g. 0,1,2" },
+    { flags: "--epochs <count>", option: "epochs", kind: "scalar", help: "passes over the training dates (default: 4)" },
+    { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: 1, the batches are small)" },
+    { flags: "--keep <folder>", option: "keep", kind: "text", help: "keep the simulated markets as CSV in this folder" },
+  ],
+};
+
+const INTRODUCTION = [
+  "SIMULATED markets, no real prices. Stocks belong to hidden industries. Their news moves their own price at once and, on the",
+  "planted market, that of their industry peers a day later; only a graph can use that. On the null market it does not.",
+  "",
+];
+
+/** `astgnn demo`: what the graph is worth on markets that never existed. */
+export function demoCommand(terminal: Terminal): Command {
+  const command = new Command("demo").description("simulate markets, train with and without the graph, and compare (no real prices)");
+  addFlags(command, demoFlags);
+  return command
+    .option("--json", "print one JSON object")
+    .option("--debug", "on failure also print the stack")
+    .action(async (written: Record<string, unknown> & { json?: boolean }) => {
+      try {
+        await demoFrom(written, terminal);
+      } catch (error) {
+        throw namingFlags(error, [demoFlags]);
+      }
+    });
+}
+
+async function demoFrom(written: Record<string, unknown> & { json?: boolean }, terminal: Terminal): Promise<void> {
+  const { seed, ...options } = optionsFrom(demoFlags, written);
+  if (seed !== undefined) {
+    if (options["seeds"] !== undefined) throw new AstgnnError("ERR_OPTION", "Both --seed and --seeds are given.", { option: "--seeds", next: "Give one of them." });
+    options["seeds"] = [seed];
+  }
+  const isText = written.json !== true;
+  const { demonstrate } = await import("../evaluate/demonstrate.js");
+  let said = "";
+  const result = await interruptible((signal) =>
+    demonstrate({
+      ...(options as DemonstrationOptions),
+      signal,
+      onProgress: ({ market, graph, seed: current, done }) => {
+        const name = `${market} market, seed ${current}, ${graph ? "with" : "without"} the graph`;
+        terminal.progress(`${bar(done, 1)} ${Math.floor(done * 100)} % training on the simulated ${name}`);
+        if (isText && said === "") for (const line of INTRODUCTION) terminal.out(line);
+        if (isText && name !== said) terminal.err(`training on the simulated ${name}`);
+        said = name;
+      },
+    }),
+  );
+  if (!isText) return terminal.out(JSON.stringify(result));
+  terminal.clearProgress();
+  terminal.out("");
+  for (const market of [result.planted, result.null]) for (const line of text(market)) terminal.out(line);
+  terminal.out(`${result.seconds.toFixed(0)} s. Simulated data: these numbers say nothing about real markets.`);
+}
+
+function text({ market, withGraph, withoutGraph, difference, dates, seeds, claim, holds }: MarketResult): string[] {
+  const value = ({ mean, standardError }: { mean: number; standardError: number }): string => `${decimals(mean).padStart(8)}  (standard error ${decimals(standardError)})`;
+  return [
+    `Simulated ${market} market: test IC over ${dates} dates of ${seeds.length} market${seeds.length === 1 ? "" : "s"}`,
+    `  with the graph     ${value(withGraph)}`,
+    `  without the graph  ${value(withoutGraph)}`,
+    `  difference         ${value(difference)}  ${difference.t.toFixed(1)} standard errors`,
+    `  expected: ${claim}: ${holds ? "holds" : "DOES NOT HOLD"}`,
+    "",
+  ];
+}

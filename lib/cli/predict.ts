@@ -1,0 +1,38 @@
+import { Command } from "commander";
+import { panelFlags } from "./data-flags.js";
+import { addSourceFlags, panelOptionsFrom, sourceFrom } from "./data-source.js";
+import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
+import { interruptible } from "./interrupt.js";
+import type { Terminal } from "./terminal.js";
+
+const predictFlags: FlagGroup = {
+  title: "Prediction",
+  flags: [{ flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: ASTGNN_THREADS, else the physical cores)" }],
+};
+
+/** `astgnn predict`: scores new data with the model and the statistics of a run. */
+export function predictCommand(terminal: Terminal): Command {
+  const command = new Command("predict")
+    .description("score new data as the model of a run was trained")
+    .requiredOption("--run <folder>", "run folder of astgnn train, also of an ensemble")
+    .requiredOption("--out <file>", "file to write, .parquet or .csv: date, ticker, prediction");
+  addSourceFlags(command);
+  addFlags(command, panelFlags);
+  addFlags(command, predictFlags);
+  return command
+    .option("--json", "print one JSON object")
+    .option("--debug", "on failure also print the stack")
+    .action(async (written: Record<string, unknown> & { run: string; out: string; json?: boolean }) => {
+      try {
+        const source = sourceFrom(written);
+        const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as { threads?: number }), out: written.out };
+        const { predictRun } = await import("../evaluate/run-prediction.js");
+        const result = await interruptible((signal) => predictRun(written.run, source, { ...options, signal }));
+        if (written.json === true) return terminal.out(JSON.stringify(result));
+        const { rows, dates, firstDate, lastDate, members, out } = result;
+        terminal.out(`${rows} predictions on ${dates} dates, ${firstDate} to ${lastDate}${members > 1 ? `, the mean of ${members} members` : ""}, are in ${out}`);
+      } catch (error) {
+        throw namingFlags(error, [panelFlags, predictFlags]);
+      }
+    });
+}

@@ -1,0 +1,49 @@
+/** Where a command writes: stdout for results, stderr for everything else. */
+export interface Terminal {
+  /** Writes a line of results. */
+  out(line: string): void;
+  /** Writes a line that is not a result. */
+  err(line: string): void;
+  /** Rewrites one line of stderr in place; nothing happens where stderr is no terminal. */
+  progress(line: string): void;
+  /** Takes the progress line away. */
+  clearProgress(): void;
+}
+
+/** The process's own streams. */
+export function processTerminal(): Terminal {
+  let shown = false;
+  const isInteractive = process.stderr.isTTY === true;
+  const clearProgress = (): void => {
+    if (shown) process.stderr.write("\r\x1b[2K");
+    shown = false;
+  };
+  return {
+    out: (line) => {
+      clearProgress();
+      process.stdout.write(`${line}\n`);
+    },
+    err: (line) => {
+      clearProgress();
+      process.stderr.write(`${line}\n`);
+    },
+    progress: (line) => {
+      if (!isInteractive) return;
+      const width = (process.stderr.columns ?? 80) - 1;
+      process.stderr.write(`\r\x1b[2K${line.slice(0, width)}`);
+      shown = true;
+    },
+    clearProgress,
+  };
+}
+
+/** A bar of `width` characters with `done` of `total` filled. */
+export function bar(done: number, total: number, width = 24): string {
+  const filled = total > 0 ? Math.min(width, Math.round((done / total) * width)) : 0;
+  return `[${"#".repeat(filled)}${".".repeat(width - filled)}]`;
+}
+
+/** A number for people: four decimals, `-` where there is none. */
+export function decimals(value: number | null | undefined, digits = 4): string {
+  return value === null || value === undefined || !Number.isFinite(value) ? "-" : value.toFixed(digits);
+}

@@ -1,0 +1,102 @@
+import { Command, Option } from "commander";
+import { AstgnnError } from "../errors.js";
+import type { EpochEvent, StepEvent } from "../train/events.js";
+import { resolveModelOptions } from "../model/config.js";
+import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
+import { datasetFlags, panelFlags } from "./data-flags.js";
+import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
+import { addFlags, inFlags, namingFlags, optionsFrom } from "./flags.js";
+import { interruptible } from "./interrupt.js";
+import { modelFlags } from "./model-flags.js";
+import { bar, decimals, type Terminal } from "./terminal.js";
+import { trainFlags } from "./train-flags.js";
+
+const GROUPS = [panelFlags, datasetFlags, modelFlags, trainFlags] as const;
+
+type Written = Record<string, unknown> & { json?: boolean };
+
+/** `astgnn train`: reads data, trains, and leaves a run folder. */
+export function trainCommand(terminal: Terminal): Command {
+  const command = new Command("train").description("train a model on a long table of stocks");
+  addSourceFlags(command);
+  for (const group of GROUPS) addFlags(command, group);
+  command
+    .addOption(new Option("--no-graph", "the ablation: every stock on its own, in attention and in A").helpGroup("Samples:"))
+    .addOption(new Option("--json", "one JSON object per line on stdout").helpGroup("Output:"))
+    .addOption(new Option("--debug", "on failure also print the stack").helpGroup("Output:"));
+  let namesGraph = false;
+  let refusesGraph = false;
+  command.on("option:graph", () => (namesGraph = true)).on("option:no-graph", () => (refusesGraph = true));
+  return command.action(async (written: Written) => {
+    if (namesGraph && refusesGraph) {
+      throw new AstgnnError("ERR_OPTION", "Both --graph and --no-graph are given.", { option: "--no-graph", next: "Give one of them." });
+    }
+    try {
+      await trainFrom(written, terminal);
+    } catch (error) {
+      throw namingFlags(error, GROUPS);
+    }
+  });
+}
+
+async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
+  const model = modelOptionsFrom(written);
+  const options = optionsFrom(trainFlags, written) as TrainOptions;
+  const source = sourceFrom(written);
+  const panelOptions = panelOptionsFrom(written);
+  const datasetOptions = datasetOptionsFrom(written);
+  if (written["graph"] === false) Object.assign(datasetOptions, { graph: "none" });
+  // Reading may take a while; a typo should not have to wait for it.
+  resolveModelOptions(model);
+  resolveTrainOptions(options);
+  const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
+  await interruptible(async (signal) => {
+    const panel = await openPanel(source, { ...panelOptions, signal });
+    const dataset = panel.dataset(datasetOptions);
+    if (written.json !== true) {
+      const { train: first, valid, test } = dataset;
+      terminal.err(`${dataset.tickers.length} stocks, ${dataset.dates.length} dates; sample dates: ${first.dates.length} train, ${valid.dates.length} valid, ${test.dates.length} test`);
+    }
+    using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
+    const run = await train(untrained, dataset, { ...options, ...listeners(terminal, options, written.json === true), signal });
+    if (written.json === true) terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch }));
+    else terminal.out(options.out === undefined ? `best epoch ${run.bestEpoch}; nothing was kept, name a folder with --out` : `best epoch ${run.bestEpoch}; the run is in ${options.out}`);
+  });
+}
+
+/** The model's options; `--no-graph` leaves each stock alone in A. */
+function modelOptionsFrom(written: Written): Record<string, unknown> {
+  const options = optionsFrom(modelFlags, written);
+  const { seed } = optionsFrom(trainFlags, written);
+  if (seed !== undefined) options["seed"] = seed;
+  if (written["graph"] !== false) return options;
+  if (options["similarityGraph"] === "complete") {
+    throw new AstgnnError("ERR_OPTION", "--no-graph and --similarity-graph complete contradict each other.", { option: "--no-graph", next: "Leave one out." });
+  }
+  return { ...options, similarityGraph: "groups", excludeSelf: true };
+}
+
+/** What `train` reports: JSON lines, or a line per epoch with a bar between them where somebody watches. */
+function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: boolean): Pick<TrainOptions, "onStep" | "onEpoch" | "onWarning"> {
+  const onWarning: TrainOptions["onWarning"] = (event) => terminal.err(`astgnn train: ${inFlags(event.text, GROUPS)}`);
+  const member = (seed: number): string => (seeds === undefined ? "" : `seed ${seed}, `);
+  if (json) {
+    return {
+      onEpoch: (event) => terminal.out(JSON.stringify({ event: "epoch", ...event })),
+      onWarning,
+    };
+  }
+  const total = epochs ?? 4;
+  return {
+    onStep: (event: StepEvent) =>
+      terminal.progress(
+        `${member(event.seed)}epoch ${event.epoch}/${total} ${bar(event.stepInEpoch, event.stepsPerEpoch)} ${event.stepInEpoch}/${event.stepsPerEpoch} loss ${decimals(event.loss)}`,
+      ),
+    onEpoch: (event: EpochEvent) =>
+      terminal.out(
+        `${member(event.seed)}epoch ${event.epoch}/${total}  loss ${decimals(event.train.loss)}  valid IC ${decimals(event.valid.ic)}  RankIC ${decimals(event.valid.rankIc)}  ` +
+          `neighbours ${decimals(event.valid.effectiveNeighbours, 1)}  ${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}`,
+      ),
+    onWarning,
+  };
+}

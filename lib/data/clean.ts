@@ -1,0 +1,35 @@
+import { PRICE_COLUMNS } from "./columns.js";
+import type { LedgerBuilder } from "./ledger.js";
+
+/**
+ * Makes impossible prices missing, in place: zero or negative open, high, low, close or volume; high below low makes both missing.
+ * `close` is always treated so (labels divide by it); the others only where the table has all five, because a lone `volume` may be any exposure.
+ */
+export function cleanPrices(values: ReadonlyMap<string, Float32Array | Float64Array>, ledger: LedgerBuilder): void {
+  const whole = PRICE_COLUMNS.every((name) => values.has(name));
+  for (const name of PRICE_COLUMNS) {
+    const column = values.get(name);
+    if (column === undefined || !(whole || name === "close")) continue;
+    let zero = 0;
+    let negative = 0;
+    for (let i = 0; i < column.length; i++) {
+      const value = column[i]!;
+      if (value > 0 || value !== value) continue;
+      if (value === 0) zero++;
+      else negative++;
+      column[i] = NaN;
+    }
+    ledger.add("clean", `zero_${name}`, zero, "values", `values of ${name} are zero, which means missing`);
+    ledger.add("clean", `negative_${name}`, negative, "values", `values of ${name} are negative and were made missing`);
+  }
+  if (!whole) return;
+  const high = values.get("high")!;
+  const low = values.get("low")!;
+  let crossed = 0;
+  for (let i = 0; i < high.length; i++) {
+    if (!(high[i]! < low[i]!)) continue;
+    crossed++;
+    high[i] = low[i] = NaN;
+  }
+  ledger.add("clean", "high_below_low", crossed, "rows", "rows have high below low: both were made missing");
+}

@@ -1,0 +1,90 @@
+import { DuckDBInstance, type DuckDBConnection, type DuckDBResult } from "@duckdb/node-api";
+import { AstgnnError } from "../errors.js";
+
+/** How messages name a `{ sql }` source. */
+export const QUERY = "the query";
+
+/** An in-memory DuckDB that lives as long as one `openPanel` and speaks in AstgnnErrors. */
+export class Database implements AsyncDisposable {
+  readonly #instance: DuckDBInstance;
+  readonly #connection: DuckDBConnection;
+  readonly #signal: AbortSignal | undefined;
+  readonly #interrupt = (): void => this.#connection.interrupt();
+
+  private constructor(instance: DuckDBInstance, connection: DuckDBConnection, signal: AbortSignal | undefined) {
+    this.#instance = instance;
+    this.#connection = connection;
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#interrupt);
+  }
+
+  static async open(signal?: AbortSignal): Promise<Database> {
+    const instance = await DuckDBInstance.create(":memory:");
+    const connection = await instance.connect();
+    const database = new Database(instance, connection, signal);
+    // Without this a query that spills would leave a .tmp folder in the user's working directory.
+    await database.run("SET temp_directory = ''", "");
+    return database;
+  }
+
+  /** Runs a statement whose rows do not matter. */
+  async run(sql: string, file: string): Promise<void> {
+    await this.#guard(file, () => this.#connection.run(sql));
+  }
+
+  /** All rows of a small result. */
+  async rows(sql: string, file: string): Promise<unknown[][]> {
+    const reader = await this.#guard(file, () => this.#connection.runAndReadAll(sql));
+    return reader.getRowsJS();
+  }
+
+  /** A result to be read chunk by chunk with {@link fetch}. */
+  async stream(sql: string, file: string): Promise<DuckDBResult> {
+    return this.#guard(file, () => this.#connection.stream(sql));
+  }
+
+  /** The next chunk, or null at the end. */
+  async fetch(result: DuckDBResult, file: string) {
+    const chunk = await this.#guard(file, () => result.fetchChunk());
+    return chunk === null || chunk.rowCount === 0 ? null : chunk;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal?.removeEventListener("abort", this.#interrupt);
+    this.#connection.closeSync();
+    this.#instance.closeSync();
+  }
+
+  async #guard<V>(file: string, work: () => Promise<V>): Promise<V> {
+    this.#checkAborted();
+    try {
+      return await work();
+    } catch (cause) {
+      this.#checkAborted(cause);
+      throw readingError(cause, file);
+    }
+  }
+
+  #checkAborted(cause?: unknown): void {
+    if (this.#signal?.aborted !== true) return;
+    throw new AstgnnError("ERR_ABORTED", "Reading was stopped by its signal.", { cause: cause ?? this.#signal.reason });
+  }
+}
+
+function readingError(cause: unknown, file: string): AstgnnError {
+  const full = cause instanceof Error ? cause.message : String(cause);
+  const lines = full.split("\n").filter((line) => line.trim() !== "" && !/^(LINE \d+:|\s*\^|Possible (fixes|solutions):)/.test(line));
+  const message = lines.slice(0, 3).join(" ").slice(0, 300).replace(/[.\s]*$/, ".");
+  if (/No files found/.test(full)) {
+    return new AstgnnError("ERR_DATA", `No file matches ${file}.`, { file, cause, next: "Check the path." });
+  }
+  if (/^Out of Memory/i.test(full)) {
+    return new AstgnnError("ERR_OUT_OF_MEMORY", `Out of memory while reading ${file}: ${message}`, { file, cause, next: "Read fewer columns or a shorter date range." });
+  }
+  const next = /No magic bytes|too small to be a Parquet/i.test(full)
+    ? "The file is no complete Parquet file: write it again or name its real format by its ending."
+    : file === QUERY
+      ? "Correct the query."
+      : "Check that the file is complete and in the format its ending says.";
+  return new AstgnnError("ERR_DATA", `Cannot read ${file}: ${message}`, { file, cause, next });
+}

@@ -1,0 +1,156 @@
+import { z } from "zod";
+import type { DatasetDescription, GraphKind } from "./types.js";
+
+const name = z.string().min(1).describe("a column name");
+const names = z.array(name).min(1).optional().describe("a list of feature names");
+const days = (from: number, byDefault: number) => z.number().int().min(from).max(10_000).default(byDefault).describe(`a whole number of panel dates from ${from}`);
+const isoText = z.string().regex(/^\d{4}-\d{2}-\d{2}$/).describe("a date as YYYY-MM-DD");
+const share = (byDefault: number) => z.number().min(0).max(1).default(byDefault).describe("a share from 0 to 1");
+const factor = z.number().positive().finite();
+
+const PROCESSORS = ["rank", "zscore", "winsorize", "standardize", "fill"] as const;
+
+const processorObject = z.discriminatedUnion("name", [
+  z.strictObject({ name: z.literal("rank"), columns: names }),
+  z.strictObject({ name: z.literal("zscore"), columns: names }),
+  z.strictObject({ name: z.literal("winsorize"), k: factor.default(5).describe("a number above 0"), columns: names }),
+  z.strictObject({
+    name: z.literal("standardize"),
+    columns: names,
+    statistics: z.record(z.string(), z.strictObject({ mean: z.number(), sd: z.number() })).optional(),
+  }),
+  z.strictObject({
+    name: z.literal("fill"),
+    value: z.union([z.number(), z.literal("median")]).default(0).describe('a number or "median"'),
+    columns: names,
+    statistics: z.record(z.string(), z.number()).optional(),
+  }),
+]);
+
+export const ProcessorSchema = z
+  .union([z.enum(PROCESSORS).transform((written) => processorObject.parse({ name: written })), processorObject])
+  .describe('"rank", "zscore", "winsorize", "standardize" or "fill", or { name, columns? } with one of these names');
+
+const horizon = z.number().int().min(1).max(10_000);
+const horizons = z.union([horizon, z.array(horizon).min(1)]).default(1).describe("a whole number of panel dates from 1, or a list of them");
+
+export const LabelSchema = z
+  .union([z.strictObject({ horizonDays: horizons, lagDays: days(0, 1) }), z.strictObject({ column: name, horizonDays: days(0, 0), lagDays: days(0, 0) })])
+  .describe("{ horizonDays, lagDays } with whole numbers of panel dates (horizons from 1, lag from 0) or { column, horizonDays?, lagDays? }");
+
+const transforms = z.enum(["rank", "zscore", "none"]);
+const transformObject = z.strictObject({ transform: transforms.default("rank"), winsorize: factor.optional() });
+
+export const LabelTransformSchema = z
+  .union([transforms.transform((written) => transformObject.parse({ transform: written })), transformObject])
+  .describe('"rank", "zscore", "none" or { transform, winsorize? } with winsorize above 0');
+
+export const SplitSchema = z
+  .union([
+    z.strictObject({ trainEnd: isoText, validEnd: isoText, start: isoText.optional() }),
+    z.strictObject({ fractions: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]), start: isoText.optional() }),
+  ])
+  .describe("{ trainEnd, validEnd, start? } with dates as YYYY-MM-DD or { fractions: [train, valid, test], start? } with shares above 0");
+
+const GRAPHS = ["complete", "groups", "edges", "none"] as const;
+
+export const DatasetOptionsSchema = z.strictObject({
+  features: z.union([z.literal("ohlcv"), z.array(name).min(1)]).default("ohlcv").describe('"ohlcv" or a list of column names'),
+  window: z.number().int().min(1).max(10_000).default(16).describe("a whole number of panel dates from 1"),
+  label: LabelSchema.default({ horizonDays: 1, lagDays: 1 }).describe(LabelSchema.description!),
+  split: SplitSchema,
+  embargo: days(0, 0),
+  processors: z.array(ProcessorSchema).optional().describe("a list of processors"),
+  labelTransform: LabelTransformSchema.default({ transform: "rank" }).describe(LabelTransformSchema.description!),
+  graph: z.enum(GRAPHS).default("complete").describe('"complete", "groups", "edges" or "none"'),
+  maxDropped: share(0.05),
+});
+
+/** The part of the options that {@link DatasetDescription} stores, as read back from a checkpoint. */
+export const DescriptionSchema = z.object({
+  featureNames: z.array(name).min(1),
+  features: z.union([z.literal("ohlcv"), z.array(name).min(1)]),
+  window: z.number().int().min(1),
+  processors: z.array(ProcessorSchema),
+  graph: z.enum(GRAPHS),
+  label: LabelSchema,
+  labelTransform: LabelTransformSchema,
+});
+
+export const DescribedOptionsSchema = z.strictObject({
+  description: z.custom<DatasetDescription>((value) => typeof value === "object" && value !== null).describe("a dataset description, as dataset.describe() returns it"),
+  split: SplitSchema.optional(),
+  embargo: days(0, 0),
+  maxDropped: share(1),
+});
+
+export type ResolvedProcessor = z.output<typeof ProcessorSchema>;
+export type ResolvedLabel = z.output<typeof LabelSchema>;
+export type ResolvedLabelTransform = z.output<typeof LabelTransformSchema>;
+export type ResolvedSplit = z.output<typeof SplitSchema>;
+
+/** A processor of features, applied in order; `columns` limits it to some features. */
+export type Processor =
+  /** Per date: ((average-tie rank - 0.5) / n - 0.5) * sqrt(12) among universe stocks that have a value. */
+  | "rank"
+  | { readonly name: "rank"; readonly columns?: readonly string[] }
+  /** Per date: (x - mean) / population sd among universe stocks that have a value; 0 where sd is 0. */
+  | "zscore"
+  | { readonly name: "zscore"; readonly columns?: readonly string[] }
+  /** Per date: clips to median ± k * 1.4826 * MAD (k > 0, default 5); untouched where the MAD is 0. */
+  | "winsorize"
+  | { readonly name: "winsorize"; readonly k?: number; readonly columns?: readonly string[] }
+  /** (x - mean) / sd with mean and sample sd of the training dates; 0 where sd is 0. */
+  | "standardize"
+  | { readonly name: "standardize"; readonly columns?: readonly string[] }
+  /** Missing becomes a constant (default 0) or the median over the training dates. */
+  | "fill"
+  | { readonly name: "fill"; readonly value?: number | "median"; readonly columns?: readonly string[] };
+
+/**
+ * Forward returns close[t + lag + horizon] / close[t + lag] - 1 in panel dates (horizons from 1, default 1; lag from 0, default 1), or a column that holds the label.
+ * For a column, `horizonDays` and `lagDays` (default 0) say which dates it looks at, so that splits can purge it.
+ */
+export type Label = { readonly horizonDays?: number | readonly number[]; readonly lagDays?: number } | { readonly column: string; readonly horizonDays?: number; readonly lagDays?: number };
+
+/** What the loss sees: inverse normal of the per-date rank (default), per-date z-score, or the raw return; `winsorize` clips to median ± k * 1.4826 * MAD before. */
+export type LabelTransform = "rank" | "zscore" | "none" | { readonly transform?: "rank" | "zscore" | "none"; readonly winsorize?: number };
+
+/**
+ * By date: train ends, counted by label end, on the last panel date not after `trainEnd`, valid on that not after `validEnd`; `start` is the first label end.
+ * By fraction: shares of the labelled dates that sum to 1.
+ */
+export type SplitOptions =
+  | { readonly trainEnd: string; readonly validEnd: string; readonly start?: string }
+  | { readonly fractions: readonly [number, number, number]; readonly start?: string };
+
+/** How a panel becomes samples. */
+export type DatasetOptions =
+  | {
+      /** The 20 price features, or columns of the panel as they are. Default "ohlcv". */
+      readonly features?: "ohlcv" | readonly string[];
+      /** T, in panel dates, from 1. Default 16. */
+      readonly window?: number;
+      /** Default { horizonDays: 1, lagDays: 1 }. */
+      readonly label?: Label;
+      readonly split: SplitOptions;
+      /** Sample dates dropped at the beginning of valid and of test, from 0. Default 0. */
+      readonly embargo?: number;
+      /** Default for "ohlcv": rank, then fill with 0; for columns: none. */
+      readonly processors?: readonly Processor[];
+      /** Default "rank". */
+      readonly labelTransform?: LabelTransform;
+      /** Who attends to whom in the GAT. Default "complete". */
+      readonly graph?: GraphKind;
+      /** Largest share of rows (universe, complete window) that a missing feature may drop before this is refused, 0 to 1. Default .05. */
+      readonly maxDropped?: number;
+    }
+  | {
+      /** As `dataset.describe()` returned it: same features, processors with their fitted statistics, graph and label. */
+      readonly description: DatasetDescription;
+      /** Default: none; then every sample date is in `unlabelled`. */
+      readonly split?: SplitOptions;
+      readonly embargo?: number;
+      /** Default 1: new data are scored as far as they go. */
+      readonly maxDropped?: number;
+    };

@@ -1,0 +1,187 @@
+import { AstgnnError } from "../errors.js";
+import type { DatasetOptions } from "./dataset-options.js";
+import { computeFeature, OHLCV_FEATURES } from "./features.js";
+import { columnLabels, forwardReturns, labelShape, transformLabels, type LabelShape } from "./labels.js";
+import { LedgerBuilder } from "./ledger.js";
+import { PanelDataset } from "./panel-dataset.js";
+import type { Panel } from "./panel.js";
+import { ProcessorChain } from "./processors.js";
+import { requireFeatureColumns, requireGraph, resolveRecipe, type Recipe } from "./recipe.js";
+import { findRows, groupsOfRows, type Rows } from "./rows.js";
+import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
+import type { Dataset } from "./types.js";
+
+/** What `panel.dataset(options)` does. */
+export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
+  const recipe = resolveRecipe(options);
+  requireFeatureColumns(panel, recipe);
+  const { dates, tickers } = panel;
+  const [D, N, T] = [dates.length, tickers.length, recipe.window];
+  if (D < T) throw new AstgnnError("ERR_DATA", `The panel has ${D} dates, fewer than the window of ${T}.`, { file: panel.source, option: "window", next: "Read more dates or shorten the window." });
+  requireGraph(panel, recipe.graph);
+
+  const ledger = new LedgerBuilder(panel.ledger.entries);
+  const shape = labelShape(recipe.label);
+  const { labels, untradable } = rawLabels(panel, recipe, shape);
+  const calendar = planSplits(dates, T, shape, lastLabelledDate(recipe, shape, labels, D, N), recipe.split, recipe.embargo);
+  if (recipe.split !== undefined) refuseEmptySplits(calendar, dates);
+
+  const fit = calendar.train.length === 0 ? undefined : { from: calendar.train[0]!, to: calendar.train[calendar.train.length - 1]! };
+  const chain = new ProcessorChain(recipe.processors, recipe.featureNames, { dates: D, stocks: N, universe: panel.universe, fit });
+  const { features, complete, missing, unfilled } = assembleFeatures(panel, recipe, chain);
+  recipe.featureNames.forEach((name, f) => ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing where the stock counts`));
+
+  const rows = findRows({ dates: D, stocks: N, universe: panel.universe, priced: pricedCells(panel), complete }, T, calendar.first);
+  ledger.add("rows", "incomplete_window", rows.incompleteWindow, "rows", `rows lack a ${panel.has("close") ? "close" : "table row"} on one of the ${T} dates of their window`);
+  ledger.add("rows", "missing_feature", rows.missingFeature, "rows", "rows have a missing feature in their window");
+  refuseDropped(rows, recipe.maxDropped, unfilled, recipe.featureNames);
+
+  const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
+  if (recipe.split !== undefined) refuseEmptySplits(plan, dates);
+  ledger.add("labels", "untradable_entry", untradable, "values", "labels were removed because the stock is not tradable on its entry date");
+  addSplitLosses(ledger, plan, recipe, shape, labels, rows, N);
+  return new PanelDataset({
+    panel,
+    recipe,
+    shape,
+    features,
+    labels,
+    targets: transformLabels(labels, rows.offsets, rows.stocks, N, shape.horizons.length, recipe.labelTransform),
+    rowOffsets: rows.offsets,
+    rowStocks: rows.stocks,
+    groups: groupsOfRows(rows, N, recipe.graph, panel.groups),
+    plan,
+    processors: chain.fitted,
+    ledger: ledger.build(panel.ledger.rowsRead, panel.ledger.rowsKept),
+  });
+}
+
+function rawLabels(panel: Panel, { label, described }: Recipe, shape: LabelShape): { labels: Float32Array; untradable: number } {
+  const column = "column" in label ? label.column : "close";
+  const [D, N] = [panel.dates.length, panel.tickers.length];
+  if (!panel.has(column)) {
+    // New data to be scored has no label yet.
+    if (described) return { labels: new Float32Array(D * N * shape.horizons.length).fill(NaN), untradable: 0 };
+    throw new AstgnnError("ERR_DATA", `${panel.source} has no column ${column} for the label; the panel has ${panel.columns.join(", ")}.`, { file: panel.source, column, option: "label", next: "Name a label column with label: { column }, or add a close." });
+  }
+  if ("column" in label) return columnLabels(panel.values(column), panel.tradable, N, shape.lagDays);
+  return forwardReturns(panel.values(column), panel.tradable, D, N, shape);
+}
+
+/** By the calendar for returns; by the last label for a column. */
+function lastLabelledDate({ label }: Recipe, shape: LabelShape, labels: Float32Array, dates: number, stocks: number): number {
+  if (!("column" in label)) return dates - 1 - shape.lagDays - shape.span;
+  let last = labels.length - 1;
+  while (last >= 0 && labels[last] !== labels[last]) last--;
+  return Math.floor(last / stocks);
+}
+
+/** 1 where a stock has a close; without a close column, where the table has a row. */
+function pricedCells(panel: Panel): Uint8Array {
+  if (!panel.has("close")) return panel.present;
+  const close = panel.values("close");
+  const priced = new Uint8Array(close.length);
+  for (let i = 0; i < close.length; i++) priced[i] = close[i] === close[i] ? 1 : 0;
+  return priced;
+}
+
+interface Assembled {
+  readonly features: Float32Array;
+  /** 1 where no feature is missing: [dates * stocks]. */
+  readonly complete: Uint8Array;
+  /** Per feature, cells of the universe without a value before the processors ran. */
+  readonly missing: readonly number[];
+  /** The same after they ran. */
+  readonly unfilled: readonly number[];
+}
+
+/** Computes, processes and stores one feature after the other: only one column of them is in double precision at a time. */
+function assembleFeatures(panel: Panel, recipe: Recipe, chain: ProcessorChain): Assembled {
+  const [D, N, F] = [panel.dates.length, panel.tickers.length, recipe.featureNames.length];
+  const cells = D * N;
+  let features: Float32Array;
+  try {
+    features = new Float32Array(cells * F);
+  } catch (cause) {
+    throw new AstgnnError("ERR_OUT_OF_MEMORY", `${D} dates x ${N} stocks x ${F} features do not fit into memory.`, { cause, next: "Use fewer features, stocks or dates." });
+  }
+  const values = new Float64Array(cells);
+  const complete = new Uint8Array(cells).fill(1);
+  const prices = recipe.features === "ohlcv" ? { open: panel.values("open"), high: panel.values("high"), low: panel.values("low"), close: panel.values("close"), volume: panel.values("volume") } : undefined;
+  const missing: number[] = [];
+  const unfilled: number[] = [];
+  recipe.featureNames.forEach((name, f) => {
+    if (prices === undefined) values.set(panel.values(name));
+    else computeFeature(OHLCV_FEATURES[f]!, prices, D, N, values);
+    missing.push(countMissing(values, panel.universe));
+    chain.apply(name, values);
+    unfilled.push(countMissing(values, panel.universe));
+    const beyond = store(values, features, F, f, complete);
+    if (beyond >= 0) throw beyondSinglePrecision(panel, name, values[beyond]!, beyond);
+  });
+  return { features, complete, missing, unfilled };
+}
+
+function countMissing(values: Float64Array, universe: Uint8Array): number {
+  let missing = 0;
+  for (let i = 0; i < values.length; i++) if (universe[i] === 1 && values[i] !== values[i]) missing++;
+  return missing;
+}
+
+/** Returns the first cell whose value is infinite in single precision, or -1. */
+function store(values: Float64Array, features: Float32Array, width: number, f: number, complete: Uint8Array): number {
+  for (let i = 0; i < values.length; i++) {
+    const value = Math.fround(values[i]!);
+    features[i * width + f] = value;
+    if (value - value === 0) continue;
+    if (value === value) return i;
+    complete[i] = 0;
+  }
+  return -1;
+}
+
+function beyondSinglePrecision(panel: Panel, column: string, value: number, cell: number): AstgnnError {
+  const date = panel.dates[Math.floor(cell / panel.tickers.length)]!;
+  const ticker = panel.tickers[cell % panel.tickers.length]!;
+  return new AstgnnError("ERR_DATA", `Feature ${column} is ${value} for ${ticker} on ${date}, beyond single precision.`, { file: panel.source, column, date, next: "Rescale the column or correct the value." });
+}
+
+/** An incomplete window is no loss but what a row is; a missing feature takes a row away that should be there. */
+function refuseDropped({ candidates, incompleteWindow, missingFeature }: Rows, maxDropped: number, unfilled: readonly number[], featureNames: readonly string[]): void {
+  const windows = candidates - incompleteWindow;
+  if (windows === 0 || missingFeature / windows <= maxDropped) return;
+  const worst = featureNames[unfilled.indexOf(Math.max(...unfilled))]!;
+  throw new AstgnnError(
+    "ERR_DATA",
+    `${missingFeature} of ${windows} rows (${((100 * missingFeature) / windows).toFixed(1)} %) are dropped because a feature is missing in their window, most often ${worst}; maxDropped allows ${(100 * maxDropped).toFixed(1)} %.`,
+    { column: worst, option: "maxDropped", next: 'Fill it with the processor { name: "fill" }, begin later with split.start, or raise maxDropped.' },
+  );
+}
+
+/** Dates without any row are no sample dates. */
+function withoutEmptyDates(plan: SplitPlan, offsets: Int32Array, ledger: LedgerBuilder): SplitPlan {
+  const filled = (dates: readonly number[]): number[] => dates.filter((t) => offsets[t + 1]! > offsets[t]!);
+  const kept = { train: filled(plan.train), valid: filled(plan.valid), test: filled(plan.test), unlabelled: filled(plan.unlabelled) };
+  const lost = (["train", "valid", "test", "unlabelled"] as const).reduce((sum, name) => sum + plan[name].length - kept[name].length, 0);
+  ledger.add("split", "dates_without_rows", lost, "dates", "dates have no row and are no sample dates");
+  return { ...plan, ...kept };
+}
+
+function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan, recipe: Recipe, { horizons }: LabelShape, labels: Float32Array, rows: Rows, stocks: number): void {
+  let unlabelled = 0;
+  for (const t of [...plan.train, ...plan.valid, ...plan.test]) {
+    for (let r = rows.offsets[t]!; r < rows.offsets[t + 1]!; r++) {
+      const cell = (t * stocks + rows.stocks[r]!) * horizons.length;
+      for (let l = 0; l < horizons.length; l++) if (labels[cell + l] !== labels[cell + l]) unlabelled++;
+    }
+  }
+  ledger.add("labels", "missing_label", unlabelled, "values", "labels of rows in train, valid and test are missing");
+  ledger.add("split", "purged_train_valid", plan.purged.trainValid, "dates", "dates have a label that straddles the end of train");
+  ledger.add("split", "purged_valid_test", plan.purged.validTest, "dates", "dates have a label that straddles the end of valid");
+  ledger.add("split", "embargoed_valid", plan.embargoed.valid, "dates", "first dates of valid were dropped by the embargo");
+  ledger.add("split", "embargoed_test", plan.embargoed.test, "dates", "first dates of test were dropped by the embargo");
+  const { label } = recipe;
+  if ("column" in label && label.horizonDays === 0 && recipe.split !== undefined) {
+    ledger.add("split", "label_span_unknown", 1, "dates", `the label column ${label.column} says nothing about the dates it looks at, so nothing was purged: state label.horizonDays and label.lagDays`);
+  }
+}

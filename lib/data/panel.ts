@@ -1,0 +1,242 @@
+import { z } from "zod";
+import { AstgnnError } from "../errors.js";
+import { resolveOptions } from "../options.js";
+import { cleanPrices } from "./clean.js";
+import { flagSql, numberColumns } from "./columns.js";
+import { Database } from "./database.js";
+import { buildDataset } from "./dataset.js";
+import type { DatasetOptions } from "./dataset-options.js";
+import { readEdges, type EdgesSource } from "./edges.js";
+import { fingerprint } from "./fingerprint.js";
+import { readGroups, type Groups, type GroupsSource } from "./groups.js";
+import { LedgerBuilder } from "./ledger.js";
+import { readTable, type DenseTable } from "./read-table.js";
+import { openSource, requireColumn, type PanelSource } from "./source.js";
+import type { Dataset, Edges, Ledger } from "./types.js";
+
+const text = (what: string) => z.string().min(1).describe(what);
+
+const PanelOptionsSchema = z.strictObject({
+  dateColumn: text("a column name").default("date"),
+  tickerColumn: text("a column name").default("ticker"),
+  columns: z.array(text("a column name")).min(1).optional().describe("a list of column names"),
+  groupColumn: text("a column name").optional(),
+  tradableColumn: text("a column name").optional(),
+  universeColumn: text("a column name").optional(),
+  groups: z
+    .strictObject({ file: text("a path"), column: text("a column name").default("group"), tickerColumn: text("a column name").default("ticker") })
+    .optional()
+    .describe("{ file, column?, tickerColumn? }"),
+  edges: z.strictObject({ file: text("a path"), symmetric: z.boolean().default(true).describe("true or false") }).optional().describe("{ file, symmetric? }"),
+  maxDropped: z.number().min(0).max(1).default(0.05).describe("a share from 0 to 1"),
+  signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
+});
+
+/** What {@link openPanel} may be told. */
+export interface PanelOptions {
+  /** Column of dates: DATE, TIMESTAMP, text YYYY-MM-DD or yyyymmdd, whole number yyyymmdd. A time of day is dropped, one with a zone in UTC. Default "date". */
+  readonly dateColumn?: string;
+  /** Column of tickers, read as text. Default "ticker". */
+  readonly tickerColumn?: string;
+  /** Numeric columns to read. Default: all that are numeric. */
+  readonly columns?: readonly string[];
+  /** Column that names each row's group, e.g. an industry; empty and `n/a` are groups of one. */
+  readonly groupColumn?: string;
+  /** Yes/no column: where it is no on the entry date, there is no label. Default: always tradable. */
+  readonly tradableColumn?: string;
+  /** Yes/no column: whether the stock counts on that date. Default: it has a close that date, or without a close column a row. */
+  readonly universeColumn?: string;
+  /** Groups from a file of their own. */
+  readonly groups?: GroupsSource;
+  /** Edges from a file. */
+  readonly edges?: EdgesSource;
+  /** Largest share of source rows without a usable close before reading is refused, 0 to 1. Default .05. */
+  readonly maxDropped?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What a Panel is made of; cells of the dense grid are t * stocks + n. */
+export interface PanelParts {
+  readonly source: string;
+  readonly table: DenseTable;
+  readonly universe: Uint8Array;
+  readonly groups: Groups | undefined;
+  readonly edges: Edges | undefined;
+  readonly ledger: Ledger;
+  readonly fingerprint: string;
+}
+
+/**
+ * A long table of stocks, laid out on the grid of its dates x its tickers: what datasets are cut from.
+ *
+ * @example
+ * const panel = await openPanel("prices.parquet");
+ * console.log(panel.summary());
+ */
+export class Panel {
+  /** ISO dates, ascending. */
+  readonly dates: readonly string[];
+  /** Sorted. */
+  readonly tickers: readonly string[];
+  /** Names of the numeric columns. */
+  readonly columns: readonly string[];
+  /** 1 where the stock counts on the date: [dates * stocks]. */
+  readonly universe: Uint8Array;
+  /** 1 where the table has a row: [dates * stocks]. */
+  readonly present: Uint8Array;
+  /** 1 where the stock may be bought on the date, undefined where always: [dates * stocks]. */
+  readonly tradable: Uint8Array | undefined;
+  readonly groups: Groups | undefined;
+  readonly edges: Edges | undefined;
+  readonly ledger: Ledger;
+  /** SHA-256 (hex) over sorted (date, ticker, columns), groups and edges. */
+  readonly fingerprint: string;
+  /** The source as messages name it. */
+  readonly source: string;
+  readonly #values: ReadonlyMap<string, Float32Array | Float64Array>;
+
+  constructor(parts: PanelParts) {
+    this.source = parts.source;
+    this.dates = Object.freeze(parts.table.dates);
+    this.tickers = Object.freeze(parts.table.tickers);
+    this.#values = parts.table.values;
+    this.columns = Object.freeze([...parts.table.values.keys()]);
+    this.universe = parts.universe;
+    this.present = parts.table.present;
+    this.tradable = parts.table.tradable;
+    this.groups = parts.groups;
+    this.edges = parts.edges;
+    this.ledger = parts.ledger;
+    this.fingerprint = parts.fingerprint;
+  }
+
+  /** Whether the panel has the column. */
+  has(column: string): boolean {
+    return this.#values.has(column);
+  }
+
+  /**
+   * A column as [dates * stocks], NaN where missing; not a copy. Single precision where the source is.
+   *
+   * @throws AstgnnError ERR_DATA where the panel has no such column
+   */
+  values(column: string): Float32Array | Float64Array {
+    const values = this.#values.get(column);
+    if (values === undefined) throw new AstgnnError("ERR_DATA", `The panel has no column ${column}; it has ${this.columns.join(", ")}.`, { column, next: "Name one of its columns." });
+    return values;
+  }
+
+  /** First and last date, sizes and the share of cells in the universe: JSON-safe. */
+  summary(): { source: string; firstDate: string; lastDate: string; dates: number; stocks: number; columns: readonly string[]; universe: number; rowsRead: number; rowsKept: number; fingerprint: string } {
+    let universe = 0;
+    for (let i = 0; i < this.universe.length; i++) universe += this.universe[i]!;
+    return {
+      source: this.source,
+      firstDate: this.dates[0]!,
+      lastDate: this.dates[this.dates.length - 1]!,
+      dates: this.dates.length,
+      stocks: this.tickers.length,
+      columns: this.columns,
+      universe,
+      rowsRead: this.ledger.rowsRead,
+      rowsKept: this.ledger.rowsKept,
+      fingerprint: this.fingerprint,
+    };
+  }
+
+  /**
+   * Cuts features, rows, labels and splits from the panel.
+   *
+   * @throws AstgnnError ERR_OPTION, ERR_DATA or ERR_LEAKAGE
+   */
+  dataset(options: DatasetOptions): Dataset {
+    return buildDataset(this, options);
+  }
+}
+
+/**
+ * Reads a long table of stocks: Parquet, CSV (also gzip) or any DuckDB query.
+ *
+ * @throws AstgnnError ERR_DATA naming file, column, row or date; ERR_OPTION; ERR_ABORTED
+ * @example
+ * const panel = await openPanel("prices.parquet", { groups: { file: "industry.csv", column: "industry" } });
+ */
+export async function openPanel(source: PanelSource, options: PanelOptions = {}): Promise<Panel> {
+  const resolved = resolveOptions(PanelOptionsSchema, options, "openPanel");
+  if (resolved.groupColumn !== undefined && resolved.groups !== undefined) {
+    throw new AstgnnError("ERR_OPTION", "Groups come either from a column (groupColumn) or from a file (groups), not both.", { option: "groups", next: "Leave one out." });
+  }
+  await using database = await Database.open(resolved.signal);
+  const table = await openSource(database, source, "panel_source");
+  requireColumn(table, resolved.dateColumn, "dateColumn");
+  requireColumn(table, resolved.tickerColumn, "tickerColumn");
+  if (resolved.groupColumn !== undefined) requireColumn(table, resolved.groupColumn, "groupColumn");
+  const { dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn } = resolved;
+  const reserved = new Set([dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn].filter((name) => name !== undefined));
+  const { columns, skipped } = await numberColumns(database, table, resolved.columns, reserved);
+  if (columns.length === 0) {
+    throw new AstgnnError("ERR_DATA", `${table.name} has no numeric column besides ${[...reserved].join(", ")}.`, { file: table.name, next: "Add prices or exposures as numeric columns." });
+  }
+  const dense = await readTable(database, table, {
+    dateColumn,
+    tickerColumn,
+    groupColumn,
+    columns,
+    universeSql: universeColumn === undefined ? undefined : await flagSql(table, universeColumn, "universeColumn"),
+    tradableSql: tradableColumn === undefined ? undefined : await flagSql(table, tradableColumn, "tradableColumn"),
+  });
+
+  const ledger = new LedgerBuilder();
+  ledger.add("source", "skipped_columns", skipped.length, "values", `columns are not numeric and were not read: ${skipped.join(", ")}`);
+  const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
+  const groups = resolved.groups === undefined ? fromColumn : await readGroups(database, resolved.groups, dense.dates, dense.tickers, ledger);
+  const edges = resolved.edges === undefined ? undefined : await readEdges(database, resolved.edges, dense.dates, dense.tickers, ledger);
+  const flags = new Map<string, Uint8Array>();
+  if (dense.universe !== undefined) flags.set("universe", dense.universe);
+  if (dense.tradable !== undefined) flags.set("tradable", dense.tradable);
+  const digest = await fingerprint({ dates: dense.dates, tickers: dense.tickers, present: dense.present, values: dense.values, flags, groups, edges });
+
+  cleanPrices(dense.values, ledger);
+  const universe = dense.universe ?? defaultUniverse(dense);
+  const kept = countKept(dense, ledger);
+  refuseLoss(table.name, dense.rows, kept, resolved.maxDropped);
+  if (!universe.includes(1)) {
+    throw new AstgnnError("ERR_DATA", `The universe of ${table.name} is empty: no stock counts on any date.`, {
+      file: table.name,
+      ...(universeColumn === undefined ? { column: "close" } : { column: universeColumn }),
+      next: universeColumn === undefined ? "Check the close column." : `Check column ${universeColumn}: it is true nowhere.`,
+    });
+  }
+  return new Panel({ source: table.name, table: dense, universe, groups, edges, ledger: ledger.build(dense.rows, kept), fingerprint: digest });
+}
+
+/** A stock counts on a date where it has a close; without a close column, where the table has a row. */
+function defaultUniverse(table: DenseTable): Uint8Array {
+  const close = table.values.get("close");
+  if (close === undefined) return table.present;
+  const universe = new Uint8Array(close.length);
+  for (let i = 0; i < close.length; i++) universe[i] = close[i] === close[i] ? 1 : 0;
+  return universe;
+}
+
+/** Rows of the source that carry something: a usable close, or without a close column any value. */
+function countKept(table: DenseTable, ledger: LedgerBuilder): number {
+  const close = table.values.get("close");
+  const columns = close === undefined ? [...table.values.values()] : [close];
+  let kept = 0;
+  for (let i = 0; i < table.present.length; i++) {
+    if (table.present[i] === 1 && columns.some((column) => column[i] === column[i])) kept++;
+  }
+  ledger.add("clean", close === undefined ? "empty_rows" : "rows_without_close", table.rows - kept, "rows", close === undefined ? "rows have no value at all" : "rows have no usable close and count as missing");
+  return kept;
+}
+
+function refuseLoss(file: string, read: number, kept: number, maxDropped: number): void {
+  const share = (read - kept) / read;
+  if (share <= maxDropped || kept === 0) return;
+  throw new AstgnnError("ERR_DATA", `${read - kept} of ${read} rows of ${file} (${(share * 100).toFixed(1)} %) have no usable value; maxDropped allows ${(maxDropped * 100).toFixed(1)} %.`, {
+    file,
+    option: "maxDropped",
+    next: "Check the file, or raise maxDropped if the loss is expected.",
+  });
+}

@@ -1,0 +1,78 @@
+import { AstgnnError, nearest } from "../errors.js";
+import { resolveOptions } from "../options.js";
+import { PRICE_COLUMNS } from "./columns.js";
+import {
+  DatasetOptionsSchema,
+  DescribedOptionsSchema,
+  DescriptionSchema,
+  type DatasetOptions,
+  type ResolvedLabel,
+  type ResolvedLabelTransform,
+  type ResolvedProcessor,
+  type ResolvedSplit,
+} from "./dataset-options.js";
+import { OHLCV_FEATURES } from "./features.js";
+import type { Panel } from "./panel.js";
+import type { GraphKind } from "./types.js";
+
+/** Everything a dataset is cut by, defaults filled in. */
+export interface Recipe {
+  readonly features: "ohlcv" | readonly string[];
+  readonly featureNames: readonly string[];
+  readonly window: number;
+  readonly label: ResolvedLabel;
+  readonly split: ResolvedSplit | undefined;
+  readonly embargo: number;
+  readonly processors: readonly ResolvedProcessor[];
+  readonly labelTransform: ResolvedLabelTransform;
+  readonly graph: GraphKind;
+  readonly maxDropped: number;
+  /** Whether it repeats the recipe of a checkpoint: then labels may be missing. */
+  readonly described: boolean;
+}
+
+/** @throws AstgnnError ERR_OPTION, or ERR_CHECKPOINT on a description this version cannot repeat */
+export function resolveRecipe(options: DatasetOptions): Recipe {
+  const named = (features: "ohlcv" | readonly string[]): readonly string[] => (features === "ohlcv" ? OHLCV_FEATURES.map((feature) => feature.name) : features);
+  if (options !== null && typeof options === "object" && "description" in options) {
+    const { description, ...rest } = resolveOptions(DescribedOptionsSchema, options, "dataset");
+    const stored = resolveOptions(DescriptionSchema, description, "dataset description");
+    const names = named(stored.features);
+    if (names.join("\n") !== stored.featureNames.join("\n")) {
+      const missing = stored.featureNames.filter((name) => !names.includes(name));
+      throw new AstgnnError("ERR_CHECKPOINT", `The description has features that this version does not make: ${missing.join(", ") || "the same, in another order"}.`, { next: "Use the version that wrote the checkpoint." });
+    }
+    return { ...stored, ...rest, split: rest.split, featureNames: names, described: true };
+  }
+  const resolved = resolveOptions(DatasetOptionsSchema, options, "dataset");
+  const byDefault: ResolvedProcessor[] = resolved.features === "ohlcv" ? [{ name: "rank" }, { name: "fill", value: 0 }] : [];
+  const featureNames = named(resolved.features);
+  const twice = featureNames.find((name, i) => featureNames.indexOf(name) !== i);
+  if (twice !== undefined) throw new AstgnnError("ERR_OPTION", `Feature ${twice} is listed twice.`, { option: "features", column: twice, next: "List each feature once." });
+  return { ...resolved, featureNames, processors: resolved.processors ?? byDefault, described: false };
+}
+
+/** @throws AstgnnError ERR_DATA naming the columns that are missing, ERR_LEAKAGE where the label is a feature */
+export function requireFeatureColumns(panel: Panel, { features, label }: Recipe): void {
+  const needed: readonly string[] = features === "ohlcv" ? PRICE_COLUMNS : features;
+  const missing = needed.filter((name) => !panel.has(name));
+  if (missing.length > 0) {
+    const near = nearest(missing[0]!, panel.columns);
+    throw new AstgnnError("ERR_DATA", `${panel.source} lacks ${missing.length === 1 ? "the column" : "the columns"} ${missing.join(", ")} for features ${features === "ohlcv" ? '"ohlcv"' : features.length > 5 ? "as listed" : features.join(", ")}; the panel has ${panel.columns.join(", ")}.`, {
+      file: panel.source,
+      column: missing[0]!,
+      option: "features",
+      next: near === undefined ? "Name columns of the panel, or rename them in a { sql } query." : `Did you mean ${near}? Name it in features, or rename the column in a { sql } query.`,
+    });
+  }
+  if ("column" in label && needed.includes(label.column)) {
+    throw new AstgnnError("ERR_LEAKAGE", `Column ${label.column} is both the label and a feature.`, { column: label.column, option: "label.column", next: "Take it out of features." });
+  }
+}
+
+/** @throws AstgnnError ERR_OPTION where the panel lacks what the graph needs */
+export function requireGraph(panel: Panel, graph: GraphKind): void {
+  const lacks = (what: string, how: string): AstgnnError => new AstgnnError("ERR_OPTION", `Graph "${graph}" needs ${what}, and the panel has none.`, { option: "graph", next: how });
+  if (graph === "groups" && panel.groups === undefined) throw lacks("groups", "Give openPanel a groupColumn or groups: { file }.");
+  if (graph === "edges" && panel.edges === undefined) throw lacks("edges", "Give openPanel edges: { file }.");
+}

@@ -1,0 +1,100 @@
+import { AstgnnError, invalidOption } from "../errors.js";
+import { firstNotBefore, lastNotAfter, requireInside } from "./calendar.js";
+import type { ResolvedSplit } from "./dataset-options.js";
+import type { LabelShape } from "./labels.js";
+
+/** Sample dates of each split as indices, ascending, and how many dates each boundary cost. */
+export interface SplitPlan {
+  readonly train: readonly number[];
+  readonly valid: readonly number[];
+  readonly test: readonly number[];
+  /** The newest dates, without a label yet. */
+  readonly unlabelled: readonly number[];
+  readonly purged: { readonly trainValid: number; readonly validTest: number };
+  readonly embargoed: { readonly valid: number; readonly test: number };
+  /** First date that may be a sample. */
+  readonly first: number;
+  /** The boundaries as panel dates. */
+  readonly trainEnd: string | undefined;
+  readonly validEnd: string | undefined;
+}
+
+/**
+ * Splits sample dates by the dates their labels span, from entry to end: train ends by trainEnd; valid is entered on or after it and ends by validEnd;
+ * test is entered on or after that. What straddles a boundary is purged.
+ *
+ * @param lastLabelled index of the last date that has a label
+ * @throws AstgnnError ERR_OPTION on dates outside the panel or out of order, ERR_DATA where a split is empty
+ */
+export function planSplits(dates: readonly string[], window: number, label: LabelShape, lastLabelled: number, split: ResolvedSplit | undefined, embargo: number): SplitPlan {
+  const last = dates.length - 1;
+  const endOf = (t: number): number => t + label.lagDays + label.span;
+  let first = window - 1;
+  if (split?.start !== undefined) {
+    requireInside("split.start", split.start, dates);
+    first = Math.max(first, firstNotBefore(dates, split.start) - label.lagDays - label.span);
+  }
+  const all = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
+  const nothing = { train: [], valid: [], test: [], purged: { trainValid: 0, validTest: 0 }, embargoed: { valid: 0, test: 0 }, first };
+  if (split === undefined) return { ...nothing, unlabelled: all, trainEnd: undefined, validEnd: undefined };
+
+  const labelled = all.filter((t) => t <= lastLabelled);
+  const [trainEnd, validEnd] = boundaries(dates, labelled, endOf, split);
+  const plan = { train: [] as number[], valid: [] as number[], test: [] as number[], trainValid: 0, validTest: 0 };
+  for (const t of labelled) {
+    const entry = t + label.lagDays;
+    const end = endOf(t);
+    if (end <= trainEnd) plan.train.push(t);
+    else if (entry < trainEnd) plan.trainValid++;
+    else if (end <= validEnd) plan.valid.push(t);
+    else if (entry < validEnd) plan.validTest++;
+    else plan.test.push(t);
+  }
+  const embargoed = { valid: Math.min(embargo, plan.valid.length), test: Math.min(embargo, plan.test.length) };
+  return {
+    train: plan.train,
+    valid: plan.valid.slice(embargo),
+    test: plan.test.slice(embargo),
+    unlabelled: all.filter((t) => t > lastLabelled),
+    purged: { trainValid: plan.trainValid, validTest: plan.validTest },
+    embargoed,
+    first,
+    trainEnd: dates[trainEnd]!,
+    validEnd: dates[Math.min(validEnd, last)]!,
+  };
+}
+
+function boundaries(dates: readonly string[], labelled: readonly number[], endOf: (t: number) => number, split: ResolvedSplit): [number, number] {
+  if ("fractions" in split) {
+    const [train, valid, test] = split.fractions;
+    if (Math.abs(train + valid + test - 1) > 1e-9) throw invalidOption("split.fractions", "shares that sum to 1", split.fractions);
+    const trainCount = Math.round(train * labelled.length);
+    const validCount = Math.round((train + valid) * labelled.length);
+    if (trainCount === 0) throw emptySplit("training", "There are too few dates with labels.");
+    return [endOf(labelled[trainCount - 1]!), endOf(labelled[validCount - 1]!)];
+  }
+  requireInside("split.trainEnd", split.trainEnd, dates);
+  requireInside("split.validEnd", split.validEnd, dates);
+  if (split.trainEnd >= split.validEnd) {
+    throw new AstgnnError("ERR_OPTION", `split.validEnd ${split.validEnd} is not after split.trainEnd ${split.trainEnd}.`, { option: "split.validEnd", next: "Put start < trainEnd < validEnd." });
+  }
+  if (split.start !== undefined && split.start > split.trainEnd) {
+    throw new AstgnnError("ERR_OPTION", `split.start ${split.start} is after split.trainEnd ${split.trainEnd}.`, { option: "split.start", next: "Put start < trainEnd < validEnd." });
+  }
+  return [lastNotAfter(dates, split.trainEnd), lastNotAfter(dates, split.validEnd)];
+}
+
+/** Refuses a split without dates. */
+export function refuseEmptySplits(plan: Pick<SplitPlan, "train" | "valid" | "test" | "trainEnd" | "validEnd">, dates: readonly string[]): void {
+  const range = `The panel has dates from ${dates[0]!} to ${dates[dates.length - 1]!}`;
+  if (plan.train.length === 0) throw emptySplit("training", `${range}, train ends on ${plan.trainEnd!}.`);
+  if (plan.valid.length === 0) throw emptySplit("validation", `${range}, train ends on ${plan.trainEnd!}, valid on ${plan.validEnd!}.`);
+  if (plan.test.length === 0) throw emptySplit("test", `${range}, valid ends on ${plan.validEnd!}.`);
+}
+
+function emptySplit(name: string, text: string): AstgnnError {
+  return new AstgnnError("ERR_DATA", `There are no ${name} dates left. ${text}`, {
+    option: "split",
+    next: "Move the boundaries, or shorten window, label horizon or embargo.",
+  });
+}

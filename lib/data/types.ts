@@ -1,0 +1,106 @@
+/** Values aligned to a panel: `data[(t * stocks + n) * width + k]`, NaN where a stock is not in. `shape` is [dates, stocks] or [dates, stocks, width]. */
+export interface PanelValues {
+  readonly data: Float32Array | Float64Array;
+  readonly shape: readonly number[];
+  /** ISO dates, one per first index. */
+  readonly dates: readonly string[];
+  /** Tickers, one per second index. */
+  readonly tickers: readonly string[];
+}
+
+/** One kind of loss between the source and the samples: what was dropped or set missing, why, and how many. */
+export interface LedgerEntry {
+  /** Where it happened, in reading order. */
+  readonly stage: "source" | "clean" | "features" | "rows" | "labels" | "split" | "graph";
+  /** Stable key, e.g. `zero_volume`, `incomplete_window`, `purged_train_valid`. */
+  readonly reason: string;
+  /** One sentence for people. */
+  readonly text: string;
+  readonly count: number;
+  /** What is counted. */
+  readonly unit: "rows" | "values" | "stocks" | "dates" | "edges";
+}
+
+/** What was read and what was lost on the way; nothing is dropped without a line here. */
+export interface Ledger {
+  readonly entries: readonly LedgerEntry[];
+  /** Rows in the source. */
+  readonly rowsRead: number;
+  /** Rows of the source that are in the panel. */
+  readonly rowsKept: number;
+}
+
+/** Which stocks may attend to one another in the GAT. `none`: every stock is alone (the ablation). */
+export type GraphKind = "complete" | "groups" | "edges" | "none";
+
+/** User edges over stocks: `source[e]` sees `target[e]` on dates `from[e]..to[e]` (indices, both inclusive). */
+export interface Edges {
+  readonly source: Int32Array;
+  readonly target: Int32Array;
+  readonly from: Int32Array;
+  readonly to: Int32Array;
+}
+
+/** The sample dates of one part of a dataset. */
+export interface Split {
+  readonly name: "train" | "valid" | "test" | "unlabelled";
+  readonly dataset: Dataset;
+  /** Indices into `dataset.dates`, ascending. */
+  readonly dateIndices: Int32Array;
+  /** Their ISO dates. */
+  readonly dates: readonly string[];
+  /** Raw returns [dates, stocks] for one horizon, else [dates, stocks, L]; NaN without label or where the stock is no row. */
+  readonly labels: PanelValues;
+}
+
+/** What a model needs to score new data as it was trained: stored in `model.safetensors` as `dataset`. */
+export interface DatasetDescription {
+  readonly featureNames: readonly string[];
+  /** `"ohlcv"` or the pass-through columns. */
+  readonly features: "ohlcv" | readonly string[];
+  readonly window: number;
+  /** Processors in order, with fitted statistics where they have any. */
+  readonly processors: readonly unknown[];
+  readonly graph: unknown;
+  readonly label: unknown;
+  readonly labelTransform: unknown;
+}
+
+/** Samples ready for the native core: features, rows, labels, graph and split of a panel. */
+export interface Dataset {
+  /** ISO panel dates. */
+  readonly dates: readonly string[];
+  readonly tickers: readonly string[];
+  readonly featureNames: readonly string[];
+  /** Window length T in panel dates. */
+  readonly window: number;
+  /** Label horizons in panel dates (L of them); one entry 0 for a label column. */
+  readonly horizons: readonly number[];
+  readonly lagDays: number;
+  /** Processed features `[(t * stocks + n) * F + f]`; finite on every date of every sample's window. */
+  readonly features: Float32Array;
+  /** Rows of date t are `rowStocks[rowOffsets[t] .. rowOffsets[t + 1]]`, ascending stock indices: [dates + 1]. */
+  readonly rowOffsets: Int32Array;
+  readonly rowStocks: Int32Array;
+  /** Raw returns `[(t * stocks + n) * L + l]`, NaN where there is none (rows or not). */
+  readonly labels: Float32Array;
+  /** What the loss sees: labels after `labelTransform`, same layout; NaN where a stock is no row. */
+  readonly targets: Float32Array;
+  readonly graph: GraphKind;
+  /** Group of each row (same index as `rowStocks`), where a group source is given or `graph` is `none`. */
+  readonly groups: Int32Array | undefined;
+  readonly edges: Edges | undefined;
+  readonly train: Split;
+  readonly valid: Split;
+  readonly test: Split;
+  /** The newest dates, which have rows but no label yet: in no split, but `predict` scores them. */
+  readonly unlabelled: Split;
+  readonly ledger: Ledger;
+  /** SHA-256 (hex) over sorted (date, ticker, columns) of the panel, groups and edges. */
+  readonly fingerprint: string;
+  /** The resolved options, JSON-safe, as stored in run.json. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** First and last sample date, number of dates and rows per split, dates purged and embargoed per boundary: JSON-safe, for run.json. */
+  readonly splitSummary: Readonly<Record<string, unknown>>;
+  describe(): DatasetDescription;
+}

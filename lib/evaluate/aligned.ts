@@ -1,0 +1,50 @@
+import type { PanelValues } from "../data/types.js";
+import { AstgnnError } from "../errors.js";
+
+/** Values per (date, stock): the third entry of the shape, 1 where there is none. */
+export function widthOf(values: PanelValues): number {
+  return values.shape[2] ?? 1;
+}
+
+/**
+ * Checks that `values` are what their shape says: [dates, stocks] or [dates, stocks, width], one name per date and stock.
+ *
+ * @throws AstgnnError ERR_SHAPE
+ */
+export function checkPanelValues(values: PanelValues, name: string): void {
+  const { data, shape, dates, tickers } = values ?? {};
+  if (!(data instanceof Float32Array || data instanceof Float64Array) || !Array.isArray(shape) || !Array.isArray(dates) || !Array.isArray(tickers)) {
+    throw new AstgnnError("ERR_SHAPE", `Expected { data, shape, dates, tickers } for ${name}.`, { next: "Pass what predict returned or a split's labels." });
+  }
+  if (shape.length < 2 || shape.length > 3 || shape.some((n) => !Number.isInteger(n) || n < 0)) {
+    throw new AstgnnError("ERR_SHAPE", `Expected shape [dates, stocks] or [dates, stocks, width] for ${name} but received [${shape.join(", ")}].`);
+  }
+  const expected = shape.reduce((product, n) => product * n, 1);
+  if (data.length !== expected || dates.length !== shape[0] || tickers.length !== shape[1]) {
+    throw new AstgnnError(
+      "ERR_SHAPE",
+      `${name} has shape [${shape.join(", ")}] but ${data.length} values, ${dates.length} dates and ${tickers.length} tickers.`,
+    );
+  }
+}
+
+/**
+ * Checks that `other` has the dates and tickers of `values`, in the same order: a shifted panel gives a wrong number that looks right.
+ *
+ * @throws AstgnnError ERR_SHAPE naming the first date or ticker that differs
+ */
+export function checkAligned(values: PanelValues, name: string, other: PanelValues, otherName: string): void {
+  for (const [axis, word] of [[0, "dates"], [1, "tickers"]] as const) {
+    if (values.shape[axis] !== other.shape[axis]) {
+      throw new AstgnnError("ERR_SHAPE", `${name} has ${values.shape[axis]} ${word} but ${otherName} has ${other.shape[axis]}.`, { next: "Pass both for the same split." });
+    }
+    const at = values[word].findIndex((label, i) => label !== other[word][i]);
+    if (at >= 0) {
+      throw new AstgnnError(
+        "ERR_SHAPE",
+        `${word[0]!.toUpperCase()}${word.slice(1, -1)} ${at + 1} is ${values[word][at]} in ${name} but ${other[word][at]} in ${otherName}.`,
+        { next: "Pass both for the same split.", ...(axis === 0 ? { date: values.dates[at]! } : {}) },
+      );
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { AstgnnError } from "../errors.js";
+import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
+import { widthOf } from "./aligned.js";
+import { evaluatePairs, type Metrics } from "./metrics.js";
+import { readStoredPredictions } from "./stored-predictions.js";
+
+/** Metrics of one split of a run. */
+export interface SplitEvaluation extends Metrics {
+  /** Mean exp(entropy) of the rows of A; null where the run does not say. */
+  readonly effectiveNeighbours: number | null;
+  /** Mean diagonal of A. */
+  readonly selfWeight: number | null;
+}
+
+/** Metrics of a run folder. */
+export interface RunEvaluation {
+  readonly valid: SplitEvaluation;
+  readonly test: SplitEvaluation;
+}
+
+/** The part of report.json that predictions alone do not tell. */
+type StoredReport = Partial<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** The part of run.json that says which prediction is meant for which horizon. */
+interface StoredTraining {
+  training?: { loss?: Loss; datesPerStep?: number };
+}
+
+/**
+ * Recomputes the metrics of a run, or of an ensemble of runs, from its predictions.parquet; mse and the graph's statistics come from its report.json.
+ *
+ * @example
+ * const { test } = await evaluateRun("runs/first");
+ * @throws AstgnnError ERR_DATA where the folder holds no finished run
+ */
+export async function evaluateRun(folder: string): Promise<RunEvaluation> {
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) {
+    throw new AstgnnError("ERR_DATA", `There is no folder ${folder}.`, { file: folder, next: "Name the --out folder of a training." });
+  }
+  if (!existsSync(join(folder, "run.json"))) {
+    throw new AstgnnError("ERR_DATA", `${folder} holds no run: it has no run.json.`, { file: folder, next: "Name the --out folder of a training." });
+  }
+  const { training } = await readJson<StoredTraining>(join(folder, "run.json"));
+  const stored = await readStoredPredictions(join(folder, "predictions.parquet"));
+  const report = await readJson<StoredReport>(join(folder, "report.json"));
+  const split = (name: "valid" | "test"): SplitEvaluation => {
+    const { predictions, labels } = stored[name];
+    const told = report[name] ?? {};
+    const [width, horizons] = [widthOf(predictions), widthOf(labels)];
+    const pairs = evaluationPairs(resolveLoss(training?.loss ?? "ic", width, horizons, training?.datesPerStep ?? 1), width, horizons);
+    return {
+      ...evaluatePairs(predictions, labels, pairs),
+      mse: numberOrNull(told["mse"]),
+      effectiveNeighbours: numberOrNull(told["effectiveNeighbours"]),
+      selfWeight: numberOrNull(told["selfWeight"]),
+    };
+  };
+  return { valid: split("valid"), test: split("test") };
+}
+
+async function readJson<V>(file: string): Promise<V> {
+  if (!existsSync(file)) throw new AstgnnError("ERR_DATA", `There is no ${file}.`, { file, next: "Finish the run with astgnn train --resume." });
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as V;
+  } catch (cause) {
+    throw new AstgnnError("ERR_DATA", `${file} is not valid JSON.`, { file, cause, next: "Write it again with astgnn train --resume." });
+  }
+}
+
+function numberOrNull(value: unknown): number | null {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}

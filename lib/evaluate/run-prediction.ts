@@ -1,0 +1,107 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { Database } from "../data/database.js";
+import { openPanel, type PanelOptions } from "../data/panel.js";
+import { literal } from "../data/sql.js";
+import type { PanelSource } from "../data/source.js";
+import type { PanelValues } from "../data/types.js";
+import { AstgnnError, invalidOption } from "../errors.js";
+import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
+import { Ensemble, loadRun } from "../train/ensemble.js";
+import { widthOf } from "./aligned.js";
+
+/** What to score and where to put it; the other options are those of `openPanel`. */
+export interface PredictRunOptions extends PanelOptions {
+  /** File to write: .parquet or .csv with date, ticker, prediction[_p]. */
+  out: string;
+  /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
+  threads?: number;
+}
+
+/** What was scored. */
+export interface RunPrediction {
+  readonly out: string;
+  /** Models whose scores were averaged; 1 for a single run. */
+  readonly members: number;
+  readonly rows: number;
+  readonly dates: number;
+  readonly firstDate: string;
+  readonly lastDate: string;
+}
+
+/**
+ * Scores every date of new data that has rows, with the weights and the statistics stored in a run; for an ensemble the mean of its
+ * members' z-scores per date.
+ *
+ * @example
+ * await predictRun("runs/first", "today.parquet", { out: "predictions.parquet" });
+ * @throws AstgnnError ERR_DATA where the data lack a feature of the run or no date has rows, ERR_CHECKPOINT, ERR_OPTION, ERR_ABORTED
+ */
+export async function predictRun(folder: string, source: PanelSource, options: PredictRunOptions): Promise<RunPrediction> {
+  const { out, threads, ...panelOptions } = options;
+  const { signal } = panelOptions;
+  if (typeof out !== "string" || !/\.(parquet|csv)$/i.test(out)) throw invalidOption("out", "a path that ends in .parquet or .csv", out);
+  if (!existsSync(dirname(resolve(out)))) throw new AstgnnError("ERR_OPTION", `There is no folder ${dirname(resolve(out))} for ${out}.`, { option: "out", next: "Make it first." });
+  using scorer = await loadRun(folder);
+  const members = scorer instanceof Ensemble ? scorer.members : [scorer];
+  const description = members[0]!.dataset;
+  if (description === undefined) {
+    throw new AstgnnError("ERR_CHECKPOINT", `The model in ${folder} does not say how its data were prepared.`, { file: folder, next: "Train it with astgnn train." });
+  }
+  const panel = await openPanel(source, panelOptions);
+  const dataset = panel.dataset({ description });
+  const { predictions } = await scorer.predict(dataset, {
+    ...(threads === undefined ? {} : { threads }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (predictions.dates.length === 0) {
+    throw new AstgnnError("ERR_DATA", `No stock of ${panel.source} has a complete window of ${dataset.window} dates.`, { file: panel.source, next: "Give more history." });
+  }
+  const rows = await writeScores(predictions, out);
+  return { out, members: members.length, rows, dates: predictions.dates.length, firstDate: predictions.dates[0]!, lastDate: predictions.dates.at(-1)! };
+}
+
+/** Writes the rows that have a prediction, sorted by date and ticker; the file appears whole or not at all. */
+async function writeScores(scores: PanelValues, out: string): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "astgnn-predict-"));
+  try {
+    const staged = join(folder, "scores.csv");
+    const rows = await writeCsv(scores, staged);
+    const types = columnNames(scores).map((name, i) => `'${name}': '${["DATE", "VARCHAR"][i] ?? (scores.data instanceof Float32Array ? "FLOAT" : "DOUBLE")}'`);
+    const format = /\.csv$/i.test(out) ? "csv, HEADER" : "parquet";
+    const partial = partialPath(out);
+    await using database = await Database.open();
+    await database.run(`COPY (SELECT * FROM read_csv(${literal(staged)}, header = true, columns = {${types.join(", ")}})) TO ${literal(partial)} (FORMAT ${format})`, out);
+    await moveIntoPlace(partial, out);
+    return rows;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function writeCsv(scores: PanelValues, path: string): Promise<number> {
+  const [width, stocks] = [widthOf(scores), scores.tickers.length];
+  const order = [...scores.tickers.keys()].sort((a, b) => (scores.tickers[a]! < scores.tickers[b]! ? -1 : 1));
+  const tickers = scores.tickers.map((ticker) => `"${ticker.replaceAll('"', '""')}"`);
+  await using file = await open(path, "w");
+  await file.write(`${columnNames(scores).join(",")}\n`);
+  let rows = 0;
+  for (const [t, date] of scores.dates.entries()) {
+    let lines = "";
+    for (const n of order) {
+      const values = scores.data.subarray((t * stocks + n) * width, (t * stocks + n + 1) * width);
+      if (Number.isNaN(values[0]!)) continue;
+      lines += `${date},${tickers[n]},${values.join(",")}\n`;
+      rows++;
+    }
+    await file.write(lines);
+  }
+  return rows;
+}
+
+function columnNames(scores: PanelValues): string[] {
+  const width = widthOf(scores);
+  return ["date", "ticker", ...(width === 1 ? ["prediction"] : Array.from({ length: width }, (_, p) => `prediction_${p}`))];
+}

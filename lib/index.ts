@@ -1,0 +1,29 @@
+/** astgnn: stock factors, an adaptive graph over them, and predictions through it. This file is the whole public surface. */
+export { AstgnnError, type ErrorCode, type ErrorDetails } from "./errors.js";
+
+export { openPanel, Panel, type PanelOptions } from "./data/panel.js";
+export type { PanelSource } from "./data/source.js";
+export type { DatasetOptions, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
+export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, PanelValues, Split } from "./data/types.js";
+
+export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
+export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";
+export type { GraphStatistics, PredictInput, Prediction, PredictOptions } from "./model/predict.js";
+export { FactorExtractor, GraphAttention, RelationalEmbedding, TimeGraphConvolution, type GraphAttentionOptions, type TimeGraphConvolutionOptions } from "./model/layers.js";
+export type { Graph, Offsets, PackedGraph } from "./model/graph.js";
+export { Tensor, type StateDict, type TypedArray } from "./model/tensor.js";
+export { releaseDataset } from "./model/native-panel.js";
+export { readSafetensors, writeSafetensors, type SafetensorsDtype, type SafetensorsFile, type SafetensorsTensor } from "./model/safetensors.js";
+
+export { train, type TrainingRun } from "./train/train.js";
+export type { MonitorName, TrainOptions } from "./train/options.js";
+export type { Loss, LossName, LossTerm } from "./train/objective.js";
+export type { ScheduleName } from "./train/schedule.js";
+export type { EpochEvent, SplitMetrics, StartEvent, StepEvent, TrainEvents, TrainMetrics, WarningEvent } from "./train/events.js";
+export { Ensemble, loadRun, type EnsemblePrediction } from "./train/ensemble.js";
+export type { Report } from "./train/report.js";
+
+export { evaluate, pairedDifference, type EvaluateOptions, type Metrics, type PairedDifference } from "./evaluate/metrics.js";
+export { averagePredictions } from "./evaluate/ensemble.js";
+export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/run-evaluation.js";
+export { predictRun, type PredictRunOptions, type RunPrediction } from "./evaluate/run-prediction.js";

@@ -1,0 +1,31 @@
+import { open, rename } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+/** The name under which a file is written before it takes its place. Fixed, so that a killed writer's leavings are overwritten by the next. */
+export function partialPath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.partial`);
+}
+
+/** Writes beside, syncs, renames: after a crash at any moment `path` holds the old bytes or the new ones, whole. */
+export async function writeFileAtomically(path: string, content: Uint8Array | string): Promise<void> {
+  const partial = partialPath(path);
+  const file = await open(partial, "w");
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await moveIntoPlace(partial, path);
+}
+
+/** Renames a complete file and syncs the folder, so that the new name survives a loss of power. */
+export async function moveIntoPlace(partial: string, path: string): Promise<void> {
+  await rename(partial, path);
+  const folder = await open(dirname(path), "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,209 @@
+import { loadCore } from "../binding/load.js";
+import type { Dataset, DatasetDescription } from "../data/types.js";
+import { AstgnnError, invalidOption, nearest } from "../errors.js";
+import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
+import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type ModelOptions } from "./config.js";
+import { integers, type Graph, type Offsets } from "./graph.js";
+import { attentionOf, forwardModule, Module, nativeModule, similarityOf } from "./module.js";
+import { alignToPanel, averageStatistics, checkDataset, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
+import { Tensor, type StateDict } from "./tensor.js";
+import { resolveThreads } from "./threads.js";
+import { takeWeights, withNativeState } from "./weights.js";
+
+/** What `forward` returns for R rows. */
+export interface ForwardOutput {
+  /** [R, P] */
+  predictions: Tensor;
+  /** M, [R, K] */
+  riskFactors: Tensor;
+  /** Z, [R, E] */
+  embedding: Tensor;
+  /** Last hidden state of the GRU, [R, H] */
+  state: Tensor;
+}
+
+/** A stock and its weight in a row of A. */
+export interface Neighbour {
+  readonly ticker: string;
+  /** Above 0; the weights of all neighbours sum to 1. */
+  readonly weight: number;
+}
+
+let setDescription: (model: ASTGNNFactorModel, description: DatasetDescription | undefined) => void;
+
+/**
+ * ASTGNN: learns K latent risk factors M from each stock's recent history, links stocks by the similarity of their factors anew on every
+ * date, and predicts returns through that graph. A new model has random weights drawn from `seed`.
+ *
+ * @example
+ * const model = new ASTGNNFactorModel({ sequentialInputSize: dataset.featureNames.length, numRiskFactors: 32 });
+ * await train(model, dataset, { epochs: 4 });
+ * const { predictions, riskFactors } = await model.predict(dataset.test); // [dates, stocks], [dates, stocks, K]
+ * @throws AstgnnError ERR_OPTION naming the option
+ */
+export class ASTGNNFactorModel extends Module {
+  /** The complete architecture. */
+  readonly config: ModelConfig;
+  #description: DatasetDescription | undefined;
+  #seed: number | undefined;
+
+  constructor(options: ModelOptions & InitialisationOptions = {}) {
+    const { config, seed, dtype } = resolveModelOptions(options);
+    super(loadCore().createModel(config, dtype, seed));
+    this.config = config;
+    this.#seed = seed;
+  }
+
+  static {
+    setDescription = (model, description) => {
+      model.#description = description;
+      model.#seed = undefined;
+    };
+  }
+
+  /**
+   * Reads a `model.safetensors`.
+   *
+   * @example
+   * const model = await ASTGNNFactorModel.load("runs/first/model.safetensors");
+   * @throws AstgnnError ERR_CHECKPOINT where the file is damaged, of an unknown version, or its tensors do not fit its config
+   */
+  static async load(path: string): Promise<ASTGNNFactorModel> {
+    return modelFrom(await readCheckpoint(path), path);
+  }
+
+  /** How the data was prepared that the weights were trained on; undefined for a model that was never trained. */
+  get dataset(): DatasetDescription | undefined {
+    return this.#description;
+  }
+
+  /** Seed of the weights; undefined once they are loaded or trained. */
+  get seed(): number | undefined {
+    return this.#seed;
+  }
+
+  override loadStateDict(state: StateDict): void {
+    super.loadStateDict(state);
+    this.#seed = undefined;
+  }
+
+  /**
+   * Writes weights, config and data description to one safetensors file: beside, synced, then renamed.
+   *
+   * @throws AstgnnError ERR_BUSY while a training uses the model
+   */
+  async save(path: string): Promise<void> {
+    const native = nativeModule(this);
+    const weights = takeWeights(native.stateDict());
+    await writeCheckpoint(path, { config: this.config, dataset: this.#description, weights });
+  }
+
+  /**
+   * Scores dates in evaluation mode, off this thread. Results are aligned to the panel, NaN where a stock is not in.
+   *
+   * @example
+   * const { predictions } = await model.predict(dataset.test, { riskFactors: false });
+   * const latest = await model.predict({ dataset, dates: [dataset.dates.at(-1)!] });
+   * @throws AstgnnError ERR_DATA where features, window or groups are not those of the model, ERR_ABORTED
+   */
+  async predict(input: PredictInput, options: PredictOptions = {}): Promise<Prediction> {
+    const native = nativeModule(this);
+    const selection = selectDates(input);
+    checkDataset(this.config, this.#description, selection.dataset);
+    const wantsFactors = options.riskFactors ?? true;
+    const packed = await predictPacked(native, selection, { riskFactors: wantsFactors, threads: resolveThreads(options.threads), signal: options.signal });
+    const predictions = alignToPanel(selection, packed.predictions, this.config.numPredictions);
+    const graph = averageStatistics(packed.statistics);
+    if (packed.riskFactors === undefined) return { predictions, graph };
+    return { predictions, riskFactors: alignToPanel(selection, packed.riskFactors, this.config.numRiskFactors, true), graph };
+  }
+
+  /**
+   * One forward on tensors of one's own. `sequences` [T, R, F]; rows of date d are `offsets[d] .. offsets[d + 1]`. In training mode
+   * (`train()`) it drops units.
+   *
+   * @throws AstgnnError ERR_SHAPE
+   */
+  async forward(sequences: Tensor, offsets: Offsets, graph: Graph = {}): Promise<ForwardOutput> {
+    const [predictions, riskFactors, embedding, state] = await forwardModule(this, [["sequences", sequences]], { ...graph, offsets });
+    return { predictions: predictions!, riskFactors: riskFactors!, embedding: embedding!, state: state! };
+  }
+
+  /** A of one date from M undropped: m [N, K] -> [N, N]; rows sum to 1 or, with nobody left, to 0. `groups`: group of each row. */
+  async similarity(m: Tensor, groups?: Int32Array | readonly number[]): Promise<Tensor> {
+    return similarityOf(this, m, groups === undefined ? undefined : integers(groups, "groups"));
+  }
+
+  /** The GAT's coefficients of one date, from the GRU state h [N, H]: [A, N, N]. */
+  async attention(h: Tensor, graph: Graph = {}): Promise<Tensor> {
+    return attentionOf(this, h, graph);
+  }
+
+  /**
+   * The stocks that a stock's row of A leans on at a date, heaviest first; itself among them unless `excludeSelf`.
+   *
+   * @param options `top`: at most this many, whole from 1, default 10.
+   * @example
+   * await model.neighbours(dataset, "2017-06-01", "AAPL", { top: 5 });
+   * @throws AstgnnError ERR_DATA where the date or the stock is not in, ERR_OPTION for an unknown ticker
+   */
+  async neighbours(dataset: Dataset, date: string, ticker: string, options: { top?: number } = {}): Promise<Neighbour[]> {
+    const top = options.top ?? 10;
+    if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
+    checkDataset(this.config, this.#description, dataset);
+    const t = dateIndex(dataset, date);
+    const [begin, end] = [dataset.rowOffsets[t]!, dataset.rowOffsets[t + 1]!];
+    const rows = dataset.rowStocks.subarray(begin, end);
+    const row = rows.indexOf(stockIndex(dataset, ticker));
+    if (row < 0) {
+      throw new AstgnnError("ERR_DATA", `${ticker} is not in on ${date}: it is not in the universe or its window is not complete.`, { date, next: "Pass a date on which it has a prediction." });
+    }
+    const native = nativeModule(this);
+    const { riskFactors } = await predictPacked(native, { dataset, dates: Int32Array.of(t) }, { riskFactors: true, threads: resolveThreads() });
+    const groups = this.config.similarityGraph === "groups" ? dataset.groups!.slice(begin, end) : undefined;
+    const weights = (await this.#similarityOf(riskFactors!, rows.length, groups)).subarray(row * rows.length, (row + 1) * rows.length);
+    return Array.from(rows, (stock, i) => ({ ticker: dataset.tickers[stock]!, weight: weights[i]! }))
+      .filter(({ weight }) => weight > 0)
+      .sort((a, b) => b.weight - a.weight)
+      .slice(0, top);
+  }
+
+  async #similarityOf(riskFactors: Float32Array | Float64Array, rows: number, groups: Int32Array | undefined): Promise<Float32Array | Float64Array> {
+    const m = Tensor.from(riskFactors, [rows, this.config.numRiskFactors]);
+    try {
+      const a = await similarityOf(this, m, groups);
+      const values = a.toTypedArray() as Float32Array | Float64Array;
+      a.dispose();
+      return values;
+    } finally {
+      m.dispose();
+    }
+  }
+}
+
+/** Makes the model of a checkpoint. */
+export function modelFrom({ config, dtype, dataset, weights }: Checkpoint, path: string): ASTGNNFactorModel {
+  const model = new ASTGNNFactorModel({ ...config, dtype });
+  try {
+    withNativeState(weights, (state) => nativeModule(model).loadStateDict(state));
+  } catch (cause) {
+    model.dispose();
+    throw new AstgnnError("ERR_CHECKPOINT", `The tensors of ${path} do not fit its config: ${(cause as Error).message}`, { file: path, cause });
+  }
+  setDescription(model, dataset);
+  return model;
+}
+
+/** Records what a model is being trained on. */
+export function describeData(model: ASTGNNFactorModel, description: DatasetDescription): void {
+  setDescription(model, description);
+}
+
+function stockIndex(dataset: Dataset, ticker: string): number {
+  const index = dataset.tickers.indexOf(ticker);
+  if (index < 0) {
+    const near = nearest(ticker, dataset.tickers);
+    throw invalidOption("ticker", "a ticker of the panel", ticker, near === undefined ? "See dataset.tickers." : `Did you mean ${near}?`);
+  }
+  return index;
+}

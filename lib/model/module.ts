@@ -1,0 +1,121 @@
+import type { Dtype, NativeModule } from "../binding/types.js";
+import { AstgnnError } from "../errors.js";
+import { nativeState, nativeTensor, wrapState, wrapTensor, type StateDict, type Tensor } from "./tensor.js";
+import { nativeGraph, type PackedGraph } from "./graph.js";
+
+let unwrap: (module: Module) => NativeModule;
+
+/** Parameters, buffers and a forward: what the model and every layer alone have in common. */
+export abstract class Module {
+  readonly #native: NativeModule;
+
+  /** @internal */
+  protected constructor(native: NativeModule) {
+    this.#native = native;
+  }
+
+  static {
+    unwrap = (module) => module.#alive();
+  }
+
+  /** Number type of weights, inputs and outputs. */
+  get dtype(): Dtype {
+    return this.#alive().dtype;
+  }
+
+  /** How many trainable numbers. */
+  get parameterCount(): number {
+    return this.#alive().parameterCount;
+  }
+
+  /** True where forward calls drop units and update batch statistics. A new module does not. */
+  get training(): boolean {
+    return this.#alive().training;
+  }
+
+  /** True after `dispose`. */
+  get disposed(): boolean {
+    return this.#native.disposed;
+  }
+
+  /** Switches dropout and batch statistics on for forward calls. */
+  train(): this {
+    const native = this.#alive();
+    native.train();
+    return this;
+  }
+
+  /** Switches them off. */
+  eval(): this {
+    const native = this.#alive();
+    native.eval();
+    return this;
+  }
+
+  /**
+   * Copies of all parameters and buffers under the reference's names.
+   *
+   * @throws AstgnnError ERR_BUSY while a training or prediction uses them
+   */
+  stateDict(): StateDict {
+    const native = this.#alive();
+    return wrapState(native.stateDict());
+  }
+
+  /**
+   * Replaces all parameters and buffers, strictly: the same names and shapes as `stateDict()`.
+   *
+   * @throws AstgnnError ERR_SHAPE naming the tensor, ERR_BUSY while a training or prediction uses them
+   */
+  loadStateDict(state: StateDict): void {
+    const native = this.#alive();
+    native.loadStateDict(nativeState(state));
+  }
+
+  /** Frees the weights now. A second call does nothing; any other use afterwards throws ERR_DISPOSED. */
+  dispose(): void {
+    this.#native.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.dispose();
+  }
+
+  #alive(): NativeModule {
+    if (this.#native.disposed) {
+      throw new AstgnnError("ERR_DISPOSED", `This ${this.constructor.name} was disposed.`, { next: "Make or load a new one." });
+    }
+    return this.#native;
+  }
+}
+
+/** The native handle of a module that is alive. */
+export function nativeModule(module: Module): NativeModule {
+  return unwrap(module);
+}
+
+/** One forward on tensors of the user's own; `inputs` are [name, tensor] and the rows are the last but one dimension of the first. */
+export async function forwardModule(module: Module, inputs: readonly (readonly [string, Tensor])[], graph: PackedGraph): Promise<Tensor[]> {
+  const native = unwrap(module);
+  const tensors = inputs.map(([name, tensor]) => nativeTensor(tensor, name));
+  const outputs = await native.forward(tensors, nativeGraph(tensors[0]!.shape.at(-2) ?? 0, graph));
+  return outputs.map(wrapTensor);
+}
+
+/** Attention coefficients of one date. */
+export async function attentionOf(module: Module, h: Tensor, graph: PackedGraph): Promise<Tensor> {
+  const native = unwrap(module);
+  const input = nativeTensor(h, "h");
+  return wrapTensor(await native.attention(input, nativeGraph(input.shape[0] ?? 0, graph)));
+}
+
+/** A of one date from M undropped. */
+export async function similarityOf(module: Module, m: Tensor, groups: Int32Array | undefined): Promise<Tensor> {
+  const native = unwrap(module);
+  const input = nativeTensor(m, "m");
+  return wrapTensor(await native.similarity(input, groups));
+}

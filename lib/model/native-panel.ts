@@ -1,0 +1,43 @@
+import { loadCore } from "../binding/load.js";
+import type { NativePanel } from "../binding/types.js";
+import type { Dataset } from "../data/types.js";
+
+/** One native copy per dataset, shared by every training and prediction on it; it goes when the dataset is collected. */
+const panels = new WeakMap<Dataset, NativePanel>();
+
+/** The dataset's native copy, made on first use. */
+export function nativePanel(dataset: Dataset): NativePanel {
+  const present = panels.get(dataset);
+  if (present !== undefined && !present.disposed) return present;
+  const { edges } = dataset;
+  const panel = loadCore().createPanel({
+    dates: dataset.dates.length,
+    stocks: dataset.tickers.length,
+    featureCount: dataset.featureNames.length,
+    window: dataset.window,
+    features: dataset.features,
+    rowOffsets: dataset.rowOffsets,
+    rowStocks: dataset.rowStocks,
+    horizons: dataset.horizons.length,
+    targets: dataset.targets,
+    graph: dataset.graph,
+    ...(dataset.groups === undefined ? {} : { groups: dataset.groups }),
+    ...(edges === undefined ? {} : { edges: { source: edges.source, target: edges.target, from: edges.from, to: edges.to } }),
+  });
+  panels.set(dataset, panel);
+  return panel;
+}
+
+/**
+ * Frees the native copy of a dataset now instead of when the dataset is collected. The dataset stays usable: the next training or
+ * prediction copies it again.
+ *
+ * @example
+ * releaseDataset(dataset);
+ * @throws AstgnnError ERR_BUSY while a job uses it
+ */
+export function releaseDataset(dataset: Dataset): void {
+  const panel = panels.get(dataset);
+  panels.delete(dataset);
+  if (panel !== undefined) panel.dispose();
+}

@@ -1,0 +1,184 @@
+import { loadCore } from "../binding/load.js";
+import type { NativeModule, NativePrediction, NativeTerm } from "../binding/types.js";
+import type { Dataset, DatasetDescription, PanelValues, Split } from "../data/types.js";
+import { AstgnnError, invalidOption, nearest } from "../errors.js";
+import { needsGroups, type ModelConfig } from "./config.js";
+import { nativePanel } from "./native-panel.js";
+
+/** What to score: a split, every date of a dataset that has rows, or dates by name or index. */
+export type PredictInput = Split | Dataset | { dataset: Dataset; dates: readonly string[] | Int32Array };
+
+/** How to score. */
+export interface PredictOptions {
+  /** True (default): also return M. False saves K numbers per stock and date. */
+  riskFactors?: boolean;
+  /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
+  threads?: number;
+  /** Stops within one date; the promise rejects with ERR_ABORTED. */
+  signal?: AbortSignal;
+}
+
+/** What the adaptive graph A looks like on average: per row, then per date. NaN where no date has a row. */
+export interface GraphStatistics {
+  /** exp(entropy of a row of A), over the rows that have somebody: 1 is one neighbour, N the plain average. */
+  readonly effectiveNeighbours: number;
+  /** Mean A_ii. */
+  readonly selfWeight: number;
+  /** Share of rows with nobody. */
+  readonly emptyShare: number;
+}
+
+/** Scores aligned to the panel; NaN where a stock is not in. */
+export interface Prediction {
+  /** [dates, stocks] for P = 1, else [dates, stocks, P]. */
+  readonly predictions: PanelValues;
+  /** M, [dates, stocks, K]; absent with `riskFactors: false`. */
+  readonly riskFactors?: PanelValues;
+  readonly graph: GraphStatistics;
+}
+
+/** Dates of a dataset, as indices. */
+export interface DateSelection {
+  readonly dataset: Dataset;
+  readonly dates: Int32Array;
+}
+
+/** @throws AstgnnError ERR_OPTION for what is no input, ERR_DATA for a date that the panel does not have */
+export function selectDates(input: PredictInput): DateSelection {
+  if (input !== null && typeof input === "object") {
+    if ("dateIndices" in input) return { dataset: input.dataset, dates: input.dateIndices };
+    if ("rowOffsets" in input) return { dataset: input, dates: datesWithRows(input) };
+    if ("dataset" in input && "dates" in input) return { dataset: input.dataset, dates: dateIndices(input.dataset, input.dates) };
+  }
+  throw invalidOption("input", "a split, a dataset or { dataset, dates }", input, "Pass dataset.test, for example.");
+}
+
+/** The index of an ISO date in the dataset. */
+export function dateIndex(dataset: Dataset, date: string): number {
+  const index = dataset.dates.indexOf(date);
+  if (index < 0) {
+    const [first, last] = [dataset.dates[0], dataset.dates.at(-1)];
+    throw new AstgnnError("ERR_DATA", `${date} is no date of this panel, which has ${dataset.dates.length} from ${first} to ${last}.`, { date, next: "Pass one of dataset.dates." });
+  }
+  return index;
+}
+
+/**
+ * Checks that a dataset is what the model was made for and trained on.
+ *
+ * @throws AstgnnError ERR_DATA naming the features that are missing, out of order or too many, or the window that differs
+ */
+export function checkDataset(config: ModelConfig, description: DatasetDescription | undefined, dataset: Dataset): void {
+  const names = dataset.featureNames;
+  if (description !== undefined) checkFeatureNames(description.featureNames, names);
+  if (names.length !== config.sequentialInputSize) {
+    throw new AstgnnError("ERR_DATA", `The model takes ${config.sequentialInputSize} features per stock (sequentialInputSize) but the dataset has ${names.length}.`, {
+      next: "Make the model with sequentialInputSize: dataset.featureNames.length.",
+    });
+  }
+  if (description !== undefined && description.window !== dataset.window) {
+    throw new AstgnnError("ERR_DATA", `The model was trained on windows of ${description.window} dates but the dataset has ${dataset.window}.`, {
+      next: `Build the dataset with window: ${description.window}.`,
+    });
+  }
+  if (needsGroups(config) && dataset.groups === undefined) {
+    throw new AstgnnError("ERR_DATA", 'The model links stocks of one group only (similarityGraph: "groups") but the dataset has no groups.', {
+      option: "similarityGraph",
+      next: "Give the dataset a group column or file, or make the model with similarityGraph: \"complete\".",
+    });
+  }
+}
+
+/** One pass of the core over the dates of a dataset, in evaluation mode. */
+export async function predictPacked(
+  module: NativeModule,
+  { dataset, dates }: DateSelection,
+  options: { riskFactors: boolean; threads: number; objective?: NativeTerm[]; signal?: AbortSignal | undefined },
+): Promise<NativePrediction> {
+  const { riskFactors, threads, objective, signal } = options;
+  if (signal?.aborted === true) throw abortedBy(signal, "The prediction");
+  const panel = nativePanel(dataset);
+  const job = loadCore().predict(module, panel, { dates: Int32Array.from(dates), riskFactors, threads, ...(objective === undefined ? {} : { objective }) });
+  const cancel = (): void => job.cancel();
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    return await job.done;
+  } catch (error) {
+    if ((error as AstgnnError).code === "ERR_ABORTED" && signal !== undefined) throw abortedBy(signal, "The prediction");
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}
+
+/** Packed rows laid out as [dates, stocks, width], NaN elsewhere; [dates, stocks] for width 1 unless `keepWidth`. */
+export function alignToPanel({ dataset, dates }: DateSelection, packed: Float32Array | Float64Array, width: number, keepWidth = false): PanelValues {
+  const stocks = dataset.tickers.length;
+  const data = new (packed.constructor as typeof Float32Array | typeof Float64Array)(dates.length * stocks * width).fill(NaN);
+  let row = 0;
+  for (let t = 0; t < dates.length; t++) {
+    const [begin, end] = [dataset.rowOffsets[dates[t]!]!, dataset.rowOffsets[dates[t]! + 1]!];
+    for (let r = begin; r < end; r++, row++) {
+      const at = (t * stocks + dataset.rowStocks[r]!) * width;
+      for (let k = 0; k < width; k++) data[at + k] = packed[row * width + k]!;
+    }
+  }
+  if (row * width !== packed.length) throw new AstgnnError("ERR_INTERNAL", `The core returned ${packed.length} values for ${row} rows of width ${width}.`);
+  return {
+    data,
+    shape: width === 1 && !keepWidth ? [dates.length, stocks] : [dates.length, stocks, width],
+    dates: Array.from(dates, (t) => dataset.dates[t]!),
+    tickers: dataset.tickers,
+  };
+}
+
+/** Means over the dates that have a row. `statistics`: [dates, 3] as the core returns it. */
+export function averageStatistics(statistics: Float64Array): GraphStatistics {
+  const mean = (column: number): number => {
+    let sum = 0;
+    let count = 0;
+    for (let at = column; at < statistics.length; at += 3) {
+      if (Number.isNaN(statistics[at]!)) continue;
+      sum += statistics[at]!;
+      count++;
+    }
+    return sum / count;
+  };
+  return { effectiveNeighbours: mean(0), selfWeight: mean(1), emptyShare: mean(2) };
+}
+
+/** What a cancelled call rejects with. */
+export function abortedBy(signal: AbortSignal, what: string): AstgnnError {
+  return new AstgnnError("ERR_ABORTED", `${what} was stopped by its signal.`, { cause: signal.reason });
+}
+
+function datesWithRows(dataset: Dataset): Int32Array {
+  return Int32Array.from(dataset.dates.keys()).filter((t) => dataset.rowOffsets[t + 1]! > dataset.rowOffsets[t]!);
+}
+
+function dateIndices(dataset: Dataset, dates: readonly string[] | Int32Array): Int32Array {
+  if (dates instanceof Int32Array) {
+    const wrong = dates.find((t) => t < 0 || t >= dataset.dates.length);
+    if (wrong !== undefined) throw invalidOption("dates", `indices from 0 to ${dataset.dates.length - 1}`, wrong);
+    return dates;
+  }
+  if (!Array.isArray(dates)) throw invalidOption("dates", "ISO dates or an Int32Array of indices", dates);
+  return Int32Array.from(dates as string[], (date) => dateIndex(dataset, date));
+}
+
+function checkFeatureNames(expected: readonly string[], found: readonly string[]): void {
+  const missing = expected.filter((name) => !found.includes(name));
+  if (missing.length > 0) {
+    const near = nearest(missing[0]!, found);
+    throw new AstgnnError("ERR_DATA", `The dataset lacks ${missing.length} of the ${expected.length} features the model was trained on: ${missing.join(", ")}.`, {
+      column: missing[0]!,
+      next: near === undefined ? "Build the dataset with the model's features." : `Build the dataset with the model's features; is ${near} meant to be ${missing[0]}?`,
+    });
+  }
+  const at = expected.findIndex((name, f) => name !== found[f]);
+  if (at >= 0 || found.length !== expected.length) {
+    throw new AstgnnError("ERR_DATA", `The dataset's features are ${found.join(", ")} but the model was trained on ${expected.join(", ")}, in this order.`, {
+      next: "Build the dataset with exactly these features in this order.",
+    });
+  }
+}

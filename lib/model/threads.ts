@@ -1,0 +1,39 @@
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { invalidOption } from "../errors.js";
+
+/**
+ * Compute threads of a job: the option, else ASTGNN_THREADS, else the physical cores this process may use.
+ * The same count gives the same bits; another one changes the order of sums.
+ *
+ * @throws AstgnnError ERR_OPTION for anything but a whole number from 1
+ */
+export function resolveThreads(written?: number): number {
+  if (written !== undefined) {
+    if (!Number.isInteger(written) || written < 1 || written > 4096) throw invalidOption("threads", "a whole number from 1 to 4096", written);
+    return written;
+  }
+  const variable = process.env["ASTGNN_THREADS"];
+  if (variable === undefined || variable === "") return physicalCores();
+  const value = Number(variable);
+  if (!Number.isInteger(value) || value < 1 || value > 4096) throw invalidOption("ASTGNN_THREADS", "a whole number from 1 to 4096", variable);
+  return value;
+}
+
+/** Cores without their hyper-threads, at most what this process may run on. */
+export function physicalCores(): number {
+  const allowed = availableParallelism();
+  let cpuinfo: string;
+  try {
+    cpuinfo = readFileSync("/proc/cpuinfo", "utf8");
+  } catch {
+    return allowed;
+  }
+  const cores = new Set<string>();
+  for (const block of cpuinfo.split("\n\n")) {
+    const socket = /^physical id\s*:\s*(\d+)/m.exec(block)?.[1];
+    const core = /^core id\s*:\s*(\d+)/m.exec(block)?.[1];
+    if (socket !== undefined && core !== undefined) cores.add(`${socket}/${core}`);
+  }
+  return cores.size === 0 ? allowed : Math.max(1, Math.min(cores.size, allowed));
+}

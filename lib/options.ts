@@ -1,0 +1,65 @@
+import type { z } from "zod";
+import { AstgnnError, invalidOption, nearest } from "./errors.js";
+
+/**
+ * Checks what a user wrote against a zod schema and returns the resolved, complete options.
+ * Schemas are strict objects; each field's `.describe()` says what is expected in the words of a message
+ * ("a whole number from 1"). Unknown keys name the nearest known one.
+ *
+ * @throws AstgnnError ERR_OPTION naming the option
+ */
+export function resolveOptions<S extends z.ZodType>(schema: S, written: unknown, subject: string): z.output<S> {
+  const result = schema.safeParse(written ?? {});
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const path = issue.path.map(String).join(".");
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0]!;
+    const name = path === "" ? key : `${path}.${key}`;
+    const known = objectKeys(schemaAt(schema, issue.path));
+    const near = nearest(key, known);
+    throw new AstgnnError("ERR_OPTION", `Unknown option ${name} of ${subject}.`, {
+      option: name,
+      next: near === undefined ? `Known options: ${known.join(", ")}.` : `Did you mean ${near}?`,
+    });
+  }
+  const expected = schemaAt(schema, issue.path)?.description ?? issue.message.replace(/^Invalid input: expected /, "");
+  throw invalidOption(path === "" ? subject : path, expected, valueAt(written, issue.path));
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, key) => (at === null || at === undefined ? undefined : (at as Record<PropertyKey, unknown>)[key]), value);
+}
+
+interface AnySchema {
+  description?: string;
+  shape?: Record<PropertyKey, AnySchema>;
+  element?: AnySchema;
+  options?: AnySchema[];
+  unwrap?: () => AnySchema;
+}
+
+/** Follows an issue's path through objects, arrays, unions and wrappers; the deepest schema with a description wins. */
+function schemaAt(schema: unknown, path: readonly PropertyKey[]): AnySchema | undefined {
+  let at = schema as AnySchema | undefined;
+  let described = at;
+  for (const key of path) {
+    at = unwrapped(at);
+    at = at?.shape?.[key] ?? at?.element ?? at?.options?.map((o) => unwrapped(o)?.shape?.[key]).find((s) => s !== undefined);
+    if (at === undefined) break;
+    if (at.description !== undefined || described === undefined) described = at;
+  }
+  return at ?? (path.length > 0 ? described : undefined);
+}
+
+function unwrapped(schema: AnySchema | undefined): AnySchema | undefined {
+  let at = schema;
+  while (at !== undefined && at.shape === undefined && at.element === undefined && at.options === undefined && at.unwrap !== undefined) at = at.unwrap();
+  return at;
+}
+
+function objectKeys(schema: AnySchema | undefined): string[] {
+  const at = unwrapped(schema);
+  if (at?.shape !== undefined) return Object.keys(at.shape);
+  return (at?.options ?? []).flatMap((option) => objectKeys(option));
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from "node:fs";
+import { loadCore } from "../binding/load.js";
+import { hasNvidiaDriver, librarySuffix, loadOrder, searchLibTorch, type LibTorch, type LookedAt } from "../binding/libtorch.js";
+import { packageVersion } from "../binding/package-root.js";
+
+/** Widest vector instructions of this processor that kernels may use; `scalar` also where it cannot be told. */
+export type Isa = "amx" | "avx512" | "avx2" | "scalar";
+
+/** What is installed on this machine. */
+export interface Installation {
+  /** Version of astgnn. */
+  version: string;
+  node: string;
+  platform: string;
+  /** The LibTorch that is used, or null. */
+  libtorch: { version: string; path: string; source: LibTorch["source"]; variant: LibTorch["variant"] } | null;
+  /** Every place that was searched for LibTorch, and why it was refused. */
+  looked: LookedAt[];
+  cpu: { isa: Isa };
+  /** Devices that models can run on; empty where the native core does not load. */
+  devices: string[];
+  /** What is missing or wrong, each with what to do; empty where all is well. */
+  problems: string[];
+}
+
+/**
+ * Looks at this installation: versions, which LibTorch was found where, devices, and what is missing. Never throws.
+ *
+ * @example
+ * const { problems } = inspectInstallation();
+ * if (problems.length > 0) console.error(problems.join("\n"));
+ */
+export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Installation {
+  const problems: string[] = [];
+  const attempt = <T>(work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch (error) {
+      const message = (error as Error).message;
+      if (!problems.includes(message)) problems.push(message);
+      return undefined;
+    }
+  };
+  const devices = attempt(() => loadCore().info().devices) ?? [];
+  const search = attempt(() => searchLibTorch({ env })) ?? { looked: [] };
+  const found = search.found;
+  if (found?.variant === "cuda" && hasNvidiaDriver()) {
+    const { missing } = loadOrder(found.path, `libtorch_cuda${librarySuffix}`);
+    if (missing.length > 0) problems.push(`CUDA cannot be used: libtorch_cuda needs ${missing.join(", ")}. Run \`npx astgnn setup --variant cuda\`.`);
+  }
+  return {
+    version: packageVersion,
+    node: process.versions.node,
+    platform: `${process.platform}-${process.arch}`,
+    libtorch: found === undefined ? null : { version: found.version, path: found.path, source: found.source, variant: found.variant },
+    looked: search.looked,
+    cpu: { isa: isaOf(readFlags()) },
+    devices,
+    problems,
+  };
+}
+
+/** The widest of the instruction sets in the processor's flags. */
+export function isaOf(flags: ReadonlySet<string>): Isa {
+  const has = (...names: string[]): boolean => names.every((name) => flags.has(name));
+  if (has("amx_tile", "amx_bf16")) return "amx";
+  if (has("avx512f", "avx512bw", "avx512dq", "avx512vl")) return "avx512";
+  return has("avx2", "fma") ? "avx2" : "scalar";
+}
+
+function readFlags(): Set<string> {
+  try {
+    const line = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
+    return new Set(line.split(/\s+/));
+  } catch {
+    return new Set();
+  }
+}

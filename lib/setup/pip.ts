@@ -1,0 +1,157 @@
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { AstgnnError } from "../errors.js";
+import { aborted, sha256Of } from "./checksum.js";
+import { nvidiaRequirements } from "./contents.js";
+import type { OnProgress } from "./progress.js";
+import type { PinnedWheel, PlatformSources, Variant } from "./sources.js";
+import { readZipText } from "./unpack.js";
+
+/** How to start pip: the program and its first arguments. */
+export type PipCommand = readonly string[];
+
+/** A wheel on disk and its SHA-256. */
+export interface FetchedFile {
+  file: string;
+  sha256: string;
+}
+
+interface FetchOptions {
+  pip: PipCommand;
+  sources: NonNullable<PlatformSources["pip"]>;
+  /** Folder that keeps complete wheels until they are unpacked. */
+  into: string;
+  variant: Variant;
+  env: NodeJS.ProcessEnv;
+  onProgress?: OnProgress;
+  signal?: AbortSignal;
+}
+
+/** The first pip that answers: pip, pip3 or python3 -m pip. */
+export async function findPip(env: NodeJS.ProcessEnv = process.env): Promise<PipCommand | undefined> {
+  for (const command of [["pip"], ["pip3"], ["python3", "-m", "pip"]]) {
+    const result = await run([...command, "--version"], env);
+    if (result.ok) return command;
+  }
+  return undefined;
+}
+
+/**
+ * Fetches the wheels of a LibTorch with pip: torch and the NVIDIA libraries that the variant needs. A wheel that is already in the
+ * folder with the right checksum is not fetched again.
+ *
+ * @throws AstgnnError ERR_DOWNLOAD, ERR_ABORTED
+ */
+export async function fetchWheels(options: FetchOptions): Promise<FetchedFile[]> {
+  const pinned = await fetchPinned(options.sources.wheels, options);
+  if (options.variant === "cpu") return pinned;
+  const torch = pinned.find(({ file }) => /^torch-/.test(basename(file)));
+  const wanted = nvidiaRequirements(torch === undefined ? "" : ((await readZipText(torch.file, /^torch-[^/]*\.dist-info\/METADATA$/)) ?? ""));
+  const toolkit = wanted.find(({ name }) => name === "cuda-toolkit");
+  const direct = wanted.filter((requirement) => requirement !== toolkit);
+  if (toolkit !== undefined) {
+    // cuda-toolkit is an empty wheel that only names the exact releases of its parts.
+    const [meta] = await fetchRequirements([`cuda-toolkit${toolkit.specifier}`], options);
+    const metadata = meta === undefined ? undefined : await readZipText(meta.file, /\.dist-info\/METADATA$/);
+    direct.push(...nvidiaRequirements(metadata ?? "", toolkit.extras));
+  }
+  const have = new Set(options.sources.wheels.map(({ name }) => name));
+  const rest = direct.filter(({ name }) => !have.has(name)).map(({ name, specifier }) => `${name}${specifier}`);
+  return [...pinned, ...(await fetchRequirements([...new Set(rest)], options))];
+}
+
+async function fetchPinned(wheels: readonly PinnedWheel[], options: FetchOptions): Promise<FetchedFile[]> {
+  await mkdir(options.into, { recursive: true });
+  const fetched: FetchedFile[] = [];
+  const missing: PinnedWheel[] = [];
+  for (const wheel of wheels) {
+    const there = (await readdir(options.into)).find((name) => isWheelOf(name, wheel));
+    const file = there === undefined ? undefined : join(options.into, there);
+    const sha256 = file === undefined ? undefined : await sha256Of(file, options.onProgress, options.signal);
+    if (file !== undefined && sha256 !== undefined && sha256 === (wheel.sha256 ?? sha256)) fetched.push({ file, sha256 });
+    else missing.push(wheel);
+  }
+  for (const { file, sha256 } of await fetchRequirements(missing.map(({ name, version }) => `${name}==${version}`), options)) {
+    const wheel = missing.find((candidate) => isWheelOf(basename(file), candidate));
+    if (wheel?.sha256 !== undefined && wheel.sha256 !== sha256) {
+      await rm(file, { force: true });
+      throw new AstgnnError("ERR_DOWNLOAD", `${basename(file)} has SHA-256 ${sha256}, expected ${wheel.sha256}.`, {
+        file,
+        next: "Run `npx astgnn setup` again; if it repeats, the package index that pip uses serves another file.",
+      });
+    }
+    fetched.push({ file, sha256 });
+  }
+  return fetched;
+}
+
+/** Runs one pip download into a folder of this process and moves what is complete into `into`. */
+async function fetchRequirements(requirements: readonly string[], options: FetchOptions): Promise<FetchedFile[]> {
+  if (requirements.length === 0) return [];
+  const { sources, onProgress, signal } = options;
+  await mkdir(options.into, { recursive: true });
+  const own = await mkdtemp(join(options.into, `pip-${process.pid}-`));
+  const message = `downloading ${requirements.join(", ").replaceAll("==", " ")} with pip`;
+  const totalBytes = sources.wheels.filter(({ name, version }) => requirements.includes(`${name}==${version}`)).reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
+  onProgress?.({ stage: "download", message });
+  // pip shows no progress to programs, so the growth of its temporary folder is watched.
+  let downloading = true;
+  const watch = setInterval(() => {
+    void folderBytes(own).then((bytes) => {
+      if (downloading) onProgress?.({ stage: "download", message, ...(totalBytes > 0 ? { bytes: Math.min(bytes, totalBytes), totalBytes } : { bytes }) });
+    });
+  }, 500);
+  try {
+    const tags = options.variant === "cuda" ? [...sources.platforms, ...(sources.cudaPlatforms ?? [])] : sources.platforms;
+    const platforms = tags.flatMap((platform) => ["--platform", platform]);
+    const target = ["--only-binary=:all:", "--no-deps", "--python-version", sources.python, "--implementation", sources.implementation, ...platforms];
+    const result = await run([...options.pip, "download", "--disable-pip-version-check", "--dest", join(own, "wheels"), ...target, ...requirements], { ...options.env, TMPDIR: own }, signal);
+    downloading = false;
+    if (signal?.aborted) throw aborted(signal);
+    if (!result.ok) {
+      throw new AstgnnError("ERR_DOWNLOAD", `pip could not download ${requirements.join(", ")}: ${lastErrors(result.output)}`, {
+        next: "Check pip's network and index settings, or fetch the files elsewhere and run `npx astgnn setup --from <folder>`.",
+      });
+    }
+    const files: FetchedFile[] = [];
+    for (const name of await readdir(join(own, "wheels"))) {
+      const sha256 = await sha256Of(join(own, "wheels", name), onProgress, signal);
+      await rename(join(own, "wheels", name), join(options.into, name));
+      files.push({ file: join(options.into, name), sha256 });
+    }
+    return files;
+  } finally {
+    downloading = false;
+    clearInterval(watch);
+    await rm(own, { recursive: true, force: true });
+  }
+}
+
+/** Whether a file name is the wheel of this project and version. */
+export function isWheelOf(fileName: string, wheel: { name: string; version: string }): boolean {
+  return fileName.endsWith(".whl") && fileName.toLowerCase().replaceAll("_", "-").startsWith(`${wheel.name}-${wheel.version}-`);
+}
+
+async function folderBytes(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const sizes = await Promise.all(entries.filter((entry) => entry.isFile()).map((entry) => stat(join(entry.parentPath, entry.name)).then((s) => s.size, () => 0)));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+function lastErrors(output: string): string {
+  const lines = output.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  const errors = lines.filter((line) => /^ERROR/.test(line));
+  return (errors.length > 0 ? errors : lines).slice(-3).join(" ").replace(/\.?$/, ".");
+}
+
+function run(command: readonly string[], env: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<{ ok: boolean; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(command[0]!, command.slice(1), { env, stdio: ["ignore", "pipe", "pipe"], ...(signal === undefined ? {} : { signal }) });
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
+    child.on("error", (error) => (output += error.message));
+    child.on("close", (code) => resolve({ ok: code === 0, output }));
+  });
+}

@@ -1,0 +1,110 @@
+import { createWriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { crc32 } from "node:zlib";
+import { openPromise, type Entry, type ZipFile } from "yauzl";
+import { AstgnnError } from "../errors.js";
+import { aborted } from "./checksum.js";
+import type { OnProgress } from "./progress.js";
+
+/** Where an entry of an archive goes, relative to the target folder, or undefined to leave it out. */
+export type Select = (name: string) => string | undefined;
+
+/** How to unpack. */
+export interface UnpackOptions {
+  select: Select;
+  into: string;
+  onProgress?: OnProgress;
+  signal?: AbortSignal;
+}
+
+/**
+ * Unpacks the selected entries of a zip file (wheels are zip files) and checks each one's size and CRC-32.
+ *
+ * @returns the number of files written
+ * @throws AstgnnError ERR_DOWNLOAD where the archive is damaged, ERR_ABORTED
+ */
+export async function unpackZip(file: string, options: UnpackOptions): Promise<number> {
+  const { into, onProgress, signal } = options;
+  const { zip, chosen } = await chosenEntries(file, options.select);
+  try {
+    const totalBytes = chosen.reduce((sum, { entry }) => sum + entry.uncompressedSize, 0);
+    const folders = new Set<string>();
+    let bytes = 0;
+    for (const { entry, target } of chosen) {
+      if (signal?.aborted) throw aborted(signal);
+      const path = join(into, target);
+      if (!folders.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
+      folders.add(dirname(path));
+      let sum = 0;
+      const counter = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          sum = crc32(chunk, sum);
+          bytes += chunk.length;
+          onProgress?.({ stage: "unpack", message: `unpacking ${basename(file)}`, bytes, totalBytes });
+          done(null, chunk);
+        },
+      });
+      const mode = (entry.externalFileAttributes >>> 16) & 0o111 ? 0o755 : 0o644;
+      const source = await zip.openReadStreamPromise(entry);
+      await pipeline(source, counter, createWriteStream(path, { mode }), ...(signal === undefined ? [] : [{ signal }]));
+      if (sum !== entry.crc32) throw damaged(file, `${entry.fileName} fails its CRC-32`);
+    }
+    return chosen.length;
+  } catch (error) {
+    if (signal?.aborted) throw aborted(signal);
+    if (error instanceof AstgnnError || isSystemError(error)) throw error;
+    throw damaged(file, (error as Error).message, error);
+  } finally {
+    zip.close();
+  }
+}
+
+/** Bytes that the selected entries take once unpacked. */
+export async function unpackedBytes(file: string, select: Select): Promise<number> {
+  const { zip, chosen } = await chosenEntries(file, select);
+  zip.close();
+  return chosen.reduce((sum, { entry }) => sum + entry.uncompressedSize, 0);
+}
+
+/** Text of the one entry whose name matches, or undefined. */
+export async function readZipText(file: string, name: RegExp): Promise<string | undefined> {
+  const { zip, chosen } = await chosenEntries(file, (entry) => (name.test(entry) ? entry : undefined));
+  try {
+    if (chosen[0] === undefined) return undefined;
+    const chunks: Buffer[] = [];
+    for await (const chunk of await zip.openReadStreamPromise(chosen[0].entry)) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks).toString("utf8");
+  } finally {
+    zip.close();
+  }
+}
+
+async function chosenEntries(file: string, select: Select): Promise<{ zip: ZipFile; chosen: { entry: Entry; target: string }[] }> {
+  let zip: ZipFile | undefined;
+  try {
+    // yauzl itself refuses absolute names and names with `..`.
+    zip = await openPromise(file, { autoClose: false, lazyEntries: true });
+    const chosen: { entry: Entry; target: string }[] = [];
+    for await (const entry of zip.eachEntry()) {
+      if (entry.fileName.endsWith("/")) continue;
+      const target = select(entry.fileName);
+      if (target !== undefined) chosen.push({ entry, target });
+    }
+    return { zip, chosen };
+  } catch (error) {
+    zip?.close();
+    if (isSystemError(error)) throw error;
+    throw damaged(file, (error as Error).message, error);
+  }
+}
+
+function isSystemError(error: unknown): boolean {
+  return typeof (error as NodeJS.ErrnoException).syscall === "string";
+}
+
+function damaged(file: string, reason: string, cause?: unknown): AstgnnError {
+  return new AstgnnError("ERR_DOWNLOAD", `${file} is no whole zip file: ${reason}.`, { file, cause, next: "Delete it and fetch it again." });
+}

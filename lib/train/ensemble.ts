@@ -1,0 +1,102 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { PanelValues } from "../data/types.js";
+import { averagePredictions } from "../evaluate/ensemble.js";
+import { AstgnnError } from "../errors.js";
+import { ASTGNNFactorModel } from "../model/model.js";
+import type { GraphStatistics, PredictInput, PredictOptions } from "../model/predict.js";
+import { existsSync } from "node:fs";
+import type { RunDescription } from "./run-folder.js";
+
+/** What an ensemble returns: the mean of its members' z-scores and no risk factors, which stay per member. */
+export interface EnsemblePrediction {
+  /** [dates, stocks] for P = 1, else [dates, stocks, P]; NaN where a stock is not in. */
+  readonly predictions: PanelValues;
+  /** Means over members. */
+  readonly graph: GraphStatistics;
+}
+
+/**
+ * Several models that score together: the mean over members of per-date, per-prediction z-scores over that date's rows
+ * (population standard deviation; a member that is constant on a date adds 0 there).
+ *
+ * @example
+ * const run = await train(model, dataset, { seeds: [0, 1, 2] });
+ * const { predictions } = await run.ensemble!.predict(dataset.test);
+ */
+export class Ensemble {
+  readonly members: readonly ASTGNNFactorModel[];
+
+  /** @throws AstgnnError ERR_OPTION without a member */
+  constructor(members: readonly ASTGNNFactorModel[]) {
+    if (!Array.isArray(members) || members.length === 0) throw new AstgnnError("ERR_OPTION", "An ensemble needs at least one model.", { option: "members" });
+    this.members = members;
+  }
+
+  /** Scores with every member in turn; options as for `ASTGNNFactorModel.predict`, without `riskFactors`. */
+  async predict(input: PredictInput, options: Omit<PredictOptions, "riskFactors"> = {}): Promise<EnsemblePrediction> {
+    const predictions: PanelValues[] = [];
+    const graphs: GraphStatistics[] = [];
+    for (const member of this.members) {
+      const one = await member.predict(input, { ...options, riskFactors: false });
+      predictions.push(one.predictions);
+      graphs.push(one.graph);
+    }
+    const mean = (name: keyof GraphStatistics): number => graphs.reduce((sum, graph) => sum + graph[name], 0) / graphs.length;
+    return {
+      predictions: averagePredictions(predictions),
+      graph: { effectiveNeighbours: mean("effectiveNeighbours"), selfWeight: mean("selfWeight"), emptyShare: mean("emptyShare") },
+    };
+  }
+
+  /** Frees every member. */
+  dispose(): void {
+    for (const member of this.members) member.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.dispose();
+  }
+}
+
+/**
+ * Loads the model of a run folder, or every member of an ensemble's.
+ *
+ * @example
+ * using scorer = await loadRun("runs/first");
+ * const { predictions } = await scorer.predict(dataset.test);
+ * @throws AstgnnError ERR_CHECKPOINT where the folder holds no run, or a run without a model yet
+ */
+export async function loadRun(folder: string): Promise<ASTGNNFactorModel | Ensemble> {
+  const description = await readDescription(folder);
+  if (description.kind !== "ensemble") return loadMember(folder);
+  const members: ASTGNNFactorModel[] = [];
+  try {
+    for (const name of description.members ?? []) members.push(await loadMember(join(folder, name)));
+    return new Ensemble(members);
+  } catch (error) {
+    for (const member of members) member.dispose();
+    throw error;
+  }
+}
+
+async function loadMember(folder: string): Promise<ASTGNNFactorModel> {
+  const path = join(folder, "model.safetensors");
+  if (!existsSync(path)) {
+    throw new AstgnnError("ERR_CHECKPOINT", `The run in ${folder} has no model yet: it was stopped before the end of its first epoch.`, { file: path, next: "Continue it with resume." });
+  }
+  return ASTGNNFactorModel.load(path);
+}
+
+async function readDescription(folder: string): Promise<RunDescription> {
+  const path = join(folder, "run.json");
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as RunDescription;
+  } catch (cause) {
+    throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds no run: ${path} cannot be read.`, { file: path, cause, next: "Pass the folder that train wrote." });
+  }
+}

@@ -1,0 +1,89 @@
+import type { NativeTerm } from "../binding/types.js";
+import type { Dataset, Split } from "../data/types.js";
+import { writeFileAtomically } from "../model/atomic-write.js";
+import type { DateSelection } from "../model/predict.js";
+import type { SplitMetrics } from "./events.js";
+import { PredictionFiles } from "./prediction-files.js";
+import { reportJson, reportMarkdown, type Report } from "./report.js";
+import type { RunFolder } from "./run-folder.js";
+import { splitMetrics, type PackedScores, type Scorer } from "./scoring.js";
+
+/** Dates scored at a time: bounds what is held of M. */
+const DATES_AT_A_TIME = 128;
+
+/** What the last part of a run needs. */
+export interface FinishOptions {
+  folder: RunFolder;
+  dataset: Dataset;
+  scorer: Scorer;
+  numPredictions: number;
+  /** K; absent for an ensemble, whose factors stay with its members. */
+  numRiskFactors?: number;
+  dtype: "float32" | "float64";
+  pairs: readonly (readonly [number, number])[];
+  /** Empty for an ensemble. */
+  objective: NativeTerm[];
+  labels: readonly string[];
+  threads: number;
+  signal: AbortSignal | undefined;
+}
+
+/** Scores every split and the newest dates with the final weights and writes predictions, factors and both reports. */
+export async function writeResults(options: FinishOptions, about: Omit<Report, "train" | "valid" | "test">): Promise<Report> {
+  const { folder, dataset, numPredictions, numRiskFactors, dtype } = options;
+  const files = await PredictionFiles.create({
+    dataset,
+    predictions: folder.file("predictions.parquet"),
+    numPredictions,
+    dtype,
+    ...(numRiskFactors === undefined ? {} : { factors: folder.file("factors.parquet"), numRiskFactors }),
+  });
+  const metrics: Partial<Record<Split["name"], SplitMetrics>> = {};
+  try {
+    for (const split of [dataset.train, dataset.valid, dataset.test, dataset.unlabelled]) {
+      metrics[split.name] = await scoreSplit(split, files, options);
+    }
+  } catch (error) {
+    files.close();
+    throw error;
+  }
+  await files.finish();
+  const report: Report = { ...about, train: metrics.train!, valid: metrics.valid!, test: metrics.test! };
+  await writeFileAtomically(folder.file("report.json"), reportJson(report));
+  await writeFileAtomically(folder.file("report.md"), reportMarkdown(report));
+  return report;
+}
+
+async function scoreSplit(split: Split, files: PredictionFiles, options: FinishOptions): Promise<SplitMetrics> {
+  const { dataset, scorer, objective, pairs, labels, threads, signal, numRiskFactors } = options;
+  // Turnover compares neighbouring dates, so a cut would lose a pair.
+  const length = objective.some(({ name }) => name === "turnover") ? Math.max(1, split.dateIndices.length) : DATES_AT_A_TIME;
+  const parts: PackedScores[] = [];
+  for (let begin = 0; begin < split.dateIndices.length; begin += length) {
+    const selection: DateSelection = { dataset, dates: split.dateIndices.subarray(begin, begin + length) };
+    const scores = await scorer(selection, { riskFactors: numRiskFactors !== undefined, threads, signal, ...(objective.length === 0 || split.name === "unlabelled" ? {} : { objective }) });
+    await files.append(selection, split.name, scores);
+    const { predictions, statistics, terms } = scores;
+    parts.push({ predictions, statistics, terms });
+  }
+  const whole = split.name === "unlabelled" ? [] : objective;
+  return splitMetrics({ dataset, dates: split.dateIndices }, joined(parts), pairs, whole, split.name === "unlabelled" ? [] : labels);
+}
+
+function joined(parts: readonly PackedScores[]): PackedScores {
+  const join = <A extends Float32Array | Float64Array>(arrays: readonly A[]): A => {
+    const whole = new (arrays[0]!.constructor as new (length: number) => A)(arrays.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const array of arrays) {
+      whole.set(array, at);
+      at += array.length;
+    }
+    return whole;
+  };
+  if (parts.length === 0) return { predictions: new Float32Array(0), statistics: new Float64Array(0), terms: new Float64Array(0) };
+  return {
+    predictions: join(parts.map(({ predictions }) => predictions)),
+    statistics: join(parts.map(({ statistics }) => statistics)),
+    terms: join(parts.map(({ terms }) => terms)),
+  };
+}

@@ -1,0 +1,258 @@
+import { totalmem } from "node:os";
+import { loadCore } from "../binding/load.js";
+import type { NativeSession } from "../binding/types.js";
+import type { Dataset } from "../data/types.js";
+import { writeCheckpoint } from "../model/checkpoint.js";
+import { describeData, type ASTGNNFactorModel } from "../model/model.js";
+import { nativeModule } from "../model/module.js";
+import { nativePanel } from "../model/native-panel.js";
+import { takeWeights, withNativeState, type Weights } from "../model/weights.js";
+import { dateOrder } from "./date-order.js";
+import { Callbacks, runSegment } from "./epoch-runner.js";
+import type { EpochEvent, SplitMetrics, WarningEvent } from "./events.js";
+import { writeResults } from "./finish.js";
+import type { ResolvedTrainOptions } from "./options.js";
+import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
+import { refuseOtherRun, RunFolder, type RunDescription } from "./run-folder.js";
+import { addStep, emptySums, trainMetrics } from "./running-sums.js";
+import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
+import { moduleScorer, splitMetrics } from "./scoring.js";
+import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "./state-file.js";
+import { firstEpochWarnings } from "./warnings.js";
+
+/** What one training left behind. */
+export interface MemberResult {
+  readonly epochs: readonly EpochEvent[];
+  readonly bestEpoch: number;
+  readonly steps: number;
+  readonly stoppedEarly: boolean;
+  readonly warnings: readonly WarningEvent[];
+  readonly threads: number;
+  readonly memoryBytes: number;
+}
+
+/** Trains one model with one seed, in a run folder or without. The model ends with the weights of its best epoch. */
+export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): Promise<MemberResult> {
+  const plan = planTraining(model, dataset, options);
+  const opened = options.out === undefined ? undefined : await RunFolder.open(options.out, options, "run");
+  const folder = opened?.folder;
+  const stored = opened?.continues === true ? await readTrainingState(opened.folder.file("last.safetensors")) : undefined;
+  if (stored !== undefined) refuseOtherRun(stored.identity, plan.identity, options.out!);
+  const run = new Member(model, dataset, options, plan, folder, stored);
+  return run.train(await folder?.description());
+}
+
+/** One run in hand. */
+class Member {
+  readonly #callbacks = new Callbacks();
+  readonly #position: Position;
+  readonly #threads: number;
+  readonly #seed: number;
+  #best: Weights | undefined;
+  #steps: number;
+
+  constructor(
+    readonly model: ASTGNNFactorModel,
+    readonly dataset: Dataset,
+    readonly options: ResolvedTrainOptions,
+    readonly plan: TrainingPlan,
+    readonly folder: RunFolder | undefined,
+    readonly stored: TrainingState | undefined,
+  ) {
+    this.#seed = options.seed;
+    this.#threads = stored === undefined || options.threadsAreGiven ? options.threads : stored.threads;
+    this.#position = stored?.position ?? {
+      epoch: 1, stepInEpoch: 0, sums: emptySums(plan.objective.length), plateau: initialPlateau(), stoppedEarly: false, history: [], warnings: [],
+    };
+    this.#best = stored?.best;
+    this.#steps = stored?.steps ?? 0;
+  }
+
+  async train(before: RunDescription | undefined): Promise<MemberResult> {
+    const { model, folder, plan, dataset, options } = this;
+    const events = this.stored === undefined ? [] : ((await folder?.cutEpochs(this.#position.history)) ?? []);
+    const wasFinished = this.stored !== undefined && this.#isDone() && before?.status === "finished";
+    const seeds = { model: before?.seeds.model ?? model.seed ?? null, train: options.seed };
+    let description: RunDescription = {
+      ...describeRun(model, dataset, plan, { kind: "run", seeds, threads: this.#threads }),
+      ...(before === undefined ? {} : { timing: { ...before.timing, finishedAt: null } }),
+    };
+    const describe = async (): Promise<void> => folder?.writeDescription((description = { ...description, warnings: this.#position.warnings }));
+
+    if (!wasFinished) {
+      if (!this.#isDone()) await this.#runEpochs(events, describe);
+      else await describe();
+    }
+    withNativeState(this.#best!, (state) => nativeModule(model).loadStateDict(state));
+    describeData(model, dataset.describe());
+    const bestEpoch = this.#position.plateau.bestEpoch === 0 ? this.#position.history.length : this.#position.plateau.bestEpoch;
+    if (folder !== undefined && !wasFinished) {
+      await this.#writeModel();
+      await this.#writeResults(folder, bestEpoch);
+      const trainingSeconds = events.reduce((sum, { seconds }) => sum + (Number.isNaN(seconds) ? 0 : seconds), 0);
+      description = { ...description, status: "finished", bestEpoch, timing: { ...description.timing, finishedAt: new Date().toISOString(), trainingSeconds } };
+      await describe();
+    }
+    return {
+      epochs: events,
+      bestEpoch,
+      steps: this.#steps,
+      stoppedEarly: this.#position.stoppedEarly,
+      warnings: this.#position.warnings,
+      threads: this.#threads,
+      memoryBytes: plan.memoryBytes,
+    };
+  }
+
+  async #runEpochs(events: EpochEvent[], describe: () => Promise<void>): Promise<void> {
+    const { model, dataset, options, plan, folder } = this;
+    const session = loadCore().createSession(nativeModule(model), nativePanel(dataset), { ...plan.session, seed: this.#seed });
+    describeData(model, dataset.describe());
+    try {
+      if (this.stored !== undefined) restoreSession(session, this.stored);
+      // The state before run.json: whoever finds run.json can resume.
+      else await this.#save(session);
+      await describe();
+      if (this.stored !== undefined && this.#best !== undefined) await this.#writeModel();
+      this.#announce();
+      while (!this.#isDone()) {
+        const started = performance.now();
+        await this.#trainEpoch(session);
+        const event = await this.#closeEpoch(session, started);
+        events.push(event);
+        if (folder !== undefined) {
+          await folder.appendEpoch(event);
+          await this.#save(session);
+          if (event.isBest || this.#position.plateau.bestEpoch === 0) await this.#writeModel();
+          if (event.epoch === 1) await describe();
+        }
+        await this.#callbacks.settle(options.onEpoch, event);
+      }
+    } finally {
+      session.dispose();
+    }
+  }
+
+  /** Trains from the position to the end of its epoch, with checkpoints on the way. */
+  async #trainEpoch(session: NativeSession): Promise<void> {
+    const { dataset, options, plan } = this;
+    const position = this.#position;
+    const { epoch } = position;
+    const order = dateOrder(dataset.train.dateIndices, { seed: options.seed, epoch, datesPerStep: options.datesPerStep, consecutive: plan.consecutive });
+    const total = plan.stepsPerEpoch * options.epochs;
+    const reductions = { count: position.plateau.reductions, factor: options.plateauFactor };
+    const rateOf = (i: number): number => learningRateAt((epoch - 1) * plan.stepsPerEpoch + i + 1, options, total, reductions);
+    const stride = this.folder === undefined || options.checkpointSteps === 0 ? plan.stepsPerEpoch : options.checkpointSteps;
+    while (position.stepInEpoch < plan.stepsPerEpoch) {
+      const begin = position.stepInEpoch;
+      const end = Math.min(plan.stepsPerEpoch, (Math.floor(begin / stride) + 1) * stride);
+      await runSegment({
+        session, dataset, order, begin, end, rateOf,
+        threads: this.#threads,
+        signal: options.signal,
+        callbacks: this.#callbacks,
+        onStep: (step, learningRate) => {
+          addStep(position.sums, step);
+          position.stepInEpoch++;
+          this.#steps = step.step;
+          this.#callbacks.call(options.onStep, {
+            step: step.step, epoch, stepInEpoch: position.stepInEpoch, stepsPerEpoch: plan.stepsPerEpoch, loss: step.loss, learningRate,
+            gradientNorm: step.gradientNorm, rows: step.rows, milliseconds: step.milliseconds, seed: this.#seed,
+          });
+        },
+      });
+      if (end < plan.stepsPerEpoch) await this.#save(session);
+    }
+  }
+
+  /** Validates the averaged weights and moves the position to the next epoch. */
+  async #closeEpoch(session: NativeSession, started: number): Promise<EpochEvent> {
+    const { options, plan, dataset, model } = this;
+    const position = this.#position;
+    const { epoch } = position;
+    const valid = await this.#validate(session);
+    const train = trainMetrics(position.sums, plan.labels);
+    const higherIsBetter = options.monitor !== "mse" && options.monitor !== "loss";
+    const plateauPatience = options.schedule === "plateau" ? options.plateauPatience : Infinity;
+    const { state, isBest } = afterEpoch(position.plateau, epoch, valid[options.monitor] ?? NaN, higherIsBetter, plateauPatience);
+    // Where no epoch has a metric to choose by, the last one counts.
+    if (isBest || state.bestEpoch === 0) this.#best = takeWeights(session.averaged.stateDict());
+    const lastStep = epoch * plan.stepsPerEpoch;
+    const reductions = { count: position.plateau.reductions, factor: options.plateauFactor };
+    const learningRate = learningRateAt(lastStep, options, plan.stepsPerEpoch * options.epochs, reductions);
+    const record = { epoch, train, valid, learningRate, isBest, seed: this.#seed };
+    if (epoch === 1) {
+      for (const warning of firstEpochWarnings(model.config, { dataset, dates: dataset.valid.dateIndices }, train, valid)) this.#warn(warning);
+      if (dataset.valid.dateIndices.length === 0) this.#warn({ reason: "no_validation", text: "The dataset has no validation dates, so the last epoch counts as the best." });
+    }
+    Object.assign(position, {
+      epoch: epoch + 1,
+      stepInEpoch: 0,
+      sums: emptySums(plan.objective.length),
+      plateau: state,
+      stoppedEarly: options.patience > 0 && state.epochsWithoutBetter >= options.patience,
+      history: [...position.history, record],
+    } satisfies Partial<Position>);
+    return { ...record, seconds: (performance.now() - started) / 1000 };
+  }
+
+  async #validate(session: NativeSession): Promise<SplitMetrics> {
+    const { dataset, options, plan } = this;
+    const selection = { dataset, dates: dataset.valid.dateIndices };
+    const scores = selection.dates.length === 0
+      ? { predictions: new Float32Array(0), statistics: new Float64Array(0), terms: new Float64Array(0) }
+      : await moduleScorer(session.averaged)(selection, { riskFactors: false, threads: this.#threads, objective: plan.objective, signal: options.signal });
+    return splitMetrics(selection, scores, plan.pairs, plan.objective, plan.labels);
+  }
+
+  async #save(session: NativeSession): Promise<void> {
+    if (this.folder === undefined) return;
+    const captured = await captureSession(session);
+    await writeTrainingState(this.folder.file("last.safetensors"), {
+      identity: this.plan.identity, position: this.#position, threads: this.#threads, best: this.#best, ...captured,
+    });
+  }
+
+  async #writeModel(): Promise<void> {
+    const { folder, model, dataset } = this;
+    if (folder !== undefined) await writeCheckpoint(folder.file("model.safetensors"), { config: model.config, dataset: dataset.describe(), weights: this.#best! });
+  }
+
+  async #writeResults(folder: RunFolder, bestEpoch: number): Promise<void> {
+    const { model, dataset, plan, options } = this;
+    const { numPredictions, numRiskFactors } = model.config;
+    await writeResults(
+      {
+        folder, dataset, scorer: moduleScorer(nativeModule(model)), numPredictions, numRiskFactors, dtype: model.dtype,
+        pairs: plan.pairs, objective: plan.objective, labels: plan.labels, threads: this.#threads, signal: options.signal,
+      },
+      { kind: "run", bestEpoch, epochs: this.#position.history.length, seed: this.#seed },
+    );
+  }
+
+  #announce(): void {
+    const { model, plan, options } = this;
+    this.#callbacks.call(options.onStart, {
+      epochs: options.epochs, stepsPerEpoch: plan.stepsPerEpoch, stepsDone: this.#steps, parameters: model.parameterCount, threads: this.#threads,
+      memoryBytes: plan.memoryBytes, seed: this.#seed,
+    });
+    if (plan.memoryBytes > 0.9 * totalmem()) {
+      this.#warn({ reason: "memory", text: `Training is estimated to take ${(plan.memoryBytes / 2 ** 30).toFixed(1)} GiB and this machine has ${(totalmem() / 2 ** 30).toFixed(1)}.` });
+    }
+    if (this.stored !== undefined && this.stored.threads !== this.#threads) {
+      this.#warn({ reason: "threads_changed", text: `The run began with ${this.stored.threads} threads and goes on with ${this.#threads}: its weights will differ in the last digits from an uninterrupted run.` });
+    }
+    this.#callbacks.check();
+  }
+
+  #warn(warning: Omit<WarningEvent, "seed">): void {
+    const event = { ...warning, seed: this.#seed };
+    if (this.#position.warnings.some(({ text }) => text === event.text)) return;
+    this.#position.warnings.push(event);
+    this.#callbacks.call(this.options.onWarning, event);
+  }
+
+  #isDone(): boolean {
+    return this.#position.stoppedEarly || this.#position.epoch > this.options.epochs;
+  }
+}

@@ -1,0 +1,143 @@
+import { z } from "zod";
+import { AstgnnError, invalidOption } from "../errors.js";
+import { seedSchema } from "../model/config.js";
+import { resolveThreads } from "../model/threads.js";
+import { resolveOptions } from "../options.js";
+import type { TrainEvents } from "./events.js";
+import { lossSchema, type Loss } from "./objective.js";
+import type { ScheduleName } from "./schedule.js";
+
+/** Validation metric that chooses the best epoch. `mse` and `loss` are better when lower, the others when higher. */
+export type MonitorName = "ic" | "icir" | "rankIc" | "rankIcir" | "hitRate" | "mse" | "loss";
+
+/**
+ * How to train. Every option may be left out; the defaults are the recipe behind the published numbers.
+ *
+ * @example
+ * await train(model, dataset, { loss: { terms: [{ name: "ic" }, { name: "risk", weight: 0.3 }] }, epochs: 4, out: "runs/first" });
+ */
+export interface TrainOptions extends TrainEvents {
+  /** What is minimised. Default `"ic"`. */
+  loss?: Loss;
+  /** Passes over the training dates. Whole, from 1; default 4. */
+  epochs?: number;
+  /** Rate after warm-up. Above 0; default 1e-3. */
+  learningRate?: number;
+  /** Lowest rate of `"cosine"` and `"plateau"`. From 0 to `learningRate`; default 0. */
+  minLearningRate?: number;
+  /** Default `"constant"`. */
+  schedule?: ScheduleName;
+  /** Steps over which the rate rises linearly from 0. Whole, from 0; default 50. */
+  warmupSteps?: number;
+  /** `"plateau"`: factor of each cut. Above 0, below 1; default 0.5. */
+  plateauFactor?: number;
+  /** `"plateau"`: epochs without a better monitor before a cut. Whole, from 0; default 1. */
+  plateauPatience?: number;
+  /** AdamW's decay of gradient mean and square. Each from 0 to below 1; default [0.9, 0.999]. */
+  betas?: readonly [number, number];
+  /** AdamW's eps. Above 0; default 1e-8. */
+  adamEps?: number;
+  /** AdamW's decoupled weight decay. From 0; default 0. */
+  weightDecay?: number;
+  /** Largest gradient norm; larger ones are scaled down to it. From 0; 0 turns clipping off; default 1. */
+  clipNorm?: number;
+  /** Dates per step. Whole, from 1; default 1. */
+  datesPerStep?: number;
+  /** Decay of the exponential moving average of the weights, which validation, checkpoint and prediction use. From 0 (off) to below 1; default 0.998. */
+  ema?: number;
+  /** Epochs without a better monitor before training stops. Whole, from 0; 0 (default) never stops early. */
+  patience?: number;
+  /** Default `"ic"`. */
+  monitor?: MonitorName;
+  /** Drives date order and dropout. Whole, 0 to 2^32 - 1; default 0. The initial weights come from the model's own seed. */
+  seed?: number;
+  /** Trains one member per seed from `model`'s config (the model itself stays untouched); together with `seed` an error. */
+  seeds?: readonly number[];
+  /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores; a resumed run keeps its own count unless told otherwise. */
+  threads?: number;
+  /** Run folder. Absent: nothing is written. */
+  out?: string;
+  /** Continue the run in `out`; harmless on an empty folder and on a finished run. Default false. */
+  resume?: boolean;
+  /** Replace the run in `out`. Default false. */
+  overwrite?: boolean;
+  /** Steps between checkpoints within an epoch (there is one after every epoch). Whole, from 0 (none); default 250. */
+  checkpointSteps?: number;
+  /** Stops within one step; the promise rejects with ERR_ABORTED and the last checkpoint stays. */
+  signal?: AbortSignal;
+}
+
+const count = (least: number, fallback: number) => z.int().min(least).default(fallback).describe(`a whole number from ${least}`);
+const share = z.number().min(0).lt(1).describe("a number from 0 to below 1");
+const callback = z.custom<(event: never) => void>((value) => typeof value === "function").optional().describe("a function");
+
+const schema = z.strictObject({
+  loss: lossSchema,
+  epochs: count(1, 4),
+  learningRate: z.number().gt(0).default(1e-3).describe("a number above 0"),
+  minLearningRate: z.number().min(0).default(0).describe("a number from 0"),
+  schedule: z.enum(["constant", "cosine", "plateau"]).default("constant").describe('"constant", "cosine" or "plateau"'),
+  warmupSteps: count(0, 50),
+  plateauFactor: z.number().gt(0).lt(1).default(0.5).describe("a number above 0, below 1"),
+  plateauPatience: count(0, 1),
+  betas: z.tuple([share, share]).default([0.9, 0.999]).describe("two numbers from 0 to below 1"),
+  adamEps: z.number().gt(0).default(1e-8).describe("a number above 0"),
+  weightDecay: z.number().min(0).default(0).describe("a number from 0"),
+  clipNorm: z.number().min(0).default(1).describe("a number from 0"),
+  datesPerStep: count(1, 1),
+  ema: share.default(0.998),
+  patience: count(0, 0),
+  monitor: z.enum(["ic", "icir", "rankIc", "rankIcir", "hitRate", "mse", "loss"]).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "mse" or "loss"'),
+  seed: seedSchema,
+  seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).optional().describe("a list of whole numbers from 0 to 4294967295"),
+  threads: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096"),
+  out: z.string().min(1).optional().describe("the path of a folder"),
+  resume: z.boolean().default(false).describe("true or false"),
+  overwrite: z.boolean().default(false).describe("true or false"),
+  checkpointSteps: count(0, 250),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional().describe("an AbortSignal"),
+  onStart: callback,
+  onStep: callback,
+  onEpoch: callback,
+  onWarning: callback,
+});
+
+/** The complete training options. */
+export type ResolvedTrainOptions = Readonly<Omit<z.output<typeof schema>, keyof TrainEvents | "loss" | "threads">> &
+  TrainEvents & { readonly loss: Loss; readonly threads: number; readonly threadsAreGiven: boolean };
+
+/** The options that decide the weights: stored with the run, compared on resume. */
+export type Recipe = Readonly<Record<string, unknown>>;
+
+const RECIPE = [
+  "loss", "epochs", "learningRate", "minLearningRate", "schedule", "warmupSteps", "plateauFactor", "plateauPatience", "betas", "adamEps",
+  "weightDecay", "clipNorm", "datesPerStep", "ema", "patience", "monitor", "seed",
+] as const;
+
+/**
+ * Completes and checks what `train` was given.
+ *
+ * @throws AstgnnError ERR_OPTION naming the option
+ */
+export function resolveTrainOptions(options: TrainOptions = {}): ResolvedTrainOptions {
+  const resolved = resolveOptions(schema, options, "train");
+  if (resolved.minLearningRate > resolved.learningRate) {
+    throw invalidOption("minLearningRate", `at most learningRate (${resolved.learningRate})`, resolved.minLearningRate);
+  }
+  if (resolved.seeds !== undefined) {
+    if (options.seed !== undefined) throw new AstgnnError("ERR_OPTION", "Both seed and seeds are given.", { option: "seeds", next: "Give one of them." });
+    if (new Set(resolved.seeds).size !== resolved.seeds.length) throw invalidOption("seeds", "different seeds", resolved.seeds);
+  }
+  if (resolved.resume && resolved.overwrite) {
+    throw new AstgnnError("ERR_OPTION", "Both resume and overwrite are given.", { option: "overwrite", next: "Give one of them." });
+  }
+  if (resolved.out === undefined && (resolved.resume || resolved.overwrite)) {
+    throw new AstgnnError("ERR_OPTION", `${resolved.resume ? "resume" : "overwrite"} needs a run folder.`, { option: "out", next: "Set out to the folder of the run." });
+  }
+  return { ...resolved, loss: resolved.loss as Loss, threads: resolveThreads(resolved.threads), threadsAreGiven: options.threads !== undefined } as ResolvedTrainOptions;
+}
+
+/** The part of the options that decides the weights, JSON-safe. */
+export function recipeOf(options: ResolvedTrainOptions): Recipe {
+  return Object.fromEntries(RECIPE.map((name) => [name, options[name]]));
+}

@@ -1,0 +1,87 @@
+import { cpus, totalmem } from "node:os";
+import { packageVersion } from "../binding/package-root.js";
+import { loadedLibTorch } from "../binding/load.js";
+import type { NativeSessionOptions, NativeTerm } from "../binding/types.js";
+import type { Dataset } from "../data/types.js";
+import { AstgnnError } from "../errors.js";
+import { FORMAT_VERSION } from "../model/checkpoint.js";
+import type { ASTGNNFactorModel } from "../model/model.js";
+import { checkDataset } from "../model/predict.js";
+import { stepsPerEpoch } from "./date-order.js";
+import { estimateTrainingBytes } from "./memory.js";
+import { evaluationPairs, resolveLoss, termLabels } from "./objective.js";
+import { recipeOf, type ResolvedTrainOptions } from "./options.js";
+import type { RunDescription } from "./run-folder.js";
+import type { RunIdentity } from "./state-file.js";
+
+/** A training, checked against its model and data, before anything runs. */
+export interface TrainingPlan {
+  readonly objective: NativeTerm[];
+  readonly labels: readonly string[];
+  readonly pairs: readonly [number, number][];
+  readonly stepsPerEpoch: number;
+  /** Steps are blocks of consecutive dates: the turnover term. */
+  readonly consecutive: boolean;
+  readonly session: NativeSessionOptions;
+  readonly identity: RunIdentity;
+  readonly memoryBytes: number;
+}
+
+/**
+ * Checks a training and works out what follows from its options.
+ *
+ * @throws AstgnnError ERR_DATA where the dataset does not fit the model or has no training date, ERR_OPTION for the loss and what needs validation dates
+ */
+export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): TrainingPlan {
+  const { config, dtype } = model;
+  checkDataset(config, undefined, dataset);
+  const [dates, horizons] = [dataset.train.dateIndices.length, dataset.horizons.length];
+  if (dates === 0) throw new AstgnnError("ERR_DATA", "The dataset has no training dates.", { option: "split", next: "Give panel.dataset a split whose training part has dates." });
+  if (dataset.valid.dateIndices.length === 0 && (options.patience > 0 || options.schedule === "plateau")) {
+    const option = options.patience > 0 ? "patience" : "schedule";
+    throw new AstgnnError("ERR_OPTION", `${option} needs validation dates and the dataset has none.`, { option, next: "Give panel.dataset a validation part, or leave the option out." });
+  }
+  const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep } = options;
+  const objective = resolveLoss(options.loss, config.numPredictions, horizons, datesPerStep);
+  return {
+    objective,
+    labels: termLabels(objective),
+    pairs: evaluationPairs(objective, config.numPredictions, horizons),
+    stepsPerEpoch: stepsPerEpoch(dates, datesPerStep),
+    consecutive: objective.some(({ name }) => name === "turnover"),
+    session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed },
+    identity: { config, dtype, recipe: recipeOf(options), dataset: dataset.options, split: dataset.splitSummary, fingerprint: dataset.fingerprint },
+    memoryBytes: estimateTrainingBytes(config, dtype, model.parameterCount, dataset, objective, datesPerStep),
+  };
+}
+
+/** The first `run.json` of a run. */
+export function describeRun(
+  model: ASTGNNFactorModel, dataset: Dataset, plan: Pick<TrainingPlan, "identity" | "memoryBytes">,
+  about: Pick<RunDescription, "kind" | "seeds" | "threads"> & { members?: readonly string[] },
+): RunDescription {
+  const { config, dtype, recipe, split, fingerprint } = plan.identity;
+  const { kind, seeds, threads, members } = about;
+  return {
+    formatVersion: FORMAT_VERSION,
+    kind,
+    status: "running",
+    config,
+    dtype,
+    parameters: model.parameterCount,
+    training: recipe,
+    seeds,
+    dataset: dataset.options,
+    fingerprint,
+    split,
+    ledger: dataset.ledger,
+    threads,
+    versions: { astgnn: packageVersion, libtorch: loadedLibTorch()?.version ?? "unknown", node: process.versions.node },
+    hardware: { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, memoryBytes: totalmem(), platform: `${process.platform}-${process.arch}` },
+    memoryEstimateBytes: plan.memoryBytes,
+    warnings: [],
+    bestEpoch: null,
+    ...(members === undefined ? {} : { members }),
+    timing: { startedAt: new Date().toISOString(), finishedAt: null, trainingSeconds: 0 },
+  };
+}

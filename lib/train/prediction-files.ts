@@ -1,0 +1,177 @@
+import { open } from "node:fs/promises";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
+import { DOUBLE, DuckDBDataChunk, DuckDBInstance, FLOAT, INTEGER, UTINYINT, VARCHAR, type DuckDBAppender, type DuckDBConnection, type DuckDBType } from "@duckdb/node-api";
+import type { Dataset, Split } from "../data/types.js";
+import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
+import type { DateSelection } from "../model/predict.js";
+import type { PackedScores } from "./scoring.js";
+
+/** Where scores go and what they look like. */
+export interface PredictionFilesOptions {
+  dataset: Dataset;
+  /** Path of predictions.parquet. */
+  predictions: string;
+  /** Path of factors.parquet. */
+  factors?: string;
+  /** P */
+  numPredictions: number;
+  /** K, where there are factors. */
+  numRiskFactors?: number;
+  /** Number type of the scores. */
+  dtype: "float32" | "float64";
+}
+
+/** The most rows of a DuckDB data chunk. */
+const CHUNK_ROWS = 2048;
+const SPLITS = ["train", "valid", "test", "unlabelled"] as const;
+
+/**
+ * Writes predictions.parquet (date, ticker, split, prediction[_p], label[_h]) and factors.parquet (date, ticker, f0 ...), rows in the order
+ * in which they are appended. Missing labels are null. Both files appear whole or not at all.
+ */
+export class PredictionFiles {
+  readonly #options: PredictionFilesOptions;
+  readonly #instance: DuckDBInstance;
+  readonly #connection: DuckDBConnection;
+  readonly #scores: Staging;
+  readonly #factors: Staging | undefined;
+
+  private constructor(options: PredictionFilesOptions, instance: DuckDBInstance, connection: DuckDBConnection, scores: Staging, factors: Staging | undefined) {
+    this.#options = options;
+    this.#instance = instance;
+    this.#connection = connection;
+    this.#scores = scores;
+    this.#factors = factors;
+  }
+
+  static async create(options: PredictionFilesOptions): Promise<PredictionFiles> {
+    const instance = await DuckDBInstance.create(":memory:");
+    const connection = await instance.connect();
+    // Without this a write that spills would leave a .tmp folder in the user's working directory.
+    await connection.run("SET temp_directory = ''");
+    const number = options.dtype === "float64" ? DOUBLE : FLOAT;
+    const scores = [
+      ...numbered("prediction", options.numPredictions).map((name): Column => ({ name, type: number })),
+      ...numbered("label", options.dataset.horizons.length).map((name): Column => ({ name, type: FLOAT })),
+    ];
+    const factors = Array.from({ length: options.numRiskFactors ?? 0 }, (_, k): Column => ({ name: `f${k}`, type: number }));
+    return new PredictionFiles(
+      options, instance, connection, await Staging.create(connection, "scores", scores),
+      options.factors === undefined ? undefined : await Staging.create(connection, "factors", factors),
+    );
+  }
+
+  /** Adds the rows of some dates; `split` undefined leaves the column null. */
+  async append({ dataset, dates }: DateSelection, split: Split["name"] | undefined, scores: PackedScores): Promise<void> {
+    const { numPredictions, numRiskFactors = 0 } = this.#options;
+    const [stocks, horizons] = [dataset.tickers.length, dataset.horizons.length];
+    const splitIndex = split === undefined ? null : SPLITS.indexOf(split);
+    let row = 0;
+    for (const t of dates) {
+      const day = Math.round(Date.parse(`${dataset.dates[t]!}T00:00:00Z`) / 86_400_000);
+      for (let r = dataset.rowOffsets[t]!; r < dataset.rowOffsets[t + 1]!; r++, row++) {
+        const stock = dataset.rowStocks[r]!;
+        const key = { day, ticker: dataset.tickers[stock]!, split: splitIndex };
+        this.#scores.row(key, (set) => {
+          for (let p = 0; p < numPredictions; p++) set(p, scores.predictions[row * numPredictions + p]!);
+          for (let h = 0; h < horizons; h++) set(numPredictions + h, dataset.labels[(t * stocks + stock) * horizons + h]!);
+        });
+        this.#factors?.row(key, (set) => {
+          for (let k = 0; k < numRiskFactors; k++) set(k, scores.riskFactors![row * numRiskFactors + k]!);
+        });
+      }
+      await yieldToEventLoop();
+    }
+  }
+
+  /** Writes the files and frees everything. */
+  async finish(): Promise<void> {
+    try {
+      await this.#scores.write(this.#options.predictions, "date, ticker, split");
+      if (this.#factors !== undefined) await this.#factors.write(this.#options.factors!, "date, ticker");
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Frees everything; files that are not finished never appear. */
+  close(): void {
+    this.#connection.closeSync();
+    this.#instance.closeSync();
+  }
+}
+
+/** `name` alone for one column, else `name_0`, `name_1`, ... */
+export function numbered(name: string, count: number): string[] {
+  return count === 1 ? [name] : Array.from({ length: count }, (_, i) => `${name}_${i}`);
+}
+
+interface Column {
+  name: string;
+  type: DuckDBType;
+}
+
+interface RowKey {
+  day: number;
+  ticker: string;
+  split: number | null;
+}
+
+/** A DuckDB table filled chunk by chunk: a call per value and column would take minutes for M. */
+class Staging {
+  readonly #connection: DuckDBConnection;
+  readonly #appender: DuckDBAppender;
+  readonly #table: string;
+  readonly #columns: readonly Column[];
+  readonly #types: DuckDBType[];
+  readonly #keys: RowKey[] = [];
+  readonly #values: Float64Array;
+
+  private constructor(connection: DuckDBConnection, table: string, columns: readonly Column[], appender: DuckDBAppender) {
+    this.#connection = connection;
+    this.#table = table;
+    this.#columns = columns;
+    this.#appender = appender;
+    this.#types = [INTEGER, VARCHAR, UTINYINT, ...columns.map(({ type }) => type)];
+    this.#values = new Float64Array(CHUNK_ROWS * columns.length);
+  }
+
+  static async create(connection: DuckDBConnection, table: string, columns: readonly Column[]): Promise<Staging> {
+    const definitions = columns.map(({ name, type }) => `"${name}" ${type.toString()}`).join(", ");
+    await connection.run(`CREATE TABLE ${table} (day INTEGER, ticker VARCHAR, split UTINYINT, ${definitions})`);
+    return new Staging(connection, table, columns, await connection.createAppender(table));
+  }
+
+  row(key: RowKey, fill: (set: (column: number, value: number) => void) => void): void {
+    const at = this.#keys.push(key) - 1;
+    fill((column, value) => (this.#values[column * CHUNK_ROWS + at] = value));
+    if (this.#keys.length === CHUNK_ROWS) this.#flush();
+  }
+
+  async write(path: string, key: string): Promise<void> {
+    this.#flush();
+    this.#appender.closeSync();
+    const names = this.#columns.map(({ name }) => `CASE WHEN isnan("${name}") THEN NULL ELSE "${name}" END AS "${name}"`).join(", ");
+    const split = `CASE split ${SPLITS.map((name, i) => `WHEN ${i} THEN '${name}'`).join(" ")} END AS split`;
+    const partial = partialPath(path);
+    const columns = `DATE '1970-01-01' + day AS date, ticker${key.endsWith("split") ? `, ${split}` : ""}, ${names}`;
+    await this.#connection.run(`COPY (SELECT ${columns} FROM ${this.#table}) TO '${partial.replaceAll("'", "''")}' (FORMAT parquet)`);
+    const file = await open(partial, "r");
+    await file.sync();
+    await file.close();
+    await moveIntoPlace(partial, path);
+  }
+
+  #flush(): void {
+    const rows = this.#keys.length;
+    if (rows === 0) return;
+    const chunk = DuckDBDataChunk.create(this.#types, rows);
+    chunk.setColumnValues(0, this.#keys.map(({ day }) => day));
+    chunk.setColumnValues(1, this.#keys.map(({ ticker }) => ticker));
+    chunk.setColumnValues(2, this.#keys.map(({ split }) => split));
+    for (const c of this.#columns.keys()) chunk.setColumnValues(3 + c, Array.from(this.#values.subarray(c * CHUNK_ROWS, c * CHUNK_ROWS + rows)));
+    this.#appender.appendDataChunk(chunk);
+    this.#appender.flushSync();
+    this.#keys.length = 0;
+  }
+}

@@ -1,0 +1,51 @@
+import type { SplitMetrics } from "./events.js";
+
+/** What `report.json` holds: the final weights on every split. Predictions themselves are in predictions.parquet. */
+export interface Report {
+  readonly kind: "run" | "ensemble";
+  /** Epoch whose weights these are; null for an ensemble. */
+  readonly bestEpoch: number | null;
+  readonly epochs: number;
+  /** Training seed, or one per member. */
+  readonly seed: number | readonly number[];
+  readonly train: SplitMetrics;
+  readonly valid: SplitMetrics;
+  readonly test: SplitMetrics;
+}
+
+/** JSON has no NaN: null. */
+export function reportJson(report: Report): string {
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
+
+/** A summary for people. */
+export function reportMarkdown(report: Report): string {
+  const { kind, bestEpoch, epochs, seed } = report;
+  const what = kind === "ensemble"
+    ? `Mean of per-date z-scores of ${(seed as readonly number[]).length} members, seeds ${(seed as readonly number[]).join(", ")}; graph statistics are means over members.`
+    : `Weights of epoch ${bestEpoch} of ${epochs}, the best on the validation dates; seed ${String(seed)}.`;
+  const rows = (["train", "valid", "test"] as const).map((name) => row(name, report[name]));
+  return `# Run report
+
+${what}
+
+| split | dates | rows | IC | standard error | ICIR | RankIC | RankICIR | hit rate | MSE | effective neighbours | self weight | empty rows |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
+${rows.join("\n")}
+
+IC is the mean over dates of the daily Pearson correlation of prediction and raw return, ICIR that mean over the standard deviation of the daily
+values (per day, not annualised), RankIC the same with Spearman. The standard error takes dates as independent; it is too small where labels of
+neighbouring dates overlap. MSE is against the transformed targets that the loss sees. Training dates were fitted, so their numbers say nothing about skill.
+`;
+}
+
+function row(name: string, metrics: SplitMetrics): string {
+  const { dates, rows, ic, icir, rankIc, rankIcir, hitRate, mse, effectiveNeighbours, selfWeight, emptyShare } = metrics;
+  const standardError = Math.abs(ic / icir) / Math.sqrt(dates);
+  const cells = [decimals(ic, 4), decimals(standardError, 4), decimals(icir, 3), decimals(rankIc, 4), decimals(rankIcir, 3), decimals(hitRate, 4), decimals(mse, 4), decimals(effectiveNeighbours, 1), decimals(selfWeight, 4), decimals(emptyShare, 4)];
+  return `| ${name} | ${dates} | ${rows} | ${cells.join(" | ")} |`;
+}
+
+function decimals(value: number | null, digits: number): string {
+  return value === null || Number.isNaN(value) ? "-" : value.toFixed(digits);
+}

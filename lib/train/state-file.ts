@@ -1,0 +1,98 @@
+import type { NativeSession } from "../binding/types.js";
+import { packageVersion } from "../binding/package-root.js";
+import { AstgnnError } from "../errors.js";
+import { writeFileAtomically } from "../model/atomic-write.js";
+import { FORMAT_VERSION, readVersioned } from "../model/checkpoint.js";
+import { writeSafetensors } from "../model/safetensors.js";
+import { takeWeights, underPrefix, withNativeState, withPrefix, type Weights } from "../model/weights.js";
+import type { EpochEvent, WarningEvent } from "./events.js";
+import type { RunningSums } from "./running-sums.js";
+import type { PlateauState } from "./schedule.js";
+
+/** An epoch as the checkpoint keeps it: without the clock, so that the same run writes the same bytes. */
+export type EpochRecord = Omit<EpochEvent, "seconds">;
+
+/** Where a run stands. */
+export interface Position {
+  /** Epoch in hand, from 1; one more than the last when all are done. */
+  epoch: number;
+  /** Steps of it that are done. */
+  stepInEpoch: number;
+  sums: RunningSums;
+  plateau: PlateauState;
+  stoppedEarly: boolean;
+  history: EpochRecord[];
+  warnings: WarningEvent[];
+}
+
+/** What a resumed run must have in common with the run it continues: JSON-safe, compared field by field. */
+export interface RunIdentity {
+  readonly config: unknown;
+  readonly dtype: string;
+  readonly recipe: Readonly<Record<string, unknown>>;
+  readonly dataset: unknown;
+  readonly split: unknown;
+  readonly fingerprint: string;
+}
+
+/** What `last.safetensors` holds: all that a run needs to go on as if it had never stopped. */
+export interface TrainingState {
+  identity: RunIdentity;
+  position: Position;
+  threads: number;
+  /** Steps done and updates applied by the session. */
+  steps: number;
+  updates: number;
+  /** `raw.*`, `ema.*`, `exp_avg.*`, `exp_avg_sq.*` as the session names them. */
+  session: Weights;
+  /** Absent before the first epoch's end. */
+  best: Weights | undefined;
+}
+
+/** Copies the session's state out. */
+export async function captureSession(session: NativeSession): Promise<Pick<TrainingState, "session" | "steps" | "updates">> {
+  const { tensors, steps, updates } = await session.state();
+  return { session: takeWeights(tensors), steps, updates };
+}
+
+/** Puts a captured state back. */
+export function restoreSession(session: NativeSession, state: Pick<TrainingState, "session" | "steps" | "updates">): void {
+  withNativeState(state.session, (tensors) => session.loadState({ tensors, steps: state.steps, updates: state.updates }));
+}
+
+/** Writes `last.safetensors`: beside, synced, renamed. */
+export async function writeTrainingState(path: string, state: TrainingState): Promise<void> {
+  const { session, best, identity, ...rest } = state;
+  const tensors = { ...session, ...(best === undefined ? {} : withPrefix("best.", best)) };
+  const metadata = { format_version: FORMAT_VERSION, astgnn_version: packageVersion, identity: JSON.stringify(identity), state: JSON.stringify(rest) };
+  await writeFileAtomically(path, writeSafetensors(tensors, metadata));
+}
+
+/**
+ * Reads `last.safetensors`.
+ *
+ * @throws AstgnnError ERR_CHECKPOINT where it is damaged, of an unknown version or no training state
+ */
+export async function readTrainingState(path: string): Promise<TrainingState> {
+  const { tensors, metadata } = await readVersioned(path);
+  let identity: RunIdentity;
+  let rest: Pick<TrainingState, "position" | "threads" | "steps" | "updates">;
+  try {
+    identity = JSON.parse(metadata["identity"] ?? "") as RunIdentity;
+    rest = JSON.parse(metadata["state"] ?? "") as typeof rest;
+  } catch (cause) {
+    throw new AstgnnError("ERR_CHECKPOINT", `${path} is no training state.`, { file: path, cause, next: "Pass the folder of a run, or train with overwrite." });
+  }
+  rest.position.history = rest.position.history.map((record) => reviveNaN(record));
+  const best = underPrefix("best.", tensors);
+  const session = Object.fromEntries(Object.entries(tensors).filter(([name]) => !name.startsWith("best.")));
+  return { identity, ...rest, session, best: Object.keys(best).length === 0 ? undefined : best };
+}
+
+/** JSON has no NaN and writes null; numbers of an epoch's metrics that are null were NaN. */
+export function reviveNaN<V>(value: V): V {
+  if (value === null) return NaN as V;
+  if (Array.isArray(value)) return value.map((one) => reviveNaN(one)) as V;
+  if (typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value as object).map(([key, one]) => [key, reviveNaN(one)])) as V;
+}

@@ -1,0 +1,127 @@
+import { join } from "node:path";
+import type { Dataset } from "../data/types.js";
+import { AstgnnError, invalidOption } from "../errors.js";
+import { ASTGNNFactorModel } from "../model/model.js";
+import { nativeModule } from "../model/module.js";
+import { Ensemble } from "./ensemble.js";
+import type { EpochEvent, WarningEvent } from "./events.js";
+import { writeResults } from "./finish.js";
+import { trainMember } from "./member.js";
+import { resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
+import { describeRun, planTraining } from "./plan.js";
+import { refuseOtherRun, RunFolder, type RunDescription } from "./run-folder.js";
+import { ensembleScorer } from "./scoring.js";
+import type { RunIdentity } from "./state-file.js";
+
+/** What a training returns. */
+export interface TrainingRun {
+  /** The run folder, or undefined where nothing was written. */
+  readonly out: string | undefined;
+  /** The trained model; for `seeds` the untouched model that gave its config. */
+  readonly model: ASTGNNFactorModel;
+  /** One per epoch, those before a resume included; empty for `seeds`. `seconds` is NaN where metrics.jsonl no longer has it. */
+  readonly epochs: readonly EpochEvent[];
+  /** Epoch, from 1, whose weights the model holds; null for `seeds`. */
+  readonly bestEpoch: number | null;
+  /** Steps done in all. */
+  readonly steps: number;
+  /** True where `patience` ended the run. */
+  readonly stoppedEarly: boolean;
+  readonly warnings: readonly WarningEvent[];
+  /** Compute threads used. */
+  readonly threads: number;
+  /** Estimate made before the run, in bytes. */
+  readonly memoryBytes: number;
+  /** Training seed; for `seeds` that of the first member. */
+  readonly seed: number;
+  /** One complete run per seed; only with `seeds`. */
+  readonly members?: readonly TrainingRun[];
+  /** All members as one scorer; only with `seeds`. */
+  readonly ensemble?: Ensemble;
+}
+
+/**
+ * Trains a model on the dataset's training dates, from its current weights, on the process's compute thread: the event loop stays free.
+ * After every epoch the averaged weights (EMA) are validated; the model ends with those of the best epoch. The same seed, machine and
+ * thread count give the same bits. With `out` a run folder is kept, from which `resume` continues to the same bits after any interruption.
+ *
+ * @example
+ * const run = await train(model, dataset, { loss: "ic", epochs: 4, seed: 0, out: "runs/first", onEpoch: (e) => console.log(e.valid.ic) });
+ * @throws AstgnnError ERR_OPTION, ERR_DATA before anything runs; ERR_RUN_EXISTS and ERR_CHECKPOINT for the folder; ERR_ABORTED; ERR_NOT_FINITE
+ *   naming step, date and term; and whatever a callback throws
+ */
+export async function train(model: ASTGNNFactorModel, dataset: Dataset, options: TrainOptions = {}): Promise<TrainingRun> {
+  if (!(model instanceof ASTGNNFactorModel)) throw invalidOption("model", "an ASTGNNFactorModel", model);
+  if (dataset === null || typeof dataset !== "object" || !("rowOffsets" in dataset)) throw invalidOption("dataset", "a dataset", dataset, "Make one with panel.dataset(...).");
+  const resolved = resolveTrainOptions(options);
+  if (resolved.seeds !== undefined) return trainEnsemble(model, dataset, resolved, resolved.seeds);
+  return { out: resolved.out, model, seed: resolved.seed, ...(await trainMember(model, dataset, resolved)) };
+}
+
+async function trainEnsemble(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[]): Promise<TrainingRun> {
+  const plan = planTraining(model, dataset, options);
+  const names = seeds.map((seed) => `seed-${seed}`);
+  const opened = options.out === undefined ? undefined : await RunFolder.open(options.out, options, "ensemble");
+  const folder = opened?.folder;
+  const before = opened?.continues === true ? await opened.folder.description() : undefined;
+  if (before !== undefined) refuseOtherEnsemble(before, names, plan.identity, options.out!);
+  const threads = before === undefined || options.threadsAreGiven ? options.threads : before.threads;
+  let description: RunDescription = {
+    ...describeRun(model, dataset, plan, { kind: "ensemble", seeds: { model: null, train: seeds }, threads, members: names }),
+    ...(before === undefined ? {} : { timing: { ...before.timing, finishedAt: null } }),
+  };
+  const isUnchanged = before?.status === "finished" && (before.training as { epochs?: number }).epochs === options.epochs;
+  if (!isUnchanged) await folder?.writeDescription(description);
+
+  const members: TrainingRun[] = [];
+  try {
+    for (const [i, seed] of seeds.entries()) {
+      const member = new ASTGNNFactorModel({ ...model.config, dtype: model.dtype, seed });
+      const own: ResolvedTrainOptions = { ...options, seed, overwrite: false, out: options.out === undefined ? undefined : join(options.out, names[i]!) };
+      try {
+        members.push({ out: own.out, model: member, seed, ...(await trainMember(member, dataset, own)) });
+      } catch (error) {
+        member.dispose();
+        throw error;
+      }
+    }
+    if (folder !== undefined && !isUnchanged) {
+      await writeResults(
+        {
+          folder, dataset, scorer: ensembleScorer(members.map((run) => nativeModule(run.model))), numPredictions: model.config.numPredictions, dtype: "float64",
+          pairs: plan.pairs, objective: [], labels: [], threads, signal: options.signal,
+        },
+        { kind: "ensemble", bestEpoch: null, epochs: options.epochs, seed: seeds },
+      );
+      const trainingSeconds = members.flatMap(({ epochs }) => epochs).reduce((sum, { seconds }) => sum + (Number.isNaN(seconds) ? 0 : seconds), 0);
+      description = { ...description, status: "finished", warnings: members.flatMap(({ warnings }) => warnings), timing: { ...description.timing, finishedAt: new Date().toISOString(), trainingSeconds } };
+      await folder.writeDescription(description);
+    }
+  } catch (error) {
+    for (const run of members) run.model.dispose();
+    throw error;
+  }
+  return {
+    out: options.out,
+    model,
+    epochs: [],
+    bestEpoch: null,
+    steps: members.reduce((sum, { steps }) => sum + steps, 0),
+    stoppedEarly: members.some(({ stoppedEarly }) => stoppedEarly),
+    warnings: members.flatMap(({ warnings }) => warnings),
+    threads,
+    memoryBytes: plan.memoryBytes,
+    seed: seeds[0]!,
+    members,
+    ensemble: new Ensemble(members.map((run) => run.model)),
+  };
+}
+
+/** The members compare themselves; here only what they cannot see. */
+function refuseOtherEnsemble(before: RunDescription, names: readonly string[], now: RunIdentity, path: string): void {
+  if (JSON.stringify(before.members) !== JSON.stringify(names)) {
+    throw new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has the members ${before.members?.join(", ")}, now they are ${names.join(", ")}.`, { option: "seeds", file: path, next: "Resume with the seeds of the run, or name another folder." });
+  }
+  const { config, dtype, dataset, split, fingerprint, training } = before;
+  refuseOtherRun({ config, dtype, dataset, split, fingerprint, recipe: training as RunIdentity["recipe"] }, now, path);
+}

@@ -1,0 +1,87 @@
+// What JavaScript holds: tensors, modules, panels and sessions.
+#pragma once
+
+#include <atomic>
+
+#include "binding/arguments.h"
+#include "binding/handle.h"
+#include "train/train.h"
+
+namespace astgnn::binding {
+
+struct TensorHandle {
+  at::Tensor tensor;
+};
+
+// A module of any kind. `busy` counts its jobs: while there are any, its weights are not read or written from JavaScript's thread.
+struct ModuleHandle {
+  std::string kind;
+  at::ScalarType dtype;
+  std::shared_ptr<torch::nn::Module> module;
+  uint64_t seed = 0;
+  int64_t training_calls = 0;  // forwards in training mode: the steps of a layer used alone
+  int busy = 0;                // touched on JavaScript's thread only
+  bool stepping = false;       // a session's job is among them
+
+  template <typename M>
+  M& as() { return dynamic_cast<M&>(*module); }
+  void refuse_if_busy() const {
+    if (busy > 0) throw BindingError("ERR_BUSY", "This model is in use by a running job: await it (or abort it) first.");
+  }
+};
+
+struct SessionHandle {
+  std::shared_ptr<train::Session> session;
+  std::shared_ptr<train::Panel> panel;
+  std::shared_ptr<ModuleHandle> model, averaged;
+};
+
+template <>
+struct HandleTraits<TensorHandle> {
+  static constexpr const char* name = "NativeTensor";
+  static constexpr napi_type_tag tag{0x6173746e6e000001, 0x9d1c4b5f2e7a8801};
+};
+template <>
+struct HandleTraits<ModuleHandle> {
+  static constexpr const char* name = "NativeModule";
+  static constexpr napi_type_tag tag{0x6173746e6e000002, 0x9d1c4b5f2e7a8802};
+};
+template <>
+struct HandleTraits<train::Panel> {
+  static constexpr const char* name = "NativePanel";
+  static constexpr napi_type_tag tag{0x6173746e6e000003, 0x9d1c4b5f2e7a8803};
+};
+template <>
+struct HandleTraits<SessionHandle> {
+  static constexpr const char* name = "NativeSession";
+  static constexpr napi_type_tag tag{0x6173746e6e000004, 0x9d1c4b5f2e7a8804};
+};
+
+// Each file defines its handle's methods and the functions that make it.
+void define_tensor(Napi::Env env, Napi::Object exports);
+void define_module(Napi::Env env, Napi::Object exports);
+void define_panel(Napi::Env env, Napi::Object exports);
+void define_session(Napi::Env env, Napi::Object exports);
+
+Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor);
+Napi::Object wrap_module(Napi::Env env, std::shared_ptr<ModuleHandle> module);
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+Napi::Object state_to_js(Napi::Env env, const NamedTensors& state);  // copies
+NamedTensors read_state(Napi::Value value, const char* name);        // shares the handles' tensors
+
+// Exported functions: a static Method per name, guarded as the handles' methods are.
+template <size_t N>
+void export_functions(Napi::Env env, Napi::Object exports, const Method (&functions)[N]) {
+  for (const Method& method : functions) {
+    napi_value function;
+    napi_status status = napi_create_function(env, method.name, NAPI_AUTO_LENGTH, detail::invoke, const_cast<Method*>(&method), &function);
+    NAPI_THROW_IF_FAILED_VOID(env, status);
+    exports.Set(method.name, Napi::Value(env, function));
+  }
+}
+
+// A promise and its cancel for JavaScript: { done, cancel() }.
+Napi::Object job_to_js(Napi::Env env, std::shared_ptr<Task> task, Napi::Promise done);
+
+}  // namespace astgnn::binding

@@ -1,0 +1,125 @@
+/* The only .node file: it knows nothing of LibTorch, so `require` never fails for want of it. The loader (lib/binding/load.ts) finds
+ * the libraries, compares versions and explains what is missing; this file opens what it is told to open, and then the core. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <node_api.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#else
+#include <link.h>
+#endif
+
+#ifndef ASTGNN_LIBTORCH_VERSION
+#error "ASTGNN_LIBTORCH_VERSION is set by CMakeLists.txt"
+#endif
+
+typedef napi_value (*core_init)(napi_env env, napi_value exports);
+
+static napi_value fail(napi_env env, const char* message) {
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (!pending) napi_throw_error(env, NULL, message);
+  return NULL;
+}
+
+/* A copy of a JS string, to be freed; NULL where the value is not a string. */
+static char* copy_string(napi_env env, napi_value value) {
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, NULL, 0, &length) != napi_ok) return NULL;
+  char* text = malloc(length + 1);
+  if (text != NULL && napi_get_value_string_utf8(env, value, text, length + 1, &length) != napi_ok) {
+    free(text);
+    return NULL;
+  }
+  return text;
+}
+
+static void* open_library(napi_env env, napi_value path, int flags, const char* expected) {
+  char* text = copy_string(env, path);
+  if (text == NULL) return fail(env, expected);
+  /* NODELETE: LibTorch leaves thread-local destructors and registrations behind that must outlive any environment. */
+  void* handle = dlopen(text, RTLD_NOW | RTLD_NODELETE | flags);
+  free(text);
+  if (handle == NULL) {
+    const char* reason = dlerror();
+    fail(env, reason == NULL ? "dlopen failed without a reason" : reason);
+  }
+  return handle;
+}
+
+/* load(paths: string[], core: string): the core's exports, made anew for the calling environment. */
+static napi_value load(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok) return NULL;
+  bool is_array = false;
+  if (count < 2 || napi_is_array(env, arguments[0], &is_array) != napi_ok || !is_array) {
+    return fail(env, "load expects (paths: string[], core: string)");
+  }
+  uint32_t length = 0;
+  napi_get_array_length(env, arguments[0], &length);
+  for (uint32_t i = 0; i < length; i++) {
+    napi_value path;
+    if (napi_get_element(env, arguments[0], i, &path) != napi_ok) return NULL;
+    if (open_library(env, path, RTLD_GLOBAL, "load expects every path to be a string") == NULL) return NULL;
+  }
+  void* core = open_library(env, arguments[1], RTLD_LOCAL, "load expects the core's path to be a string");
+  if (core == NULL) return NULL;
+  core_init init = (core_init)dlsym(core, "astgnn_init");
+  if (init == NULL) return fail(env, "the core exports no astgnn_init: it is not a build of this package");
+  napi_value exports;
+  if (napi_create_object(env, &exports) != napi_ok) return NULL;
+  return init(env, exports);
+}
+
+struct found {
+  napi_env env;
+  napi_value paths;
+  uint32_t count;
+};
+
+static void note_if_libtorch(struct found* found, const char* path) {
+  if (path == NULL || (strstr(path, "libtorch_cpu.") == NULL && strstr(path, "libtorch_cuda.") == NULL)) return;
+  napi_value text;
+  if (napi_create_string_utf8(found->env, path, NAPI_AUTO_LENGTH, &text) != napi_ok) return;
+  if (napi_set_element(found->env, found->paths, found->count, text) == napi_ok) found->count++;
+}
+
+#ifndef __APPLE__
+static int visit_library(struct dl_phdr_info* library, size_t size, void* data) {
+  (void)size;
+  note_if_libtorch(data, library->dlpi_name);
+  return 0;
+}
+#endif
+
+/* loadedLibTorch(): string[], the libtorch_cpu and libtorch_cuda files in this process, whoever opened them. */
+static napi_value loaded_libtorch(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct found found = {env, NULL, 0};
+  if (napi_create_array(env, &found.paths) != napi_ok) return NULL;
+#ifdef __APPLE__
+  for (uint32_t i = 0; i < _dyld_image_count(); i++) note_if_libtorch(&found, _dyld_get_image_name(i));
+#else
+  dl_iterate_phdr(visit_library, &found);
+#endif
+  return found.paths;
+}
+
+NAPI_MODULE_INIT() {
+  napi_value function;
+  napi_value version;
+  if (napi_create_function(env, "load", NAPI_AUTO_LENGTH, load, NULL, &function) != napi_ok ||
+      napi_set_named_property(env, exports, "load", function) != napi_ok ||
+      napi_create_function(env, "loadedLibTorch", NAPI_AUTO_LENGTH, loaded_libtorch, NULL, &function) != napi_ok ||
+      napi_set_named_property(env, exports, "loadedLibTorch", function) != napi_ok ||
+      napi_create_string_utf8(env, ASTGNN_LIBTORCH_VERSION, NAPI_AUTO_LENGTH, &version) != napi_ok ||
+      napi_set_named_property(env, exports, "libtorchVersion", version) != napi_ok) {
+    return fail(env, "the bootstrap could not register its functions");
+  }
+  return exports;
+}

@@ -1,0 +1,108 @@
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include "nn/modules.h"
+
+namespace astgnn::nn {
+
+Prediction::Prediction(const Config& config, int64_t in, at::Generator generator)
+    : dropout(config.dropout) {
+  const auto hidden_list = register_module("hidden", std::make_shared<torch::nn::Module>());
+  const auto norm_list = register_module("norms", std::make_shared<torch::nn::Module>());
+  for (int64_t size : config.prediction_hidden_sizes) {
+    const auto name = std::to_string(hidden.size());
+    hidden.push_back(
+        hidden_list->register_module(name, std::make_shared<Linear>(in, size, true, generator)));
+    norms.push_back(
+        norm_list->register_module(name, std::make_shared<Norm>(config.norm, size, config.eps)));
+    in = size;
+  }
+  output = register_module("output",
+                           std::make_shared<Linear>(in, config.num_predictions, true, generator));
+}
+
+Tensor Prediction::forward(const Tensor& x, const Tensor& key) {
+  auto y = x;
+  for (size_t i = 0; i < hidden.size(); ++i) {
+    y = ops::dropout(at::relu(norms[i]->forward(hidden[i]->forward(y))),
+                     is_training() ? dropout : 0.0, key, ops::kHead + static_cast<int64_t>(i));
+  }
+  return output->forward(y);  // [R, P]
+}
+
+ASTGNNFactorModel::ASTGNNFactorModel(const Config& given, uint64_t seed) : config(given) {
+  config.check();
+  const auto generator = at::detail::createCPUGenerator(seed);
+  factor_extractor = register_module("factor_extractor",
+                                     std::make_shared<FactorExtractor>(config, generator));
+  relational_embedding = register_module("relational_embedding",
+                                         std::make_shared<RelationalEmbedding>(config, generator));
+  const int64_t skip = config.relational_skip ? config.relational_width() : 0;
+  prediction = register_module(
+      "prediction", std::make_shared<Prediction>(config, config.tgc_output_size + skip, generator));
+}
+
+Output ASTGNNFactorModel::forward(const Sequences& x, const Batch& batch) {
+  const auto [m, state] = factor_extractor->forward(x, batch);  // [R, K], [R, H]
+  const auto current = [&]() -> Tensor {                        // [R, X]
+    if (config.relational_input == "state") return state;
+    const auto features = x.last(state.scalar_type());
+    return config.relational_input == "features" ? features : at::cat({features, state}, 1);
+  }();
+  const auto [embedding, statistics] = relational_embedding->forward(current, m, batch);  // [R, E]
+  const auto head = config.relational_skip ? at::cat({embedding, current}, 1) : embedding;
+  return {prediction->forward(head, batch.key), m, embedding, state, statistics};
+}
+
+namespace {
+
+// Python's order: a module's parameters, its buffers, then its children.
+void collect(const torch::nn::Module& module, const std::string& prefix,
+             std::vector<std::pair<std::string, Tensor>>& state) {
+  for (const auto& entry : module.named_parameters(/*recurse=*/false)) {
+    state.emplace_back(prefix + entry.key(), entry.value());
+  }
+  for (const auto& entry : module.named_buffers(/*recurse=*/false)) {
+    state.emplace_back(prefix + entry.key(), entry.value());
+  }
+  for (const auto& child : module.named_children()) {
+    collect(*child.value(), prefix + child.key() + ".", state);
+  }
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, Tensor>> state_dict(const torch::nn::Module& module) {
+  std::vector<std::pair<std::string, Tensor>> state;
+  collect(module, "", state);
+  return state;
+}
+
+void copy_state(const std::vector<std::pair<std::string, Tensor>>& own,
+                const std::vector<std::pair<std::string, Tensor>>& state) {
+  std::unordered_map<std::string, Tensor> given(state.begin(), state.end());
+  // All checks come before the first copy: a refused state leaves everything as it was.
+  for (const auto& [name, tensor] : own) {
+    const auto found = given.find(name);
+    TORCH_CHECK(found != given.end(), "state: \"", name, "\" is missing");
+    TORCH_CHECK(found->second.sizes() == tensor.sizes(), "state: \"", name, "\" has shape ",
+                found->second.sizes(), " but expected ", tensor.sizes());
+  }
+  std::unordered_set<std::string> known;
+  for (const auto& entry : own) known.insert(entry.first);
+  for (const auto& [name, tensor] : state) {
+    TORCH_CHECK(known.count(name), "state: \"", name, "\" is unexpected");
+  }
+  c10::NoGradGuard no_grad;
+  for (auto [name, tensor] : own) tensor.copy_(given.at(name));
+}
+
+void load_state_dict(torch::nn::Module& module,
+                     const std::vector<std::pair<std::string, Tensor>>& state) {
+  copy_state(state_dict(module), state);
+}
+
+}  // namespace astgnn::nn

@@ -1,0 +1,62 @@
+// The one compute thread of the process: jobs take turns, one step each.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace astgnn::train {
+
+struct Cancelled : std::exception {
+  const char* what() const noexcept override { return "cancelled"; }
+};
+
+class Job {
+ public:
+  virtual ~Job() = default;
+  // On the compute thread; true while there is more to do. What it throws ends the job.
+  virtual bool step() = 0;
+  // On the compute thread, once, after the last step; error is null on success and holds Cancelled after a cancel.
+  virtual void finish(std::exception_ptr error) noexcept = 0;
+
+  void cancel() { cancelled_ = true; }
+
+  int threads = 1;              // OpenMP threads of its steps
+  const void* owner = nullptr;  // the environment that waits for it
+
+ private:
+  friend class Executor;
+  std::atomic<bool> cancelled_{false};
+};
+
+// The thread starts with the first job and ends when the last owner leaves.
+class Executor {
+ public:
+  static Executor& instance();
+
+  void join_owner(const void* owner);
+  void submit(std::shared_ptr<Job> job);
+  // Cancels the owner's jobs and returns once none of them runs or waits: at most the step in hand later.
+  void cancel_all(const void* owner);
+  // The same, then forgets the owner; the last one to leave ends the thread.
+  void leave_owner(const void* owner);
+
+ private:
+  Executor() = default;
+  void work();
+  bool has_jobs(const void* owner) const;
+
+  std::mutex mutex_;
+  std::condition_variable wake_, idle_;
+  std::deque<std::shared_ptr<Job>> queue_;
+  std::shared_ptr<Job> running_;
+  std::deque<const void*> owners_;
+  std::thread thread_;
+  bool stop_ = false;
+};
+
+}  // namespace astgnn::train

@@ -1,0 +1,135 @@
+#include "train/objective.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+namespace astgnn::train {
+namespace {
+
+constexpr std::array kOnPredictions = {"mse", "ic", "pairwiseRank", "rankIc"};
+constexpr std::array kOnFactors = {"risk", "vif", "turnover"};
+
+template <size_t n>
+bool contains(const std::array<const char*, n>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+Loss mean_of(const std::vector<Tensor>& values) {
+  if (values.empty()) return std::nullopt;
+  return at::stack(values).mean();
+}
+
+Loss prediction_loss(const Term& term, const Tensor& prediction, const Tensor& label) {
+  if (term.name == "mse") return train::mse_loss(prediction, label);
+  if (term.name == "ic") return ic_loss(prediction, label);
+  if (term.name == "pairwiseRank") return pairwise_rank_loss(prediction, label);
+  return rank_ic_loss(prediction, label, term.strength);
+}
+
+// The stocks of date d and of the date after it that are on both, matched: M of each [shared, K].
+Loss turnover_of(const Tensor& m, const PackedBatch& batch, size_t d) {
+  std::vector<int64_t> here, next;
+  int64_t i = batch.offsets[d], j = batch.offsets[d + 1];
+  const int64_t i_end = batch.offsets[d + 1], j_end = batch.offsets[d + 2];
+  while (i < i_end && j < j_end) {
+    if (batch.stocks[i] == batch.stocks[j]) {
+      here.push_back(i++);
+      next.push_back(j++);
+    } else {
+      ++(batch.stocks[i] < batch.stocks[j] ? i : j);
+    }
+  }
+  return turnover_penalty(m.index_select(0, at::tensor(here)), m.index_select(0, at::tensor(next)));
+}
+
+Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch& batch, size_t d) {
+  if (term.name == "turnover") return turnover_of(output.risk_factors, batch, d);
+  const auto rows = [&](const Tensor& packed) {
+    return packed.slice(0, batch.offsets[d], batch.offsets[d + 1]);
+  };
+  const auto m = rows(output.risk_factors);  // [N, K]
+  if (term.name == "vif") return variance_inflation_penalty(m, term.ridge);
+  const auto targets = rows(batch.targets);  // [N, L]
+  if (term.name == "risk") {
+    return risk_loss(m, targets, term.omega, term.orthogonality, term.ridge);
+  }
+  const auto predictions = rows(output.predictions);  // [N, P]
+  std::vector<Tensor> pairs;
+  for (size_t k = 0; k < term.predictions.size(); ++k) {
+    auto value = prediction_loss(term, predictions.select(1, term.predictions[k]),
+                                 targets.select(1, term.horizons[k]));
+    if (value) pairs.push_back(*value);
+  }
+  return mean_of(pairs);
+}
+
+// Turnover lives on neighbouring pairs: the last date of a batch starts none.
+size_t entries(const Term& term, const PackedBatch& batch) {
+  const size_t dates = batch.dates.size();
+  return term.name == "turnover" && dates > 0 ? dates - 1 : dates;
+}
+
+}  // namespace
+
+void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons) {
+  TORCH_CHECK_VALUE(!terms.empty(), "loss: expected at least one term but got none");
+  for (const auto& term : terms) {
+    const bool on_predictions = contains(kOnPredictions, term.name);
+    TORCH_CHECK_VALUE(on_predictions || contains(kOnFactors, term.name), "loss: unknown term \"",
+                      term.name, "\"");
+    TORCH_CHECK_VALUE(horizons > 0 || term.name == "vif" || term.name == "turnover", "loss term \"",
+                      term.name, "\" needs targets but the panel has none");
+    if (!on_predictions) continue;
+    TORCH_CHECK_VALUE(!term.predictions.empty() && term.predictions.size() == term.horizons.size(),
+                      "loss term \"", term.name, "\": expected as many predictions as horizons but got ",
+                      term.predictions.size(), " and ", term.horizons.size());
+    for (size_t k = 0; k < term.predictions.size(); ++k) {
+      const int64_t prediction = term.predictions[k], horizon = term.horizons[k];
+      TORCH_CHECK_VALUE(prediction >= 0 && prediction < predictions, "loss term \"", term.name,
+                        "\": prediction ", prediction, " is not in 0 .. ", predictions - 1);
+      TORCH_CHECK_VALUE(horizon >= 0 && horizon < horizons, "loss term \"", term.name, "\": horizon ",
+                        horizon, " is not in 0 .. ", horizons - 1);
+    }
+  }
+}
+
+ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output,
+                        const PackedBatch& batch, bool per_date) {
+  ObjectiveValue objective;
+  for (const auto& term : terms) {
+    TermValue value;
+    if (per_date) value.dates.assign(batch.dates.size(), std::numeric_limits<double>::quiet_NaN());
+    const size_t count = entries(term, batch);
+    std::vector<Tensor> defined;
+    for (size_t d = 0; d < count; ++d) {
+      const auto of_date = term_of_date(term, output, batch, d);
+      if (of_date) defined.push_back(*of_date);
+      if (of_date && per_date) value.dates[d] = of_date->item<double>();
+    }
+    value.undefined = static_cast<int64_t>(count - defined.size());
+    value.value = mean_of(defined);
+    if (value.value) {
+      const auto weighted = *value.value * term.weight;
+      objective.total = objective.total ? *objective.total + weighted : weighted;
+    }
+    objective.terms.push_back(std::move(value));
+  }
+  return objective;
+}
+
+std::optional<int64_t> first_not_finite(const Term& term, const nn::Output& output,
+                                        const PackedBatch& batch) {
+  c10::NoGradGuard no_grad;
+  for (size_t d = 0; d < entries(term, batch); ++d) {
+    const auto value = term_of_date(term, output, batch, d);
+    if (value && !at::isfinite(*value).item<bool>()) return batch.dates[d];
+  }
+  return std::nullopt;
+}
+
+}  // namespace astgnn::train

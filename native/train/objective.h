@@ -1,0 +1,38 @@
+// A weighted sum of named terms on predictions and on M, over the dates of a packed batch.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/losses.h"
+#include "train/panel.h"
+
+namespace astgnn::train {
+
+struct Term {
+  std::string name;  // mse | ic | pairwiseRank | rankIc | risk | vif | turnover
+  double weight = 1.0;
+  std::vector<int64_t> predictions, horizons;  // pairs; the term is their mean
+  double strength = 1.0, omega = 0.9, orthogonality = 0.05, ridge = 1e-6;
+};
+struct TermValue {
+  Loss value;                 // mean over the defined dates
+  int64_t undefined = 0;      // dates (pairs of neighbours for turnover) left out
+  std::vector<double> dates;  // per date, NaN where undefined; only filled when asked for. Turnover: pair (d, d + 1) at d
+};
+struct ObjectiveValue {
+  std::optional<Tensor> total;  // nullopt where no term is defined
+  std::vector<TermValue> terms;
+};
+
+// Names, pairs within `predictions` and `horizons` columns (0: no targets). Throws c10::ValueError naming the term.
+void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons);
+
+// A date's prediction term is the mean over its pairs that are defined there; undefined where none is.
+ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output, const PackedBatch& batch, bool per_date);
+
+// Panel date index of the first date on which the term is defined and not finite (turnover: the first date of that pair).
+std::optional<int64_t> first_not_finite(const Term& term, const nn::Output& output, const PackedBatch& batch);
+
+}  // namespace astgnn::train

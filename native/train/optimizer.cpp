@@ -1,0 +1,70 @@
+#include "train/optimizer.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace astgnn::train {
+
+Optimizer::Optimizer(torch::nn::Module& module, torch::nn::Module* averaged,
+                     const OptimizerOptions& options)
+    : module_(module), averaged_(averaged), options_(options) {
+  c10::NoGradGuard no_grad;
+  for (const auto& entry : module_.named_parameters()) {
+    names.push_back(entry.key());
+    exp_avg.push_back(at::zeros_like(entry.value(), at::MemoryFormat::Contiguous));
+    exp_avg_sq.push_back(at::zeros_like(entry.value(), at::MemoryFormat::Contiguous));
+  }
+  if (averaged_) nn::load_state_dict(*averaged_, nn::state_dict(module_));
+}
+
+std::vector<Tensor> Optimizer::parameters() const { return module_.parameters(); }
+
+void Optimizer::clear_gradients() {
+  for (auto& parameter : parameters()) parameter.mutable_grad().reset();
+}
+
+double Optimizer::apply(double learning_rate) {
+  c10::NoGradGuard no_grad;
+  auto weights = parameters();
+  std::vector<Tensor> gradients;
+  for (auto& weight : weights) {
+    // The fused kernel walks memory in order; an accumulated gradient may be a transposed view.
+    gradients.push_back(weight.grad().defined() ? weight.grad().contiguous()
+                                                : at::zeros_like(weight));
+  }
+  const double norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
+  if (!std::isfinite(norm)) {
+    clear_gradients();
+    return norm;
+  }
+  if (options_.clip_norm > 0) {
+    const double factor = options_.clip_norm / (norm + 1e-6);
+    if (factor < 1) at::_foreach_mul_(gradients, factor);
+  }
+  ++updates;
+  // One tensor for all: every parameter has had the same number of updates.
+  const std::vector<Tensor> counts(weights.size(),
+                                   at::scalar_tensor(static_cast<double>(updates), at::kFloat));
+  at::_fused_adamw_(weights, gradients, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, counts,
+                    learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
+                    options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  clear_gradients();
+  if (averaged_) average();
+  return norm;
+}
+
+// e <- b e + (1 - b) w with b = min(decay, u / (u + 10)) at update u; buffers are copied.
+void Optimizer::average() {
+  const double u = static_cast<double>(updates);
+  const double decay = std::min(options_.ema, u / (u + 10));
+  auto averages = averaged_->parameters();
+  at::_foreach_mul_(averages, decay);
+  at::_foreach_add_(averages, parameters(), 1 - decay);
+  const auto buffers = module_.buffers(), copies = averaged_->buffers();
+  for (size_t i = 0; i < buffers.size(); ++i) copies[i].copy_(buffers[i]);
+}
+
+}  // namespace astgnn::train

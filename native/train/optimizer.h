@@ -1,0 +1,41 @@
+// Clip by the global norm, AdamW, moving average of the weights; parameters in registration order.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nn/modules.h"
+
+namespace astgnn::train {
+
+using at::Tensor;
+
+struct OptimizerOptions {
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  double clip_norm = 1;  // 0: none
+  double ema = 0.998;    // decay; used only where there is an averaged module
+};
+
+class Optimizer {
+ public:
+  // averaged: a module of the same kind that holds the EMA (null: none). Starts as a copy of the weights.
+  Optimizer(torch::nn::Module& module, torch::nn::Module* averaged, const OptimizerOptions& options);
+  // Uses and clears .grad of each parameter (undefined = zero); returns the norm before clipping. Where that is not finite nothing changes.
+  double apply(double learning_rate);
+  void clear_gradients();
+
+  int64_t updates = 0;
+  std::vector<Tensor> exp_avg, exp_avg_sq;
+  std::vector<std::string> names;
+
+ private:
+  void average();
+  // Looked up at each use: Module::to and load_state_dict keep these handles valid, but a list of our own would be a second truth.
+  std::vector<Tensor> parameters() const;
+
+  torch::nn::Module& module_;
+  torch::nn::Module* averaged_;
+  OptimizerOptions options_;
+};
+
+}  // namespace astgnn::train

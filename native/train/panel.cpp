@@ -1,0 +1,210 @@
+#include "train/panel.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace astgnn::train {
+namespace {
+
+void check_int32(const char* name, const Tensor& tensor, int64_t size) {
+  TORCH_CHECK(tensor.defined() && tensor.scalar_type() == at::kInt && tensor.dim() == 1 &&
+                  tensor.size(0) == size && tensor.is_contiguous() && tensor.device().is_cpu(),
+              name, ": expected int32 [", size, "] but got ",
+              tensor.defined() ? c10::str(tensor.scalar_type(), " ", tensor.sizes()) : "nothing");
+}
+
+Tensor copy_of(const std::vector<int64_t>& values) {
+  auto tensor = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
+  return tensor;
+}
+
+// Who sees whom among the packed rows: edges of the date between stocks that are in, each once, self included.
+void pack_edges(const Panel& panel, const PackedBatch& packed, ops::Graph& graph) {
+  std::vector<int64_t> edge_offsets{0}, targets;
+  std::vector<int64_t> row_of(panel.features.size(1), -1);
+  for (size_t d = 0; d < packed.dates.size(); ++d) {
+    const int64_t lo = packed.offsets[d], hi = packed.offsets[d + 1], date = packed.dates[d];
+    for (int64_t row = lo; row < hi; ++row) row_of[packed.stocks[row]] = row;
+    for (int64_t row = lo; row < hi; ++row) {
+      const int64_t stock = packed.stocks[row];
+      int64_t previous = -1;
+      for (int64_t e = panel.neighbour_offsets[stock]; e < panel.neighbour_offsets[stock + 1]; ++e) {
+        const auto& neighbour = panel.neighbours[e];
+        const int64_t target = row_of[neighbour.stock];
+        if (target < 0 || target == previous || date < neighbour.from || date > neighbour.to) continue;
+        targets.push_back(target);
+        previous = target;
+      }
+      edge_offsets.push_back(static_cast<int64_t>(targets.size()));
+    }
+    for (int64_t row = lo; row < hi; ++row) row_of[packed.stocks[row]] = -1;
+  }
+  graph.edge_offsets = copy_of(edge_offsets);
+  graph.edge_targets = copy_of(targets);
+}
+
+// Groups of the packed rows from the panel's groups per row.
+Tensor pack_groups(const Panel& panel, const PackedBatch& packed) {
+  const auto* row_offsets = panel.row_offsets.const_data_ptr<int32_t>();
+  std::vector<Tensor> parts;
+  for (int64_t date : packed.dates) {
+    parts.push_back(panel.groups.slice(0, row_offsets[date], row_offsets[date + 1]));
+  }
+  return parts.empty() ? at::empty({0}, at::kInt) : at::cat(parts);
+}
+
+// Row 0: (seed, step); row r + 1: (panel date, row within its date).
+Tensor pack_key(const PackedBatch& packed, uint64_t seed, int64_t step) {
+  auto key = at::empty({packed.offsets.back() + 1, 2}, at::kLong);
+  auto* entry = key.mutable_data_ptr<int64_t>();
+  *entry++ = static_cast<int64_t>(seed);
+  *entry++ = step;
+  for (size_t d = 0; d < packed.dates.size(); ++d) {
+    const int64_t count = packed.offsets[d + 1] - packed.offsets[d];
+    for (int64_t row = 0; row < count; ++row) {
+      *entry++ = packed.dates[d];
+      *entry++ = row;
+    }
+  }
+  return key;
+}
+
+}  // namespace
+
+void Panel::check() const {
+  TORCH_CHECK(features.defined() && features.dim() == 3 && features.scalar_type() == at::kFloat &&
+                  features.is_contiguous(),
+              "features: expected float32 [dates, stocks, F]");
+  const int64_t dates = features.size(0), stocks = features.size(1);
+  TORCH_CHECK(window >= 1, "window: expected an integer >= 1 but got ", window);
+  check_int32("row_offsets", row_offsets, dates + 1);
+  const auto* offsets = row_offsets.const_data_ptr<int32_t>();
+  TORCH_CHECK(offsets[0] == 0, "row_offsets: expected 0 first but got ", offsets[0]);
+  for (int64_t date = 0; date < dates; ++date) {
+    TORCH_CHECK(offsets[date] <= offsets[date + 1], "row_offsets: decreases at date ", date);
+    TORCH_CHECK(date >= window - 1 || offsets[date + 1] == 0, "row_offsets: date ", date,
+                " has rows but no complete window of ", window, " dates");
+  }
+  check_int32("row_stocks", row_stocks, offsets[dates]);
+  const auto* stock = row_stocks.const_data_ptr<int32_t>();
+  for (int64_t date = 0; date < dates; ++date) {
+    for (int64_t row = offsets[date]; row < offsets[date + 1]; ++row) {
+      TORCH_CHECK(stock[row] >= 0 && stock[row] < stocks, "row_stocks: ", stock[row],
+                  " is no stock index below ", stocks);
+      TORCH_CHECK(row == offsets[date] || stock[row - 1] < stock[row],
+                  "row_stocks: expected ascending stocks within date ", date);
+    }
+  }
+  if (targets.defined()) {
+    TORCH_CHECK(targets.dim() == 3 && targets.scalar_type() == at::kFloat && targets.is_contiguous() &&
+                    targets.size(0) == dates && targets.size(1) == stocks && targets.size(2) >= 1,
+                "targets: expected float32 [", dates, ", ", stocks, ", L] but got ", targets.sizes());
+  }
+  if (groups.defined() || graph == Graph::kGroups) check_int32("groups", groups, offsets[dates]);
+  if (graph != Graph::kEdges) return;
+  const int64_t edges = edge_source.defined() ? edge_source.numel() : 0;
+  check_int32("edges.source", edge_source, edges);
+  check_int32("edges.target", edge_target, edges);
+  check_int32("edges.from", edge_from, edges);
+  check_int32("edges.to", edge_to, edges);
+  for (const auto& ends : {edge_source, edge_target}) {
+    if (edges == 0) break;
+    TORCH_CHECK(ends.min().item<int>() >= 0 && ends.max().item<int>() < stocks,
+                "edges: expected stock indices in 0 .. ", stocks - 1);
+  }
+}
+
+void Panel::prepare() {
+  check();
+  neighbour_offsets.clear();
+  neighbours.clear();
+  if (graph != Graph::kEdges) return;
+  const int64_t stocks = features.size(1), edges = edge_source.numel();
+  const auto* source = edge_source.const_data_ptr<int32_t>();
+  const auto* target = edge_target.const_data_ptr<int32_t>();
+  std::vector<std::vector<Neighbour>> lists(stocks);
+  for (int32_t stock = 0; stock < stocks; ++stock) {
+    lists[stock].push_back({stock, 0, std::numeric_limits<int32_t>::max()});
+  }
+  for (int64_t e = 0; e < edges; ++e) {
+    if (source[e] == target[e]) continue;
+    lists[source[e]].push_back({target[e], edge_from.const_data_ptr<int32_t>()[e],
+                                edge_to.const_data_ptr<int32_t>()[e]});
+  }
+  neighbour_offsets.push_back(0);
+  for (auto& list : lists) {
+    std::sort(list.begin(), list.end(),
+              [](const Neighbour& a, const Neighbour& b) { return a.stock < b.stock; });
+    neighbours.insert(neighbours.end(), list.begin(), list.end());
+    neighbour_offsets.push_back(static_cast<int64_t>(neighbours.size()));
+  }
+}
+
+int64_t Panel::rows(int64_t date) const {
+  const auto* offsets = row_offsets.const_data_ptr<int32_t>();
+  return offsets[date + 1] - offsets[date];
+}
+
+size_t Panel::bytes() const {
+  size_t total = neighbours.size() * sizeof(Neighbour) + neighbour_offsets.size() * sizeof(int64_t);
+  for (const auto* tensor : {&features, &targets, &row_offsets, &row_stocks, &groups, &edge_source,
+                             &edge_target, &edge_from, &edge_to}) {
+    if (tensor->defined()) total += tensor->nbytes();
+  }
+  return total;
+}
+
+PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype, uint64_t seed,
+                 int64_t step) {
+  PackedBatch packed;
+  packed.dates.assign(dates.begin(), dates.end());
+  packed.offsets.push_back(0);
+  const auto* row_offsets = panel.row_offsets.const_data_ptr<int32_t>();
+  const auto* row_stocks = panel.row_stocks.const_data_ptr<int32_t>();
+  for (int64_t date : dates) {
+    TORCH_CHECK(date >= 0 && date < panel.features.size(0), "dates: ", date,
+                " is no panel date below ", panel.features.size(0));
+    packed.stocks.insert(packed.stocks.end(), row_stocks + row_offsets[date],
+                         row_stocks + row_offsets[date + 1]);
+    packed.offsets.push_back(static_cast<int64_t>(packed.stocks.size()));
+  }
+
+  const int64_t rows = packed.offsets.back();
+  auto date_index = at::empty({rows}, at::kLong), stock_index = at::empty({rows}, at::kLong);
+  std::copy(packed.stocks.begin(), packed.stocks.end(), stock_index.mutable_data_ptr<int64_t>());
+  for (size_t d = 0; d < dates.size(); ++d) {
+    std::fill(date_index.mutable_data_ptr<int64_t>() + packed.offsets[d],
+              date_index.mutable_data_ptr<int64_t>() + packed.offsets[d + 1], dates[d]);
+  }
+  packed.sequences.panel = panel.features;
+  packed.sequences.date = date_index;
+  packed.sequences.stock = stock_index;
+  packed.sequences.window = panel.window;
+  packed.batch.key = pack_key(packed, seed, step);
+  if (panel.targets.defined()) {
+    const auto cell = date_index * panel.targets.size(1) + stock_index;  // [R]
+    packed.targets =
+        panel.targets.view({-1, panel.targets.size(2)}).index_select(0, cell).to(dtype);  // [R, L]
+  }
+
+  auto& graph = packed.batch.graph;
+  graph.offsets = copy_of(packed.offsets);
+  if (panel.graph == Panel::Graph::kNone) {
+    // The ablation: a stock is alone in both graphs, whatever groups the data has.
+    graph.groups = packed.batch.similarity_groups = at::arange(rows, at::kInt);
+    return packed;
+  }
+  if (panel.groups.defined()) packed.batch.similarity_groups = pack_groups(panel, packed);
+  if (panel.graph == Panel::Graph::kGroups) graph.groups = packed.batch.similarity_groups;
+  if (panel.graph == Panel::Graph::kEdges) {
+    TORCH_INTERNAL_ASSERT(!panel.neighbour_offsets.empty(), "Panel::prepare was not called");
+    pack_edges(panel, packed, graph);
+  }
+  return packed;
+}
+
+}  // namespace astgnn::train

@@ -1,0 +1,51 @@
+// The resident panel and the packed batches gathered from it. Windows are never materialised: a batch refers to the panel.
+#pragma once
+
+#include <vector>
+
+#include "nn/modules.h"
+
+namespace astgnn::train {
+
+using at::Tensor;
+
+// features [dates, S, F] float32; rows of date t are row_stocks[row_offsets[t] .. row_offsets[t + 1]], ascending stocks.
+struct Panel {
+  enum class Graph { kComplete, kGroups, kEdges, kNone };
+  Tensor features;                 // [dates, S, F] float32
+  Tensor targets;                  // [dates, S, L] float32, undefined where there are none
+  Tensor row_offsets, row_stocks;  // int32 CPU
+  Tensor groups;                   // int32 [rows], undefined where there are none
+  Tensor edge_source, edge_target, edge_from, edge_to;  // int32 [E]; undefined unless graph is kEdges
+  int64_t window = 1;
+  Graph graph = Graph::kComplete;
+
+  // To be called once when all fields are set: checks shapes, ranges (row dates >= window - 1) and indices, and sorts the edges.
+  void prepare();
+  int64_t rows(int64_t date) const;
+  size_t bytes() const;
+
+  // One edge, in the list of the stock that sees; both dates inclusive.
+  struct Neighbour {
+    int32_t stock, from, to;
+  };
+  // Of stock n: neighbours[neighbour_offsets[n] .. neighbour_offsets[n + 1]], by stock, n itself included on every date.
+  std::vector<int64_t> neighbour_offsets;
+  std::vector<Neighbour> neighbours;
+
+ private:
+  void check() const;
+};
+
+// Rows of the dates asked for, packed in that order.
+struct PackedBatch {
+  nn::Sequences sequences;
+  nn::Batch batch;
+  Tensor targets;                // [R, L] in the dtype asked for; undefined without targets
+  std::vector<int64_t> offsets;  // [B + 1]
+  std::vector<int64_t> dates;    // [B]
+  std::vector<int32_t> stocks;   // [R]
+};
+PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype, uint64_t seed, int64_t step);
+
+}  // namespace astgnn::train

@@ -1,0 +1,260 @@
+#include "train/session.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+
+namespace astgnn::train {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// Sets dropout and batch statistics for a scope: whoever else holds the model finds its flag as it was.
+class TrainingMode {
+ public:
+  TrainingMode(torch::nn::Module& module, bool training)
+      : module_(module), before_(module.is_training()) {
+    module_.train(training);
+  }
+  ~TrainingMode() { module_.train(before_); }
+  TrainingMode(const TrainingMode&) = delete;
+  TrainingMode& operator=(const TrainingMode&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+  bool before_;
+};
+
+// A forward in training mode moves the running statistics before anyone knows whether the step stands; unless it does, they go back.
+class BufferGuard {
+ public:
+  explicit BufferGuard(const torch::nn::Module& module) : buffers_(module.buffers()) {
+    for (const auto& buffer : buffers_) copies_.push_back(buffer.clone());
+  }
+  ~BufferGuard() {
+    c10::NoGradGuard no_grad;
+    for (size_t i = 0; i < copies_.size(); ++i) buffers_[i].copy_(copies_[i]);
+  }
+  void keep_changes() { copies_.clear(); }
+  BufferGuard(const BufferGuard&) = delete;
+  BufferGuard& operator=(const BufferGuard&) = delete;
+
+ private:
+  std::vector<Tensor> buffers_, copies_;
+};
+
+at::ScalarType dtype_of(const nn::ASTGNNFactorModel& model) {
+  return model.prediction->output->weight.scalar_type();
+}
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The date to blame where only one is in the step.
+std::optional<int64_t> only_date(const PackedBatch& batch) {
+  return batch.dates.size() == 1 ? std::optional(batch.dates[0]) : std::nullopt;
+}
+
+double number(const Loss& value) { return value ? value->item<double>() : kNaN; }
+
+std::string not_finite_text(int64_t step, std::optional<int64_t> date_index, const std::string& term) {
+  const auto what = term == "gradient" || term == "total" ? "The " + term : "The loss term " + term;
+  const auto where = date_index ? ", panel date index " + std::to_string(*date_index) : std::string();
+  return what + " is not finite at step " + std::to_string(step) + where + ".";
+}
+
+}  // namespace
+
+NotFinite::NotFinite(int64_t at_step, std::optional<int64_t> date, std::string of_term)
+    : std::runtime_error(not_finite_text(at_step, date, of_term)),
+      step(at_step),
+      date_index(date),
+      term(std::move(of_term)) {}
+
+Session::Session(std::shared_ptr<nn::ASTGNNFactorModel> trained, std::shared_ptr<const Panel> panel,
+                 std::vector<Term> terms, const OptimizerOptions& options, uint64_t seed)
+    : model(std::move(trained)),
+      averaged(model),
+      panel_(std::move(panel)),
+      terms_(std::move(terms)),
+      seed_(seed) {
+  check_objective(terms_, model->config.num_predictions,
+                  panel_->targets.defined() ? panel_->targets.size(2) : 0);
+  TORCH_CHECK_VALUE(options.ema >= 0 && options.ema < 1, "ema: expected a number in [0, 1) but got ",
+                    options.ema);
+  if (options.ema > 0) {
+    averaged = std::make_shared<nn::ASTGNNFactorModel>(model->config, /*seed=*/0);
+    averaged->to(dtype_of(*model));
+    averaged->eval();
+  }
+  optimizer_ = std::make_unique<Optimizer>(
+      *model, options.ema > 0 ? averaged.get() : nullptr, options);
+}
+
+// Forward, objective and backward of step `steps + 1`. Gradients stay in the parameters where the step is to be `updated`.
+Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
+  const auto start = std::chrono::steady_clock::now();
+  c10::AutoGradMode with_gradients(true);
+  TrainingMode training(*model, true);
+  optimizer_->clear_gradients();
+
+  Pass pass;
+  pass.batch = pack(*panel_, dates, dtype_of(*model), seed_, steps + 1);
+  pass.step.step = steps + 1;
+  pass.step.rows = pass.batch.offsets.back();
+  if (pass.step.rows > 0) {
+    pass.output = model->forward(pass.batch.sequences, pass.batch.batch);
+  } else {
+    // No stock on any date: nothing to run, and every term is undefined.
+    const auto options = model->prediction->output->weight.options().requires_grad(false);
+    pass.output.predictions = at::empty({0, model->config.num_predictions}, options);
+    pass.output.risk_factors = at::empty({0, model->config.num_risk_factors}, options);
+  }
+  const auto objective = evaluate(terms_, pass.output, pass.batch, /*per_date=*/false);
+  for (const auto& term : objective.terms) {
+    pass.step.terms.push_back(number(term.value));
+    pass.step.undefined.push_back(term.undefined);
+  }
+  pass.step.loss = number(objective.total);
+  check_finite(objective, pass);
+  pass.step.updated = objective.total.has_value();
+  if (pass.step.updated) objective.total->backward();
+  pass.step.milliseconds = milliseconds_since(start);
+  return pass;
+}
+
+void Session::check_finite(const ObjectiveValue& objective, const Pass& pass) const {
+  for (size_t i = 0; i < terms_.size(); ++i) {
+    if (!objective.terms[i].value || std::isfinite(pass.step.terms[i])) continue;
+    throw NotFinite(pass.step.step, first_not_finite(terms_[i], pass.output, pass.batch),
+                    terms_[i].name);
+  }
+  if (!objective.total || std::isfinite(pass.step.loss)) return;
+  throw NotFinite(pass.step.step, only_date(pass.batch), "total");
+}
+
+Step Session::step(at::ArrayRef<int64_t> dates, double learning_rate) {
+  const auto start = std::chrono::steady_clock::now();
+  BufferGuard buffers(*model);
+  auto pass = forward_backward(dates);
+  if (pass.step.updated) {
+    pass.step.gradient_norm = optimizer_->apply(learning_rate);
+    if (!std::isfinite(pass.step.gradient_norm)) {
+      throw NotFinite(pass.step.step, only_date(pass.batch), "gradient");
+    }
+    buffers.keep_changes();
+  }
+  ++steps;
+  pass.step.milliseconds = milliseconds_since(start);
+  return pass.step;
+}
+
+Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
+  BufferGuard buffers(*model);
+  auto pass = forward_backward(dates);
+  Gradients result;
+  c10::NoGradGuard no_grad;
+  std::vector<Tensor> norms;
+  for (const auto& entry : model->named_parameters()) {
+    const auto& parameter = entry.value();
+    auto gradient = parameter.grad().defined() ? parameter.grad().contiguous()
+                                               : at::zeros_like(parameter);
+    norms.push_back(at::linalg_vector_norm(gradient));
+    result.gradients.emplace_back(entry.key(), std::move(gradient));
+  }
+  optimizer_->clear_gradients();
+  pass.step.gradient_norm = at::linalg_vector_norm(at::stack(norms)).item<double>();
+  if (!std::isfinite(pass.step.gradient_norm)) {
+    throw NotFinite(pass.step.step, only_date(pass.batch), "gradient");
+  }
+  if (pass.step.updated) buffers.keep_changes();
+  result.predictions = pass.output.predictions.detach();
+  result.risk_factors = pass.output.risk_factors.detach();
+  pass.step.updated = false;
+  result.step = std::move(pass.step);
+  return result;
+}
+
+double Session::apply(const NamedTensors& gradients, double learning_rate) {
+  const std::unordered_map<std::string, Tensor> given(gradients.begin(), gradients.end());
+  const auto parameters = model->named_parameters();
+  for (const auto& entry : parameters) {
+    const auto found = given.find(entry.key());
+    TORCH_CHECK(found != given.end(), "gradients: \"", entry.key(), "\" is missing");
+    TORCH_CHECK(found->second.sizes() == entry.value().sizes(), "gradients: \"", entry.key(),
+                "\" has shape ", found->second.sizes(), " but expected ", entry.value().sizes());
+  }
+  for (const auto& [name, gradient] : gradients) {
+    TORCH_CHECK(parameters.contains(name), "gradients: \"", name, "\" is unexpected");
+  }
+  // A copy: clipping scales in place.
+  for (const auto& entry : parameters) {
+    entry.value().mutable_grad() = given.at(entry.key()).detach().to(
+        entry.value().scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+  }
+  const double norm = optimizer_->apply(learning_rate);
+  if (!std::isfinite(norm)) throw NotFinite(steps + 1, std::nullopt, "gradient");
+  ++steps;
+  return norm;
+}
+
+Session::NamedTensors Session::state() const {
+  NamedTensors tensors;
+  for (const auto& [name, tensor] : views()) tensors.emplace_back(name, tensor.detach().clone());
+  return tensors;
+}
+
+void Session::load_state(const NamedTensors& tensors, int64_t new_steps, int64_t new_updates) {
+  TORCH_CHECK_VALUE(new_steps >= 0 && new_updates >= 0 && new_updates <= new_steps,
+                    "state: expected 0 <= updates <= steps but got ", new_updates, " and ", new_steps);
+  nn::copy_state(views(), tensors);
+  steps = new_steps;
+  optimizer_->updates = new_updates;
+}
+
+// Everything that a resumed run continues from, as aliases.
+Session::NamedTensors Session::views() const {
+  NamedTensors tensors;
+  for (const auto& [name, tensor] : nn::state_dict(*model)) tensors.emplace_back("raw." + name, tensor);
+  if (averaged != model) {
+    for (const auto& [name, tensor] : nn::state_dict(*averaged)) {
+      tensors.emplace_back("ema." + name, tensor);
+    }
+  }
+  for (size_t i = 0; i < optimizer_->names.size(); ++i) {
+    tensors.emplace_back("exp_avg." + optimizer_->names[i], optimizer_->exp_avg[i]);
+    tensors.emplace_back("exp_avg_sq." + optimizer_->names[i], optimizer_->exp_avg_sq[i]);
+  }
+  return tensors;
+}
+
+DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, int64_t date,
+                            const std::vector<Term>& terms) {
+  c10::NoGradGuard no_grad;
+  TrainingMode evaluation(model, false);
+  DatePrediction prediction;
+  prediction.batch = pack(panel, date, dtype_of(model), /*seed=*/0, /*step=*/0);
+  prediction.terms.assign(terms.size(), kNaN);
+  std::fill_n(prediction.statistics, 3, kNaN);
+  if (prediction.batch.stocks.empty()) {
+    const auto options = model.prediction->output->weight.options().requires_grad(false);
+    prediction.predictions = at::empty({0, model.config.num_predictions}, options);
+    prediction.risk_factors = at::empty({0, model.config.num_risk_factors}, options);
+    return prediction;
+  }
+  const auto output = model.forward(prediction.batch.sequences, prediction.batch.batch);
+  prediction.predictions = output.predictions;
+  prediction.risk_factors = output.risk_factors;
+  for (int i = 0; i < 3; ++i) prediction.statistics[i] = output.statistics[0][i].item<double>();
+  const auto objective = evaluate(terms, output, prediction.batch, /*per_date=*/false);
+  for (size_t i = 0; i < terms.size(); ++i) prediction.terms[i] = number(objective.terms[i].value);
+  return prediction;
+}
+
+}  // namespace astgnn::train

@@ -1,0 +1,285 @@
+// `npm ci` (install) and `npm run build` (--force): compiles lib/ to dist/, finds or fetches LibTorch, builds native/ with cmake-js.
+// npx runs it again before every command inside a clone, so the first thing it does is to see that there is nothing to do.
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { delimiter, dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const build = join(root, "build");
+const dist = join(root, "dist");
+const stampFile = join(build, "stamp.json");
+const logFile = join(build, "build.log");
+const coreName = process.platform === "darwin" ? "libastgnn_core.dylib" : "libastgnn_core.so";
+const outputs = { typescript: [join(dist, "errors.js")], native: [join(build, "Release", "astgnn.node"), join(build, "Release", coreName)] };
+const hasNative = existsSync(join(root, "native", "bootstrap.c")) && existsSync(join(root, "CMakeLists.txt"));
+const hasTypeScript = existsSync(join(root, "lib")) && existsSync(join(root, "tsconfig.json"));
+const isDependency = dirname(root).split(/[\\/]/).includes("node_modules");
+const force = process.argv.includes("--force");
+
+class InstallError extends Error {}
+
+/** name -> [modification time, size] of every file that the result depends on. */
+function fingerprint(names) {
+  const files = {};
+  const visit = (path) => {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return;
+    if (stat.isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
+    else files[relative(root, path)] = [Math.trunc(stat.mtimeMs), stat.size];
+  };
+  for (const name of names) visit(join(root, name));
+  return files;
+}
+
+const inputs = () => ({
+  typescript: fingerprint(["lib", "tsconfig.json", "package.json", "scripts/install.mjs"]),
+  native: fingerprint(["native", "CMakeLists.txt", "package.json", "scripts/install.mjs"]),
+});
+
+function readStamp() {
+  try {
+    return JSON.parse(readFileSync(stampFile, "utf8"));
+  } catch {
+    return {};
+  }
+}
+
+function writeStamp(stamp) {
+  mkdirSync(build, { recursive: true });
+  const draft = `${stampFile}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify(stamp, null, 1)}\n`);
+  renameSync(draft, stampFile);
+}
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** What has to be done, by comparing the sources and the outputs with the stamp of the last complete run. */
+function outdated() {
+  const stamp = readStamp();
+  const now = inputs();
+  const named = process.env.ASTGNN_LIBTORCH || process.env.LIBTORCH;
+  const libtorch = stamp.libtorch?.path;
+  return {
+    typescript: hasTypeScript && (force || !same(stamp.typescript, now.typescript) || !outputs.typescript.every(existsSync)),
+    native:
+      hasNative &&
+      (force ||
+        !same(stamp.native, now.native) ||
+        !outputs.native.every(existsSync) ||
+        libtorch === undefined ||
+        !existsSync(join(libtorch, "lib")) ||
+        (named !== undefined && resolve(named) !== libtorch)),
+  };
+}
+
+const onPath = (name) => (process.env.PATH ?? "").split(delimiter).some((folder) => folder !== "" && existsSync(join(folder, name)));
+
+function checkRequirements() {
+  const lacking = [];
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) lacking.push(`Node.js 20.19 or newer (this is ${process.versions.node}): https://nodejs.org`);
+  if (hasNative) {
+    if (!onPath("cmake")) lacking.push("cmake 3.22 or newer: sudo apt-get install cmake");
+    if (!onPath(process.env.CXX ?? "c++") && !onPath("g++") && !onPath("clang++")) lacking.push("a C++20 compiler: sudo apt-get install g++");
+    if (!onPath("ninja") && !onPath("make")) lacking.push("ninja or make: sudo apt-get install ninja-build");
+    if (!existsSync(join(root, "node_modules", "cmake-js")) && cmakeJs() === undefined) lacking.push("the npm package cmake-js: npm ci");
+  }
+  if (hasTypeScript && typescript() === undefined) lacking.push("the npm package typescript: npm ci (without --omit=dev)");
+  if (lacking.length > 0) throw new InstallError(`Building astgnn needs what is missing here:\n${lacking.map((line) => `  - ${line}`).join("\n")}\nThen run: npm run build`);
+}
+
+const moduleFile = (name, file) => {
+  // A dependency's own dependencies may be hoisted to any node_modules above it.
+  for (let at = root; ; at = dirname(at)) {
+    const candidate = join(at, "node_modules", name, file);
+    if (existsSync(candidate)) return candidate;
+    if (dirname(at) === at) return undefined;
+  }
+};
+const cmakeJs = () => moduleFile("cmake-js", "bin/cmake-js");
+const typescript = () => moduleFile("typescript", "bin/tsc");
+
+const children = new Set();
+
+/** Runs a program, its output into a string; `onLine` sees every line as it comes. */
+function run(command, args, onLine = () => {}) {
+  return new Promise((done, fail) => {
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    children.add(child);
+    let output = "";
+    let rest = "";
+    const take = (chunk) => {
+      output += chunk;
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop();
+      lines.forEach(onLine);
+    };
+    child.stdout.setEncoding("utf8").on("data", take);
+    child.stderr.setEncoding("utf8").on("data", take);
+    child.on("error", fail);
+    child.on("close", (code, signal) => {
+      children.delete(child);
+      done({ ok: code === 0, code: code ?? signal, output });
+    });
+  });
+}
+
+const say = (line) => process.stdout.write(`astgnn: ${line}\n`);
+const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
+
+/** Compiles lib/ into a folder of its own, so that nobody ever sees half a dist/. Type errors are reported by the caller. */
+async function compileTypeScript(folder) {
+  const start = Date.now();
+  const result = await run(process.execPath, [typescript(), "-p", "tsconfig.json", "--outDir", folder]);
+  if (!existsSync(join(folder, "setup", "lock.js"))) throw new InstallError(`TypeScript did not compile:\n${result.output}`);
+  // npx links the command, and the link needs a file that may be run.
+  const command = join(folder, "cli", "main.js");
+  if (existsSync(command)) chmodSync(command, 0o755);
+  say(`compiled lib/ to dist/ in ${seconds(start)}${result.ok ? "" : ", with type errors"}`);
+  return result.ok ? "" : result.output;
+}
+
+function replaceDist(folder) {
+  const old = `${folder}.old`;
+  if (existsSync(dist)) renameSync(dist, old);
+  renameSync(folder, dist);
+  rmSync(old, { recursive: true, force: true });
+}
+
+async function libtorch(from) {
+  const load = (file) => import(pathToFileURL(join(from, file)).href);
+  const { searchLibTorch } = await load("binding/libtorch.js");
+  const { found } = searchLibTorch({ build: true });
+  if (found !== undefined) return found;
+  const { findPip } = await load("setup/pip.js");
+  if ((await findPip()) === undefined) {
+    const command = `node ${relative(process.cwd(), join(dist, "cli", "main.js"))} setup`;
+    throw new InstallError(
+      `There is no LibTorch yet and no pip to fetch it with. One of:\n  1. sudo apt-get install python3-pip\n  2. ${command}   (fetches the official CPU archive)\n` +
+        `  3. ${command} --from <wheel|archive|folder>\n  4. export ASTGNN_LIBTORCH=<folder of a LibTorch, with lib/ and include/>\nThen run: npm run build`,
+    );
+  }
+  const { setup } = await load("setup/setup.js");
+  const { progressPrinter } = await load("setup/progress.js");
+  const printer = progressPrinter(process.stdout);
+  try {
+    await setup({ variant: "cpu", signal: interrupted.signal, onProgress: printer.show });
+  } finally {
+    printer.end();
+  }
+  return searchLibTorch({ build: true }).found;
+}
+
+/** Compiles native/ against one LibTorch. An interrupted build is continued by the next run: CMake knows what is done. */
+async function buildNative(path) {
+  const start = Date.now();
+  mkdirSync(build, { recursive: true });
+  const generator = /^CMAKE_GENERATOR:INTERNAL=(.*)$/m.exec(existsSync(join(build, "CMakeCache.txt")) ? readFileSync(join(build, "CMakeCache.txt"), "utf8") : "")?.[1];
+  const common = [cmakeJs(), "--log-level", "error", ...(generator === undefined ? [] : ["--generator", generator])];
+  // cmake-js ends a failed `compile` by deleting build/ and starting over, which hides the error and this run's stamp: two commands instead.
+  const configured = await run(process.execPath, [...common, "configure", `--CDLIBTORCH=${path}`]);
+  if (!configured.ok) throw new InstallError(`CMake could not configure the build:\n${tail(configured.output)}`);
+  // A file that includes ATen takes up to 1.5 GB to compile.
+  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9)));
+  const isTerminal = process.stdout.isTTY === true;
+  let shown = -1;
+  const compiled = await run(process.execPath, [...common, "build", "--parallel", String(jobs)], (line) => {
+    const step = /^\[\s*(\d+)\/(\d+)\]/.exec(line);
+    const percent = step === null ? Number(/^\[\s*(\d+)%\]/.exec(line)?.[1] ?? NaN) : Math.floor((100 * Number(step[1])) / Number(step[2]));
+    if (Number.isNaN(percent)) return;
+    if (isTerminal) process.stdout.write(`\r\x1b[Kastgnn: building the native core, ${percent} %`);
+    else if (Math.floor(percent / 25) > shown) {
+      shown = Math.floor(percent / 25);
+      say(`building the native core, ${percent} %`);
+    }
+  });
+  if (isTerminal) process.stdout.write("\r\x1b[K");
+  writeFileSync(logFile, configured.output + compiled.output);
+  if (!compiled.ok) throw new InstallError(`The native core did not compile (all of it in ${relative(process.cwd(), logFile)}):\n${firstErrors(compiled.output)}`);
+  say(`built the native core in ${seconds(start)}`);
+}
+
+const tail = (text, count = 30) => text.trimEnd().split("\n").slice(-count).join("\n");
+
+function firstErrors(output) {
+  // cmake-js closes with a line of its own, which says nothing.
+  const lines = output.split("\n").filter((line) => !/^ERROR OMG|^\s*$/.test(line));
+  const at = lines.findIndex((line) => /\berror:|FAILED:|undefined reference/.test(line));
+  return at < 0 ? tail(lines.join("\n")) : lines.slice(at, at + 30).join("\n");
+}
+
+const interrupted = new AbortController();
+let partial;
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]) {
+  process.on(signal, () => {
+    interrupted.abort();
+    for (const child of children) child.kill("SIGTERM");
+    setTimeout(() => process.exit(code), 2000).unref();
+    process.exitCode = code;
+  });
+}
+process.on("exit", () => {
+  if (partial !== undefined) rmSync(partial, { recursive: true, force: true });
+});
+
+async function install() {
+  if (!Object.values(outdated()).some(Boolean)) return;
+  checkRequirements();
+  sweep();
+  let typeErrors = "";
+  let tools = dist;
+  if (outdated().typescript) {
+    partial = join(root, `dist.partial-${process.pid}`);
+    typeErrors = await compileTypeScript(partial);
+    tools = partial;
+  }
+  stopIfInterrupted();
+  const { withLock } = await import(pathToFileURL(join(tools, "setup", "lock.js")).href);
+  const wait = (holder) => say(`waiting for ${holder}, which is building`);
+  await withLock(join(build, "install.lock"), { onWait: wait, signal: interrupted.signal }, async () => {
+    const todo = outdated();
+    const found = inputs();
+    if (todo.typescript && partial !== undefined) {
+      replaceDist(partial);
+      partial = undefined;
+      tools = dist;
+      // With type errors the output is there to look at, but the next run compiles again.
+      if (typeErrors === "") writeStamp({ ...readStamp(), typescript: found.typescript });
+    }
+    if (todo.native) {
+      const chosen = await libtorch(existsSync(join(tools, "setup", "setup.js")) ? tools : dist);
+      stopIfInterrupted();
+      say(`using LibTorch ${chosen.version} (${chosen.variant}) at ${chosen.path}`);
+      const { native: _, ...before } = readStamp();
+      writeStamp(before);
+      await buildNative(chosen.path);
+      const { path, version, variant, source } = chosen;
+      writeStamp({ ...readStamp(), native: found.native, libtorch: { path, version, variant, source } });
+    }
+  });
+  if (typeErrors !== "") throw new InstallError(`TypeScript found errors in lib/:\n${typeErrors}`);
+}
+
+/** Removes what interrupted runs of dead processes left. */
+function sweep() {
+  for (const name of readdirSync(root)) {
+    const pid = /^dist\.partial-(\d+)(\.old)?$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`) && process.platform === "linux") rmSync(join(root, name), { recursive: true, force: true });
+  }
+}
+
+function stopIfInterrupted() {
+  if (interrupted.signal.aborted) throw new InstallError("interrupted; the next run continues");
+}
+
+try {
+  await install();
+} catch (error) {
+  if (process.exitCode === undefined) {
+    process.stderr.write(`astgnn: ${error instanceof InstallError || error?.code?.startsWith?.("ERR_") ? error.message : (error?.stack ?? error)}\n`);
+    // npm would undo the whole installation for a dependency; the loader says the same again when the package is used.
+    process.exitCode = isDependency ? 0 : 1;
+  }
+}

@@ -1,0 +1,62 @@
+// `npm test`: native tests (ctest), then vitest, then one line that counts both. Arguments go to vitest: `npm test -- test/parity`.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const build = join(root, "build");
+const report = join(build, "vitest.json");
+const filters = process.argv.slice(2);
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+  if (result.error) throw new Error(`${command} could not be started: ${result.error.message}`);
+  return result;
+}
+
+// A test of a build that is not current proves nothing.
+if (run(process.execPath, ["scripts/install.mjs"]).status !== 0) process.exit(1);
+if (run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]).status !== 0) total.failed++;
+
+if (filters.length === 0) nativeTests();
+vitest();
+console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
+process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
+
+/** Built in the addon's own folder, so that no source is compiled twice. */
+function nativeTests() {
+  const quiet = { stdio: ["ignore", "ignore", "inherit"] };
+  const built =
+    run("cmake", ["-S", ".", "-B", build, "-DASTGNN_TESTS=ON"], quiet).status === 0 &&
+    run("cmake", ["--build", build, "--parallel", String(availableParallelism())], { stdio: ["ignore", "pipe", "inherit"] }).status === 0;
+  if (!built) {
+    console.error("The native tests do not build.");
+    total.failed++;
+    return;
+  }
+  const result = run("ctest", ["--test-dir", build, "--output-on-failure", "--timeout", "600"], { stdio: ["ignore", "pipe", "inherit"] });
+  const text = String(result.stdout);
+  process.stdout.write(text);
+  const [, failed, count] = /(\d+) tests? failed out of (\d+)/.exec(text) ?? [];
+  total.failed += count === undefined ? 1 : Number(failed);
+  total.passed += count === undefined ? 0 : Number(count) - Number(failed);
+}
+
+function vitest() {
+  mkdirSync(build, { recursive: true });
+  rmSync(report, { force: true });
+  const result = run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters]);
+  if (!existsSync(report)) {
+    total.failed++;
+    return;
+  }
+  const counts = JSON.parse(readFileSync(report, "utf8"));
+  total.passed += counts.numPassedTests;
+  total.failed += counts.numFailedTests;
+  total.skipped += counts.numPendingTests + counts.numTodoTests;
+  // A file that fails to load has no failed test of its own.
+  if (result.status !== 0 && counts.numFailedTests === 0) total.failed++;
+}

@@ -1,0 +1,159 @@
+import { existsSync } from "node:fs";
+import { afterAll, describe, expect, test } from "vitest";
+import { OHLCV_FEATURES, type PriceSeries } from "../../lib/data/features.js";
+import { openPanel } from "../../lib/data/panel.js";
+import { csv, Folder, priceRows, weekdays } from "./data-tables.js";
+
+const folder = new Folder();
+afterAll(() => folder.remove());
+
+const series = (values: Partial<Record<keyof PriceSeries, number[]>>): PriceSeries => {
+  const length = Object.values(values)[0]!.length;
+  const column = (name: keyof PriceSeries): Float64Array => Float64Array.from(values[name] ?? new Array<number>(length).fill(NaN));
+  return { open: column("open"), high: column("high"), low: column("low"), close: column("close"), volume: column("volume") };
+};
+const feature = (name: string) => OHLCV_FEATURES.find((candidate) => candidate.name === name)!;
+const valueAt = (name: string, prices: PriceSeries, t: number): number => (t < feature(name).reach ? NaN : feature(name).at(prices, t));
+const ramp = (n: number): number[] => Array.from({ length: n }, (_, i) => 10 + i);
+
+describe("the ohlcv features", () => {
+  test("are the 20 of the protocol, in order", () => {
+    expect(OHLCV_FEATURES.map((f) => f.name)).toEqual([
+      "return_1", "return_5", "return_20", "return_60", "return_120", "close_over_mean_5", "close_over_mean_10", "close_over_mean_20", "close_over_mean_30", "range",
+      "position", "overnight_return", "intraday_return", "volatility_5", "volatility_20", "volume_over_mean_5", "volume_over_mean_20", "dollar_volume", "max_return_20", "close_over_max_60",
+    ]);
+  });
+
+  test("have the values of their definitions by hand", () => {
+    const prices = series({ open: [9, 11, 12], high: [11, 13, 12], low: [9, 10, 12], close: [10, 12, 12], volume: [5, 5, 5] });
+    expect(valueAt("return_1", prices, 1)).toBeCloseTo(0.2, 15);
+    expect(valueAt("range", prices, 1)).toBe(3 / 12);
+    expect(valueAt("position", prices, 1)).toBe(2 / 3);
+    expect(valueAt("overnight_return", prices, 1)).toBeCloseTo(0.1, 15);
+    expect(valueAt("intraday_return", prices, 0)).toBeCloseTo(1 / 9, 15);
+    const long = series({ close: ramp(121), volume: ramp(121) });
+    expect(valueAt("close_over_mean_5", long, 120)).toBeCloseTo(130 / 128, 15);
+    expect(valueAt("return_120", long, 120)).toBeCloseTo(12, 12);
+    expect(valueAt("close_over_max_60", long, 120)).toBe(1);
+    expect(valueAt("volume_over_mean_20", long, 120)).toBeCloseTo(Math.log(130 / 120.5), 15);
+    expect(valueAt("max_return_20", long, 20)).toBeCloseTo(0.1, 15);
+    // 5 daily returns .1, -.1, .1, -.1, .1: mean .02, squared deviations 3 * .0064 + 2 * .0144 over 4.
+    const swing = [100, 110, 99, 108.9, 98.01, 107.811];
+    expect(valueAt("volatility_5", series({ close: swing }), 5)).toBeCloseTo(Math.sqrt((3 * 0.0064 + 2 * 0.0144) / 4), 12);
+    const flat = series({ close: new Array<number>(20).fill(2), volume: new Array<number>(20).fill(50) });
+    expect(valueAt("dollar_volume", flat, 19)).toBeCloseTo(Math.log(100), 14);
+  });
+
+  test("leave the position missing where high equals low", () => {
+    expect(valueAt("position", series({ high: [5], low: [5], close: [5] }), 0)).toBeNaN();
+  });
+
+  test.each(OHLCV_FEATURES)("$name reads exactly the dates of its look-back", ({ name, needs, reach }) => {
+    const t = 150;
+    const random = (field: string): number[] => Array.from({ length: 200 }, (_, i) => (field === "high" ? 40 : field === "low" ? 5 : 10) + ((i * 7919 + field.length) % 23) / 3);
+    const whole = (): Record<keyof PriceSeries, number[]> => ({ open: random("open"), high: random("high"), low: random("low"), close: random("close"), volume: random("volume") });
+    const value = valueAt(name, series(whole()), t);
+    expect(Number.isFinite(value)).toBe(true);
+    const returnsOnly = /^return_/.test(name);
+    for (const field of needs) {
+      const firstDate = whole();
+      // overnight_return takes its open from t and its close from t - 1.
+      const edge = name === "overnight_return" && field === "open" ? t : t - reach;
+      firstDate[field][edge] = NaN;
+      expect(valueAt(name, series(firstDate), t)).toBeNaN();
+      const outside = whole();
+      for (const i of [t - reach - 1, t + 1, t + 2]) outside[field][i] = NaN;
+      expect(valueAt(name, series(outside), t)).toBe(value);
+      const inside = whole();
+      if (reach > 2) {
+        inside[field][t - 1] = NaN;
+        if (returnsOnly) expect(valueAt(name, series(inside), t)).toBe(value);
+        else expect(valueAt(name, series(inside), t)).toBeNaN();
+      }
+    }
+  });
+});
+
+describe("a dataset of ohlcv features", () => {
+  const days = weekdays(40);
+  const split = { trainEnd: days[25]!, validEnd: days[32]! };
+
+  test("ranks each feature among the universe of its date, missing in the middle", async () => {
+    const rows = priceRows({ days: 40, stocks: 9 });
+    rows.find((row) => row.ticker === "S004" && row.date === days[30])!.open = 0;
+    const panel = await openPanel(folder.write("nine.csv", csv(rows)));
+    const dataset = panel.dataset({ window: 5, split });
+    const f = dataset.featureNames.indexOf("intraday_return");
+    const stocks = rows.filter((row) => row.date === days[30]);
+    for (const row of stocks) {
+      const cell = 30 * 9 + dataset.tickers.indexOf(row.ticker);
+      const others = stocks.filter((other) => other.open > 0).map((other) => other.close / other.open - 1);
+      const x = row.close / row.open - 1;
+      const rank = others.filter((y) => y < x).length + (others.filter((y) => y === x).length + 1) / 2;
+      const expected = row.open > 0 ? ((rank - 0.5) / 8 - 0.5) * Math.sqrt(12) : 0;
+      // float32 storage: half a unit in the last place of numbers below 2
+      expect(Math.abs(dataset.features[cell * 20 + f]! - expected)).toBeLessThan(1.2e-7);
+    }
+    const { count } = dataset.ledger.entries.find((entry) => entry.reason === "missing_intraday_return")!;
+    expect(count).toBe(1);
+  });
+
+  test("gives every sample a window of finite features and complete closes", async () => {
+    const rows = priceRows({ days: 40, stocks: 7 }).filter((row) => !(row.ticker === "S002" && row.date === days[20]));
+    const panel = await openPanel(folder.write("seven.csv", csv(rows)));
+    const dataset = panel.dataset({ window: 5, split });
+    const close = panel.values("close");
+    for (let t = 0; t < 40; t++) {
+      const found = [...dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1])];
+      const expected = panel.tickers.flatMap((_, n) => (t >= 4 && [0, 1, 2, 3, 4].every((k) => close[(t - k) * 7 + n]! > 0) ? [n] : []));
+      expect(found).toEqual(expected);
+      for (const n of found) for (let k = 0; k < 5; k++) for (let f = 0; f < 20; f++) expect(Number.isFinite(dataset.features[((t - k) * 7 + n) * 20 + f])).toBe(true);
+    }
+    // S002 is away on one date (no window of 5 may hold it: 4 later dates lost); S001 to S003 and S005, S006 list 1, 2, 3, 1 and 2 dates late.
+    expect(dataset.ledger.entries.find((entry) => entry.reason === "incomplete_window")!.count).toBe(4 + 1 + 2 + 3 + 1 + 2);
+  });
+
+  test("changes no past feature, row, label, target or split when future days are appended", async () => {
+    const short = await openPanel(folder.write("short.csv", csv(priceRows({ days: 40, stocks: 11 }))));
+    const long = await openPanel(folder.write("long.csv", csv(priceRows({ days: 55, stocks: 11 }))));
+    const options = { window: 6, split, label: { horizonDays: [1, 3], lagDays: 1 } } as const;
+    const [a, b] = [short.dataset(options), long.dataset(options)];
+    expect(b.dates.slice(0, 40)).toEqual(a.dates);
+    expect(b.features.slice(0, a.features.length)).toEqual(a.features);
+    expect(b.rowOffsets.slice(0, 41)).toEqual(a.rowOffsets);
+    expect(b.rowStocks.slice(0, a.rowStocks.length)).toEqual(a.rowStocks);
+    // The last 4 dates of the short panel have no label of 3 days entered a day later yet.
+    const labelled = 36 * 11 * 2;
+    expect(b.labels.slice(0, labelled)).toEqual(a.labels.slice(0, labelled));
+    expect(b.targets.slice(0, labelled)).toEqual(a.targets.slice(0, labelled));
+    expect(b.train.dates).toEqual(a.train.dates);
+    expect(b.valid.dates).toEqual(a.valid.dates);
+    expect(b.test.dates.slice(0, a.test.dates.length)).toEqual(a.test.dates);
+  });
+
+  test("depends on the stocks' names only through their order", async () => {
+    const rows = priceRows({ days: 40, stocks: 5 });
+    const renamed = rows.map((row) => ({ ...row, ticker: { S000: "E", S001: "C", S002: "A", S003: "D", S004: "B" }[row.ticker]! }));
+    const a = (await openPanel(folder.write("names-a.csv", csv(rows)))).dataset({ window: 4, split });
+    const b = (await openPanel(folder.write("names-b.csv", csv(renamed)))).dataset({ window: 4, split });
+    const place = [4, 2, 0, 3, 1];
+    for (let t = 0; t < 40; t++) for (let n = 0; n < 5; n++) expect(b.features.slice((t * 5 + place[n]!) * 20, (t * 5 + place[n]! + 1) * 20)).toEqual(a.features.slice((t * 5 + n) * 20, (t * 5 + n + 1) * 20));
+  });
+});
+
+const nasdaq = "../shared/data/nasdaq.parquet";
+const here = existsSync(nasdaq);
+if (!here) console.log(`Skipped the NASDAQ protocol: ${nasdaq} is not here.`);
+
+describe.skipIf(!here)("the NASDAQ protocol", () => {
+  test("has 756 training, 252 validation and 237 test dates with 992 to 1,026 stocks", { timeout: 120_000 }, async () => {
+    const panel = await openPanel(nasdaq);
+    const split = { start: "2013-01-02", trainEnd: "2015-12-31", validEnd: "2016-12-30" };
+    const dataset = panel.dataset({ features: "ohlcv", window: 16, label: { horizonDays: 1, lagDays: 0 }, split });
+    expect([dataset.train, dataset.valid, dataset.test].map(({ dates }) => dates.length)).toEqual([756, 252, 237]);
+    expect(dataset.unlabelled.dates).toEqual(["2017-12-08"]);
+    expect(dataset.train.dates[0]).toBe("2012-12-31");
+    const counts = [dataset.train, dataset.valid, dataset.test].flatMap(({ labels: { data, dates } }) => dates.map((_, i) => Array.from(data.subarray(i * 1026, (i + 1) * 1026)).filter((label) => label === label).length));
+    expect([Math.min(...counts), Math.max(...counts)]).toEqual([992, 1026]);
+  });
+});

@@ -1,0 +1,153 @@
+import { existsSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { DuckDBInstance } from "@duckdb/node-api";
+import { afterAll, describe, expect, test } from "vitest";
+import { openPanel } from "../../lib/data/panel.js";
+import { csv, Folder, priceRows } from "./data-tables.js";
+
+const folder = new Folder();
+afterAll(() => folder.remove());
+
+const rows = priceRows({ days: 7, stocks: 5 });
+const prices = folder.write("prices.csv", csv(rows));
+
+async function toParquet(path: string, select: string): Promise<string> {
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  await connection.run(`COPY (${select}) TO '${path}' (FORMAT parquet)`);
+  connection.closeSync();
+  instance.closeSync();
+  return path;
+}
+
+describe("openPanel", () => {
+  test("lays a long table out on the grid of dates and sorted tickers", async () => {
+    const panel = await openPanel(prices);
+    expect(panel.dates).toEqual([...new Set(rows.map((row) => row.date))].sort());
+    expect(panel.tickers).toEqual(["S000", "S001", "S002", "S003", "S004"]);
+    expect(panel.columns).toEqual(["open", "high", "low", "close", "volume"]);
+    const close = panel.values("close");
+    const expected = new Float64Array(35).fill(NaN);
+    for (const row of rows) expected[panel.dates.indexOf(row.date) * 5 + panel.tickers.indexOf(row.ticker)] = row.close;
+    expect(close).toEqual(expected);
+    expect([...panel.universe]).toEqual(Array.from(expected, (x) => (Number.isNaN(x) ? 0 : 1)));
+    expect(panel.ledger).toMatchObject({ rowsRead: rows.length, rowsKept: rows.length, entries: [] });
+    expect(panel.summary()).toMatchObject({ dates: 7, stocks: 5, universe: rows.length, firstDate: panel.dates[0] });
+  });
+
+  test.each(["csv.gz", "parquet", "glob", "list", "sql", "shuffled"])("reads the same panel from %s", async (kind) => {
+    const half = rows.length >> 1;
+    const parts = () => [folder.write("part-1.csv", csv(rows.slice(0, half))), folder.write("part-2.csv", csv(rows.slice(half)))];
+    const sources: Record<string, () => Promise<Parameters<typeof openPanel>[0]>> = {
+      "csv.gz": async () => folder.write("prices.csv.gz", gzipSync(csv(rows))),
+      parquet: () => toParquet(`${folder.path}/prices.parquet`, `SELECT * FROM '${prices}'`),
+      glob: async () => (parts(), `${folder.path}/part-*.csv`),
+      list: async () => parts(),
+      sql: async () => ({ sql: `select volume, ticker, date, open, high, low, close from '${prices}' order by close;` }),
+      shuffled: async () => folder.write("shuffled.csv", csv([...rows].sort((a, b) => a.volume - b.volume))),
+    };
+    const [expected, got] = [await openPanel(prices), await openPanel(await sources[kind]!())];
+    expect(got.fingerprint).toBe(expected.fingerprint);
+    expect(got.dates).toEqual(expected.dates);
+    expect(got.values("open")).toEqual(expected.values("open"));
+  });
+
+  test.each([
+    ["VARCHAR ISO with a time", "strftime(date, '%Y-%m-%d 16:00:00')"],
+    ["VARCHAR yyyymmdd", "strftime(date, '%Y%m%d')"],
+    ["INTEGER yyyymmdd", "CAST(strftime(date, '%Y%m%d') AS INTEGER)"],
+    ["BIGINT yyyymmdd", "CAST(strftime(date, '%Y%m%d') AS BIGINT)"],
+    ["DOUBLE yyyymmdd", "CAST(strftime(date, '%Y%m%d') AS DOUBLE)"],
+    ["TIMESTAMP", "CAST(date AS TIMESTAMP) + INTERVAL 9 HOUR"],
+    ["TIMESTAMP_NS", "CAST(date AS TIMESTAMP_NS)"],
+    ["TIMESTAMP_MS", "CAST(date AS TIMESTAMP_MS)"],
+  ])("accepts dates as %s", async (_, expression) => {
+    const panel = await openPanel({ sql: `select ${expression} as date, ticker, close from '${prices}'` });
+    expect(panel.dates).toEqual((await openPanel(prices)).dates);
+  });
+
+  test("reads dates of a TIMESTAMP WITH TIME ZONE in UTC, whatever the machine's zone", async () => {
+    const zone = process.env.TZ;
+    process.env.TZ = "Asia/Tokyo";
+    try {
+      const source = { sql: "select '2020-01-02 23:30:00+00'::timestamptz as date, 'A' as ticker, 1.0 as close" };
+      expect((await openPanel(source)).dates).toEqual(["2020-01-02"]);
+    } finally {
+      if (zone === undefined) delete process.env.TZ;
+      else process.env.TZ = zone;
+    }
+  });
+
+  test("takes other column names and only the columns asked for", async () => {
+    const path = folder.write("renamed.csv", csv(rows.map((row) => ({ day: row.date, symbol: row.ticker, x: row.close, y: row.open }))));
+    const panel = await openPanel(path, { dateColumn: "day", tickerColumn: "symbol", columns: ["y"] });
+    expect(panel.columns).toEqual(["y"]);
+  });
+
+  test("keeps tickers as text, leading zeros included", async () => {
+    const path = folder.write("codes.csv", "date,ticker,close\n2020-01-01,000001,1\n2020-01-01,600000,2\n");
+    expect((await openPanel(path)).tickers).toEqual(["000001", "600000"]);
+  });
+
+  test("skips text columns, and says so", async () => {
+    const path = folder.write("market.csv", csv(rows.map((row) => ({ ...row, market: "X" }))));
+    const panel = await openPanel(path);
+    expect(panel.columns).not.toContain("market");
+    expect(panel.ledger.entries).toMatchObject([{ stage: "source", reason: "skipped_columns", count: 1, text: expect.stringContaining("market") as string }]);
+  });
+
+  test("makes impossible prices missing and counts them", async () => {
+    const changed = rows.map((row) => ({ ...row }));
+    changed[0]!.close = 0;
+    changed[1]!.volume = 0;
+    changed[2]!.open = -3;
+    [changed[3]!.high, changed[3]!.low] = [1, 2];
+    const panel = await openPanel(folder.write("dirty.csv", csv(changed)));
+    const counts = Object.fromEntries(panel.ledger.entries.map((entry) => [entry.reason, entry.count]));
+    expect(counts).toEqual({ zero_close: 1, zero_volume: 1, negative_open: 1, high_below_low: 1, rows_without_close: 1 });
+    expect(panel.ledger).toMatchObject({ rowsRead: rows.length, rowsKept: rows.length - 1 });
+    expect(Number.isNaN(panel.values("close")[panel.dates.indexOf(changed[0]!.date) * 5])).toBe(true);
+  });
+
+  test("leaves a lone exposure called volume as it is", async () => {
+    const path = folder.write("exposures.csv", "date,ticker,volume,beta\n2020-01-01,A,-1.5,0\n2020-01-01,B,0,2\n");
+    expect([...(await openPanel(path)).values("volume")]).toEqual([-1.5, 0]);
+  });
+
+  test("reads universe and tradable columns in any yes/no form", async () => {
+    const path = folder.write("flags.csv", "date,ticker,close,u,b\n2020-01-01,A,1,true,1\n2020-01-01,B,2,false,0\n2020-01-02,A,1,,0.0\n2020-01-02,B,2,t,yes\n".replace("yes", "true"));
+    const panel = await openPanel(path, { universeColumn: "u", tradableColumn: "b" });
+    expect([...panel.universe]).toEqual([1, 0, 0, 1]);
+    expect([...panel.tradable!]).toEqual([1, 0, 0, 1]);
+    expect(panel.columns).toEqual(["close"]);
+  });
+
+  test("stops with ERR_ABORTED when its signal says so", async () => {
+    await expect(openPanel(prices, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  });
+
+  test("leaves no folder behind where it is called", async () => {
+    await openPanel(prices);
+    expect(existsSync(".tmp")).toBe(false);
+  });
+});
+
+describe("CSV files", () => {
+  test.each([
+    ["semicolons", (text: string) => text.replaceAll(",", ";")],
+    ["tabs and Windows line ends", (text: string) => text.replaceAll(",", "\t").replaceAll("\n", "\r\n")],
+    ["a byte order mark and quoted cells", (text: string) => `\uFEFF${text.replace("date,ticker", '"date","ticker"').replaceAll("S001", '"S001"')}`],
+    ["no line end at the end", (text: string) => text.trimEnd()],
+    ["an index column without a name", (text: string) => text.split("\n").map((line, i) => (line === "" ? "" : `${i === 0 ? "" : `r${i}`},${line}`)).join("\n")],
+  ])("with %s hold the same panel", async (_, rewrite) => {
+    const got = await openPanel(folder.write("variant.csv", rewrite(csv(rows))));
+    const expected = await openPanel(prices);
+    expect(got.values("close")).toEqual(expected.values("close"));
+    expect(got.tickers).toEqual(expected.tickers);
+  });
+
+  test("may list their columns in another order from file to file", async () => {
+    const paths = [folder.write("order-1.csv", csv(rows.slice(0, 9))), folder.write("order-2.csv", csv(rows.slice(9), ["volume", "close", "ticker", "date", "low", "open", "high"]))];
+    expect((await openPanel(paths)).fingerprint).toBe((await openPanel(prices)).fingerprint);
+  });
+});
