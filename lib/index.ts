@@ -27,3 +27,6 @@ export { evaluate, pairedDifference, type EvaluateOptions, type Metrics, type Pa
 export { averagePredictions } from "./evaluate/ensemble.js";
 export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/run-evaluation.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./evaluate/run-prediction.js";
+
+export { demonstrate, type Demonstration, type DemonstrationOptions } from "./evaluate/demonstrate.js";
+export { simulateMarket, writeSimulatedMarket, type SimulatedMarket, type SimulationOptions } from "./data/simulate.js";

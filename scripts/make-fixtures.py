@@ -163,13 +163,14 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     decks, reasons, drawn = Decks(options.seed), collections.Counter(), 0
     for index in range(options.cases):
-        hand, attempt, made = decks.hand(), 0, None
+        with_steps = index % EVERY_STEPS == 0
+        hand, attempt, made = decks.hand(with_steps), 0, None
         while made is None:
             if attempt == ATTEMPTS:
                 print(f"case {index}: new options after {attempt} draws of {hand}", flush=True)
-                hand, attempt = decks.hand(), 0
+                hand, attempt = decks.hand(with_steps), 0
             attempt, drawn = attempt + 1, drawn + 1
-            made = make_case(hand, f"{options.seed} {index} {drawn}", drawn, index % EVERY_STEPS == 0, reasons)
+            made = make_case(hand, f"{options.seed} {index} {drawn}", drawn, with_steps, reasons)
         case, model, truth, steps = made
         path = options.out / f"case-{options.seed}-{index:03}.safetensors"
         write(path, case, model, truth, steps)

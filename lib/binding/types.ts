@@ -217,7 +217,7 @@ export interface NativePrediction {
   riskFactors?: Float32Array | Float64Array;
   /** Per date: effective neighbours (mean over rows that have somebody), self weight, share of empty rows: [dates, 3]; NaN for a date with no row. */
   statistics: Float64Array;
-  /** [dates, terms] of the objective given, unweighted; NaN where undefined (turnover always: it needs two dates). Empty without objective. */
+  /** [dates, terms] of the objective given, unweighted; NaN where undefined. Turnover: pair (date, next in the list). Empty without objective. */
   terms: Float64Array;
 }
 

@@ -10,7 +10,7 @@ const demoFlags: FlagGroup = {
   flags: [
     { flags: "--seed <number>", option: "seed", kind: "scalar", help: "seed of the simulated market and of the models (default: 0)" },
     { flags: "--seeds <numbers>", option: "seeds", kind: "scalars", help: "several simulated markets, e.g. 0,1,2" },
-    { flags: "--epochs <count>", option: "epochs", kind: "scalar", help: "passes over the training dates (default: 4)" },
+    { flags: "--epochs <count>", option: "epochs", kind: "scalar", help: "passes over the training dates (default: 3)" },
     { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: 1, the batches are small)" },
     { flags: "--keep <folder>", option: "keep", kind: "text", help: "keep the simulated markets as CSV in this folder" },
   ],

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { main } from "./program.js";
 
-// A reader that goes away, as in `astgnn train --json | head`, is not an error worth a stack.
+// A reader that goes away, as in `astgnn train --json | head`, ends the command, but a stack would tell nobody anything.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
+  if (error.code === "EPIPE") process.exit(1);
   throw error;
 });
 

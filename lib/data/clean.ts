@@ -10,26 +10,33 @@ export function cleanPrices(values: ReadonlyMap<string, Float32Array | Float64Ar
   for (const name of PRICE_COLUMNS) {
     const column = values.get(name);
     if (column === undefined || !(whole || name === "close")) continue;
-    let zero = 0;
-    let negative = 0;
-    for (let i = 0; i < column.length; i++) {
-      const value = column[i]!;
-      if (value > 0 || value !== value) continue;
-      if (value === 0) zero++;
-      else negative++;
-      column[i] = NaN;
-    }
+    const { zero, negative } = dropNotPositive(column);
     ledger.add("clean", `zero_${name}`, zero, "values", `values of ${name} are zero, which means missing`);
     ledger.add("clean", `negative_${name}`, negative, "values", `values of ${name} are negative and were made missing`);
   }
   if (!whole) return;
-  const high = values.get("high")!;
-  const low = values.get("low")!;
+  ledger.add("clean", "high_below_low", dropCrossed(values.get("high")!, values.get("low")!), "rows", "rows have high below low: both were made missing");
+}
+
+function dropNotPositive(column: Float32Array | Float64Array): { zero: number; negative: number } {
+  let zero = 0;
+  let negative = 0;
+  for (let i = 0; i < column.length; i++) {
+    const value = column[i]!;
+    if (value > 0 || value !== value) continue;
+    if (value === 0) zero++;
+    else negative++;
+    column[i] = NaN;
+  }
+  return { zero, negative };
+}
+
+function dropCrossed(high: Float32Array | Float64Array, low: Float32Array | Float64Array): number {
   let crossed = 0;
   for (let i = 0; i < high.length; i++) {
     if (!(high[i]! < low[i]!)) continue;
     crossed++;
     high[i] = low[i] = NaN;
   }
-  ledger.add("clean", "high_below_low", crossed, "rows", "rows have high below low: both were made missing");
+  return crossed;
 }

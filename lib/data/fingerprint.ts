@@ -29,25 +29,16 @@ export async function fingerprint(panel: Fingerprinted): Promise<string> {
   const codes = new Int32Array(stocks);
   for (let t = 0; t < dates.length; t++) {
     const first = t * stocks;
-    let count = 0;
-    for (let n = 0; n < stocks; n++) if (present[first + n] === 1) index[count++] = n;
+    const count = listPresent(present, first, stocks, index);
     hash.update(Int32Array.of(count));
     hash.update(index.subarray(0, count));
     for (const name of names) {
-      const column = panel.values.get(name)!;
-      for (let i = 0; i < count; i++) {
-        const value = column[first + index[i]!]!;
-        block[i] = value === value ? value + 0 : NaN;
-      }
+      gatherNumbers(panel.values.get(name)!, first, index, count, block);
       hash.update(block.subarray(0, count));
     }
-    for (const name of flags) {
-      const flag = panel.flags.get(name)!;
-      for (let i = 0; i < count; i++) codes[i] = flag[first + index[i]!]!;
-      hash.update(codes.subarray(0, count));
-    }
-    if (panel.groups !== undefined) {
-      for (let i = 0; i < count; i++) codes[i] = panel.groups.codes[first + index[i]!]!;
+    const codeColumns = [...flags.map((name) => panel.flags.get(name)!), ...(panel.groups === undefined ? [] : [panel.groups.codes])];
+    for (const column of codeColumns) {
+      for (let i = 0; i < count; i++) codes[i] = column[first + index[i]!]!;
       hash.update(codes.subarray(0, count));
     }
     if (t % 64 === 63) await new Promise(setImmediate);
@@ -57,4 +48,18 @@ export async function fingerprint(panel: Fingerprinted): Promise<string> {
     for (const column of [source, target, from, to]) hash.update(column);
   }
   return hash.digest("hex");
+}
+
+// The inner loops are functions of their own: a loop inside an async function falls back to unoptimised code after every await.
+function listPresent(present: Uint8Array, first: number, stocks: number, index: Int32Array): number {
+  let count = 0;
+  for (let n = 0; n < stocks; n++) if (present[first + n] === 1) index[count++] = n;
+  return count;
+}
+
+function gatherNumbers(column: Float32Array | Float64Array, first: number, index: Int32Array, count: number, block: Float64Array): void {
+  for (let i = 0; i < count; i++) {
+    const value = column[first + index[i]!]!;
+    block[i] = value === value ? value + 0 : NaN;
+  }
 }

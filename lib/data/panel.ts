@@ -222,13 +222,18 @@ function defaultUniverse(table: DenseTable): Uint8Array {
 /** Rows of the source that carry something: a usable close, or without a close column any value. */
 function countKept(table: DenseTable, ledger: LedgerBuilder): number {
   const close = table.values.get("close");
-  const columns = close === undefined ? [...table.values.values()] : [close];
-  let kept = 0;
-  for (let i = 0; i < table.present.length; i++) {
-    if (table.present[i] === 1 && columns.some((column) => column[i] === column[i])) kept++;
-  }
+  const kept = close === undefined ? countFilled([...table.values.values()]) : countFilled([close]);
   ledger.add("clean", close === undefined ? "empty_rows" : "rows_without_close", table.rows - kept, "rows", close === undefined ? "rows have no value at all" : "rows have no usable close and count as missing");
   return kept;
+}
+
+/** Cells in which at least one of the columns has a value. */
+function countFilled(columns: readonly (Float32Array | Float64Array)[]): number {
+  const filled = new Uint8Array(columns[0]!.length);
+  for (const column of columns) for (let i = 0; i < column.length; i++) if (column[i] === column[i]) filled[i] = 1;
+  let count = 0;
+  for (let i = 0; i < filled.length; i++) count += filled[i]!;
+  return count;
 }
 
 function refuseLoss(file: string, read: number, kept: number, maxDropped: number): void {

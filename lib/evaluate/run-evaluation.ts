@@ -25,7 +25,8 @@ export interface RunEvaluation {
 type StoredReport = Partial<Record<string, Readonly<Record<string, unknown>>>>;
 
 /** The part of run.json that says which prediction is meant for which horizon. */
-interface StoredTraining {
+interface StoredRun {
+  status?: string;
   training?: { loss?: Loss; datesPerStep?: number };
 }
 
@@ -43,7 +44,11 @@ export async function evaluateRun(folder: string): Promise<RunEvaluation> {
   if (!existsSync(join(folder, "run.json"))) {
     throw new AstgnnError("ERR_DATA", `${folder} holds no run: it has no run.json.`, { file: folder, next: "Name the --out folder of a training." });
   }
-  const { training } = await readJson<StoredTraining>(join(folder, "run.json"));
+  const { status, training } = await readJson<StoredRun>(join(folder, "run.json"));
+  if (status !== "finished") {
+    // A run that was grown and stopped still has the predictions of its shorter self.
+    throw new AstgnnError("ERR_DATA", `The run in ${folder} is not finished.`, { file: folder, next: "Continue it with astgnn train --resume." });
+  }
   const stored = await readStoredPredictions(join(folder, "predictions.parquet"));
   const report = await readJson<StoredReport>(join(folder, "report.json"));
   const split = (name: "valid" | "test"): SplitEvaluation => {

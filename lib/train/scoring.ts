@@ -1,9 +1,9 @@
-import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import type { NativeModule, NativeTerm } from "../binding/types.js";
 import type { Dataset, PanelValues } from "../data/types.js";
 import { averagePredictions } from "../evaluate/ensemble.js";
 import { evaluatePairs, summary } from "../evaluate/metrics.js";
 import { averageStatistics, predictPacked, type DateSelection } from "../model/predict.js";
+import { breathe } from "./breathe.js";
 import type { SplitMetrics } from "./events.js";
 
 /** Scores packed over the rows of the dates asked for, in their order. */
@@ -31,33 +31,7 @@ export type Scorer = (selection: DateSelection, request: ScoreRequest) => Promis
 
 /** Scores with one module. */
 export function moduleScorer(module: NativeModule): Scorer {
-  return async (selection, request) => {
-    const turnoverTerms = (request.objective ?? []).flatMap(({ name }, i) => (name === "turnover" ? [i] : []));
-    const scores = await predictPacked(module, selection, { ...request, riskFactors: request.riskFactors || turnoverTerms.length > 0 });
-    if (turnoverTerms.length > 0) fillTurnover(selection, scores, turnoverTerms, request.objective!.length);
-    return scores;
-  };
-}
-
-/** The core scores one date at a time, so the term that compares a date with the next of the list is worked out here: NaN on the last. */
-function fillTurnover(selection: DateSelection, scores: PackedScores, at: readonly number[], terms: number): void {
-  const { dataset, dates } = selection;
-  const m = scores.riskFactors!;
-  const rows = rowCounts(selection);
-  const width = m.length / Math.max(1, rows.reduce((sum, count) => sum + count, 0));
-  const stocksOf = (t: number): Int32Array => dataset.rowStocks.subarray(dataset.rowOffsets[dates[t]!]!, dataset.rowOffsets[dates[t]! + 1]!);
-  for (let t = 0, row = 0; t + 1 < dates.length; row += rows[t]!, t++) {
-    const next = new Map(Array.from(stocksOf(t + 1), (stock, i) => [stock, row + rows[t]! + i]));
-    let sum = 0;
-    let count = 0;
-    for (const [i, stock] of stocksOf(t).entries()) {
-      const other = next.get(stock);
-      if (other === undefined) continue;
-      for (let k = 0; k < width; k++) sum += (m[other * width + k]! - m[(row + i) * width + k]!) ** 2;
-      count += width;
-    }
-    for (const term of at) scores.terms[t * terms + term] = sum / count;
-  }
+  return (selection, request) => predictPacked(module, selection, request);
 }
 
 /** Scores with several members: the mean of per-date z-scores; graph statistics are means over members; no factors, no terms. */
@@ -175,13 +149,4 @@ function meanOf(values: readonly number[]): number {
 function weightedTotal(objective: readonly NativeTerm[], terms: readonly number[]): number {
   const defined = objective.flatMap(({ weight }, i) => (Number.isNaN(terms[i]!) ? [] : [weight * terms[i]!]));
   return defined.length === 0 ? NaN : defined.reduce((sum, value) => sum + value, 0);
-}
-
-let lastBreath = 0;
-
-/** Lets the event loop turn where this thread has been busy for a few milliseconds. */
-async function breathe(): Promise<void> {
-  if (performance.now() - lastBreath < 4) return;
-  await yieldToEventLoop();
-  lastBreath = performance.now();
 }

@@ -24,7 +24,7 @@ struct ModuleHandle {
   bool stepping = false;       // a session's job is among them
 
   template <typename M>
-  M& as() { return dynamic_cast<M&>(*module); }
+  M& as() const { return dynamic_cast<M&>(*module); }
   void refuse_if_busy() const {
     if (busy > 0) throw BindingError("ERR_BUSY", "This model is in use by a running job: await it (or abort it) first.");
   }

@@ -81,19 +81,9 @@ std::vector<train::Term> read_objective(Napi::Value value) {
 }
 
 // Indices that the losses would otherwise read beyond the end of.
-void check_objective(const std::vector<train::Term>& terms, const train::Panel& panel, int64_t predictions) {
+void check_objective(const std::vector<train::Term>& terms, const train::Panel& panel, const ModuleHandle& module) {
   int64_t horizons = panel.targets.defined() ? panel.targets.size(2) : 0;
-  for (const train::Term& term : terms) {
-    if (horizons == 0 && term.name != "vif" && term.name != "turnover") throw BindingError("ERR_OPTION", "The term " + term.name + " needs targets, and this panel has none.");
-    if (term.predictions.size() != term.horizons.size()) throw BindingError("ERR_OPTION", "The term " + term.name + " pairs unequal numbers of predictions and horizons.");
-    for (size_t k = 0; k < term.predictions.size(); ++k) {
-      if (term.predictions[k] >= predictions || term.horizons[k] >= horizons) {
-        throw BindingError("ERR_OPTION", "The term " + term.name + " pairs prediction " + std::to_string(term.predictions[k]) + " with horizon " +
-                                             std::to_string(term.horizons[k]) + ", but the model has " + std::to_string(predictions) + " and the panel " +
-                                             std::to_string(horizons) + ".");
-      }
-    }
-  }
+  train::check_objective(terms, module.as<nn::ASTGNNFactorModel>().config.num_predictions, horizons);
 }
 
 Napi::Object step_to_js(Napi::Env env, const train::Step& step) {
@@ -228,7 +218,14 @@ class PredictTask : public ModelTask {
     predictions_.narrow(0, row_, rows).copy_(out.predictions);
     if (factors_.defined()) factors_.narrow(0, row_, rows).copy_(out.risk_factors);
     std::copy(out.statistics, out.statistics + 3, statistics_.mutable_data_ptr<double>() + 3 * at_);
-    std::copy(out.terms.begin(), out.terms.end(), term_values_.mutable_data_ptr<double>() + terms_.size() * at_);
+    double* values = term_values_.mutable_data_ptr<double>() + terms_.size() * at_;
+    std::copy(out.terms.begin(), out.terms.end(), values);
+    if (at_ > 0) {
+      for (size_t i = 0; i < terms_.size(); ++i) {
+        if (terms_[i].name == "turnover") (values - terms_.size())[i] = train::turnover_between(previous_, out);
+      }
+    }
+    previous_ = std::move(out);
     row_ += rows;
     return ++at_ < dates_.size();
   }
@@ -246,6 +243,7 @@ class PredictTask : public ModelTask {
   std::shared_ptr<train::Panel> panel_;
   Dates dates_;
   std::vector<train::Term> terms_;
+  train::DatePrediction previous_;
   Tensor predictions_, factors_, statistics_, term_values_;
   size_t at_ = 0;
   int64_t row_ = 0;
@@ -268,8 +266,10 @@ Napi::Value predict(const Napi::CallbackInfo& info) {
   auto module = read_model(env, info[0], *panel);
   auto options = read_object(info[2], "options");
   std::vector<train::Term> terms;
-  if (has(options, "objective")) terms = read_objective(options.Get("objective"));
-  check_objective(terms, *panel, module->as<nn::ASTGNNFactorModel>().config.num_predictions);
+  if (has(options, "objective")) {
+    terms = read_objective(options.Get("objective"));
+    check_objective(terms, *panel, *module);
+  }
   auto task = std::make_shared<PredictTask>(module, panel, read_dates(options.Get("dates"), "dates", *panel),
                                             read_boolean(options.Get("riskFactors"), "riskFactors"), std::move(terms), read_threads(options.Get("threads")));
   return job_to_js(env, task, Environment::of(env).start(task, {}, {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()}));
@@ -282,7 +282,7 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
   module->refuse_if_busy();
   auto object = read_object(info[2], "options");
   auto terms = read_objective(object.Get("objective"));
-  check_objective(terms, *panel, module->as<nn::ASTGNNFactorModel>().config.num_predictions);
+  check_objective(terms, *panel, *module);
   auto betas = object.Get("betas");
   if (!betas.IsArray() || betas.As<Napi::Array>().Length() != 2) expected("two numbers", "betas", betas);
   train::OptimizerOptions options;

@@ -18,16 +18,16 @@ FactorExtractor::FactorExtractor(const Config& config, at::Generator generator)
   const int64_t state = config.gru_hidden_size, attended = config.gat_hidden_size;
   gru = register_module("gru", std::make_shared<Gru>(config.sequential_input_size, state,
                                                      config.gru_num_layers, dropout, generator));
-  gat = register_module("gat", std::make_shared<GraphAttention>(
-                                   state, attended, config.gat_num_heads, config.gat_negative_slope,
-                                   dropout, generator));
+  gat = register_module(
+      "gat", std::make_shared<GraphAttention>(state, attended, config.gat_num_heads,
+                                              config.gat_negative_slope, dropout, generator));
   if (gat_sign != 0) {
-    gat_shortcut =
-        register_module("gat_shortcut", std::make_shared<Linear>(state, attended, false, generator));
+    gat_shortcut = register_module("gat_shortcut",
+                                   std::make_shared<Linear>(state, attended, false, generator));
   }
-  residual = register_module(
-      "residual", std::make_shared<ResidualBlock>(attended, config.residual_hidden_size, config.norm,
-                                                  config.eps, generator));
+  residual = register_module("residual",
+                             std::make_shared<ResidualBlock>(attended, config.residual_hidden_size,
+                                                             config.norm, config.eps, generator));
   full_linear = register_module(
       "full_linear", std::make_shared<Linear>(config.residual_hidden_size, config.num_risk_factors,
                                               true, generator));
@@ -43,8 +43,8 @@ Extracted FactorExtractor::forward(const Sequences& x, const Batch& batch) {
                 x.dense.sizes());
   }
   const auto h = ops::dropout(gru->forward(x, batch.key), is_training() ? dropout : 0.0, batch.key,
-                              ops::kState);             // [R, H]
-  auto attended = gat->forward(h, batch);               // [R, A * D]
+                              ops::kState);  // [R, H]
+  auto attended = gat->forward(h, batch);    // [R, A * D]
   if (gat_shortcut) {
     attended = at::add(gat_shortcut->forward(h), attended, gat_sign);
   }

@@ -65,12 +65,14 @@ Tensor Norm::forward(const Tensor& x) {
                         /*cudnn_enabled=*/false);
 }
 
-Gru::Gru(int64_t in, int64_t hidden, int64_t layers, double dropout_between, at::Generator generator)
+Gru::Gru(int64_t in, int64_t hidden, int64_t layers, double dropout_between,
+         at::Generator generator)
     : dropout(dropout_between) {
   for (int64_t layer = 0; layer < layers; ++layer) {
     const auto suffix = "_l" + std::to_string(layer);
     const auto add = [&](const char* name, at::IntArrayRef shape) {
-      weights.push_back(register_parameter(name + suffix, uniform_by_fan(shape, hidden, generator)));
+      weights.push_back(
+          register_parameter(name + suffix, uniform_by_fan(shape, hidden, generator)));
     };
     add("weight_ih", {3 * hidden, layer == 0 ? in : hidden});
     add("weight_hh", {3 * hidden, hidden});
@@ -90,9 +92,11 @@ GraphAttention::GraphAttention(int64_t in, int64_t out, int64_t head_count, doub
     : heads(head_count), slope(negative_slope), dropout(dropout_p) {
   TORCH_CHECK_VALUE(in >= 1, "in_size: expected an integer >= 1 but got ", in);
   TORCH_CHECK_VALUE(heads >= 1 && out >= 1 && out % heads == 0,
-              "out_size: expected a positive multiple of heads (", heads, ") but got ", out);
-  TORCH_CHECK_VALUE(slope >= 0 && slope < 1, "negative_slope: expected a number in [0, 1) but got ", slope);
-  TORCH_CHECK_VALUE(dropout >= 0 && dropout < 1, "dropout: expected a number in [0, 1) but got ", dropout);
+                    "out_size: expected a positive multiple of heads (", heads, ") but got ", out);
+  TORCH_CHECK_VALUE(slope >= 0 && slope < 1, "negative_slope: expected a number in [0, 1) but got ",
+                    slope);
+  TORCH_CHECK_VALUE(dropout >= 0 && dropout < 1, "dropout: expected a number in [0, 1) but got ",
+                    dropout);
   linear = register_module("linear", std::make_shared<Linear>(in, out, false, generator));
   {
     c10::NoGradGuard no_grad;
@@ -112,7 +116,8 @@ Tensor GraphAttention::forward(const Tensor& h, const Batch& batch) {
 
 Tensor GraphAttention::attention(const Tensor& h, const ops::Graph& graph) {
   const auto v = linear->forward(h).view({h.size(0), heads, -1});  // [N, A, D]
-  return ops::attention((v * attention_source).sum(-1), (v * attention_target).sum(-1), graph, slope);
+  return ops::attention((v * attention_source).sum(-1), (v * attention_target).sum(-1), graph,
+                        slope);
 }
 
 ResidualBlock::ResidualBlock(int64_t in, int64_t out, const std::string& norm, double eps,

@@ -36,8 +36,8 @@ Tensor Prediction::forward(const Tensor& x, const Tensor& key) {
 ASTGNNFactorModel::ASTGNNFactorModel(const Config& given, uint64_t seed) : config(given) {
   config.check();
   const auto generator = at::detail::createCPUGenerator(seed);
-  factor_extractor = register_module("factor_extractor",
-                                     std::make_shared<FactorExtractor>(config, generator));
+  factor_extractor =
+      register_module("factor_extractor", std::make_shared<FactorExtractor>(config, generator));
   relational_embedding = register_module("relational_embedding",
                                          std::make_shared<RelationalEmbedding>(config, generator));
   const int64_t skip = config.relational_skip ? config.relational_width() : 0;

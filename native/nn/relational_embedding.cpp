@@ -8,12 +8,15 @@
 namespace astgnn::nn {
 namespace {
 
-// The groups the similarity is confined to, or none; a model that asks for groups must be given them.
-std::optional<Tensor> groups_of(const std::string& similarity_graph, const std::optional<Tensor>& given) {
+// The groups the similarity is confined to, or none; a model that asks for groups must be given
+// them.
+std::optional<Tensor> groups_of(const std::string& similarity_graph,
+                                const std::optional<Tensor>& given) {
   if (similarity_graph != "groups") return std::nullopt;
-  TORCH_CHECK_VALUE(given && given->defined(),
-              "similarity_graph \"groups\" needs a group for every row but the data has none; give "
-              "the dataset a group column or a groups file, or use similarity_graph \"complete\"");
+  TORCH_CHECK_VALUE(
+      given && given->defined(),
+      "similarity_graph \"groups\" needs a group for every row but the data has none; give "
+      "the dataset a group column or a groups file, or use similarity_graph \"complete\"");
   return given;
 }
 
@@ -21,9 +24,10 @@ std::optional<Tensor> groups_of(const std::string& similarity_graph, const std::
 
 TimeGraphConvolution::TimeGraphConvolution(int64_t in, int64_t out, const std::string& mode,
                                            at::Generator generator) {
-  TORCH_CHECK_VALUE(in >= 1 && out >= 1, "expected sizes >= 1 but got in_size ", in, ", out_size ", out);
+  TORCH_CHECK_VALUE(in >= 1 && out >= 1, "expected sizes >= 1 but got in_size ", in, ", out_size ",
+                    out);
   TORCH_CHECK_VALUE(mode == "add" || mode == "subtract",
-              "mode: expected \"add\" or \"subtract\" but got \"", mode, "\"");
+                    "mode: expected \"add\" or \"subtract\" but got \"", mode, "\"");
   sign = mode == "add" ? 1.0 : -1.0;
   const double bound = std::sqrt(6.0 / static_cast<double>(in + out));  // Xavier
   weight = register_parameter("weight", at::empty({in, out}).uniform_(-bound, bound, generator));
@@ -36,10 +40,11 @@ SingleTimeGraphConvolution::SingleTimeGraphConvolution(int64_t in, int64_t out,
                                                        at::Generator generator)
     : TimeGraphConvolution(in, out, mode, std::move(generator)), options(similarity_options) {
   TORCH_CHECK_VALUE(options.scale > 0 && std::isfinite(options.scale),
-              "similarity_scale: expected a number > 0 but got ", options.scale);
+                    "similarity_scale: expected a number > 0 but got ", options.scale);
   TORCH_CHECK_VALUE(options.top_k >= 0, "top_k: expected an integer >= 0 but got ", options.top_k);
   TORCH_CHECK_VALUE(options.graph == "complete" || options.graph == "groups",
-              "similarity_graph: expected \"complete\" or \"groups\" but got \"", options.graph, "\"");
+                    "similarity_graph: expected \"complete\" or \"groups\" but got \"",
+                    options.graph, "\"");
 }
 
 Tensor SingleTimeGraphConvolution::forward(const Tensor& x, const Tensor& m, const Batch& batch) {
@@ -47,10 +52,11 @@ Tensor SingleTimeGraphConvolution::forward(const Tensor& x, const Tensor& m, con
               weight.size(0), "] but got ", x.sizes());
   TORCH_CHECK(m.dim() == 2 && m.size(0) == x.size(0), "m: expected shape [", x.size(0),
               ", K] but got ", m.sizes());
-  return std::get<0>(ops::relational_embedding(
-      x, m, {weight}, {bias}, {sign}, batch.graph.offsets,
-      groups_of(options.graph, batch.similarity_groups), at::scalar_tensor(options.scale, m.options()),
-      options.exclude_self, options.top_k, /*p=*/0.0, batch.key));
+  return std::get<0>(ops::relational_embedding(x, m, {weight}, {bias}, {sign}, batch.graph.offsets,
+                                               groups_of(options.graph, batch.similarity_groups),
+                                               at::scalar_tensor(options.scale, m.options()),
+                                               options.exclude_self, options.top_k, /*p=*/0.0,
+                                               batch.key));
 }
 
 Tensor SingleTimeGraphConvolution::similarity(const Tensor& m, const std::optional<Tensor>& group) {
@@ -58,7 +64,8 @@ Tensor SingleTimeGraphConvolution::similarity(const Tensor& m, const std::option
                          options.top_k, groups_of(options.graph, group));
 }
 
-RelationalEmbedding::RelationalEmbedding(const Config& given, at::Generator generator) : config(given) {
+RelationalEmbedding::RelationalEmbedding(const Config& given, at::Generator generator)
+    : config(given) {
   config.check();
   if (config.similarity_scale == "learned") {
     const double root = 1 / std::sqrt(static_cast<double>(config.num_risk_factors));
@@ -87,7 +94,8 @@ Embedded RelationalEmbedding::forward(const Tensor& x, const Tensor& m, const Ba
   TORCH_CHECK(x.dim() == 2 && x.size(1) == config.relational_width(), "x: expected shape [rows, ",
               config.relational_width(), "] but got ", x.sizes());
   TORCH_CHECK(m.dim() == 2 && m.size(0) == x.size(0) && m.size(1) == config.num_risk_factors,
-              "m: expected shape [", x.size(0), ", ", config.num_risk_factors, "] but got ", m.sizes());
+              "m: expected shape [", x.size(0), ", ", config.num_risk_factors, "] but got ",
+              m.sizes());
   std::vector<Tensor> weights, biases;
   std::vector<double> signs;
   for (const auto& layer : layers) {

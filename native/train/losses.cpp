@@ -11,6 +11,11 @@
 namespace astgnn::train {
 namespace {
 
+// K x K systems are solved in float64 whatever the model's type: risk factors are nearly collinear
+// early in training (LayerNorm fixes their sum), and float32 then costs two to three digits of the
+// value and of its gradient (VIF 1,942: 4e-4 against 2e-6).
+constexpr auto kSolve = at::kDouble;
+
 struct Labelled {
   Tensor x;  // predictions [n] or factors [n, K] of the stocks that have a label
   Tensor y;  // [n]
@@ -28,10 +33,12 @@ bool rankable(const Tensor& y) { return y.numel() >= 2 && y.ne(y[0]).any().item<
 Tensor length(const Tensor& x) { return at::linalg_vector_norm(x); }
 
 // L = 1/n^2 sum_ij f_ij, f_ij = f_ji = relu(-(p_i - p_j)(y_i - y_j)).
-// dL/dp_i = 2/n^2 sum_j -(y_i - y_j) [f_ij > 0]. It needs no more than the forward's blocks, so it is computed there and saved: [n].
+// dL/dp_i = 2/n^2 sum_j -(y_i - y_j) [f_ij > 0]. It needs no more than the forward's blocks, so it
+// is computed there and saved: [n].
 class PairwiseRank : public torch::autograd::Function<PairwiseRank> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& p, const Tensor& y) {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& p,
+                        const Tensor& y) {
     constexpr int64_t kBlock = 256;  // rows at a time: a temporary is [256, n], never [n, n]
     const int64_t n = p.size(0);
     const double pairs = static_cast<double>(n) * static_cast<double>(n);
@@ -39,7 +46,7 @@ class PairwiseRank : public torch::autograd::Function<PairwiseRank> {
     auto gradient = at::empty_like(p);
     for (int64_t lo = 0; lo < n; lo += kBlock) {
       const int64_t hi = std::min(lo + kBlock, n);
-      const auto dy = y.slice(0, lo, hi).unsqueeze(1) - y;                    // [block, n]
+      const auto dy = y.slice(0, lo, hi).unsqueeze(1) - y;                     // [block, n]
       auto f = (p.slice(0, lo, hi).unsqueeze(1) - p).mul_(dy).neg_().relu_();  // [block, n]
       total.add_(f.sum());
       gradient.slice(0, lo, hi).copy_(f.gt_(0).mul_(dy).sum(1).mul_(-2 / pairs));
@@ -84,14 +91,15 @@ Loss rank_ic_loss(const Tensor& prediction, const Tensor& label, double strength
 }
 
 Loss r_square(const Tensor& factors, const Tensor& label, double ridge) {
-  const auto [kept, y_kept] = labelled(factors, label);
+  const auto [kept, y_kept] = labelled(factors.to(kSolve), label.to(kSolve));
   const int64_t n = kept.size(0), k = kept.size(1);
   if (n < k + 2 || !rankable(y_kept)) return std::nullopt;
   const auto f = kept - kept.mean(0), y = y_kept - y_kept.mean();
-  const auto gram = f.t().mm(f) + at::eye(k, f.options()) * (ridge * static_cast<double>(n));  // [K, K]
-  const auto beta = at::linalg_solve(gram, f.t().mv(y));                                       // [K]
+  const auto gram =
+      f.t().mm(f) + at::eye(k, f.options()) * (ridge * static_cast<double>(n));  // [K, K]
+  const auto beta = at::linalg_solve(gram, f.t().mv(y));                         // [K]
   const auto residual = y - f.mv(beta);
-  return 1 - residual.square().sum() / y.square().sum();
+  return (1 - residual.square().sum() / y.square().sum()).to(factors.scalar_type());
 }
 
 Loss correlation_penalty(const Tensor& factors, double eps) {
@@ -108,10 +116,10 @@ Loss correlation_penalty(const Tensor& factors, double eps) {
 Loss variance_inflation_penalty(const Tensor& factors, double ridge) {
   const int64_t n = factors.size(0), k = factors.size(1);
   if (n < k + 2) return std::nullopt;
-  const auto centred = factors - factors.mean(0);
+  const auto wide = factors.to(kSolve), centred = wide - wide.mean(0);
   const auto f = centred / at::linalg_vector_norm(centred, 2, at::IntArrayRef{0}).clamp_min(1e-12);
   const auto c = f.t().mm(f) + at::eye(k, f.options()) * ridge;  // [K, K]
-  return at::linalg_inv(c).diagonal().sum() / static_cast<double>(k);
+  return (at::linalg_inv(c).diagonal().sum() / static_cast<double>(k)).to(factors.scalar_type());
 }
 
 Loss risk_loss(const Tensor& factors, const Tensor& labels, double omega, double orthogonality,

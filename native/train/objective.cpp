@@ -31,20 +31,12 @@ Loss prediction_loss(const Term& term, const Tensor& prediction, const Tensor& l
   return rank_ic_loss(prediction, label, term.strength);
 }
 
-// The stocks of date d and of the date after it that are on both, matched: M of each [shared, K].
 Loss turnover_of(const Tensor& m, const PackedBatch& batch, size_t d) {
-  std::vector<int64_t> here, next;
-  int64_t i = batch.offsets[d], j = batch.offsets[d + 1];
-  const int64_t i_end = batch.offsets[d + 1], j_end = batch.offsets[d + 2];
-  while (i < i_end && j < j_end) {
-    if (batch.stocks[i] == batch.stocks[j]) {
-      here.push_back(i++);
-      next.push_back(j++);
-    } else {
-      ++(batch.stocks[i] < batch.stocks[j] ? i : j);
-    }
-  }
-  return turnover_penalty(m.index_select(0, at::tensor(here)), m.index_select(0, at::tensor(next)));
+  const auto stocks = [&](size_t date) {
+    return at::ArrayRef<int32_t>(batch.stocks).slice(batch.offsets[date], batch.offsets[date + 1] - batch.offsets[date]);
+  };
+  return turnover_between(m.slice(0, batch.offsets[d], batch.offsets[d + 1]), stocks(d),
+                          m.slice(0, batch.offsets[d + 1], batch.offsets[d + 2]), stocks(d + 1));
 }
 
 Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch& batch, size_t d) {
@@ -75,6 +67,20 @@ size_t entries(const Term& term, const PackedBatch& batch) {
 }
 
 }  // namespace
+
+Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tensor& m_next,
+                      at::ArrayRef<int32_t> stocks_next) {
+  std::vector<int64_t> here, next;
+  for (size_t i = 0, j = 0; i < stocks.size() && j < stocks_next.size();) {
+    if (stocks[i] == stocks_next[j]) {
+      here.push_back(static_cast<int64_t>(i++));
+      next.push_back(static_cast<int64_t>(j++));
+    } else {
+      ++(stocks[i] < stocks_next[j] ? i : j);
+    }
+  }
+  return turnover_penalty(m.index_select(0, at::tensor(here, at::kLong)), m_next.index_select(0, at::tensor(next, at::kLong)));
+}
 
 void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons) {
   TORCH_CHECK_VALUE(!terms.empty(), "loss: expected at least one term but got none");

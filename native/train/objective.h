@@ -29,6 +29,10 @@ struct ObjectiveValue {
 // Names, pairs within `predictions` and `horizons` columns (0: no targets). Throws c10::ValueError naming the term.
 void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons);
 
+// The turnover penalty over the stocks that are on both dates. stocks: ascending, one per row of m [N, K].
+Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tensor& m_next,
+                      at::ArrayRef<int32_t> stocks_next);
+
 // A date's prediction term is the mean over its pairs that are defined there; undefined where none is.
 ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output, const PackedBatch& batch, bool per_date);
 

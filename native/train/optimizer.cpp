@@ -35,7 +35,8 @@ double Optimizer::apply(double learning_rate) {
     gradients.push_back(weight.grad().defined() ? weight.grad().contiguous()
                                                 : at::zeros_like(weight));
   }
-  const double norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
+  const double norm =
+      at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
   if (!std::isfinite(norm)) {
     clear_gradients();
     return norm;

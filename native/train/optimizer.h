@@ -18,9 +18,12 @@ struct OptimizerOptions {
 
 class Optimizer {
  public:
-  // averaged: a module of the same kind that holds the EMA (null: none). Starts as a copy of the weights.
-  Optimizer(torch::nn::Module& module, torch::nn::Module* averaged, const OptimizerOptions& options);
-  // Uses and clears .grad of each parameter (undefined = zero); returns the norm before clipping. Where that is not finite nothing changes.
+  // averaged: a module of the same kind that holds the EMA (null: none). Starts as a copy of the
+  // weights.
+  Optimizer(torch::nn::Module& module, torch::nn::Module* averaged,
+            const OptimizerOptions& options);
+  // Uses and clears .grad of each parameter (undefined = zero); returns the norm before clipping.
+  // Where that is not finite nothing changes.
   double apply(double learning_rate);
   void clear_gradients();
 
@@ -30,7 +33,8 @@ class Optimizer {
 
  private:
   void average();
-  // Looked up at each use: Module::to and load_state_dict keep these handles valid, but a list of our own would be a second truth.
+  // Looked up at each use: Module::to and load_state_dict keep these handles valid, but a list of
+  // our own would be a second truth.
   std::vector<Tensor> parameters() const;
 
   torch::nn::Module& module_;

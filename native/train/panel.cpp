@@ -22,7 +22,8 @@ Tensor copy_of(const std::vector<int64_t>& values) {
   return tensor;
 }
 
-// Who sees whom among the packed rows: edges of the date between stocks that are in, each once, self included.
+// Who sees whom among the packed rows: edges of the date between stocks that are in, each once,
+// self included.
 void pack_edges(const Panel& panel, const PackedBatch& packed, ops::Graph& graph) {
   std::vector<int64_t> edge_offsets{0}, targets;
   std::vector<int64_t> row_of(panel.features.size(1), -1);
@@ -32,10 +33,12 @@ void pack_edges(const Panel& panel, const PackedBatch& packed, ops::Graph& graph
     for (int64_t row = lo; row < hi; ++row) {
       const int64_t stock = packed.stocks[row];
       int64_t previous = -1;
-      for (int64_t e = panel.neighbour_offsets[stock]; e < panel.neighbour_offsets[stock + 1]; ++e) {
+      for (int64_t e = panel.neighbour_offsets[stock]; e < panel.neighbour_offsets[stock + 1];
+           ++e) {
         const auto& neighbour = panel.neighbours[e];
         const int64_t target = row_of[neighbour.stock];
-        if (target < 0 || target == previous || date < neighbour.from || date > neighbour.to) continue;
+        if (target < 0 || target == previous || date < neighbour.from || date > neighbour.to)
+          continue;
         targets.push_back(target);
         previous = target;
       }
@@ -100,9 +103,10 @@ void Panel::check() const {
     }
   }
   if (targets.defined()) {
-    TORCH_CHECK(targets.dim() == 3 && targets.scalar_type() == at::kFloat && targets.is_contiguous() &&
-                    targets.size(0) == dates && targets.size(1) == stocks && targets.size(2) >= 1,
-                "targets: expected float32 [", dates, ", ", stocks, ", L] but got ", targets.sizes());
+    TORCH_CHECK(
+        targets.dim() == 3 && targets.scalar_type() == at::kFloat && targets.is_contiguous() &&
+            targets.size(0) == dates && targets.size(1) == stocks && targets.size(2) >= 1,
+        "targets: expected float32 [", dates, ", ", stocks, ", L] but got ", targets.sizes());
   }
   if (groups.defined() || graph == Graph::kGroups) check_int32("groups", groups, offsets[dates]);
   if (graph != Graph::kEdges) return;
@@ -132,8 +136,8 @@ void Panel::prepare() {
   }
   for (int64_t e = 0; e < edges; ++e) {
     if (source[e] == target[e]) continue;
-    lists[source[e]].push_back({target[e], edge_from.const_data_ptr<int32_t>()[e],
-                                edge_to.const_data_ptr<int32_t>()[e]});
+    lists[source[e]].push_back(
+        {target[e], edge_from.const_data_ptr<int32_t>()[e], edge_to.const_data_ptr<int32_t>()[e]});
   }
   neighbour_offsets.push_back(0);
   for (auto& list : lists) {
@@ -158,8 +162,8 @@ size_t Panel::bytes() const {
   return total;
 }
 
-PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype, uint64_t seed,
-                 int64_t step) {
+PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype,
+                 uint64_t seed, int64_t step) {
   PackedBatch packed;
   packed.dates.assign(dates.begin(), dates.end());
   packed.offsets.push_back(0);

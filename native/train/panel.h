@@ -1,4 +1,5 @@
-// The resident panel and the packed batches gathered from it. Windows are never materialised: a batch refers to the panel.
+// The resident panel and the packed batches gathered from it. Windows are never materialised: a
+// batch refers to the panel.
 #pragma once
 
 #include <vector>
@@ -9,18 +10,21 @@ namespace astgnn::train {
 
 using at::Tensor;
 
-// features [dates, S, F] float32; rows of date t are row_stocks[row_offsets[t] .. row_offsets[t + 1]], ascending stocks.
+// features [dates, S, F] float32; rows of date t are row_stocks[row_offsets[t] .. row_offsets[t +
+// 1]], ascending stocks.
 struct Panel {
   enum class Graph { kComplete, kGroups, kEdges, kNone };
   Tensor features;                 // [dates, S, F] float32
   Tensor targets;                  // [dates, S, L] float32, undefined where there are none
   Tensor row_offsets, row_stocks;  // int32 CPU
   Tensor groups;                   // int32 [rows], undefined where there are none
-  Tensor edge_source, edge_target, edge_from, edge_to;  // int32 [E]; undefined unless graph is kEdges
+  Tensor edge_source, edge_target, edge_from,
+      edge_to;  // int32 [E]; undefined unless graph is kEdges
   int64_t window = 1;
   Graph graph = Graph::kComplete;
 
-  // To be called once when all fields are set: checks shapes, ranges (row dates >= window - 1) and indices, and sorts the edges.
+  // To be called once when all fields are set: checks shapes, ranges (row dates >= window - 1) and
+  // indices, and sorts the edges.
   void prepare();
   int64_t rows(int64_t date) const;
   size_t bytes() const;
@@ -29,7 +33,8 @@ struct Panel {
   struct Neighbour {
     int32_t stock, from, to;
   };
-  // Of stock n: neighbours[neighbour_offsets[n] .. neighbour_offsets[n + 1]], by stock, n itself included on every date.
+  // Of stock n: neighbours[neighbour_offsets[n] .. neighbour_offsets[n + 1]], by stock, n itself
+  // included on every date.
   std::vector<int64_t> neighbour_offsets;
   std::vector<Neighbour> neighbours;
 
@@ -46,6 +51,7 @@ struct PackedBatch {
   std::vector<int64_t> dates;    // [B]
   std::vector<int32_t> stocks;   // [R]
 };
-PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype, uint64_t seed, int64_t step);
+PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype,
+                 uint64_t seed, int64_t step);
 
 }  // namespace astgnn::train

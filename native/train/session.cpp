@@ -257,4 +257,8 @@ DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, in
   return prediction;
 }
 
+double turnover_between(const DatePrediction& date, const DatePrediction& next) {
+  return number(turnover_between(date.risk_factors, date.batch.stocks, next.risk_factors, next.batch.stocks));
+}
+
 }  // namespace astgnn::train

@@ -79,9 +79,11 @@ struct DatePrediction {
   Tensor predictions;         // [N, P]
   Tensor risk_factors;        // [N, K]
   double statistics[3];       // effective neighbours, self weight, share of empty rows
-  std::vector<double> terms;  // NaN where undefined; turnover needs two dates and always is
+  std::vector<double> terms;  // NaN where undefined; turnover is the next function's
   PackedBatch batch;
 };
 DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, int64_t date, const std::vector<Term>& terms);
+// The turnover term of a date and the next one asked for; NaN where they share no stock.
+double turnover_between(const DatePrediction& date, const DatePrediction& next);
 
 }  // namespace astgnn::train

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Database } from "../../lib/data/database.js";
 import { astgnn } from "./cli-capture.js";
 
 let folder: string;
@@ -36,6 +37,18 @@ beforeAll(async () => {
   await writeFile(at("groups.csv"), "ticker,industry\nT0,a\nT1,b\n");
   await writeFile(at("not-a-run.txt"), "");
   await mkdir(at("folder.parquet"));
+  await using database = await Database.open();
+  const rows = "VALUES (DATE '2020-01-01', 'A', 'test', 1.0, 0.1), (DATE '2020-01-01', 'B', 'test', 2.0, 0.2)";
+  const runs = { unfinished: [rows, "running"], twice: [`${rows}, (DATE '2020-01-01', 'A', 'test', 3.0, 0.3)`, "finished"], broken: [rows, "finished"] } as const;
+  for (const [name, [values, status]] of Object.entries(runs)) {
+    await mkdir(at(name));
+    await writeFile(join(at(name), "run.json"), JSON.stringify({ status, training: { loss: "ic" } }));
+    await writeFile(join(at(name), "report.json"), name === "broken" ? "{" : "{}");
+    await database.run(`COPY (SELECT * FROM (${values}) t(date, ticker, split, prediction, label)) TO '${join(at(name), "predictions.parquet")}' (FORMAT parquet)`, name);
+  }
+  await mkdir(at("columns"));
+  await writeFile(join(at("columns"), "run.json"), JSON.stringify({ status: "finished" }));
+  await database.run(`COPY (SELECT DATE '2020-01-01' AS date, 'A' AS ticker, 'test' AS split, 0.1 AS label) TO '${join(at("columns"), "predictions.parquet")}' (FORMAT parquet)`, "columns");
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -111,6 +124,10 @@ describe("bad input ends with code 1 and names file, column, row or date", () =>
     ["run that does not exist", () => ["evaluate", "--run", at("nowhere")], /astgnn evaluate: There is no folder .*nowhere\. Name the --out folder of a training\./],
     ["folder that is no run", () => ["evaluate", "--run", folder], /holds no run: it has no run\.json/],
     ["file in place of a run", () => ["evaluate", "--run", at("not-a-run.txt")], /There is no folder/],
+    ["run that is not finished", () => ["evaluate", "--run", at("unfinished")], /The run in .*unfinished is not finished\. Continue it with astgnn train --resume\./],
+    ["stock that stands twice in the predictions", () => ["evaluate", "--run", at("twice")], /A on 2020-01-01 stands twice in .*predictions\.parquet/],
+    ["report that is cut off", () => ["evaluate", "--run", at("broken")], /report\.json is not valid JSON/],
+    ["predictions without a prediction", () => ["evaluate", "--run", at("columns")], /has no column prediction; it has date, ticker, split, label/],
     ["prediction with no run", () => ["predict", "--run", folder, "--data", at("good.csv"), "--out", at("p.csv")], /holds no run/],
   ];
   for (const [name, argv, message] of cases) {

@@ -9,5 +9,5 @@ const model = new ASTGNNFactorModel({
   sequentialInputSize: 2, gruHiddenSize: 8, gruNumLayers: 2, gatHiddenSize: 8, gatNumHeads: 2, residualHiddenSize: 8, numRiskFactors: 4,
   tgcHiddenSize: 8, tgcOutputSize: 8, predictionHiddenSizes: [8], norm: "batch", dropout: 0.2,
 });
-await train(model, dataset, { epochs: 4, threads: 1, checkpointSteps: 2, schedule: "plateau", plateauPatience: 0, warmupSteps: 10, out, resume: true, onStep: ({ step }) => void writeSync(1, `step ${step}\n`) });
+await train(model, dataset, { epochs: 3, threads: 1, checkpointSteps: 3, schedule: "plateau", plateauPatience: 0, warmupSteps: 10, out, resume: true, onStep: ({ step }) => void writeSync(1, `step ${step}\n`) });
 writeSync(1, "done\n");

@@ -64,8 +64,8 @@ struct AttentionSweeps {
     }
   }
 
-  // out [n, D] and normalizer [n] (the sum of a row's weights); split [n, D] where wanted: w_Q V_P - w_P V_Q, the rate at which out moves
-  // when weight goes from the lower branch Q to the upper branch P.
+  // write(i, total weight of the lower branch, of the upper, weighted sum of the lower branch's values [D], of the upper's [D]) for every
+  // row. The row's result is the sum of both sums over the sum of both weights.
   template <class Write>
   void forward(Write&& write) {
     std::fill(accumulated.begin(), accumulated.end(), 0.0);
@@ -93,9 +93,9 @@ struct AttentionSweeps {
     }
   }
 
-  // Columns j with the rows that see them: weights are normalised by the row's sum. gradient [n, D] and its product with out, delta [n],
-  // are read through `row(i, factor)`, which adds factor * (g_i, delta_i) to accumulated and returns factor * delta_i.
-  // column(j, sum of upper part (nullptr on the first sweep), ...) is called twice per column: first lower, then upper.
+  // Now columns collect from the rows that see them. row(i, factor, sums) adds factor * g_i to sums [D] and returns factor * (g_i . out_i);
+  // column(j, E, slope of the branch, sums, sum of what row returned, first) takes what the rows of one branch add up to: once for the
+  // lower branch (first), then once for the upper. normalizer [n]: the sum of each row's weights.
   template <class Row, class Column>
   void backward(const double* normalizer, Row&& row, Column&& column) {
     std::fill(accumulated.begin(), accumulated.end(), 0.0);

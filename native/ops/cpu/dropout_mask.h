@@ -18,8 +18,8 @@ class DropoutMask {
     key_ = key->contiguous();
     keys_ = key_.const_data_ptr<int64_t>();
     scale_ = 1.0 / (1.0 - p);
-    // word * 2^-32 >= p, in whole numbers: exact, because p * 2^32 only changes the exponent.
-    threshold_ = static_cast<uint64_t>(std::ceil(std::ldexp(p, 32)));
+    // word * 2^-32 >= p in whole numbers, word > ceil(p * 2^32) - 1: exact, because times 2^32 only changes the exponent.
+    dropped_ = static_cast<uint32_t>(std::ceil(std::ldexp(p, 32)) - 1);
   }
 
   bool active() const { return active_; }
@@ -32,10 +32,14 @@ class DropoutMask {
     const T kept = static_cast<T>(scale_);
     const int64_t end = first + count;
     uint32_t words[4][kLanes];
+    T block_mask[4 * kLanes];
     for (int64_t block = first / 4; 4 * block < end; block += kLanes) {
       lanes<kLanes>(words, row, block, time);
+      for (int k = 0; k < kLanes; ++k) {
+        for (int w = 0; w < 4; ++w) block_mask[4 * k + w] = words[w][k] > dropped_ ? kept : T(0);
+      }
       const int64_t lo = std::max(first, 4 * block), hi = std::min(end, 4 * (block + kLanes));
-      for (int64_t c = lo; c < hi; ++c) mask[c - first] = words[c % 4][c / 4 - block] >= threshold_ ? kept : T(0);
+      std::copy(block_mask + (lo - 4 * block), block_mask + (hi - 4 * block), mask + (lo - first));
     }
   }
 
@@ -83,7 +87,7 @@ class DropoutMask {
   at::Tensor key_;
   const int64_t* keys_ = nullptr;
   double scale_ = 1;
-  uint64_t threshold_ = 0;
+  uint32_t dropped_ = 0;  // the largest word that is dropped
 };
 
 }  // namespace astgnn::ops

@@ -16,7 +16,7 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-constexpr int64_t kBlockRows = 128;
+constexpr int64_t kBlockRows = 64;
 constexpr int64_t kSlots = 32;  // ranges of blocks, the most threads that can be busy
 
 // Where the rows' windows come from.

@@ -174,7 +174,7 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
         g = at::mm(dy, weights[l].t());
         scalar_t* through = g.mutable_data_ptr<scalar_t>();
         const scalar_t* seen = input.const_data_ptr<scalar_t>();
-        for (int64_t k = 0; k < g.numel(); ++k) through[k] = seen[k] > scalar_t(0) ? through[k] * kept : scalar_t(0);
+        for (int64_t k = 0; k < g.numel(); ++k) through[k] *= seen[k] > scalar_t(0) ? kept : scalar_t(0);
       }
       if (!graph_gradient) continue;
       graph.to_score_gradient(left.const_data_ptr<scalar_t>(), right.const_data_ptr<scalar_t>(), total_width);

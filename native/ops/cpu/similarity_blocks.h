@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -166,11 +167,14 @@ class SimilarityBlocks {
         multiply_block<T>(gradient, run.n, {left + run.row * width, width, 1}, {right + run.lo * width, 1, width}, run.rows, run.n, width, T(0),
                           T(1));
         for (int64_t i = 0; i < run.rows; ++i) {
-          T* weights = weights_ + run.entry + i * run.n;
-          const T* d = gradient + i * run.n;
+          T* __restrict weights = weights_ + run.entry + i * run.n;
+          const T* __restrict d = gradient + i * run.n;
           const T inverse = inverse_[run.row + i], zero = floor_[run.row + i];
-          const T mean = static_cast<T>(sum_of<T>(run.n, [&](int64_t j) { return weights[j] * inverse * d[j]; }));
-          for (int64_t j = 0; j < run.n; ++j) weights[j] = weights[j] > zero ? weights[j] * inverse * (d[j] - mean) : T(0);
+          const T mean = static_cast<T>(sum_of<T>(run.n, [=](int64_t j) { return weights[j] * inverse * d[j]; }));
+          for (int64_t j = 0; j < run.n; ++j) {  // the sign of S is a coin toss: a factor, not a branch
+            const T positive = weights[j] > zero ? inverse : T(0);
+            weights[j] *= positive * (d[j] - mean);
+          }
         }
       });
     });
@@ -208,6 +212,8 @@ class SimilarityBlocks {
   static constexpr int64_t kRangeRows = 256;         // enough rows for a product to pay for packing its right side
   static constexpr T kNever = static_cast<T>(-1e30);  // a score whose weight is exactly 0 and which stays finite times 0
   static constexpr double kSafe = 60;                 // exp of a score up to this needs no shift, in float32 either
+  // Up to this many stocks the shift costs nothing and makes the largest weight exactly 1: alone, a stock's A is 1 and I - A is 0.
+  static constexpr int64_t kExact = 32;
 
   struct Range {
     int64_t row_begin, row_end, first_block, entry_begin, entry_end;
@@ -270,22 +276,31 @@ class SimilarityBlocks {
     }
     T kth = -std::numeric_limits<T>::infinity();
     if (choose && options.top_k < n - (options.exclude_self ? 1 : 0)) {
-      worker.products.assign(scores, scores + n);
-      if (options.exclude_self) worker.products.erase(worker.products.begin() + own);
-      const bool ordered = std::none_of(worker.products.begin(), worker.products.end(), [](T s) { return std::isnan(s); });
-      if (ordered) {
-        const auto place_of_kth = worker.products.begin() + (options.top_k - 1);
-        std::nth_element(worker.products.begin(), place_of_kth, worker.products.end(), std::greater<T>());
-        kth = *place_of_kth;
+      // The top_k largest so far as a heap with the smallest of them in front: nearly every later product loses one comparison.
+      std::vector<T>& largest = worker.products;
+      largest.clear();
+      bool ordered = true;
+      for (int64_t j = 0; j < n; ++j) {
+        ordered = ordered && scores[j] == scores[j];
+        if (j == own && options.exclude_self) continue;
+        if (static_cast<int64_t>(largest.size()) < options.top_k) {
+          largest.push_back(scores[j]);
+          std::push_heap(largest.begin(), largest.end(), std::greater<T>());
+        } else if (scores[j] > largest.front()) {
+          std::pop_heap(largest.begin(), largest.end(), std::greater<T>());
+          largest.back() = scores[j];
+          std::push_heap(largest.begin(), largest.end(), std::greater<T>());
+        }
       }
+      if (ordered) kth = largest.front();  // a NaN has no place in an order; the row becomes NaN
     }
     for (int64_t j = 0; j < n; ++j) {
-      const T score = scores[j];
-      scores[j] = score < kth ? kNever : (score < T(0) ? T(0) : score);  // NaN stays
+      const T score = scores[j], positive = score < T(0) ? T(0) : score;  // NaN stays
+      scores[j] = score < kth ? kNever : positive;
     }
     if (options.exclude_self) scores[own] = kNever;
     T shift = 0;
-    if (!(bound <= kSafe)) {
+    if (!(bound <= kSafe) || n <= kExact) {
       for (int64_t j = 0; j < n; ++j) shift = std::max(shift, scores[j]);
       for (int64_t j = 0; j < n; ++j) scores[j] = scores[j] == kNever ? kNever : scores[j] - shift;
     }
@@ -294,14 +309,16 @@ class SimilarityBlocks {
 
   // Sums a row of weights. A positive score keeps its weight above that of S <= 0 even where the exponential rounds to it, because the
   // backward pass tells S > 0 by the weight alone; floor_ becomes that weight.
-  void normalise_row(T* weights, const T* scores, int64_t n, int64_t own, int64_t place) {
+  void normalise_row(T* __restrict weights, const T* __restrict scores, int64_t n, int64_t own, int64_t place) {
     const T lowest = floor_[place], zero = std::exp(lowest), above = std::nextafter(zero, std::numeric_limits<T>::infinity());
     for (int64_t j = 0; j < n; ++j) {
-      const T weight = scores[j] > lowest ? std::max(weights[j], above) : zero;
-      weights[j] = scores[j] < lowest ? T(0) : (std::isnan(scores[j]) ? scores[j] : weight);
+      const T score = scores[j], raised = std::max(weights[j], above);
+      const T allowed = score > lowest ? raised : zero;
+      const T weight = score < lowest ? T(0) : allowed;
+      weights[j] = score == score ? weight : score;  // NaN shows
     }
-    const double sum = sum_of<T>(n, [&](int64_t j) { return weights[j]; });
-    const double moment = sum_of<T>(n, [&](int64_t j) { return weights[j] * scores[j]; });
+    const double sum = sum_of<T>(n, [=](int64_t j) { return weights[j]; });
+    const double moment = sum_of<T>(n, [=](int64_t j) { return weights[j] * scores[j]; });
     floor_[place] = zero;
     inverse_[place] = sum == 0 ? T(0) : static_cast<T>(1 / sum);
     neighbours_[place] = sum == 0 ? 0 : std::exp(std::log(sum) - moment / sum);
