@@ -1,6 +1,7 @@
-// The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*, predict, shutdown.
-#include <torch/headeronly/version.h>
+// The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*,
+// predict, shutdown.
 #include <omp.h>
+#include <torch/headeronly/version.h>
 
 #include <climits>
 #include <cstdlib>
@@ -19,7 +20,9 @@ namespace {
 Napi::Value info_of_core(const Napi::CallbackInfo& info) {
   auto env = info.Env();
   auto out = Napi::Object::New(env);
-  out.Set("builtAgainst", Napi::String::New(env, std::to_string(TORCH_VERSION_MAJOR) + "." + std::to_string(TORCH_VERSION_MINOR) + "." + std::to_string(TORCH_VERSION_PATCH)));
+  out.Set("builtAgainst", Napi::String::New(env, std::to_string(TORCH_VERSION_MAJOR) + "." +
+                                                     std::to_string(TORCH_VERSION_MINOR) + "." +
+                                                     std::to_string(TORCH_VERSION_PATCH)));
   out.Set("cuda", Napi::Boolean::New(env, false));
   auto devices = Napi::Array::New(env, 1);
   devices.Set(0u, "cpu");
@@ -31,7 +34,8 @@ const Method kFunctions[] = {
     {"info", info_of_core},
     {"setErrorFactory",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
-       Environment::of(info.Env()).error_factory = Napi::Persistent(read_function(info[0], "factory"));
+       Environment::of(info.Env()).error_factory =
+           Napi::Persistent(read_function(info[0], "factory"));
        return info.Env().Undefined();
      }},
     {"shutdown",
@@ -41,8 +45,9 @@ const Method kFunctions[] = {
      }},
 };
 
-// glibc maps and unmaps every block above 32 MB anew, and each page of it faults: N x N temporaries then cost more than their arithmetic.
-// One arena, because these settings do nothing for the arenas of other threads.
+// glibc maps and unmaps every block above 32 MB anew, and each page of it faults: N x N temporaries
+// then cost more than their arithmetic. One arena, because these settings do nothing for the arenas
+// of other threads.
 void keep_large_blocks() {
 #if defined(__GLIBC__)
   const char* choice = std::getenv("ASTGNN_MALLOC");
@@ -59,13 +64,15 @@ void keep_large_blocks() {
 }  // namespace astgnn::binding
 
 // Called by the bootstrap once per environment, after LibTorch was opened.
-extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_env raw, napi_value raw_exports) {
+extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_env raw,
+                                                                         napi_value raw_exports) {
   using namespace astgnn::binding;
   return Napi::details::WrapCallback(raw, [&]() -> napi_value {
     Napi::Env env(raw);
     static const bool once = (keep_large_blocks(), true);
     (void)once;
-    // JavaScript's thread computes nothing worth a second thread pool: only the compute thread has one.
+    // JavaScript's thread computes nothing worth a second thread pool: only the compute thread has
+    // one.
     omp_set_num_threads(1);
     env.SetInstanceData(new Environment(env));
     Napi::Object exports(env, raw_exports);
@@ -74,6 +81,7 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     define_module(env, exports);
     define_panel(env, exports);
     define_session(env, exports);
+    define_predict(env, exports);
     return exports;
   });
 }

@@ -14,7 +14,9 @@ constexpr int64_t kHandOverBytes = 1 << 20;
 std::string describe_value(Napi::Value value) {
   if (value.IsUndefined()) return "nothing";
   if (value.IsString()) return "\"" + value.As<Napi::String>().Utf8Value() + "\" of type string";
-  if (value.IsNumber() || value.IsBoolean()) return value.ToString().Utf8Value() + (value.IsNumber() ? " of type number" : " of type boolean");
+  if (value.IsNumber() || value.IsBoolean())
+    return value.ToString().Utf8Value() +
+           (value.IsNumber() ? " of type number" : " of type boolean");
   if (value.IsNull()) return "null";
   if (value.IsArray()) return "an array";
   if (value.IsTypedArray()) return "a typed array of another kind";
@@ -24,27 +26,37 @@ std::string describe_value(Napi::Value value) {
 
 at::ScalarType scalar_type(napi_typedarray_type type, Napi::Value value, const std::string& name) {
   switch (type) {
-    case napi_float32_array: return at::kFloat;
-    case napi_float64_array: return at::kDouble;
-    case napi_int32_array: return at::kInt;
-    case napi_bigint64_array: return at::kLong;
-    default: expected("a Float32Array, Float64Array, Int32Array or BigInt64Array", name, value);
+    case napi_float32_array:
+      return at::kFloat;
+    case napi_float64_array:
+      return at::kDouble;
+    case napi_int32_array:
+      return at::kInt;
+    case napi_bigint64_array:
+      return at::kLong;
+    default:
+      expected("a Float32Array, Float64Array, Int32Array or BigInt64Array", name, value);
   }
 }
 
 const char* array_name(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return "a Float32Array";
-    case at::kDouble: return "a Float64Array";
-    case at::kInt: return "an Int32Array";
-    default: return "a BigInt64Array";
+    case at::kFloat:
+      return "a Float32Array";
+    case at::kDouble:
+      return "a Float64Array";
+    case at::kInt:
+      return "an Int32Array";
+    default:
+      return "a BigInt64Array";
   }
 }
 
 }  // namespace
 
 void expected(const std::string& what, const std::string& name, Napi::Value received) {
-  throw BindingError("ERR_OPTION", "Expected " + what + " for " + name + " but received " + describe_value(received) + ".");
+  throw BindingError("ERR_OPTION", "Expected " + what + " for " + name + " but received " +
+                                       describe_value(received) + ".");
 }
 
 double read_number(Napi::Value value, const std::string& name) {
@@ -54,8 +66,10 @@ double read_number(Napi::Value value, const std::string& name) {
 
 int64_t read_integer(Napi::Value value, const std::string& name, int64_t low, int64_t high) {
   double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
-  if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)) || number != std::floor(number))
-    expected("a whole number from " + std::to_string(low) + " to " + std::to_string(high), name, value);
+  if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)) ||
+      number != std::floor(number))
+    expected("a whole number from " + std::to_string(low) + " to " + std::to_string(high), name,
+             value);
   return static_cast<int64_t>(number);
 }
 
@@ -64,7 +78,8 @@ bool read_boolean(Napi::Value value, const std::string& name) {
   return value.As<Napi::Boolean>();
 }
 
-std::string read_string(Napi::Value value, const std::string& name, std::initializer_list<const char*> allowed) {
+std::string read_string(Napi::Value value, const std::string& name,
+                        std::initializer_list<const char*> allowed) {
   if (value.IsString()) {
     std::string text = value.As<Napi::String>();
     if (allowed.size() == 0) return text;
@@ -72,12 +87,14 @@ std::string read_string(Napi::Value value, const std::string& name, std::initial
       if (text == candidate) return text;
   }
   std::string what = allowed.size() == 0 ? "a string" : "";
-  for (const char* candidate : allowed) what += (what.empty() ? "\"" : " or \"") + std::string(candidate) + "\"";
+  for (const char* candidate : allowed)
+    what += (what.empty() ? "\"" : " or \"") + std::string(candidate) + "\"";
   expected(what, name, value);
 }
 
 Napi::Object read_object(Napi::Value value, const std::string& name) {
-  if (!value.IsObject() || value.IsArray() || value.IsTypedArray()) expected("an object", name, value);
+  if (!value.IsObject() || value.IsArray() || value.IsTypedArray())
+    expected("an object", name, value);
   return value.As<Napi::Object>();
 }
 
@@ -86,7 +103,8 @@ Napi::Function read_function(Napi::Value value, const std::string& name) {
   return value.As<Napi::Function>();
 }
 
-std::vector<int64_t> read_integers(Napi::Value value, const std::string& name, int64_t low, int64_t high) {
+std::vector<int64_t> read_integers(Napi::Value value, const std::string& name, int64_t low,
+                                   int64_t high) {
   if (!value.IsArray()) expected("an array of whole numbers", name, value);
   auto array = value.As<Napi::Array>();
   std::vector<int64_t> out;
@@ -104,7 +122,8 @@ at::Tensor read_typed_array(Napi::Value value, const std::string& name) {
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  napi_status status = napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr);
+  napi_status status =
+      napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr);
   if (status != napi_ok) expected("a typed array", name, value);
   auto tensor = at::empty({static_cast<int64_t>(length)}, scalar_type(type, value, name));
   if (length > 0) std::memcpy(tensor.mutable_data_ptr(), data, tensor.nbytes());
@@ -126,11 +145,16 @@ bool has(const Napi::Object& object, const char* key) {
 
 const char* dtype_name(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return "float32";
-    case at::kDouble: return "float64";
-    case at::kInt: return "int32";
-    case at::kLong: return "int64";
-    default: return "other";
+    case at::kFloat:
+      return "float32";
+    case at::kDouble:
+      return "float64";
+    case at::kInt:
+      return "int32";
+    case at::kLong:
+      return "int64";
+    default:
+      return "other";
   }
 }
 
@@ -138,11 +162,16 @@ namespace {
 
 Napi::Value view(Napi::Env env, at::ScalarType type, Napi::ArrayBuffer buffer, size_t length) {
   switch (type) {
-    case at::kFloat: return Napi::Float32Array::New(env, length, buffer, 0);
-    case at::kDouble: return Napi::Float64Array::New(env, length, buffer, 0);
-    case at::kInt: return Napi::Int32Array::New(env, length, buffer, 0);
-    case at::kLong: return Napi::BigInt64Array::New(env, length, buffer, 0);
-    default: throw BindingError("ERR_INTERNAL", "A tensor of a type that JavaScript has no array for.");
+    case at::kFloat:
+      return Napi::Float32Array::New(env, length, buffer, 0);
+    case at::kDouble:
+      return Napi::Float64Array::New(env, length, buffer, 0);
+    case at::kInt:
+      return Napi::Int32Array::New(env, length, buffer, 0);
+    case at::kLong:
+      return Napi::BigInt64Array::New(env, length, buffer, 0);
+    default:
+      throw BindingError("ERR_INTERNAL", "A tensor of a type that JavaScript has no array for.");
   }
 }
 
@@ -156,15 +185,19 @@ Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
 }
 
 Napi::Value hand_over(Napi::Env env, at::Tensor tensor) {
-  if (static_cast<int64_t>(tensor.nbytes()) < kHandOverBytes || !tensor.is_contiguous()) return to_typed_array(env, tensor);
+  if (static_cast<int64_t>(tensor.nbytes()) < kHandOverBytes || !tensor.is_contiguous())
+    return to_typed_array(env, tensor);
   auto* owner = new at::Tensor(std::move(tensor));
-  auto buffer = Napi::ArrayBuffer::New(env, owner->mutable_data_ptr(), owner->nbytes(), [](Napi::Env, void*, at::Tensor* t) { delete t; }, owner);
+  auto buffer = Napi::ArrayBuffer::New(
+      env, owner->mutable_data_ptr(), owner->nbytes(),
+      [](Napi::Env, void*, at::Tensor* t) { delete t; }, owner);
   return view(env, owner->scalar_type(), buffer, static_cast<size_t>(owner->numel()));
 }
 
 Napi::Array to_js(Napi::Env env, at::IntArrayRef values) {
   auto array = Napi::Array::New(env, values.size());
-  for (size_t i = 0; i < values.size(); ++i) array.Set(static_cast<uint32_t>(i), Napi::Number::New(env, static_cast<double>(values[i])));
+  for (size_t i = 0; i < values.size(); ++i)
+    array.Set(static_cast<uint32_t>(i), Napi::Number::New(env, static_cast<double>(values[i])));
   return array;
 }
 

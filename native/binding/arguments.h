@@ -1,4 +1,5 @@
-// Checked reads of JavaScript arguments: a wrong type or range is one sentence with what was expected and what came.
+// Checked reads of JavaScript arguments: a wrong type or range is one sentence with what was
+// expected and what came.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,10 +17,12 @@ namespace astgnn::binding {
 double read_number(Napi::Value value, const std::string& name);
 int64_t read_integer(Napi::Value value, const std::string& name, int64_t low, int64_t high);
 bool read_boolean(Napi::Value value, const std::string& name);
-std::string read_string(Napi::Value value, const std::string& name, std::initializer_list<const char*> allowed = {});
+std::string read_string(Napi::Value value, const std::string& name,
+                        std::initializer_list<const char*> allowed = {});
 Napi::Object read_object(Napi::Value value, const std::string& name);
 Napi::Function read_function(Napi::Value value, const std::string& name);
-std::vector<int64_t> read_integers(Napi::Value value, const std::string& name, int64_t low, int64_t high);  // a plain array
+std::vector<int64_t> read_integers(Napi::Value value, const std::string& name, int64_t low,
+                                   int64_t high);  // a plain array
 at::ScalarType read_dtype(Napi::Value value, const std::string& name);
 
 // Typed array -> own CPU tensor [length] (a copy). `type` restricts it.

@@ -10,7 +10,8 @@ namespace astgnn::binding {
 
 namespace {
 
-// LibTorch appends context and a stack after the first blank line; neither belongs in a message for users.
+// LibTorch appends context and a stack after the first blank line; neither belongs in a message for
+// users.
 std::string first_paragraph(std::string text) {
   for (const char* end : {"\n\n", "\nException raised from"}) {
     if (auto at = text.find(end); at != std::string::npos) text.resize(at);
@@ -21,7 +22,9 @@ std::string first_paragraph(std::string text) {
 
 Failure from_c10(const c10::Error& error, const char* code) {
   std::string text = first_paragraph(error.what_without_backtrace());
-  if (text.find("can't allocate memory") != std::string::npos || text.find("not enough memory") != std::string::npos) code = "ERR_OUT_OF_MEMORY";
+  if (text.find("can't allocate memory") != std::string::npos ||
+      text.find("not enough memory") != std::string::npos)
+    code = "ERR_OUT_OF_MEMORY";
   return {code, text, {}, {}, {}};
 }
 
@@ -54,11 +57,13 @@ Failure describe(std::exception_ptr error) noexcept {
 Napi::Value to_js(Napi::Env env, const Failure& failure, Napi::Value site) {
   auto details = Napi::Object::New(env);
   if (failure.step) details.Set("step", Napi::Number::New(env, static_cast<double>(*failure.step)));
-  if (failure.date_index) details.Set("dateIndex", Napi::Number::New(env, static_cast<double>(*failure.date_index)));
+  if (failure.date_index)
+    details.Set("dateIndex", Napi::Number::New(env, static_cast<double>(*failure.date_index)));
   if (!failure.term.empty()) details.Set("term", failure.term);
   auto& factory = Environment::of(env).error_factory;
   if (!factory.IsEmpty()) {
-    return factory.Call({Napi::String::New(env, failure.code), Napi::String::New(env, failure.message), details, site});
+    return factory.Call({Napi::String::New(env, failure.code),
+                         Napi::String::New(env, failure.message), details, site});
   }
   auto error = Napi::Error::New(env, failure.message).Value();
   error.Set("code", failure.code);

@@ -10,7 +10,8 @@
 
 namespace astgnn::binding {
 
-// What crosses the boundary of a failure: a code of lib/errors.ts, one sentence, and for a non-finite loss where it came from.
+// What crosses the boundary of a failure: a code of lib/errors.ts, one sentence, and for a
+// non-finite loss where it came from.
 struct Failure {
   std::string code;
   std::string message;
@@ -20,7 +21,8 @@ struct Failure {
 
 struct BindingError : std::exception {
   explicit BindingError(Failure f) : failure(std::move(f)) {}
-  BindingError(std::string code, std::string message) : failure{std::move(code), std::move(message), {}, {}, {}} {}
+  BindingError(std::string code, std::string message)
+      : failure{std::move(code), std::move(message), {}, {}, {}} {}
   const char* what() const noexcept override { return failure.message.c_str(); }
   Failure failure;
 };
@@ -28,7 +30,8 @@ struct BindingError : std::exception {
 // Any exception -> Failure; LibTorch's text is cut before its C++ stack.
 Failure describe(std::exception_ptr error) noexcept;
 
-// Failure -> error object. `site` is an Error made where the call was made (its stack is kept), or empty.
+// Failure -> error object. `site` is an Error made where the call was made (its stack is kept), or
+// empty.
 Napi::Value to_js(Napi::Env env, const Failure& failure, Napi::Value site);
 
 // Runs a binding function; what it throws becomes the JavaScript exception.
@@ -39,7 +42,8 @@ Napi::Value guarded(const Napi::CallbackInfo& info, F&& body) {
   } catch (const Napi::Error&) {
     throw;
   } catch (...) {
-    throw Napi::Error(info.Env(), to_js(info.Env(), describe(std::current_exception()), info.Env().Undefined()));
+    throw Napi::Error(
+        info.Env(), to_js(info.Env(), describe(std::current_exception()), info.Env().Undefined()));
   }
 }
 

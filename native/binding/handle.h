@@ -1,5 +1,5 @@
-// JavaScript handles on C++ objects: a tagged object that owns a shared_ptr. Every method checks the tag first, so that a method called
-// on a foreign `this` is an error and never a wrong cast.
+// JavaScript handles on C++ objects: a tagged object that owns a shared_ptr. Every method checks
+// the tag first, so that a method called on a foreign `this` is an error and never a wrong cast.
 #pragma once
 
 #include <napi.h>
@@ -41,11 +41,13 @@ template <typename T>
 Slot<T>* slot(Napi::Env env, Napi::Value value, const char* what) {
   bool tagged = false;
   void* data = nullptr;
-  if (value.IsObject() && napi_check_object_type_tag(env, value, &HandleTraits<T>::tag, &tagged) == napi_ok && tagged &&
+  if (value.IsObject() &&
+      napi_check_object_type_tag(env, value, &HandleTraits<T>::tag, &tagged) == napi_ok && tagged &&
       napi_unwrap(env, value, &data) == napi_ok) {
     return static_cast<Slot<T>*>(data);
   }
-  throw BindingError("ERR_OPTION", std::string("Expected a ") + HandleTraits<T>::name + " for " + what + ".");
+  throw BindingError("ERR_OPTION",
+                     std::string("Expected a ") + HandleTraits<T>::name + " for " + what + ".");
 }
 
 }  // namespace detail
@@ -72,7 +74,8 @@ void define_handle(Napi::Env env, const Method (&methods)[N]) {
       },
       nullptr, properties.size(), properties.data(), &constructor);
   NAPI_THROW_IF_FAILED_VOID(env, status);
-  Environment::of(env).constructors[HandleTraits<T>::name] = Napi::Persistent(Napi::Function(env, constructor));
+  Environment::of(env).constructors[HandleTraits<T>::name] =
+      Napi::Persistent(Napi::Function(env, constructor));
 }
 
 // bytes: what the object holds outside V8's heap, so that its garbage collector knows.
@@ -104,7 +107,9 @@ Napi::Object wrap(Napi::Env env, std::shared_ptr<T> value, int64_t bytes) {
 template <typename T>
 std::shared_ptr<T> unwrap(Napi::Env env, Napi::Value value, const char* what) {
   auto* slot = detail::slot<T>(env, value, what);
-  if (!slot->value) throw BindingError("ERR_DISPOSED", std::string("This ") + HandleTraits<T>::name + " was disposed and can no longer be used.");
+  if (!slot->value)
+    throw BindingError("ERR_DISPOSED", std::string("This ") + HandleTraits<T>::name +
+                                           " was disposed and can no longer be used.");
   return slot->value;
 }
 
@@ -115,7 +120,8 @@ std::shared_ptr<T> self(const Napi::CallbackInfo& info) {
 
 template <typename T>
 Napi::Value is_disposed(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), detail::slot<T>(info.Env(), info.This(), "this")->value == nullptr);
+  return Napi::Boolean::New(info.Env(),
+                            detail::slot<T>(info.Env(), info.This(), "this")->value == nullptr);
 }
 
 // Idempotent. Jobs under way keep their own share of the object.

@@ -13,7 +13,8 @@ struct TensorHandle {
   at::Tensor tensor;
 };
 
-// A module of any kind. `busy` counts its jobs: while there are any, its weights are not read or written from JavaScript's thread.
+// A module of any kind. `busy` counts its jobs: while there are any, its weights are not read or
+// written from JavaScript's thread.
 struct ModuleHandle {
   std::string kind;
   at::ScalarType dtype;
@@ -24,9 +25,13 @@ struct ModuleHandle {
   bool stepping = false;       // a session's job is among them
 
   template <typename M>
-  M& as() const { return dynamic_cast<M&>(*module); }
+  M& as() const {
+    return dynamic_cast<M&>(*module);
+  }
   void refuse_if_busy() const {
-    if (busy > 0) throw BindingError("ERR_BUSY", "This model is in use by a running job: await it (or abort it) first.");
+    if (busy > 0)
+      throw BindingError("ERR_BUSY",
+                         "This model is in use by a running job: await it (or abort it) first.");
   }
 };
 
@@ -62,6 +67,7 @@ void define_tensor(Napi::Env env, Napi::Object exports);
 void define_module(Napi::Env env, Napi::Object exports);
 void define_panel(Napi::Env env, Napi::Object exports);
 void define_session(Napi::Env env, Napi::Object exports);
+void define_predict(Napi::Env env, Napi::Object exports);
 
 Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor);
 Napi::Object wrap_module(Napi::Env env, std::shared_ptr<ModuleHandle> module);
@@ -75,13 +81,11 @@ template <size_t N>
 void export_functions(Napi::Env env, Napi::Object exports, const Method (&functions)[N]) {
   for (const Method& method : functions) {
     napi_value function;
-    napi_status status = napi_create_function(env, method.name, NAPI_AUTO_LENGTH, detail::invoke, const_cast<Method*>(&method), &function);
+    napi_status status = napi_create_function(env, method.name, NAPI_AUTO_LENGTH, detail::invoke,
+                                              const_cast<Method*>(&method), &function);
     NAPI_THROW_IF_FAILED_VOID(env, status);
     exports.Set(method.name, Napi::Value(env, function));
   }
 }
-
-// A promise and its cancel for JavaScript: { done, cancel() }.
-Napi::Object job_to_js(Napi::Env env, std::shared_ptr<Task> task, Napi::Promise done);
 
 }  // namespace astgnn::binding

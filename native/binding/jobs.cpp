@@ -4,7 +4,9 @@ namespace astgnn::binding {
 
 void Mailbox::post(Message* message) {
   std::lock_guard lock(mutex);
-  if (function == nullptr || napi_call_threadsafe_function(function, message, napi_tsfn_nonblocking) != napi_ok) delete message;
+  if (function == nullptr ||
+      napi_call_threadsafe_function(function, message, napi_tsfn_nonblocking) != napi_ok)
+    delete message;
 }
 
 void Task::emit(std::function<Napi::Value(Napi::Env)> build) {
@@ -20,18 +22,22 @@ Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Enviro
 
 Environment::Environment(Napi::Env env) : env_(env), mailbox_(std::make_shared<Mailbox>()) {
   napi_value name = Napi::String::New(env, "astgnn");
-  napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, deliver, &mailbox_->function);
+  napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr,
+                                                       nullptr, this, deliver, &mailbox_->function);
   NAPI_THROW_IF_FAILED_VOID(env, status);
   // An idle addon must not keep the process alive: referenced only while jobs are pending.
   napi_unref_threadsafe_function(env, mailbox_->function);
   train::Executor::instance().join_owner(this);
-  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Environment*>(self)->shutdown(); }, this);
+  napi_add_env_cleanup_hook(
+      env, [](void* self) { static_cast<Environment*>(self)->shutdown(); }, this);
 }
 
 Environment::~Environment() { shutdown(); }
 
-Napi::Promise Environment::start(std::shared_ptr<Task> task, Napi::Function on_event, std::vector<Napi::Object> hold) {
-  if (closed_) throw BindingError("ERR_ABORTED", "This environment is shutting down: no new job starts.");
+Napi::Promise Environment::start(std::shared_ptr<Task> task, Napi::Function on_event,
+                                 std::vector<Napi::Object> hold) {
+  if (closed_)
+    throw BindingError("ERR_ABORTED", "This environment is shutting down: no new job starts.");
   // An Error made now has the caller's stack, which is gone when the job fails.
   auto site = env_.Global().Get("Error").As<Napi::Function>().New({});
   Pending pending{task, Napi::Promise::Deferred::New(env_), {}, Napi::Persistent(site), {}};
@@ -49,7 +55,8 @@ Napi::Promise Environment::start(std::shared_ptr<Task> task, Napi::Function on_e
 
 void Environment::deliver(napi_env env, napi_value, void* context, void* data) {
   std::unique_ptr<Message> message(static_cast<Message*>(data));
-  if (env == nullptr) return;  // the environment is being torn down: nothing of N-API may be touched
+  if (env == nullptr)
+    return;  // the environment is being torn down: nothing of N-API may be touched
   static_cast<Environment*>(context)->handle(*message);
 }
 
@@ -75,7 +82,8 @@ void Environment::handle(Message& message) {
     } catch (const Napi::Error&) {
       throw;
     } catch (...) {
-      pending.deferred.Reject(to_js(env_, describe(std::current_exception()), pending.site.Value()));
+      pending.deferred.Reject(
+          to_js(env_, describe(std::current_exception()), pending.site.Value()));
     }
   } catch (const Napi::Error& error) {
     // A callback that throws: lib/train guards its own, so nothing is lost by dropping this one.

@@ -1,7 +1,8 @@
 // Jobs of one environment: JavaScript promises over the process's compute thread.
 //
-// N-API objects live on the environment's thread only. A task holds none: its promise, callback and held handles wait in the
-// environment's table, and the compute thread only posts the task's number through one thread-safe function.
+// N-API objects live on the environment's thread only. A task holds none: its promise, callback and
+// held handles wait in the environment's table, and the compute thread only posts the task's number
+// through one thread-safe function.
 #pragma once
 
 #include <napi.h>
@@ -60,7 +61,8 @@ class Environment {
   static Environment& of(Napi::Env env);
 
   // Starts the task; returns its promise. Values in `hold` live until it is settled.
-  Napi::Promise start(std::shared_ptr<Task> task, Napi::Function on_event, std::vector<Napi::Object> hold);
+  Napi::Promise start(std::shared_ptr<Task> task, Napi::Function on_event,
+                      std::vector<Napi::Object> hold);
   // Cancels this environment's jobs and waits for the step in hand. Later starts are refused.
   void shutdown();
 

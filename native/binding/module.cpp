@@ -10,14 +10,20 @@ namespace {
 
 using at::Tensor;
 
-std::shared_ptr<ModuleHandle> module(const Napi::CallbackInfo& info) { return self<ModuleHandle>(info); }
+std::shared_ptr<ModuleHandle> module(const Napi::CallbackInfo& info) {
+  return self<ModuleHandle>(info);
+}
 
 nn::Config read_config(Napi::Value value) {
   auto object = read_object(value, "config");
   nn::Config c;
-  auto integer = [&](const char* key, int64_t& field) { field = read_integer(object.Get(key), key, 0, 1 << 24); };
+  auto integer = [&](const char* key, int64_t& field) {
+    field = read_integer(object.Get(key), key, 0, 1 << 24);
+  };
   auto number = [&](const char* key, double& field) { field = read_number(object.Get(key), key); };
-  auto text = [&](const char* key, std::string& field) { field = read_string(object.Get(key), key); };
+  auto text = [&](const char* key, std::string& field) {
+    field = read_string(object.Get(key), key);
+  };
   auto boolean = [&](const char* key, bool& field) { field = read_boolean(object.Get(key), key); };
   integer("sequentialInputSize", c.sequential_input_size);
   integer("gruHiddenSize", c.gru_hidden_size);
@@ -36,7 +42,8 @@ nn::Config read_config(Napi::Value value) {
   if (!modes.IsArray()) expected("an array of \"add\" and \"subtract\"", "tgcModes", modes);
   c.tgc_modes.clear();
   for (uint32_t i = 0; i < modes.As<Napi::Array>().Length(); ++i)
-    c.tgc_modes.push_back(read_string(modes.As<Napi::Array>().Get(i), "tgcModes", {"add", "subtract"}));
+    c.tgc_modes.push_back(
+        read_string(modes.As<Napi::Array>().Get(i), "tgcModes", {"add", "subtract"}));
   if (auto scale = object.Get("similarityScale"); scale.IsNumber()) {
     c.similarity_scale = "number";
     c.similarity_scale_value = read_number(scale, "similarityScale");
@@ -47,7 +54,8 @@ nn::Config read_config(Napi::Value value) {
   integer("topK", c.top_k);
   text("similarityGraph", c.similarity_graph);
   boolean("relationalSkip", c.relational_skip);
-  c.prediction_hidden_sizes = read_integers(object.Get("predictionHiddenSizes"), "predictionHiddenSizes", 1, 1 << 24);
+  c.prediction_hidden_sizes =
+      read_integers(object.Get("predictionHiddenSizes"), "predictionHiddenSizes", 1, 1 << 24);
   integer("numPredictions", c.num_predictions);
   text("norm", c.norm);
   number("dropout", c.dropout);
@@ -69,13 +77,19 @@ LayerOptions read_layer(Napi::Value value) {
   o.in = read_integer(object.Get("inSize"), "inSize", 1, 1 << 24);
   o.out = read_integer(object.Get("outSize"), "outSize", 1, 1 << 24);
   if (has(object, "heads")) o.heads = read_integer(object.Get("heads"), "heads", 1, o.out);
-  if (has(object, "negativeSlope")) o.slope = read_number(object.Get("negativeSlope"), "negativeSlope");
+  if (has(object, "negativeSlope"))
+    o.slope = read_number(object.Get("negativeSlope"), "negativeSlope");
   if (has(object, "dropout")) o.dropout = read_number(object.Get("dropout"), "dropout");
   if (has(object, "mode")) o.mode = read_string(object.Get("mode"), "mode", {"add", "subtract"});
-  if (has(object, "similarityScale")) o.similarity.scale = read_number(object.Get("similarityScale"), "similarityScale");
-  if (has(object, "excludeSelf")) o.similarity.exclude_self = read_boolean(object.Get("excludeSelf"), "excludeSelf");
-  if (has(object, "topK")) o.similarity.top_k = read_integer(object.Get("topK"), "topK", 0, INT32_MAX);
-  if (has(object, "similarityGraph")) o.similarity.graph = read_string(object.Get("similarityGraph"), "similarityGraph", {"complete", "groups"});
+  if (has(object, "similarityScale"))
+    o.similarity.scale = read_number(object.Get("similarityScale"), "similarityScale");
+  if (has(object, "excludeSelf"))
+    o.similarity.exclude_self = read_boolean(object.Get("excludeSelf"), "excludeSelf");
+  if (has(object, "topK"))
+    o.similarity.top_k = read_integer(object.Get("topK"), "topK", 0, INT32_MAX);
+  if (has(object, "similarityGraph"))
+    o.similarity.graph =
+        read_string(object.Get("similarityGraph"), "similarityGraph", {"complete", "groups"});
   return o;
 }
 
@@ -97,7 +111,8 @@ at::Generator generator(uint64_t seed) { return at::detail::createCPUGenerator(s
 
 class ForwardTask : public Task {
  public:
-  ForwardTask(std::shared_ptr<ModuleHandle> module, std::function<std::vector<Tensor>()> body, bool single)
+  ForwardTask(std::shared_ptr<ModuleHandle> module, std::function<std::vector<Tensor>()> body,
+              bool single)
       : module_(std::move(module)), body_(std::move(body)), single_(single) {
     ++module_->busy;
   }
@@ -109,7 +124,8 @@ class ForwardTask : public Task {
   Napi::Value result(Napi::Env env) override {
     if (single_) return wrap_tensor(env, results_[0]);
     auto array = Napi::Array::New(env, results_.size());
-    for (size_t i = 0; i < results_.size(); ++i) array.Set(static_cast<uint32_t>(i), wrap_tensor(env, results_[i]));
+    for (size_t i = 0; i < results_.size(); ++i)
+      array.Set(static_cast<uint32_t>(i), wrap_tensor(env, results_[i]));
     return array;
   }
   void settled() override { --module_->busy; }
@@ -121,17 +137,20 @@ class ForwardTask : public Task {
   bool single_;
 };
 
-Napi::Value start(const Napi::CallbackInfo& info, std::shared_ptr<ModuleHandle> handle, bool single, std::function<std::vector<Tensor>()> body) {
+Napi::Value start(const Napi::CallbackInfo& info, std::shared_ptr<ModuleHandle> handle, bool single,
+                  std::function<std::vector<Tensor>()> body) {
   auto task = std::make_shared<ForwardTask>(std::move(handle), std::move(body), single);
   return Environment::of(info.Env()).start(task, {}, {info.This().As<Napi::Object>()});
 }
 
 // --- arguments of a forward ---
 
-Tensor read_tensor(Napi::Env env, Napi::Value value, const std::string& name, int64_t dimensions, at::ScalarType dtype) {
+Tensor read_tensor(Napi::Env env, Napi::Value value, const std::string& name, int64_t dimensions,
+                   at::ScalarType dtype) {
   Tensor tensor = unwrap<TensorHandle>(env, value, name.c_str())->tensor;
   if (tensor.dim() != dimensions) {
-    throw BindingError("ERR_SHAPE", "Expected " + std::to_string(dimensions) + " dimensions for " + name + " but received a tensor with " +
+    throw BindingError("ERR_SHAPE", "Expected " + std::to_string(dimensions) + " dimensions for " +
+                                        name + " but received a tensor with " +
                                         std::to_string(tensor.dim()) + ".");
   }
   return tensor.to(dtype);
@@ -139,9 +158,12 @@ Tensor read_tensor(Napi::Env env, Napi::Value value, const std::string& name, in
 
 ops::Graph read_graph(Napi::Value value, int64_t rows) {
   auto object = read_object(value, "graph");
-  auto optional = [&](const char* key) { return has(object, key) ? read_typed_array(object.Get(key), key, at::kInt) : Tensor(); };
-  return ops::make_graph(read_typed_array(object.Get("offsets"), "offsets", at::kInt), optional("groups"), optional("edgeOffsets"),
-                         optional("edgeTargets"), rows);
+  auto optional = [&](const char* key) {
+    return has(object, key) ? read_typed_array(object.Get(key), key, at::kInt) : Tensor();
+  };
+  return ops::make_graph(read_typed_array(object.Get("offsets"), "offsets", at::kInt),
+                         optional("groups"), optional("edgeOffsets"), optional("edgeTargets"),
+                         rows);
 }
 
 // The dropout key of a module used alone: its own seed, its count of training forwards, date 0.
@@ -166,15 +188,19 @@ Napi::Value forward(const Napi::CallbackInfo& info) {
   auto handle = module(info);
   if (!info[0].IsArray()) expected("an array of tensors", "inputs", info[0]);
   auto list = info[0].As<Napi::Array>();
-  size_t wanted = handle->kind == "relationalEmbedding" || handle->kind == "timeGraphConvolution" ? 2 : 1;
-  if (list.Length() != wanted) expected(std::to_string(wanted) + " input tensor(s)", "inputs", info[0]);
+  size_t wanted =
+      handle->kind == "relationalEmbedding" || handle->kind == "timeGraphConvolution" ? 2 : 1;
+  if (list.Length() != wanted)
+    expected(std::to_string(wanted) + " input tensor(s)", "inputs", info[0]);
   bool sequences = handle->kind == "model" || handle->kind == "factorExtractor";
   std::vector<Tensor> inputs;
   for (uint32_t i = 0; i < list.Length(); ++i)
-    inputs.push_back(read_tensor(info.Env(), list.Get(i), "inputs[" + std::to_string(i) + "]", sequences ? 3 : 2, handle->dtype));
+    inputs.push_back(read_tensor(info.Env(), list.Get(i), "inputs[" + std::to_string(i) + "]",
+                                 sequences ? 3 : 2, handle->dtype));
   int64_t rows = inputs[0].size(sequences ? 1 : 0);
   for (const Tensor& input : inputs) {
-    if (input.size(sequences ? 1 : 0) != rows) throw BindingError("ERR_SHAPE", "Expected the same number of rows in every input.");
+    if (input.size(sequences ? 1 : 0) != rows)
+      throw BindingError("ERR_SHAPE", "Expected the same number of rows in every input.");
   }
   nn::Batch batch = read_batch(*handle, info[1], rows);
   bool training = handle->module->is_training();
@@ -190,8 +216,10 @@ Napi::Value forward(const Napi::CallbackInfo& info) {
       auto out = handle->as<nn::FactorExtractor>().forward(dense, batch);
       return {out.risk_factors, out.state};
     }
-    if (handle->kind == "relationalEmbedding") return {handle->as<nn::RelationalEmbedding>().forward(inputs[0], inputs[1], batch).embedding};
-    if (handle->kind == "graphAttention") return {handle->as<nn::GraphAttention>().forward(inputs[0], batch)};
+    if (handle->kind == "relationalEmbedding")
+      return {handle->as<nn::RelationalEmbedding>().forward(inputs[0], inputs[1], batch).embedding};
+    if (handle->kind == "graphAttention")
+      return {handle->as<nn::GraphAttention>().forward(inputs[0], batch)};
     return {handle->as<nn::SingleTimeGraphConvolution>().forward(inputs[0], inputs[1], batch)};
   });
 }
@@ -200,13 +228,17 @@ Napi::Value attention(const Napi::CallbackInfo& info) {
   auto handle = module(info);
   Tensor h = read_tensor(info.Env(), info[0], "h", 2, handle->dtype);
   ops::Graph graph = read_graph(info[1], h.size(0));
-  if (graph.offsets.numel() != 2) throw BindingError("ERR_SHAPE", "Expected the rows of one date: the attention of several is not one matrix.");
-  nn::GraphAttention* gat = handle->kind == "model"             ? handle->as<nn::ASTGNNFactorModel>().factor_extractor->gat.get()
-                            : handle->kind == "factorExtractor" ? handle->as<nn::FactorExtractor>().gat.get()
-                            : handle->kind == "graphAttention"  ? &handle->as<nn::GraphAttention>()
-                                                                : nullptr;
+  if (graph.offsets.numel() != 2)
+    throw BindingError(
+        "ERR_SHAPE", "Expected the rows of one date: the attention of several is not one matrix.");
+  nn::GraphAttention* gat =
+      handle->kind == "model" ? handle->as<nn::ASTGNNFactorModel>().factor_extractor->gat.get()
+      : handle->kind == "factorExtractor" ? handle->as<nn::FactorExtractor>().gat.get()
+      : handle->kind == "graphAttention"  ? &handle->as<nn::GraphAttention>()
+                                          : nullptr;
   if (gat == nullptr) throw BindingError("ERR_OPTION", "A " + handle->kind + " has no attention.");
-  return start(info, handle, true, [gat, h, graph]() -> std::vector<Tensor> { return {gat->attention(h, graph)}; });
+  return start(info, handle, true,
+               [gat, h, graph]() -> std::vector<Tensor> { return {gat->attention(h, graph)}; });
 }
 
 Napi::Value similarity(const Napi::CallbackInfo& info) {
@@ -215,12 +247,17 @@ Napi::Value similarity(const Napi::CallbackInfo& info) {
   std::optional<Tensor> group;
   if (!info[1].IsUndefined()) {
     group = read_typed_array(info[1], "groups", at::kInt);
-    if (group->numel() != m.size(0)) throw BindingError("ERR_SHAPE", "Expected one group per row of m.");
+    if (group->numel() != m.size(0))
+      throw BindingError("ERR_SHAPE", "Expected one group per row of m.");
   }
   std::function<std::vector<Tensor>()> body;
   if (handle->kind == "model" || handle->kind == "relationalEmbedding") {
-    auto* embedding = handle->kind == "model" ? handle->as<nn::ASTGNNFactorModel>().relational_embedding.get() : &handle->as<nn::RelationalEmbedding>();
-    body = [embedding, m, group]() -> std::vector<Tensor> { return {embedding->similarity(m, group)}; };
+    auto* embedding = handle->kind == "model"
+                          ? handle->as<nn::ASTGNNFactorModel>().relational_embedding.get()
+                          : &handle->as<nn::RelationalEmbedding>();
+    body = [embedding, m, group]() -> std::vector<Tensor> {
+      return {embedding->similarity(m, group)};
+    };
   } else if (handle->kind == "timeGraphConvolution") {
     auto* layer = &handle->as<nn::SingleTimeGraphConvolution>();
     body = [layer, m, group]() -> std::vector<Tensor> { return {layer->similarity(m, group)}; };
@@ -238,16 +275,29 @@ Napi::Value set_training(const Napi::CallbackInfo& info, bool training) {
 }
 
 const Method kMethods[] = {
-    {"kind", [](const Napi::CallbackInfo& info) -> Napi::Value { return Napi::String::New(info.Env(), module(info)->kind); }, true},
-    {"dtype", [](const Napi::CallbackInfo& info) -> Napi::Value { return Napi::String::New(info.Env(), dtype_name(module(info)->dtype)); }, true},
+    {"kind",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::String::New(info.Env(), module(info)->kind);
+     },
+     true},
+    {"dtype",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::String::New(info.Env(), dtype_name(module(info)->dtype));
+     },
+     true},
     {"parameterCount",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        int64_t count = 0;
-       for (const Tensor& parameter : module(info)->module->parameters()) count += parameter.numel();
+       for (const Tensor& parameter : module(info)->module->parameters())
+         count += parameter.numel();
        return Napi::Number::New(info.Env(), static_cast<double>(count));
      },
      true},
-    {"training", [](const Napi::CallbackInfo& info) -> Napi::Value { return Napi::Boolean::New(info.Env(), module(info)->module->is_training()); }, true},
+    {"training",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::Boolean::New(info.Env(), module(info)->module->is_training());
+     },
+     true},
     {"disposed", is_disposed<ModuleHandle>, true},
     {"forward", forward},
     {"attention", attention},
@@ -265,38 +315,46 @@ const Method kMethods[] = {
        nn::load_state_dict(*handle->module, read_state(info[0], "state"));
        return info.Env().Undefined();
      }},
-    {"train", [](const Napi::CallbackInfo& info) -> Napi::Value { return set_training(info, true); }},
-    {"eval", [](const Napi::CallbackInfo& info) -> Napi::Value { return set_training(info, false); }},
+    {"train",
+     [](const Napi::CallbackInfo& info) -> Napi::Value { return set_training(info, true); }},
+    {"eval",
+     [](const Napi::CallbackInfo& info) -> Napi::Value { return set_training(info, false); }},
     {"dispose", dispose<ModuleHandle>},
 };
 
 const Method kFunctions[] = {
     {"createModel",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
-       return create(info, "model", [](Napi::Value v, uint64_t seed) { return std::make_shared<nn::ASTGNNFactorModel>(read_config(v), seed); });
+       return create(info, "model", [](Napi::Value v, uint64_t seed) {
+         return std::make_shared<nn::ASTGNNFactorModel>(read_config(v), seed);
+       });
      }},
     {"createFactorExtractor",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
-       return create(info, "factorExtractor",
-                     [](Napi::Value v, uint64_t seed) { return std::make_shared<nn::FactorExtractor>(read_config(v), generator(seed)); });
+       return create(info, "factorExtractor", [](Napi::Value v, uint64_t seed) {
+         return std::make_shared<nn::FactorExtractor>(read_config(v), generator(seed));
+       });
      }},
     {"createRelationalEmbedding",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
-       return create(info, "relationalEmbedding",
-                     [](Napi::Value v, uint64_t seed) { return std::make_shared<nn::RelationalEmbedding>(read_config(v), generator(seed)); });
+       return create(info, "relationalEmbedding", [](Napi::Value v, uint64_t seed) {
+         return std::make_shared<nn::RelationalEmbedding>(read_config(v), generator(seed));
+       });
      }},
     {"createGraphAttention",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return create(info, "graphAttention", [](Napi::Value v, uint64_t seed) {
          LayerOptions o = read_layer(v);
-         return std::make_shared<nn::GraphAttention>(o.in, o.out, o.heads, o.slope, o.dropout, generator(seed));
+         return std::make_shared<nn::GraphAttention>(o.in, o.out, o.heads, o.slope, o.dropout,
+                                                     generator(seed));
        });
      }},
     {"createTimeGraphConvolution",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return create(info, "timeGraphConvolution", [](Napi::Value v, uint64_t seed) {
          LayerOptions o = read_layer(v);
-         return std::make_shared<nn::SingleTimeGraphConvolution>(o.in, o.out, o.mode, o.similarity, generator(seed));
+         return std::make_shared<nn::SingleTimeGraphConvolution>(o.in, o.out, o.mode, o.similarity,
+                                                                 generator(seed));
        });
      }},
 };
@@ -305,7 +363,8 @@ const Method kFunctions[] = {
 
 Napi::Object wrap_module(Napi::Env env, std::shared_ptr<ModuleHandle> handle) {
   int64_t bytes = 0;
-  for (const auto& [name, tensor] : nn::state_dict(*handle->module)) bytes += static_cast<int64_t>(tensor.nbytes());
+  for (const auto& [name, tensor] : nn::state_dict(*handle->module))
+    bytes += static_cast<int64_t>(tensor.nbytes());
   return wrap(env, std::move(handle), bytes);
 }
 

@@ -5,7 +5,11 @@ namespace astgnn::binding {
 namespace {
 
 const Method kMethods[] = {
-    {"bytes", [](const Napi::CallbackInfo& info) -> Napi::Value { return Napi::Number::New(info.Env(), static_cast<double>(self<train::Panel>(info)->bytes())); }, true},
+    {"bytes",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::Number::New(info.Env(), static_cast<double>(self<train::Panel>(info)->bytes()));
+     },
+     true},
     {"disposed", is_disposed<train::Panel>, true},
     {"dispose", dispose<train::Panel>},
 };
@@ -13,7 +17,8 @@ const Method kMethods[] = {
 at::Tensor read_sized(Napi::Object data, const char* key, at::ScalarType type, int64_t length) {
   auto tensor = read_typed_array(data.Get(key), key, type);
   if (length >= 0 && tensor.numel() != length) {
-    throw BindingError("ERR_SHAPE", std::string("Expected ") + std::to_string(length) + " values for " + key + " but the array has " +
+    throw BindingError("ERR_SHAPE", std::string("Expected ") + std::to_string(length) +
+                                        " values for " + key + " but the array has " +
                                         std::to_string(tensor.numel()) + ".");
   }
   return tensor;
@@ -28,15 +33,22 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
 
   auto panel = std::make_shared<train::Panel>();
   panel->window = read_integer(data.Get("window"), "window", 1, INT32_MAX);
-  panel->features = read_sized(data, "features", at::kFloat, dates * stocks * width).view({dates, stocks, width});
+  panel->features =
+      read_sized(data, "features", at::kFloat, dates * stocks * width).view({dates, stocks, width});
   panel->row_offsets = read_sized(data, "rowOffsets", at::kInt, dates + 1);
   panel->row_stocks = read_sized(data, "rowStocks", at::kInt, -1);
-  if (has(data, "targets")) panel->targets = read_sized(data, "targets", at::kFloat, dates * stocks * horizons).view({dates, stocks, horizons});
-  if (has(data, "groups")) panel->groups = read_sized(data, "groups", at::kInt, panel->row_stocks.numel());
+  if (has(data, "targets"))
+    panel->targets = read_sized(data, "targets", at::kFloat, dates * stocks * horizons)
+                         .view({dates, stocks, horizons});
+  if (has(data, "groups"))
+    panel->groups = read_sized(data, "groups", at::kInt, panel->row_stocks.numel());
 
   auto graph = read_string(data.Get("graph"), "graph", {"complete", "groups", "edges", "none"});
   using Graph = train::Panel::Graph;
-  panel->graph = graph == "complete" ? Graph::kComplete : graph == "groups" ? Graph::kGroups : graph == "edges" ? Graph::kEdges : Graph::kNone;
+  panel->graph = graph == "complete" ? Graph::kComplete
+                 : graph == "groups" ? Graph::kGroups
+                 : graph == "edges"  ? Graph::kEdges
+                                     : Graph::kNone;
   if (has(data, "edges")) {
     auto edges = read_object(data.Get("edges"), "edges");
     panel->edge_source = read_sized(edges, "source", at::kInt, -1);

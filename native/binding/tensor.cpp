@@ -9,11 +9,26 @@ namespace {
 at::Tensor& tensor(const Napi::CallbackInfo& info) { return self<TensorHandle>(info)->tensor; }
 
 const Method kMethods[] = {
-    {"shape", [](const Napi::CallbackInfo& info) -> Napi::Value { return to_js(info.Env(), tensor(info).sizes()); }, true},
-    {"dtype", [](const Napi::CallbackInfo& info) -> Napi::Value { return Napi::String::New(info.Env(), dtype_name(tensor(info).scalar_type())); }, true},
-    {"device", [](const Napi::CallbackInfo& info) -> Napi::Value { return Napi::String::New(info.Env(), tensor(info).device().str()); }, true},
+    {"shape",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return to_js(info.Env(), tensor(info).sizes());
+     },
+     true},
+    {"dtype",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::String::New(info.Env(), dtype_name(tensor(info).scalar_type()));
+     },
+     true},
+    {"device",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::String::New(info.Env(), tensor(info).device().str());
+     },
+     true},
     {"disposed", is_disposed<TensorHandle>, true},
-    {"toTypedArray", [](const Napi::CallbackInfo& info) -> Napi::Value { return to_typed_array(info.Env(), tensor(info)); }},
+    {"toTypedArray",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return to_typed_array(info.Env(), tensor(info));
+     }},
     {"dispose", dispose<TensorHandle>},
 };
 
@@ -24,11 +39,13 @@ const Method kFunctions[] = {
        auto shape = read_integers(info[1], "shape", 0, INT32_MAX);
        int64_t count = 1;
        for (int64_t size : shape) {
-         if (size != 0 && count > INT64_MAX / size) throw BindingError("ERR_SHAPE", "The shape has more elements than memory can hold.");
+         if (size != 0 && count > INT64_MAX / size)
+           throw BindingError("ERR_SHAPE", "The shape has more elements than memory can hold.");
          count *= size;
        }
        if (count != data.numel()) {
-         throw BindingError("ERR_SHAPE", "Expected " + std::to_string(count) + " values for this shape but the array has " +
+         throw BindingError("ERR_SHAPE", "Expected " + std::to_string(count) +
+                                             " values for this shape but the array has " +
                                              std::to_string(data.numel()) + ".");
        }
        return wrap_tensor(info.Env(), data.view(shape));
@@ -44,7 +61,8 @@ Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor) {
 
 Napi::Object state_to_js(Napi::Env env, const NamedTensors& state) {
   auto object = Napi::Object::New(env);
-  for (const auto& [name, value] : state) object.Set(name, wrap_tensor(env, value.detach().clone()));
+  for (const auto& [name, value] : state)
+    object.Set(name, wrap_tensor(env, value.detach().clone()));
   return object;
 }
 

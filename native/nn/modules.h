@@ -1,5 +1,6 @@
 // Parameters and forward of every block; nothing else. Names are the reference's state dict.
-// Constructors initialise with the generator given (same families as the reference), on the CPU, in float32; convert with to(dtype).
+// Constructors initialise with the generator given (same families as the reference), on the CPU, in
+// float32; convert with to(dtype).
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -12,28 +13,31 @@ namespace astgnn::nn {
 
 using at::Tensor;
 
-// What a forward needs besides its input. key is undefined or unused in evaluation; dropout is active iff the module is training.
+// What a forward needs besides its input. key is undefined or unused in evaluation; dropout is
+// active iff the module is training.
 struct Batch {
-  ops::Graph graph;                          // GAT
-  std::optional<Tensor> similarity_groups;   // int32 [R], for similarity_graph "groups"
-  Tensor key;                                // int64 [R + 1, 2], see ops.h
+  ops::Graph graph;                         // GAT
+  std::optional<Tensor> similarity_groups;  // int32 [R], for similarity_graph "groups"
+  Tensor key;                               // int64 [R + 1, 2], see ops.h
 };
 
 // A window of the resident panel, or dense sequences [T, R, F].
 struct Sequences {
-  Tensor dense;                // defined: the input is dense
-  Tensor panel, date, stock;   // else these
+  Tensor dense;               // defined: the input is dense
+  Tensor panel, date, stock;  // else these
   int64_t window = 0;
   Tensor last(at::ScalarType dtype) const;  // x_T [R, F]
 };
 
 struct Linear : torch::nn::Module {
-  Linear(int64_t in, int64_t out, bool bias, at::Generator generator);  // nn.Linear's initialisation
+  Linear(int64_t in, int64_t out, bool bias,
+         at::Generator generator);  // nn.Linear's initialisation
   Tensor forward(const Tensor& x);
   Tensor weight, bias;
 };
 
-// LayerNorm per row, or BatchNorm1d over all rows of the batch (running statistics, momentum .1, num_batches_tracked).
+// LayerNorm per row, or BatchNorm1d over all rows of the batch (running statistics, momentum .1,
+// num_batches_tracked).
 struct Norm : torch::nn::Module {
   Norm(const std::string& kind, int64_t width, double eps);
   Tensor forward(const Tensor& x);
@@ -53,8 +57,9 @@ struct Gru : torch::nn::Module {
 };
 
 struct GraphAttention : torch::nn::Module {
-  GraphAttention(int64_t in, int64_t out, int64_t heads, double slope, double dropout, at::Generator generator);
-  Tensor forward(const Tensor& h, const Batch& batch);       // [R, A * D]
+  GraphAttention(int64_t in, int64_t out, int64_t heads, double slope, double dropout,
+                 at::Generator generator);
+  Tensor forward(const Tensor& h, const Batch& batch);         // [R, A * D]
   Tensor attention(const Tensor& h, const ops::Graph& graph);  // one date: [A, N, N]
   std::shared_ptr<Linear> linear;
   Tensor attention_source, attention_target;  // [A, D]
@@ -63,7 +68,8 @@ struct GraphAttention : torch::nn::Module {
 };
 
 struct ResidualBlock : torch::nn::Module {
-  ResidualBlock(int64_t in, int64_t out, const std::string& norm, double eps, at::Generator generator);
+  ResidualBlock(int64_t in, int64_t out, const std::string& norm, double eps,
+                at::Generator generator);
   Tensor forward(const Tensor& x);
   std::shared_ptr<Linear> linear1, linear2, shortcut;
   std::shared_ptr<Norm> norm1, norm2, shortcut_norm;
@@ -92,7 +98,8 @@ struct TimeGraphConvolution : torch::nn::Module {
   double sign;
 };
 
-// A layer alone, with the similarity that a RelationalEmbedding shares among its layers. State dict: weight, bias.
+// A layer alone, with the similarity that a RelationalEmbedding shares among its layers. State
+// dict: weight, bias.
 struct SimilarityOptions {
   double scale = 1.0;
   bool exclude_self = false;
@@ -100,7 +107,8 @@ struct SimilarityOptions {
   std::string graph = "complete";  // "complete" | "groups"
 };
 struct SingleTimeGraphConvolution : TimeGraphConvolution {
-  SingleTimeGraphConvolution(int64_t in, int64_t out, const std::string& mode, const SimilarityOptions& options, at::Generator generator);
+  SingleTimeGraphConvolution(int64_t in, int64_t out, const std::string& mode,
+                             const SimilarityOptions& options, at::Generator generator);
   Tensor forward(const Tensor& x, const Tensor& m, const Batch& batch);    // [R, E]
   Tensor similarity(const Tensor& m, const std::optional<Tensor>& group);  // one date: A [N, N]
   SimilarityOptions options;
@@ -115,7 +123,7 @@ struct RelationalEmbedding : torch::nn::Module {
   RelationalEmbedding(const Config& config, at::Generator generator);
   Embedded forward(const Tensor& x, const Tensor& m, const Batch& batch);
   Tensor similarity(const Tensor& m, const std::optional<Tensor>& group);  // one date: A [N, N]
-  Tensor scale() const;                                                    // 0-d, differentiable where learned
+  Tensor scale() const;  // 0-d, differentiable where learned
   std::vector<std::shared_ptr<TimeGraphConvolution>> layers;
   Tensor log_scale;  // defined where learned
   Config config;
@@ -143,10 +151,14 @@ struct ASTGNNFactorModel : torch::nn::Module {
   std::shared_ptr<Prediction> prediction;
 };
 
-// named parameters and buffers under the reference's names, in registration order; aliases, not copies.
+// named parameters and buffers under the reference's names, in registration order; aliases, not
+// copies.
 std::vector<std::pair<std::string, Tensor>> state_dict(const torch::nn::Module& module);
-// Copies `state` into the tensors of `own`. Strict: exactly these names and shapes. Throws TORCH_CHECK naming the first missing, unexpected or misshapen entry; nothing is copied then.
-void copy_state(const std::vector<std::pair<std::string, Tensor>>& own, const std::vector<std::pair<std::string, Tensor>>& state);
-void load_state_dict(torch::nn::Module& module, const std::vector<std::pair<std::string, Tensor>>& state);
+// Copies `state` into the tensors of `own`. Strict: exactly these names and shapes. Throws
+// TORCH_CHECK naming the first missing, unexpected or misshapen entry; nothing is copied then.
+void copy_state(const std::vector<std::pair<std::string, Tensor>>& own,
+                const std::vector<std::pair<std::string, Tensor>>& state);
+void load_state_dict(torch::nn::Module& module,
+                     const std::vector<std::pair<std::string, Tensor>>& state);
 
 }  // namespace astgnn::nn

@@ -16,16 +16,19 @@ using at::indexing::Slice;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// [rows, columns]: 0 where dropped, 1 / (1 - p) where kept. The definition of ops.h, one element at a time.
-Tensor dropout_mask(int64_t rows, int64_t columns, double p, const Tensor& key, int64_t site, int64_t time, at::ScalarType dtype) {
+// [rows, columns]: 0 where dropped, 1 / (1 - p) where kept. The definition of ops.h, one element at
+// a time.
+Tensor dropout_mask(int64_t rows, int64_t columns, double p, const Tensor& key, int64_t site,
+                    int64_t time, at::ScalarType dtype) {
   Tensor mask = at::empty({rows, columns}, at::kDouble);
   const auto keys = key.accessor<int64_t, 2>();
   auto out = mask.accessor<double, 2>();
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) {
-      const auto words = philox({static_cast<uint32_t>(keys[0][0]), static_cast<uint32_t>(keys[0][1])},
-                                {static_cast<uint32_t>(site * 65536 + time), static_cast<uint32_t>(keys[r + 1][0]),
-                                 static_cast<uint32_t>(keys[r + 1][1]), static_cast<uint32_t>(c / 4)});
+      const auto words =
+          philox({static_cast<uint32_t>(keys[0][0]), static_cast<uint32_t>(keys[0][1])},
+                 {static_cast<uint32_t>(site * 65536 + time), static_cast<uint32_t>(keys[r + 1][0]),
+                  static_cast<uint32_t>(keys[r + 1][1]), static_cast<uint32_t>(c / 4)});
       const double uniform = std::ldexp(static_cast<double>(words[c % 4]), -32);
       out[r][c] = uniform >= p ? 1.0 / (1.0 - p) : 0.0;
     }
@@ -46,12 +49,14 @@ Tensor graph_mask(const Graph& graph, int64_t lo, int64_t hi) {
   const auto targets = graph.edge_targets->accessor<int64_t, 1>();
   auto allowed = mask.accessor<bool, 2>();
   for (int64_t i = 0; i < n; ++i) {
-    for (int64_t e = edge_offsets[lo + i]; e < edge_offsets[lo + i + 1]; ++e) allowed[i][targets[e] - lo] = true;
+    for (int64_t e = edge_offsets[lo + i]; e < edge_offsets[lo + i + 1]; ++e)
+      allowed[i][targets[e] - lo] = true;
   }
   return mask;
 }
 
-// effective neighbours over rows that have somebody, self weight, share of empty rows; of one date's A.
+// effective neighbours over rows that have somebody, self weight, share of empty rows; of one
+// date's A.
 Tensor graph_statistics(const Tensor& similarity) {
   const int64_t n = similarity.size(0);
   if (n == 0) return at::full({3}, NAN, at::kDouble);
@@ -66,7 +71,8 @@ Tensor graph_statistics(const Tensor& similarity) {
 
 Tensor dropout(const Tensor& x, double p, const Tensor& key, int64_t site, int64_t time) {
   if (p == 0 || x.numel() == 0) return x;
-  return x * dropout_mask(x.size(0), x.numel() / x.size(0), p, key, site, time, x.scalar_type()).view(x.sizes());
+  return x * dropout_mask(x.size(0), x.numel() / x.size(0), p, key, site, time, x.scalar_type())
+                 .view(x.sizes());
 }
 
 Tensor gru_dense(const Tensor& x, at::TensorList weights, double p, const Tensor& key) {
@@ -83,56 +89,73 @@ Tensor gru_dense(const Tensor& x, at::TensorList weights, double p, const Tensor
       const Tensor z = (input[1] + hidden[1]).sigmoid();
       const Tensor n = (input[2] + r * hidden[2]).tanh();
       h = (1 - z) * n + z * h;
-      inputs[t] = layer + 1 < layers ? reference::dropout(h, p, key, kGru + layer, static_cast<int64_t>(t)) : h;
+      inputs[t] = layer + 1 < layers
+                      ? reference::dropout(h, p, key, kGru + layer, static_cast<int64_t>(t))
+                      : h;
     }
   }
   return inputs.back();
 }
 
-Tensor gru(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window, at::TensorList weights, double p, const Tensor& key) {
+Tensor gru(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window,
+           at::TensorList weights, double p, const Tensor& key) {
   std::vector<Tensor> steps;
-  for (int64_t t = 0; t < window; ++t) steps.push_back(panel.index({date - (window - 1) + t, stock}));
+  for (int64_t t = 0; t < window; ++t)
+    steps.push_back(panel.index({date - (window - 1) + t, stock}));
   return gru_dense(at::stack(steps).to(weights[0].scalar_type()), weights, p, key);
 }
 
-Tensor attention(const Tensor& source, const Tensor& target, const Graph& graph, double negative_slope) {
+Tensor attention(const Tensor& source, const Tensor& target, const Graph& graph,
+                 double negative_slope) {
   const Tensor raw = source.t().unsqueeze(2) + target.t().unsqueeze(1);  // [A, N, N]
   const Tensor scores = at::where(raw > 0, raw, raw * negative_slope);
-  return scores.masked_fill(~graph_mask(graph, 0, source.size(0)).unsqueeze(0), -kInfinity).softmax(-1);
+  return scores.masked_fill(~graph_mask(graph, 0, source.size(0)).unsqueeze(0), -kInfinity)
+      .softmax(-1);
 }
 
-Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& target, const Graph& graph, double negative_slope, double p,
-                       const Tensor& key) {
+Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& target,
+                       const Graph& graph, double negative_slope, double p, const Tensor& key) {
   const int64_t rows = v.size(0), width = v.size(1) * v.size(2);
   const Tensor dropped = reference::dropout(v.reshape({rows, width}), p, key, kGat).view(v.sizes());
   const auto offsets = graph.offsets.accessor<int64_t, 1>();
   std::vector<Tensor> dates = {v.new_empty({0, width})};
   for (int64_t date = 0; date + 1 < offsets.size(0); ++date) {
     const int64_t lo = offsets[date], hi = offsets[date + 1];
-    const Tensor raw = source.slice(0, lo, hi).t().unsqueeze(2) + target.slice(0, lo, hi).t().unsqueeze(1);  // [A, N, N]
+    const Tensor raw = source.slice(0, lo, hi).t().unsqueeze(2) +
+                       target.slice(0, lo, hi).t().unsqueeze(1);  // [A, N, N]
     const Tensor scores = at::where(raw > 0, raw, raw * negative_slope);
-    const Tensor alpha = scores.masked_fill(~graph_mask(graph, lo, hi).unsqueeze(0), -kInfinity).softmax(-1);
-    dates.push_back(at::einsum("aij,jad->iad", {alpha, dropped.slice(0, lo, hi)}).reshape({hi - lo, width}));
+    const Tensor alpha =
+        scores.masked_fill(~graph_mask(graph, lo, hi).unsqueeze(0), -kInfinity).softmax(-1);
+    dates.push_back(
+        at::einsum("aij,jad->iad", {alpha, dropped.slice(0, lo, hi)}).reshape({hi - lo, width}));
   }
   return at::cat(dates);
 }
 
-Tensor similarity(const Tensor& m, const Tensor& scale, bool exclude_self, int64_t top_k, const std::optional<Tensor>& group) {
+Tensor similarity(const Tensor& m, const Tensor& scale, bool exclude_self, int64_t top_k,
+                  const std::optional<Tensor>& group) {
   const int64_t n = m.size(0);
   Tensor allowed = group ? group->unsqueeze(1) == group->unsqueeze(0) : at::ones({n, n}, at::kBool);
   if (exclude_self) allowed = allowed & ~at::eye(n, at::kBool);
   const Tensor raw = scale.to(m.scalar_type()) * m.mm(m.t());
   if (top_k > 0 && top_k < n) {
-    const Tensor kth = std::get<0>(raw.detach().masked_fill(~allowed, -kInfinity).topk(top_k, -1)).slice(1, top_k - 1, top_k);
+    const Tensor kth = std::get<0>(raw.detach().masked_fill(~allowed, -kInfinity).topk(top_k, -1))
+                           .slice(1, top_k - 1, top_k);
     allowed = allowed & (raw.detach() >= kth);
   }
   const Tensor nobody = ~allowed.any(1, /*keepdim=*/true);
-  return at::relu(raw).masked_fill(~allowed & ~nobody, -kInfinity).softmax(-1).masked_fill(nobody, 0.0);
+  return at::relu(raw)
+      .masked_fill(~allowed & ~nobody, -kInfinity)
+      .softmax(-1)
+      .masked_fill(nobody, 0.0);
 }
 
-std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m, at::TensorList weights, at::TensorList biases,
-                                                at::ArrayRef<double> signs, const Tensor& offsets, const std::optional<Tensor>& groups,
-                                                const Tensor& scale, bool exclude_self, int64_t top_k, double p, const Tensor& key) {
+std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m,
+                                                at::TensorList weights, at::TensorList biases,
+                                                at::ArrayRef<double> signs, const Tensor& offsets,
+                                                const std::optional<Tensor>& groups,
+                                                const Tensor& scale, bool exclude_self,
+                                                int64_t top_k, double p, const Tensor& key) {
   const Tensor dropped = reference::dropout(m, p, key, kRisk);
   const auto bounds = offsets.accessor<int64_t, 1>();
   std::vector<Tensor> graphs;
@@ -140,7 +163,8 @@ std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m
   for (int64_t date = 0; date + 1 < bounds.size(0); ++date) {
     std::optional<Tensor> group;
     if (groups) group = groups->slice(0, bounds[date], bounds[date + 1]);
-    graphs.push_back(similarity(dropped.slice(0, bounds[date], bounds[date + 1]), scale, exclude_self, top_k, group));
+    graphs.push_back(similarity(dropped.slice(0, bounds[date], bounds[date + 1]), scale,
+                                exclude_self, top_k, group));
     statistics.push_back(graph_statistics(graphs.back()).unsqueeze(0));
   }
   Tensor z = x;
@@ -152,7 +176,8 @@ std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m
       parts.push_back(rows + signs[layer] * graphs[date].mm(rows) + biases[layer]);
     }
     z = at::cat(parts);
-    if (layer + 1 < weights.size()) z = reference::dropout(z.relu(), p, key, kTgc + static_cast<int64_t>(layer));
+    if (layer + 1 < weights.size())
+      z = reference::dropout(z.relu(), p, key, kTgc + static_cast<int64_t>(layer));
   }
   return {z, at::cat(statistics)};
 }
@@ -160,7 +185,8 @@ std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m
 namespace {
 
 struct SoftRank : torch::autograd::Function<SoftRank> {
-  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& theta, double strength) {
+  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& theta,
+                        double strength) {
     const Tensor z = theta / strength;
     const int64_t n = z.numel();
     const Tensor order = z.argsort(/*stable=*/true, 0, /*descending=*/true);
@@ -173,7 +199,9 @@ struct SoftRank : torch::autograd::Function<SoftRank> {
       while (blocks.size() > 1) {
         const auto last = blocks.back();
         auto& before = blocks[blocks.size() - 2];
-        if (before.first / static_cast<double>(before.second) > last.first / static_cast<double>(last.second)) break;
+        if (before.first / static_cast<double>(before.second) >
+            last.first / static_cast<double>(last.second))
+          break;
         blocks.pop_back();
         blocks.back().first += last.first;
         blocks.back().second += last.second;
@@ -189,10 +217,12 @@ struct SoftRank : torch::autograd::Function<SoftRank> {
     }
     ctx->save_for_backward({order, at::tensor(block, at::kLong)});
     ctx->saved_data["strength"] = strength;
-    return at::empty_like(z).index_put_({order}, z.index({order}) - at::tensor(means, at::kDouble).to(z.scalar_type()));
+    return at::empty_like(z).index_put_(
+        {order}, z.index({order}) - at::tensor(means, at::kDouble).to(z.scalar_type()));
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list grads) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     const Tensor &order = saved[0], &block = saved[1];
     const Tensor g = grads[0].index({order});

@@ -7,7 +7,8 @@
 namespace astgnn::train {
 
 Executor& Executor::instance() {
-  // Leaked on purpose: at process exit the thread may still wait in it, and static destruction order is nobody's friend.
+  // Leaked on purpose: at process exit the thread may still wait in it, and static destruction
+  // order is nobody's friend.
   static auto* executor = new Executor();
   return *executor;
 }
@@ -29,7 +30,8 @@ void Executor::submit(std::shared_ptr<Job> job) {
 
 bool Executor::has_jobs(const void* owner) const {
   if (running_ && running_->owner == owner) return true;
-  return std::any_of(queue_.begin(), queue_.end(), [&](const auto& job) { return job->owner == owner; });
+  return std::any_of(queue_.begin(), queue_.end(),
+                     [&](const auto& job) { return job->owner == owner; });
 }
 
 void Executor::cancel_all(const void* owner) {
@@ -80,7 +82,8 @@ void Executor::work() {
 
     lock.lock();
     if (more) queue_.push_back(std::move(running_));
-    // The job may own tensors: let go of it outside the lock, but before anybody is told that it is gone.
+    // The job may own tensors: let go of it outside the lock, but before anybody is told that it is
+    // gone.
     std::shared_ptr<Job> done = std::move(running_);
     running_ = nullptr;
     if (done) {

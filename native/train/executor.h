@@ -20,7 +20,8 @@ class Job {
   virtual ~Job() = default;
   // On the compute thread; true while there is more to do. What it throws ends the job.
   virtual bool step() = 0;
-  // On the compute thread, once, after the last step; error is null on success and holds Cancelled after a cancel.
+  // On the compute thread, once, after the last step; error is null on success and holds Cancelled
+  // after a cancel.
   virtual void finish(std::exception_ptr error) noexcept = 0;
 
   void cancel() { cancelled_ = true; }
@@ -40,7 +41,8 @@ class Executor {
 
   void join_owner(const void* owner);
   void submit(std::shared_ptr<Job> job);
-  // Cancels the owner's jobs and returns once none of them runs or waits: at most the step in hand later.
+  // Cancels the owner's jobs and returns once none of them runs or waits: at most the step in hand
+  // later.
   void cancel_all(const void* owner);
   // The same, then forgets the owner; the last one to leave ends the thread.
   void leave_owner(const void* owner);

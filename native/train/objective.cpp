@@ -33,7 +33,8 @@ Loss prediction_loss(const Term& term, const Tensor& prediction, const Tensor& l
 
 Loss turnover_of(const Tensor& m, const PackedBatch& batch, size_t d) {
   const auto stocks = [&](size_t date) {
-    return at::ArrayRef<int32_t>(batch.stocks).slice(batch.offsets[date], batch.offsets[date + 1] - batch.offsets[date]);
+    return at::ArrayRef<int32_t>(batch.stocks)
+        .slice(batch.offsets[date], batch.offsets[date + 1] - batch.offsets[date]);
   };
   return turnover_between(m.slice(0, batch.offsets[d], batch.offsets[d + 1]), stocks(d),
                           m.slice(0, batch.offsets[d + 1], batch.offsets[d + 2]), stocks(d + 1));
@@ -79,7 +80,8 @@ Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tenso
       ++(stocks[i] < stocks_next[j] ? i : j);
     }
   }
-  return turnover_penalty(m.index_select(0, at::tensor(here, at::kLong)), m_next.index_select(0, at::tensor(next, at::kLong)));
+  return turnover_penalty(m.index_select(0, at::tensor(here, at::kLong)),
+                          m_next.index_select(0, at::tensor(next, at::kLong)));
 }
 
 void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons) {
@@ -92,14 +94,15 @@ void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_
                       term.name, "\" needs targets but the panel has none");
     if (!on_predictions) continue;
     TORCH_CHECK_VALUE(!term.predictions.empty() && term.predictions.size() == term.horizons.size(),
-                      "loss term \"", term.name, "\": expected as many predictions as horizons but got ",
+                      "loss term \"", term.name,
+                      "\": expected as many predictions as horizons but got ",
                       term.predictions.size(), " and ", term.horizons.size());
     for (size_t k = 0; k < term.predictions.size(); ++k) {
       const int64_t prediction = term.predictions[k], horizon = term.horizons[k];
       TORCH_CHECK_VALUE(prediction >= 0 && prediction < predictions, "loss term \"", term.name,
                         "\": prediction ", prediction, " is not in 0 .. ", predictions - 1);
-      TORCH_CHECK_VALUE(horizon >= 0 && horizon < horizons, "loss term \"", term.name, "\": horizon ",
-                        horizon, " is not in 0 .. ", horizons - 1);
+      TORCH_CHECK_VALUE(horizon >= 0 && horizon < horizons, "loss term \"", term.name,
+                        "\": horizon ", horizon, " is not in 0 .. ", horizons - 1);
     }
   }
 }

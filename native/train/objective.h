@@ -19,24 +19,31 @@ struct Term {
 struct TermValue {
   Loss value;                 // mean over the defined dates
   int64_t undefined = 0;      // dates (pairs of neighbours for turnover) left out
-  std::vector<double> dates;  // per date, NaN where undefined; only filled when asked for. Turnover: pair (d, d + 1) at d
+  std::vector<double> dates;  // per date, NaN where undefined; only filled when asked for.
+                              // Turnover: pair (d, d + 1) at d
 };
 struct ObjectiveValue {
   std::optional<Tensor> total;  // nullopt where no term is defined
   std::vector<TermValue> terms;
 };
 
-// Names, pairs within `predictions` and `horizons` columns (0: no targets). Throws c10::ValueError naming the term.
+// Names, pairs within `predictions` and `horizons` columns (0: no targets). Throws c10::ValueError
+// naming the term.
 void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons);
 
-// The turnover penalty over the stocks that are on both dates. stocks: ascending, one per row of m [N, K].
+// The turnover penalty over the stocks that are on both dates. stocks: ascending, one per row of m
+// [N, K].
 Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tensor& m_next,
                       at::ArrayRef<int32_t> stocks_next);
 
-// A date's prediction term is the mean over its pairs that are defined there; undefined where none is.
-ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output, const PackedBatch& batch, bool per_date);
+// A date's prediction term is the mean over its pairs that are defined there; undefined where none
+// is.
+ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output,
+                        const PackedBatch& batch, bool per_date);
 
-// Panel date index of the first date on which the term is defined and not finite (turnover: the first date of that pair).
-std::optional<int64_t> first_not_finite(const Term& term, const nn::Output& output, const PackedBatch& batch);
+// Panel date index of the first date on which the term is defined and not finite (turnover: the
+// first date of that pair).
+std::optional<int64_t> first_not_finite(const Term& term, const nn::Output& output,
+                                        const PackedBatch& batch);
 
 }  // namespace astgnn::train

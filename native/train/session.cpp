@@ -14,7 +14,8 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// Sets dropout and batch statistics for a scope: whoever else holds the model finds its flag as it was.
+// Sets dropout and batch statistics for a scope: whoever else holds the model finds its flag as it
+// was.
 class TrainingMode {
  public:
   TrainingMode(torch::nn::Module& module, bool training)
@@ -30,7 +31,8 @@ class TrainingMode {
   bool before_;
 };
 
-// A forward in training mode moves the running statistics before anyone knows whether the step stands; unless it does, they go back.
+// A forward in training mode moves the running statistics before anyone knows whether the step
+// stands; unless it does, they go back.
 class BufferGuard {
  public:
   explicit BufferGuard(const torch::nn::Module& module) : buffers_(module.buffers()) {
@@ -53,7 +55,8 @@ at::ScalarType dtype_of(const nn::ASTGNNFactorModel& model) {
 }
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
 // The date to blame where only one is in the step.
@@ -63,9 +66,11 @@ std::optional<int64_t> only_date(const PackedBatch& batch) {
 
 double number(const Loss& value) { return value ? value->item<double>() : kNaN; }
 
-std::string not_finite_text(int64_t step, std::optional<int64_t> date_index, const std::string& term) {
+std::string not_finite_text(int64_t step, std::optional<int64_t> date_index,
+                            const std::string& term) {
   const auto what = term == "gradient" || term == "total" ? "The " + term : "The loss term " + term;
-  const auto where = date_index ? ", panel date index " + std::to_string(*date_index) : std::string();
+  const auto where =
+      date_index ? ", panel date index " + std::to_string(*date_index) : std::string();
   return what + " is not finite at step " + std::to_string(step) + where + ".";
 }
 
@@ -86,18 +91,19 @@ Session::Session(std::shared_ptr<nn::ASTGNNFactorModel> trained, std::shared_ptr
       seed_(seed) {
   check_objective(terms_, model->config.num_predictions,
                   panel_->targets.defined() ? panel_->targets.size(2) : 0);
-  TORCH_CHECK_VALUE(options.ema >= 0 && options.ema < 1, "ema: expected a number in [0, 1) but got ",
-                    options.ema);
+  TORCH_CHECK_VALUE(options.ema >= 0 && options.ema < 1,
+                    "ema: expected a number in [0, 1) but got ", options.ema);
   if (options.ema > 0) {
     averaged = std::make_shared<nn::ASTGNNFactorModel>(model->config, /*seed=*/0);
     averaged->to(dtype_of(*model));
     averaged->eval();
   }
-  optimizer_ = std::make_unique<Optimizer>(
-      *model, options.ema > 0 ? averaged.get() : nullptr, options);
+  optimizer_ =
+      std::make_unique<Optimizer>(*model, options.ema > 0 ? averaged.get() : nullptr, options);
 }
 
-// Forward, objective and backward of step `steps + 1`. Gradients stay in the parameters where the step is to be `updated`.
+// Forward, objective and backward of step `steps + 1`. Gradients stay in the parameters where the
+// step is to be `updated`.
 Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
   const auto start = std::chrono::steady_clock::now();
   c10::AutoGradMode with_gradients(true);
@@ -163,8 +169,8 @@ Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
   std::vector<Tensor> norms;
   for (const auto& entry : model->named_parameters()) {
     const auto& parameter = entry.value();
-    auto gradient = parameter.grad().defined() ? parameter.grad().contiguous()
-                                               : at::zeros_like(parameter);
+    auto gradient =
+        parameter.grad().defined() ? parameter.grad().contiguous() : at::zeros_like(parameter);
     norms.push_back(at::linalg_vector_norm(gradient));
     result.gradients.emplace_back(entry.key(), std::move(gradient));
   }
@@ -195,8 +201,10 @@ double Session::apply(const NamedTensors& gradients, double learning_rate) {
   }
   // A copy: clipping scales in place.
   for (const auto& entry : parameters) {
-    entry.value().mutable_grad() = given.at(entry.key()).detach().to(
-        entry.value().scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+    entry.value().mutable_grad() =
+        given.at(entry.key())
+            .detach()
+            .to(entry.value().scalar_type(), /*non_blocking=*/false, /*copy=*/true);
   }
   const double norm = optimizer_->apply(learning_rate);
   if (!std::isfinite(norm)) throw NotFinite(steps + 1, std::nullopt, "gradient");
@@ -212,7 +220,8 @@ Session::NamedTensors Session::state() const {
 
 void Session::load_state(const NamedTensors& tensors, int64_t new_steps, int64_t new_updates) {
   TORCH_CHECK_VALUE(new_steps >= 0 && new_updates >= 0 && new_updates <= new_steps,
-                    "state: expected 0 <= updates <= steps but got ", new_updates, " and ", new_steps);
+                    "state: expected 0 <= updates <= steps but got ", new_updates, " and ",
+                    new_steps);
   nn::copy_state(views(), tensors);
   steps = new_steps;
   optimizer_->updates = new_updates;
@@ -221,7 +230,8 @@ void Session::load_state(const NamedTensors& tensors, int64_t new_steps, int64_t
 // Everything that a resumed run continues from, as aliases.
 Session::NamedTensors Session::views() const {
   NamedTensors tensors;
-  for (const auto& [name, tensor] : nn::state_dict(*model)) tensors.emplace_back("raw." + name, tensor);
+  for (const auto& [name, tensor] : nn::state_dict(*model))
+    tensors.emplace_back("raw." + name, tensor);
   if (averaged != model) {
     for (const auto& [name, tensor] : nn::state_dict(*averaged)) {
       tensors.emplace_back("ema." + name, tensor);
@@ -258,7 +268,8 @@ DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, in
 }
 
 double turnover_between(const DatePrediction& date, const DatePrediction& next) {
-  return number(turnover_between(date.risk_factors, date.batch.stocks, next.risk_factors, next.batch.stocks));
+  return number(
+      turnover_between(date.risk_factors, date.batch.stocks, next.risk_factors, next.batch.stocks));
 }
 
 }  // namespace astgnn::train

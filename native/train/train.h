@@ -1,4 +1,5 @@
-// Training below Node: a resident panel, losses, an objective, the optimizer and a session of steps.
+// Training below Node: a resident panel, losses, an objective, the optimizer and a session of
+// steps.
 #pragma once
 
 #include "train/losses.h"

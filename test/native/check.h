@@ -1,4 +1,5 @@
-// A small test harness: named checks that are counted, tensor comparison, and a central-difference gradient check in float64.
+// A small test harness: named checks that are counted, tensor comparison, and a central-difference
+// gradient check in float64.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -25,8 +26,8 @@ inline void that(bool condition, const std::string& behaviour) {
   }
 }
 
-// max|a - b| / max|b| as in the parity fixtures; max|a - b| where b is all 0. NaN (or one shape against another) counts as infinite,
-// unless both have NaN at the same places.
+// max|a - b| / max|b| as in the parity fixtures; max|a - b| where b is all 0. NaN (or one shape
+// against another) counts as infinite, unless both have NaN at the same places.
 inline double error(const at::Tensor& a, const at::Tensor& b) {
   if (!a.defined() || !b.defined() || a.sizes() != b.sizes()) return INFINITY;
   if (b.numel() == 0) return 0;
@@ -37,7 +38,8 @@ inline double error(const at::Tensor& a, const at::Tensor& b) {
   return largest > 0 ? difference / largest : difference;
 }
 
-inline void close(const at::Tensor& a, const at::Tensor& b, double tolerance, const std::string& behaviour) {
+inline void close(const at::Tensor& a, const at::Tensor& b, double tolerance,
+                  const std::string& behaviour) {
   const double e = error(a, b);
   char text[48];
   std::snprintf(text, sizeof text, " (error %.2e, allowed %.0e)", e, tolerance);
@@ -45,39 +47,55 @@ inline void close(const at::Tensor& a, const at::Tensor& b, double tolerance, co
 }
 
 inline void equal(const at::Tensor& a, const at::Tensor& b, const std::string& behaviour) {
-  that(a.defined() && b.defined() && a.sizes() == b.sizes() && at::equal(a, b), behaviour + " (bit for bit)");
+  that(a.defined() && b.defined() && a.sizes() == b.sizes() && at::equal(a, b),
+       behaviour + " (bit for bit)");
 }
 
 inline void near(double a, double b, double tolerance, const std::string& behaviour) {
-  that(std::abs(a - b) <= tolerance, behaviour + " (" + std::to_string(a) + " against " + std::to_string(b) + ")");
+  that(std::abs(a - b) <= tolerance,
+       behaviour + " (" + std::to_string(a) + " against " + std::to_string(b) + ")");
 }
 
-inline void throws(const std::function<void()>& call, const std::string& words, const std::string& behaviour) {
+inline void throws(const std::function<void()>& call, const std::string& words,
+                   const std::string& behaviour) {
   try {
     call();
   } catch (const std::exception& failure) {
-    that(std::string(failure.what()).find(words) != std::string::npos, behaviour + ": message was " + std::string(failure.what()).substr(0, 200));
+    that(std::string(failure.what()).find(words) != std::string::npos,
+         behaviour + ": message was " + std::string(failure.what()).substr(0, 200));
     return;
   }
   that(false, behaviour + ": nothing was thrown");
 }
 
-// Gradients of sum(outputs * fixed random cotangents) by autograd, for those inputs that require one (undefined where it got none).
-inline std::vector<at::Tensor> gradients(const at::Tensor& output, const std::vector<at::Tensor>& inputs) {
-  at::Tensor cotangent = at::arange(output.numel(), output.options().requires_grad(false)).add_(1).mul_(0.7).sin_().view(output.sizes());
-  return torch::autograd::grad({output}, inputs, {cotangent}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+// Gradients of sum(outputs * fixed random cotangents) by autograd, for those inputs that require
+// one (undefined where it got none).
+inline std::vector<at::Tensor> gradients(const at::Tensor& output,
+                                         const std::vector<at::Tensor>& inputs) {
+  at::Tensor cotangent = at::arange(output.numel(), output.options().requires_grad(false))
+                             .add_(1)
+                             .mul_(0.7)
+                             .sin_()
+                             .view(output.sizes());
+  return torch::autograd::grad({output}, inputs, {cotangent}, /*retain_graph=*/false,
+                               /*create_graph=*/false, /*allow_unused=*/true);
 }
 
-// Compares autograd with central differences, entry by entry (at most `entries` of each input, evenly spread), in float64.
-// With step 1e-6 truncation is about 1e-12 and rounding 1e-10 of the function's size, so 1e-7 of the largest entry is a real bar.
-inline void gradient(const std::function<at::Tensor(const std::vector<at::Tensor>&)>& function, std::vector<at::Tensor> inputs,
-                     const std::string& behaviour, double tolerance = 1e-7, double step = 1e-6, int64_t entries = 40) {
-  for (at::Tensor& input : inputs) input = input.detach().clone().to(at::kDouble).requires_grad_(true);
+// Compares autograd with central differences, entry by entry (at most `entries` of each input,
+// evenly spread), in float64. With step 1e-6 truncation is about 1e-12 and rounding 1e-10 of the
+// function's size, so 1e-7 of the largest entry is a real bar.
+inline void gradient(const std::function<at::Tensor(const std::vector<at::Tensor>&)>& function,
+                     std::vector<at::Tensor> inputs, const std::string& behaviour,
+                     double tolerance = 1e-7, double step = 1e-6, int64_t entries = 40) {
+  for (at::Tensor& input : inputs)
+    input = input.detach().clone().to(at::kDouble).requires_grad_(true);
   const at::Tensor output = function(inputs);
-  const at::Tensor cotangent = at::arange(output.numel(), at::kDouble).add_(1).mul_(0.7).sin_().view(output.sizes());
+  const at::Tensor cotangent =
+      at::arange(output.numel(), at::kDouble).add_(1).mul_(0.7).sin_().view(output.sizes());
   const std::vector<at::Tensor> analytic = gradients(output, inputs);
   for (size_t k = 0; k < inputs.size(); ++k) {
-    const at::Tensor got = analytic[k].defined() ? analytic[k].contiguous() : at::zeros_like(inputs[k]);
+    const at::Tensor got =
+        analytic[k].defined() ? analytic[k].contiguous() : at::zeros_like(inputs[k]);
     at::NoGradGuard no_grad;
     double* x = inputs[k].data_ptr<double>();
     const int64_t count = inputs[k].numel(), stride = std::max<int64_t>(1, count / entries);

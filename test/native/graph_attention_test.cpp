@@ -1,4 +1,5 @@
-// Graph attention: the sorted sweeps and the edge kernel equal the dense reference in values and all gradients, for every graph.
+// Graph attention: the sorted sweeps and the edge kernel equal the dense reference in values and
+// all gradients, for every graph.
 #include <ATen/Parallel.h>
 
 #include "check.h"
@@ -16,7 +17,8 @@ struct Case {
 };
 
 Tensor make_key(int64_t rows, int64_t date = 40) {
-  return at::cat({at::tensor({5, 9}, at::kLong).view({1, 2}), at::stack({at::full({rows}, date, at::kLong), at::arange(rows, at::kLong)}, 1)});
+  return at::cat({at::tensor({5, 9}, at::kLong).view({1, 2}),
+                  at::stack({at::full({rows}, date, at::kLong), at::arange(rows, at::kLong)}, 1)});
 }
 
 // Random edges within each date, self included, sorted.
@@ -37,9 +39,11 @@ void add_edges(ops::Graph& graph, double density) {
 
 std::vector<Case> cases() {
   std::vector<Case> out;
-  for (const std::vector<int64_t>& offsets : std::vector<std::vector<int64_t>>{{0}, {0, 0}, {0, 1}, {0, 2, 2, 33}, {0, 31, 182}, {0, 0, 33, 34}}) {
+  for (const std::vector<int64_t>& offsets : std::vector<std::vector<int64_t>>{
+           {0}, {0, 0}, {0, 1}, {0, 2, 2, 33}, {0, 31, 182}, {0, 0, 33, 34}}) {
     const int64_t rows = offsets.back();
-    const std::string where = " (" + std::to_string(rows) + " rows, " + std::to_string(offsets.size() - 1) + " dates)";
+    const std::string where =
+        " (" + std::to_string(rows) + " rows, " + std::to_string(offsets.size() - 1) + " dates)";
     ops::Graph complete{at::tensor(offsets, at::kLong), std::nullopt, std::nullopt, std::nullopt};
     out.push_back({"complete" + where, complete, rows});
     ops::Graph groups = complete;
@@ -55,7 +59,8 @@ std::vector<Case> cases() {
   return out;
 }
 
-void compare(const Case& c, const std::vector<Tensor>& inputs, double slope, double p, double tolerance, const std::string& where) {
+void compare(const Case& c, const std::vector<Tensor>& inputs, double slope, double p,
+             double tolerance, const std::string& where) {
   std::vector<Tensor> a, b;
   for (const Tensor& each : inputs) {
     a.push_back(each.detach().clone().requires_grad_(true));
@@ -67,16 +72,20 @@ void compare(const Case& c, const std::vector<Tensor>& inputs, double slope, dou
   check::close(got, expected, tolerance, c.name + where + ": values");
   {
     at::NoGradGuard no_grad;
-    check::equal(ops::graph_attention(a[0], a[1], a[2], c.graph, slope, p, key), got.detach(), c.name + where + ": the same without gradients");
+    check::equal(ops::graph_attention(a[0], a[1], a[2], c.graph, slope, p, key), got.detach(),
+                 c.name + where + ": the same without gradients");
   }
   if (c.rows == 0) return;
   const auto x = check::gradients(got, a), y = check::gradients(expected, b);
   const char* names[] = {"v", "source", "target"};
-  // One scale for all three: where the scores' gradient is 0 in theory, the reference returns rounding noise.
+  // One scale for all three: where the scores' gradient is 0 in theory, the reference returns
+  // rounding noise.
   const double largest = y[0].abs().max().item<double>();
   for (size_t k = 0; k < 3; ++k) {
     const double difference = (x[k] - y[k]).abs().max().item<double>();
-    check::that(difference <= tolerance * largest, c.name + where + ": gradient of " + names[k] + ", off by " + std::to_string(difference / largest));
+    check::that(difference <= tolerance * largest, c.name + where + ": gradient of " + names[k] +
+                                                       ", off by " +
+                                                       std::to_string(difference / largest));
   }
 }
 
@@ -88,7 +97,8 @@ int main() {
   const auto all = cases();
   for (const Case& c : all) {
     const auto draw = [&](at::ScalarType dtype, double size) {
-      return std::vector<Tensor>{at::randn({c.rows, heads, width}, dtype), at::randn({c.rows, heads}, dtype) * size,
+      return std::vector<Tensor>{at::randn({c.rows, heads, width}, dtype),
+                                 at::randn({c.rows, heads}, dtype) * size,
                                  at::randn({c.rows, heads}, dtype) * size};
     };
     for (const double slope : {0.0, 0.2, 0.9}) {
@@ -115,20 +125,28 @@ int main() {
 
   for (const Case& c : all) {
     if (c.rows != 33 && c.rows != 34) continue;
-    check::gradient([&](const std::vector<Tensor>& in) { return ops::graph_attention(in[0], in[1], in[2], c.graph, 0.2, 0.3, make_key(c.rows)); },
-                    {at::randn({c.rows, heads, width}, at::kDouble), at::randn({c.rows, heads}, at::kDouble), at::randn({c.rows, heads}, at::kDouble)},
-                    c.name + ": central differences");
+    check::gradient(
+        [&](const std::vector<Tensor>& in) {
+          return ops::graph_attention(in[0], in[1], in[2], c.graph, 0.2, 0.3, make_key(c.rows));
+        },
+        {at::randn({c.rows, heads, width}, at::kDouble), at::randn({c.rows, heads}, at::kDouble),
+         at::randn({c.rows, heads}, at::kDouble)},
+        c.name + ": central differences");
   }
 
   // Threads and batch composition, bit for bit, with gradients.
   for (size_t k = 0; k < all.size(); ++k) {
     if (all[k].rows != 182) continue;
     const Case& c = all[k];
-    const std::vector<Tensor> inputs = {at::randn({182, heads, width}), at::randn({182, heads}), at::randn({182, heads})};
+    const std::vector<Tensor> inputs = {at::randn({182, heads, width}), at::randn({182, heads}),
+                                        at::randn({182, heads})};
     const auto run = [&](const ops::Graph& graph, int64_t lo, int64_t hi) {
       std::vector<Tensor> leaves;
-      for (const Tensor& each : inputs) leaves.push_back(each.slice(0, lo, hi).clone().requires_grad_(true));
-      const Tensor out = ops::graph_attention(leaves[0], leaves[1], leaves[2], graph, 0.2, 0.3, at::cat({make_key(182).slice(0, 0, 1), make_key(182).slice(0, lo + 1, hi + 1)}));
+      for (const Tensor& each : inputs)
+        leaves.push_back(each.slice(0, lo, hi).clone().requires_grad_(true));
+      const Tensor out = ops::graph_attention(
+          leaves[0], leaves[1], leaves[2], graph, 0.2, 0.3,
+          at::cat({make_key(182).slice(0, 0, 1), make_key(182).slice(0, lo + 1, hi + 1)}));
       auto result = torch::autograd::grad({out.square().sum()}, leaves);
       result.push_back(out.detach());
       return result;
@@ -147,8 +165,11 @@ int main() {
     }
     const auto alone = run(second, 31, 182);
     for (size_t t = 0; t < one.size(); ++t) {
-      check::equal(one[t], two[t], c.name + ": tensor " + std::to_string(t) + " does not depend on the number of threads");
-      check::equal(one[t].slice(0, 31, 182), alone[t], c.name + ": tensor " + std::to_string(t) + " does not depend on the other date");
+      check::equal(
+          one[t], two[t],
+          c.name + ": tensor " + std::to_string(t) + " does not depend on the number of threads");
+      check::equal(one[t].slice(0, 31, 182), alone[t],
+                   c.name + ": tensor " + std::to_string(t) + " does not depend on the other date");
     }
     // Permuting the stocks of the only date permutes the result (sums in another order).
     if (c.graph.edge_offsets) continue;
@@ -156,30 +177,46 @@ int main() {
     const auto permute = [&](const Tensor& t) { return t.index({order}).to(at::kDouble); };
     ops::Graph permuted = second;
     if (c.graph.groups) permuted.groups = c.graph.groups->index({order});
-    const Tensor a = ops::graph_attention(permute(inputs[0]), permute(inputs[1]), permute(inputs[2]), permuted, 0.2, 0, Tensor());
-    const Tensor b = ops::graph_attention(inputs[0].slice(0, 31).to(at::kDouble), inputs[1].slice(0, 31).to(at::kDouble), inputs[2].slice(0, 31).to(at::kDouble), second, 0.2, 0, Tensor());
-    check::close(a, b.index({order - 31}), 1e-12, c.name + ": permuting stocks permutes the output");
+    const Tensor a = ops::graph_attention(permute(inputs[0]), permute(inputs[1]),
+                                          permute(inputs[2]), permuted, 0.2, 0, Tensor());
+    const Tensor b = ops::graph_attention(
+        inputs[0].slice(0, 31).to(at::kDouble), inputs[1].slice(0, 31).to(at::kDouble),
+        inputs[2].slice(0, 31).to(at::kDouble), second, 0.2, 0, Tensor());
+    check::close(a, b.index({order - 31}), 1e-12,
+                 c.name + ": permuting stocks permutes the output");
   }
 
   const ops::Graph graph{at::tensor({0, 33}, at::kLong), std::nullopt, std::nullopt, std::nullopt};
-  const Tensor v = at::randn({width, heads, 33}, at::kDouble).permute({2, 1, 0}), s = at::randn({heads, 33}, at::kDouble).t();
-  check::equal(ops::graph_attention(v, s, s, graph, 0.2, 0, Tensor()), ops::graph_attention(v.contiguous(), s.contiguous(), s.contiguous(), graph, 0.2, 0, Tensor()),
-               "non-contiguous inputs");
-  check::close(ops::attention(s, s, graph, 0.2).sum(-1), at::ones({heads, 33}, at::kDouble), 1e-12, "rows of the explicit attention sum to 1");
-  check::close(at::einsum("aij,jad->iad", {ops::attention(s, s, graph, 0.2), v}).reshape({33, heads * width}),
-               ops::graph_attention(v, s, s, graph, 0.2, 0, Tensor()), 1e-12, "the explicit attention is the one the op averages with");
+  const Tensor v = at::randn({width, heads, 33}, at::kDouble).permute({2, 1, 0}),
+               s = at::randn({heads, 33}, at::kDouble).t();
+  check::equal(
+      ops::graph_attention(v, s, s, graph, 0.2, 0, Tensor()),
+      ops::graph_attention(v.contiguous(), s.contiguous(), s.contiguous(), graph, 0.2, 0, Tensor()),
+      "non-contiguous inputs");
+  check::close(ops::attention(s, s, graph, 0.2).sum(-1), at::ones({heads, 33}, at::kDouble), 1e-12,
+               "rows of the explicit attention sum to 1");
+  check::close(at::einsum("aij,jad->iad", {ops::attention(s, s, graph, 0.2), v})
+                   .reshape({33, heads * width}),
+               ops::graph_attention(v, s, s, graph, 0.2, 0, Tensor()), 1e-12,
+               "the explicit attention is the one the op averages with");
   Tensor broken = s.clone();
   broken[4][1] = NAN;
-  const Tensor out = ops::graph_attention(v, broken, s, graph, 0.2, 0, Tensor()).view({33, heads, width});
-  check::that(out.select(1, 1).isnan().all().item<bool>() && !out.select(1, 0).isnan().any().item<bool>(), "a NaN score stays within its head");
+  const Tensor out =
+      ops::graph_attention(v, broken, s, graph, 0.2, 0, Tensor()).view({33, heads, width});
+  check::that(
+      out.select(1, 1).isnan().all().item<bool>() && !out.select(1, 0).isnan().any().item<bool>(),
+      "a NaN score stays within its head");
 
   ops::Graph bad = graph;
   bad.edge_offsets = at::zeros({34}, at::kLong);
   bad.edge_targets = at::zeros({0}, at::kLong);
-  check::throws([&] { ops::graph_attention(v, s, s, bad, 0.2, 0, Tensor()); }, "has no edge", "a row without edges is refused");
+  check::throws([&] { ops::graph_attention(v, s, s, bad, 0.2, 0, Tensor()); }, "has no edge",
+                "a row without edges is refused");
   bad.edge_offsets = at::arange(34, at::kLong);
   bad.edge_targets = at::full({33}, 33, at::kLong);
-  check::throws([&] { ops::graph_attention(v, s, s, bad, 0.2, 0, Tensor()); }, "within a date", "an edge out of the date is refused");
-  check::throws([&] { ops::graph_attention(v, s, s, graph, 1.0, 0, Tensor()); }, "in [0, 1)", "slope 1 is refused");
+  check::throws([&] { ops::graph_attention(v, s, s, bad, 0.2, 0, Tensor()); }, "within a date",
+                "an edge out of the date is refused");
+  check::throws([&] { ops::graph_attention(v, s, s, graph, 1.0, 0, Tensor()); }, "in [0, 1)",
+                "slope 1 is refused");
   return check::finish();
 }

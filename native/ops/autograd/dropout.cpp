@@ -1,4 +1,5 @@
-// dx = dropout(dout) with the same key: the mask is a function of the key, so only the key is saved.
+// dx = dropout(dout) with the same key: the mask is a function of the key, so only the key is
+// saved.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -10,10 +11,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct Dropout : torch::autograd::Function<Dropout> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, double p, const Tensor& key, int64_t site, int64_t time) {
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("astgnn::dropout", "")
-                               .typed<Tensor(const Tensor&, double, const Tensor&, int64_t, int64_t)>();
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, double p, const Tensor& key,
+                        int64_t site, int64_t time) {
+    static const auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("astgnn::dropout", "")
+            .typed<Tensor(const Tensor&, double, const Tensor&, int64_t, int64_t)>();
     at::AutoDispatchBelowADInplaceOrView below;
     ctx->save_for_backward({key});
     ctx->saved_data["p"] = p;
@@ -23,17 +26,22 @@ struct Dropout : torch::autograd::Function<Dropout> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("astgnn::_dropout_backward", "")
-                               .typed<Tensor(const Tensor&, double, const Tensor&, int64_t, int64_t)>();
+    static const auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("astgnn::_dropout_backward", "")
+            .typed<Tensor(const Tensor&, double, const Tensor&, int64_t, int64_t)>();
     const Tensor key = ctx->get_saved_variables()[0];
     auto& saved = ctx->saved_data;
     // slots: x, p, key, site, time
-    return {op.call(grads[0], saved["p"].toDouble(), key, saved["site"].toInt(), saved["time"].toInt()), Tensor(), Tensor(), Tensor(), Tensor()};
+    return {
+        op.call(grads[0], saved["p"].toDouble(), key, saved["site"].toInt(), saved["time"].toInt()),
+        Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
-Tensor dropout(const Tensor& x, double p, const Tensor& key, int64_t site, int64_t time) { return Dropout::apply(x, p, key, site, time); }
+Tensor dropout(const Tensor& x, double p, const Tensor& key, int64_t site, int64_t time) {
+  return Dropout::apply(x, p, key, site, time);
+}
 
 }  // namespace
 

@@ -1,7 +1,8 @@
-// With c = dh z: dpn = dh (1 - z)(1 - n^2), dz = c (1 - z)(h - n), dhn = dpn r, dr = dhn (W_hn h + b_hn)(1 - r), before the activations;
-// dh_{t-1} = c + [dr, dz, dhn] W_hh, dx = [dr, dz, dpn] W_ih, dW += gates^T (h | x).
-// Saved: inputs and weights, which are alive anyway. The backward op repeats the forward of a block of rows and walks it back, so no
-// gate, no state and no dropout mask of the whole batch ever exists.
+// With c = dh z: dpn = dh (1 - z)(1 - n^2), dz = c (1 - z)(h - n), dhn = dpn r, dr = dhn (W_hn h +
+// b_hn)(1 - r), before the activations; dh_{t-1} = c + [dr, dz, dhn] W_hh, dx = [dr, dz, dpn] W_ih,
+// dW += gates^T (h | x). Saved: inputs and weights, which are alive anyway. The backward op repeats
+// the forward of a block of rows and walks it back, so no gate, no state and no dropout mask of the
+// whole batch ever exists.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -13,7 +14,9 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Optional = std::optional<Tensor>;
 
-Optional optional(const Tensor& tensor) { return tensor.defined() ? Optional(tensor) : std::nullopt; }
+Optional optional(const Tensor& tensor) {
+  return tensor.defined() ? Optional(tensor) : std::nullopt;
+}
 
 struct Windows {
   Tensor panel, date, stock;
@@ -24,8 +27,10 @@ struct Windows {
 
 struct Gru : torch::autograd::Function<Gru> {
   static Tensor forward(AutogradContext* ctx, at::TensorList weights, const Windows& windows) {
-    using Signature = Tensor(const Tensor&, const Tensor&, const Tensor&, int64_t, at::TensorList, double, const Optional&);
-    static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::gru", "").typed<Signature>();
+    using Signature = Tensor(const Tensor&, const Tensor&, const Tensor&, int64_t, at::TensorList,
+                             double, const Optional&);
+    static const auto op =
+        c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::gru", "").typed<Signature>();
     at::AutoDispatchBelowADInplaceOrView below;
     const auto& [panel, date, stock, window, p, key] = windows;
     variable_list saved = {panel, date, stock, key.value_or(Tensor())};
@@ -38,20 +43,26 @@ struct Gru : torch::autograd::Function<Gru> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     using Signature =
-        std::vector<Tensor>(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t, at::TensorList, double, const Optional&);
-    static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::_gru_backward", "").typed<Signature>();
+        std::vector<Tensor>(const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t,
+                            at::TensorList, double, const Optional&);
+    static const auto op = c10::Dispatcher::singleton()
+                               .findSchemaOrThrow("astgnn::_gru_backward", "")
+                               .typed<Signature>();
     const variable_list saved = ctx->get_saved_variables();
-    variable_list gradients = op.call(grads[0], saved[0], saved[1], saved[2], ctx->saved_data["window"].toInt(), at::TensorList(saved).slice(4),
-                                      ctx->saved_data["p"].toDouble(), optional(saved[3]));
+    variable_list gradients = op.call(
+        grads[0], saved[0], saved[1], saved[2], ctx->saved_data["window"].toInt(),
+        at::TensorList(saved).slice(4), ctx->saved_data["p"].toDouble(), optional(saved[3]));
     gradients.emplace_back();  // slots: weights..., windows
     return gradients;
   }
 };
 
 struct GruDense : torch::autograd::Function<GruDense> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, at::TensorList weights, double p, const Optional& key) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, at::TensorList weights, double p,
+                        const Optional& key) {
     using Signature = Tensor(const Tensor&, at::TensorList, double, const Optional&);
-    static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::gru_dense", "").typed<Signature>();
+    static const auto op =
+        c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::gru_dense", "").typed<Signature>();
     at::AutoDispatchBelowADInplaceOrView below;
     variable_list saved = {x, key.value_or(Tensor())};
     saved.insert(saved.end(), weights.begin(), weights.end());
@@ -61,21 +72,28 @@ struct GruDense : torch::autograd::Function<GruDense> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    using Signature = std::vector<Tensor>(const Tensor&, const Tensor&, at::TensorList, double, const Optional&, bool);
-    static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::_gru_dense_backward", "").typed<Signature>();
+    using Signature = std::vector<Tensor>(const Tensor&, const Tensor&, at::TensorList, double,
+                                          const Optional&, bool);
+    static const auto op = c10::Dispatcher::singleton()
+                               .findSchemaOrThrow("astgnn::_gru_dense_backward", "")
+                               .typed<Signature>();
     const variable_list saved = ctx->get_saved_variables();
-    variable_list gradients = op.call(grads[0], saved[0], at::TensorList(saved).slice(2), ctx->saved_data["p"].toDouble(), optional(saved[1]),
-                                      ctx->needs_input_grad(0));
+    variable_list gradients =
+        op.call(grads[0], saved[0], at::TensorList(saved).slice(2), ctx->saved_data["p"].toDouble(),
+                optional(saved[1]), ctx->needs_input_grad(0));
     gradients.resize(gradients.size() + 2);  // slots: x, weights..., p, key
     return gradients;
   }
 };
 
-Tensor gru(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window, at::TensorList weights, double p, const Optional& key) {
+Tensor gru(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window,
+           at::TensorList weights, double p, const Optional& key) {
   return Gru::apply(weights, Windows{panel, date, stock, window, p, key});
 }
 
-Tensor gru_dense(const Tensor& x, at::TensorList weights, double p, const Optional& key) { return GruDense::apply(x, weights, p, key); }
+Tensor gru_dense(const Tensor& x, at::TensorList weights, double p, const Optional& key) {
+  return GruDense::apply(x, weights, p, key);
+}
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// dtheta = (g - mean of g over the pooled block) / strength. Saved: the order and the block of each place in it, 16 bytes per stock.
+// dtheta = (g - mean of g over the pooled block) / strength. Saved: the order and the block of each
+// place in it, 16 bytes per stock.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -22,12 +23,14 @@ struct SoftRank : torch::autograd::Function<SoftRank> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("astgnn::_soft_rank_backward", "")
-                               .typed<Tensor(const Tensor&, const Tensor&, const Tensor&, double)>();
+    static const auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("astgnn::_soft_rank_backward", "")
+            .typed<Tensor(const Tensor&, const Tensor&, const Tensor&, double)>();
     const variable_list saved = ctx->get_saved_variables();
     // slots: theta, strength
-    return {op.call(grads[0], saved[0], saved[1], ctx->saved_data["strength"].toDouble()), Tensor()};
+    return {op.call(grads[0], saved[0], saved[1], ctx->saved_data["strength"].toDouble()),
+            Tensor()};
   }
 };
 

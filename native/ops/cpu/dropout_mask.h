@@ -13,12 +13,14 @@ namespace astgnn::ops {
 
 class DropoutMask {
  public:
-  DropoutMask(double p, const std::optional<at::Tensor>& key, int64_t site) : active_(p > 0), site_(site) {
+  DropoutMask(double p, const std::optional<at::Tensor>& key, int64_t site)
+      : active_(p > 0), site_(site) {
     if (!active_) return;
     key_ = key->contiguous();
     keys_ = key_.const_data_ptr<int64_t>();
     scale_ = 1.0 / (1.0 - p);
-    // word * 2^-32 >= p in whole numbers, word > ceil(p * 2^32) - 1: exact, because times 2^32 only changes the exponent.
+    // word * 2^-32 >= p in whole numbers, word > ceil(p * 2^32) - 1: exact, because times 2^32 only
+    // changes the exponent.
     dropped_ = static_cast<uint32_t>(std::ceil(std::ldexp(p, 32)) - 1);
   }
 
@@ -60,7 +62,8 @@ class DropoutMask {
   template <int kLanes>
   void lanes(uint32_t (&words)[4][kLanes], int64_t row, int64_t block, int64_t time) const {
     const uint32_t where = static_cast<uint32_t>(site_ * 65536 + time);
-    const uint32_t date = static_cast<uint32_t>(keys_[2 * (row + 1)]), in_date = static_cast<uint32_t>(keys_[2 * (row + 1) + 1]);
+    const uint32_t date = static_cast<uint32_t>(keys_[2 * (row + 1)]),
+                   in_date = static_cast<uint32_t>(keys_[2 * (row + 1) + 1]);
     uint32_t key0 = static_cast<uint32_t>(keys_[0]), key1 = static_cast<uint32_t>(keys_[1]);
     for (int k = 0; k < kLanes; ++k) {
       words[0][k] = where;

@@ -1,5 +1,5 @@
-// Attention of one (date, head) over a CSR edge list, O(edges). A task owns the whole date of its head, so the sums over the rows that see
-// a column need no atomics and have one order.
+// Attention of one (date, head) over a CSR edge list, O(edges). A task owns the whole date of its
+// head, so the sums over the rows that see a column need no atomics and have one order.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +32,8 @@ struct EdgeAttention {
     for (int64_t e = edge_offsets[first_row + i]; e < edge_offsets[first_row + i + 1]; ++e) {
       const int64_t j = edge_targets[e] - first_row;
       const T raw = source[i] + target[j];
-      edge(j, raw > 0 ? static_cast<double>(raw) : slope * static_cast<double>(raw), raw > 0 ? 1.0 : slope);
+      edge(j, raw > 0 ? static_cast<double>(raw) : slope * static_cast<double>(raw),
+           raw > 0 ? 1.0 : slope);
     }
   }
 
@@ -41,20 +42,23 @@ struct EdgeAttention {
   void forward(Write&& write) {
     for (int64_t i = 0; i < n; ++i) {
       double largest = -std::numeric_limits<double>::infinity(), total = 0;
-      each_edge(i, [&](int64_t, double score, double) { largest = score > largest || std::isnan(score) ? score : largest; });
+      each_edge(i, [&](int64_t, double score, double) {
+        largest = score > largest || std::isnan(score) ? score : largest;
+      });
       std::fill(accumulated.begin(), accumulated.end(), 0.0);
       each_edge(i, [&](int64_t j, double score, double) {
         const double weight = std::exp(score - largest);
         total += weight;
-        for (int64_t d = 0; d < width; ++d) accumulated[d] += weight * static_cast<double>(values[j * width + d]);
+        for (int64_t d = 0; d < width; ++d)
+          accumulated[d] += weight * static_cast<double>(values[j * width + d]);
       });
       for (int64_t d = 0; d < width; ++d) accumulated[d] /= total;
       write(i, largest + std::log(total), accumulated.data());
     }
   }
 
-  // read(i, g [D]) fills the gradient of row i and returns g . out_i; source_gradient(i, value) takes dsource.
-  // sums [n, D] and target_sums [n] end as the gradients of values and target.
+  // read(i, g [D]) fills the gradient of row i and returns g . out_i; source_gradient(i, value)
+  // takes dsource. sums [n, D] and target_sums [n] end as the gradients of values and target.
   template <class Read, class Write>
   void backward(const double* normalizer, Read&& read, Write&& source_gradient) {
     sums.assign(n * width, 0.0);

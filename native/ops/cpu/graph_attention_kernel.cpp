@@ -1,6 +1,7 @@
-// One task per (segment, head), a segment being a date, or one group of a date; edges take one task per (date, head). Tasks share nothing
-// and each sums in one order, so results do not depend on the number of threads or on what else is in the batch.
-// Reads v once per pass and keeps [n, D] per thread; the dense form would move 4 B per pair several times.
+// One task per (segment, head), a segment being a date, or one group of a date; edges take one task
+// per (date, head). Tasks share nothing and each sums in one order, so results do not depend on the
+// number of threads or on what else is in the batch. Reads v once per pass and keeps [n, D] per
+// thread; the dense form would move 4 B per pair several times.
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -28,22 +29,35 @@ struct Inputs {
   double slope;
   bool edges;
 
-  Inputs(const Tensor& v_any, const Tensor& source_any, const Tensor& target_any, const Tensor& offsets, const Optional& groups,
-         const Optional& csr_offsets, const Optional& csr_targets, double negative_slope, double p, const Optional& key)
-      : v(v_any.contiguous()), source(source_any.contiguous()), target(target_any.contiguous()), segments(make_segments(offsets, groups)),
-        mask(p, key, kGat), rows(v.size(0)), heads(v.size(1)), width(v.size(2)), slope(negative_slope), edges(csr_offsets.has_value()) {
+  Inputs(const Tensor& v_any, const Tensor& source_any, const Tensor& target_any,
+         const Tensor& offsets, const Optional& groups, const Optional& csr_offsets,
+         const Optional& csr_targets, double negative_slope, double p, const Optional& key)
+      : v(v_any.contiguous()),
+        source(source_any.contiguous()),
+        target(target_any.contiguous()),
+        segments(make_segments(offsets, groups)),
+        mask(p, key, kGat),
+        rows(v.size(0)),
+        heads(v.size(1)),
+        width(v.size(2)),
+        slope(negative_slope),
+        edges(csr_offsets.has_value()) {
     if (!edges) return;
     edge_offsets = csr_offsets->contiguous();
     edge_targets = csr_targets->contiguous();
-    const int64_t *starts = edge_offsets.const_data_ptr<int64_t>(), *targets = edge_targets.const_data_ptr<int64_t>();
-    TORCH_CHECK(starts[0] == 0 && starts[rows] == edge_targets.size(0), "graph_attention: Expected edge_offsets from 0 to ",
-                edge_targets.size(0), ".");
+    const int64_t *starts = edge_offsets.const_data_ptr<int64_t>(),
+                  *targets = edge_targets.const_data_ptr<int64_t>();
+    TORCH_CHECK(starts[0] == 0 && starts[rows] == edge_targets.size(0),
+                "graph_attention: Expected edge_offsets from 0 to ", edge_targets.size(0), ".");
     for (int64_t segment = 0; segment < segments.count(); ++segment) {
       const int64_t lo = segments.bounds[segment], hi = segments.bounds[segment + 1];
       for (int64_t row = lo; row < hi; ++row) {
-        TORCH_CHECK(starts[row] < starts[row + 1], "graph_attention: Expected every row to see itself at least, but row ", row, " has no edge.");
+        TORCH_CHECK(starts[row] < starts[row + 1],
+                    "graph_attention: Expected every row to see itself at least, but row ", row,
+                    " has no edge.");
         for (int64_t e = starts[row]; e < starts[row + 1]; ++e) {
-          TORCH_CHECK(targets[e] >= lo && targets[e] < hi, "graph_attention: Expected edges within a date but row ", row, " sees row ",
+          TORCH_CHECK(targets[e] >= lo && targets[e] < hi,
+                      "graph_attention: Expected edges within a date but row ", row, " sees row ",
                       targets[e], ".");
         }
       }
@@ -84,7 +98,8 @@ struct Inputs {
 };
 
 template <class T>
-void forward_sweeps(const Inputs& in, Tensor& out, Tensor& normalizer, Tensor& split, Tensor& order) {
+void forward_sweeps(const Inputs& in, Tensor& out, Tensor& normalizer, Tensor& split,
+                    Tensor& order) {
   T* result = out.mutable_data_ptr<T>();
   in.each_task([&](int64_t begin, int64_t end) {
     AttentionSweeps<T> task;
@@ -107,21 +122,26 @@ void forward_sweeps(const Inputs& in, Tensor& out, Tensor& normalizer, Tensor& s
         std::fill(task.source.begin(), task.source.end(), T(0));
         std::fill(task.target.begin(), task.target.end(), T(0));
       }
-      task.forward([&](int64_t i, double lower_total, double upper_total, const double* lower_sum, const double* upper_sum) {
+      task.forward([&](int64_t i, double lower_total, double upper_total, const double* lower_sum,
+                       const double* upper_sum) {
         const double total = lower_total + upper_total;
         T* row = result + at_row(i) * in.width;
-        for (int64_t d = 0; d < in.width; ++d) row[d] = static_cast<T>((lower_sum[d] + upper_sum[d]) / total);
+        for (int64_t d = 0; d < in.width; ++d)
+          row[d] = static_cast<T>((lower_sum[d] + upper_sum[d]) / total);
         if (!normalizer.defined()) return;
-        normalizer.mutable_data_ptr<double>()[at_row(i)] = finite ? total : std::numeric_limits<double>::quiet_NaN();
+        normalizer.mutable_data_ptr<double>()[at_row(i)] =
+            finite ? total : std::numeric_limits<double>::quiet_NaN();
         T* difference = split.mutable_data_ptr<T>() + at_row(i) * in.width;
         for (int64_t d = 0; d < in.width; ++d) {
-          difference[d] = static_cast<T>((lower_total * upper_sum[d] - upper_total * lower_sum[d]) / (total * total));
+          difference[d] = static_cast<T>((lower_total * upper_sum[d] - upper_total * lower_sum[d]) /
+                                         (total * total));
         }
       });
       if (!normalizer.defined()) continue;
       int32_t* saved = order.mutable_data_ptr<int32_t>();
       std::copy(task.by_source.begin(), task.by_source.end(), saved + head * in.rows + lo);
-      std::copy(task.by_target.begin(), task.by_target.end(), saved + (in.heads + head) * in.rows + lo);
+      std::copy(task.by_target.begin(), task.by_target.end(),
+                saved + (in.heads + head) * in.rows + lo);
     }
   });
 }
@@ -143,8 +163,8 @@ void forward_edges(const Inputs& in, Tensor& out, Tensor& normalizer) {
   });
 }
 
-// normalizer [R, A] double: the sum of a row's weights, or for edges the logarithm of it. split [R, A * D] and order int32 [2, A, R]: not
-// for edges. Left undefined where no backward will follow.
+// normalizer [R, A] double: the sum of a row's weights, or for edges the logarithm of it. split [R,
+// A * D] and order int32 [2, A, R]: not for edges. Left undefined where no backward will follow.
 std::tuple<Tensor, Tensor, Tensor, Tensor> run_forward(const Inputs& in, bool save) {
   Tensor out = at::empty({in.rows, in.heads * in.width}, in.v.options()), normalizer, split, order;
   if (save) {
@@ -163,8 +183,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> run_forward(const Inputs& in, bool sa
 }
 
 template <class T>
-void backward_sweeps(const Inputs& in, const Tensor& grad, const Tensor& out, const Tensor& normalizer, const Tensor& split, const Tensor& order,
-                     Tensor& dv, Tensor& dsource, Tensor& dtarget) {
+void backward_sweeps(const Inputs& in, const Tensor& grad, const Tensor& out,
+                     const Tensor& normalizer, const Tensor& split, const Tensor& order, Tensor& dv,
+                     Tensor& dsource, Tensor& dtarget) {
   in.each_task([&](int64_t begin, int64_t end) {
     AttentionSweeps<T> task;
     std::vector<double> g, delta, totals;
@@ -185,7 +206,8 @@ void backward_sweeps(const Inputs& in, const Tensor& grad, const Tensor& out, co
       for (int64_t i = 0; i < n; ++i) {
         const int64_t place = at_row(i);
         const T* gradient = grad.const_data_ptr<T>() + place * width;
-        const T *result = out.const_data_ptr<T>() + place * width, *difference = split.const_data_ptr<T>() + place * width;
+        const T *result = out.const_data_ptr<T>() + place * width,
+                *difference = split.const_data_ptr<T>() + place * width;
         double moved = 0;
         delta[i] = 0;
         for (int64_t d = 0; d < width; ++d) {
@@ -202,7 +224,8 @@ void backward_sweeps(const Inputs& in, const Tensor& grad, const Tensor& out, co
             for (int64_t d = 0; d < width; ++d) accumulated[d] += factor * g[i * width + d];
             return factor * delta[i];
           },
-          [&](int64_t j, double factor, double derivative, const double* gradient_sum, double delta_sum, bool first) {
+          [&](int64_t j, double factor, double derivative, const double* gradient_sum,
+              double delta_sum, bool first) {
             double* column = &task.sums[j * width];
             double product = 0;
             for (int64_t d = 0; d < width; ++d) {
@@ -218,15 +241,16 @@ void backward_sweeps(const Inputs& in, const Tensor& grad, const Tensor& out, co
         dtarget.mutable_data_ptr<T>()[place] = static_cast<T>(task.totals[j]);
         T* value_gradient = dv.mutable_data_ptr<T>() + place * width;
         std::copy_n(&task.sums[j * width], width, value_gradient);
-        if (in.mask.active()) in.mask.apply(value_gradient, in.segments.rows[lo + j], head * width, width);
+        if (in.mask.active())
+          in.mask.apply(value_gradient, in.segments.rows[lo + j], head * width, width);
       }
     }
   });
 }
 
 template <class T>
-void backward_edges(const Inputs& in, const Tensor& grad, const Tensor& out, const Tensor& normalizer, Tensor& dv, Tensor& dsource,
-                    Tensor& dtarget) {
+void backward_edges(const Inputs& in, const Tensor& grad, const Tensor& out,
+                    const Tensor& normalizer, Tensor& dv, Tensor& dsource, Tensor& dtarget) {
   in.each_task([&](int64_t begin, int64_t end) {
     EdgeAttention<T> task;
     std::vector<double> normalizers;
@@ -236,11 +260,13 @@ void backward_edges(const Inputs& in, const Tensor& grad, const Tensor& out, con
       in.load_edges(task, date);
       normalizers.resize(task.n);
       const auto at_row = [&](int64_t i) { return (task.first_row + i) * in.heads + head; };
-      for (int64_t i = 0; i < task.n; ++i) normalizers[i] = normalizer.const_data_ptr<double>()[at_row(i)];
+      for (int64_t i = 0; i < task.n; ++i)
+        normalizers[i] = normalizer.const_data_ptr<double>()[at_row(i)];
       task.backward(
           normalizers.data(),
           [&](int64_t i, double* g) {
-            const T *gradient = grad.const_data_ptr<T>() + at_row(i) * width, *result = out.const_data_ptr<T>() + at_row(i) * width;
+            const T *gradient = grad.const_data_ptr<T>() + at_row(i) * width,
+                    *result = out.const_data_ptr<T>() + at_row(i) * width;
             double delta = 0;
             for (int64_t d = 0; d < width; ++d) {
               g[d] = static_cast<double>(gradient[d]);
@@ -248,37 +274,47 @@ void backward_edges(const Inputs& in, const Tensor& grad, const Tensor& out, con
             }
             return delta;
           },
-          [&](int64_t i, double value) { dsource.mutable_data_ptr<T>()[at_row(i)] = static_cast<T>(value); });
+          [&](int64_t i, double value) {
+            dsource.mutable_data_ptr<T>()[at_row(i)] = static_cast<T>(value);
+          });
       for (int64_t j = 0; j < task.n; ++j) {
         dtarget.mutable_data_ptr<T>()[at_row(j)] = static_cast<T>(task.target_sums[j]);
         T* value_gradient = dv.mutable_data_ptr<T>() + at_row(j) * width;
         std::copy_n(&task.sums[j * width], width, value_gradient);
-        if (in.mask.active()) in.mask.apply(value_gradient, task.first_row + j, head * width, width);
+        if (in.mask.active())
+          in.mask.apply(value_gradient, task.first_row + j, head * width, width);
       }
     }
   });
 }
 
-Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets, const Optional& groups,
-             const Optional& edge_offsets, const Optional& edge_targets, double negative_slope, double p, const Optional& key) {
-  const Inputs in(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope, p, key);
+Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
+             const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
+             double negative_slope, double p, const Optional& key) {
+  const Inputs in(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope, p,
+                  key);
   return std::get<0>(run_forward(in, /*save=*/false));
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
-                                                   const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
-                                                   double negative_slope, double p, const Optional& key) {
-  const Inputs in(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope, p, key);
+std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
+    const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
+    const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
+    double negative_slope, double p, const Optional& key) {
+  const Inputs in(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope, p,
+                  key);
   return run_forward(in, /*save=*/true);
 }
 
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor& v, const Tensor& source, const Tensor& target,
-                                            const Tensor& out, const Tensor& normalizer, const Tensor& split, const Tensor& order,
-                                            const Tensor& offsets, const Optional& groups, const Optional& edge_offsets,
-                                            const Optional& edge_targets, double negative_slope, double p, const Optional& key) {
-  const Inputs in(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope, p, key);
+std::tuple<Tensor, Tensor, Tensor> backward(
+    const Tensor& grad_any, const Tensor& v, const Tensor& source, const Tensor& target,
+    const Tensor& out, const Tensor& normalizer, const Tensor& split, const Tensor& order,
+    const Tensor& offsets, const Optional& groups, const Optional& edge_offsets,
+    const Optional& edge_targets, double negative_slope, double p, const Optional& key) {
+  const Inputs in(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope, p,
+                  key);
   const Tensor grad = grad_any.contiguous();
-  Tensor dv = at::empty_like(in.v), dsource = at::empty_like(in.source), dtarget = at::empty_like(in.target);
+  Tensor dv = at::empty_like(in.v), dsource = at::empty_like(in.source),
+         dtarget = at::empty_like(in.target);
   AT_DISPATCH_FLOATING_TYPES(in.v.scalar_type(), "graph_attention_backward", [&] {
     if (in.edges) {
       backward_edges<scalar_t>(in, grad, out, normalizer, dv, dsource, dtarget);

@@ -1,7 +1,8 @@
-// Blocks of kBlockRows rows run through all layers and steps at once: their gates stay in cache, where a time-major GRU streams the gates
-// of all rows through memory at every step. Nothing but the last state leaves the block.
-// The split into blocks and slots depends on the number of rows only, every product runs on one thread, and weight gradients are summed
-// per slot and then in slot order: bit-equal results for any number of threads.
+// Blocks of kBlockRows rows run through all layers and steps at once: their gates stay in cache,
+// where a time-major GRU streams the gates of all rows through memory at every step. Nothing but
+// the last state leaves the block. The split into blocks and slots depends on the number of rows
+// only, every product runs on one thread, and weight gradients are summed per slot and then in slot
+// order: bit-equal results for any number of threads.
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -25,14 +26,19 @@ struct Source {
   Tensor dense;               // or [T, R, F]
   int64_t window, rows, features;
 
-  static Source of_panel(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window) {
-    const Source source{panel.contiguous(), date.contiguous(), stock.contiguous(), Tensor(), window, date.size(0), panel.size(2)};
-    const int64_t *dates = source.date.const_data_ptr<int64_t>(), *stocks = source.stock.const_data_ptr<int64_t>();
+  static Source of_panel(const Tensor& panel, const Tensor& date, const Tensor& stock,
+                         int64_t window) {
+    const Source source{panel.contiguous(), date.contiguous(), stock.contiguous(), Tensor(), window,
+                        date.size(0),       panel.size(2)};
+    const int64_t *dates = source.date.const_data_ptr<int64_t>(),
+                  *stocks = source.stock.const_data_ptr<int64_t>();
     for (int64_t row = 0; row < source.rows; ++row) {
-      TORCH_CHECK(dates[row] >= window - 1 && dates[row] < panel.size(0), "gru: Expected panel dates from ", window - 1, " to ",
-                  panel.size(0) - 1, " but row ", row, " has ", dates[row], ".");
-      TORCH_CHECK(stocks[row] >= 0 && stocks[row] < panel.size(1), "gru: Expected stocks from 0 to ", panel.size(1) - 1, " but row ", row,
-                  " has ", stocks[row], ".");
+      TORCH_CHECK(dates[row] >= window - 1 && dates[row] < panel.size(0),
+                  "gru: Expected panel dates from ", window - 1, " to ", panel.size(0) - 1,
+                  " but row ", row, " has ", dates[row], ".");
+      TORCH_CHECK(stocks[row] >= 0 && stocks[row] < panel.size(1),
+                  "gru: Expected stocks from 0 to ", panel.size(1) - 1, " but row ", row, " has ",
+                  stocks[row], ".");
     }
     return source;
   }
@@ -43,15 +49,19 @@ struct Source {
   template <class T>
   void copy(T* out, int64_t lo, int64_t n) const {
     if (dense.defined()) {
-      for (int64_t t = 0; t < window; ++t) std::copy_n(dense.const_data_ptr<T>() + (t * rows + lo) * features, n * features, out + t * n * features);
+      for (int64_t t = 0; t < window; ++t)
+        std::copy_n(dense.const_data_ptr<T>() + (t * rows + lo) * features, n * features,
+                    out + t * n * features);
       return;
     }
-    const int64_t *dates = date.const_data_ptr<int64_t>(), *stocks = stock.const_data_ptr<int64_t>(), width = panel.size(1);
+    const int64_t *dates = date.const_data_ptr<int64_t>(),
+                  *stocks = stock.const_data_ptr<int64_t>(), width = panel.size(1);
     AT_DISPATCH_FLOATING_TYPES(panel.scalar_type(), "gru", [&] {
       for (int64_t t = 0; t < window; ++t) {
         for (int64_t i = 0; i < n; ++i) {
           const int64_t place = (dates[lo + i] - window + 1 + t) * width + stocks[lo + i];
-          std::copy_n(panel.const_data_ptr<scalar_t>() + place * features, features, out + (t * n + i) * features);
+          std::copy_n(panel.const_data_ptr<scalar_t>() + place * features, features,
+                      out + (t * n + i) * features);
         }
       }
     });
@@ -74,7 +84,8 @@ void each_block(int64_t rows, Begin&& begin_thread, Body&& body) {
   });
 }
 
-Tensor run_forward(const Source& source, at::TensorList weight_list, double p, const Optional& key) {
+Tensor run_forward(const Source& source, at::TensorList weight_list, double p,
+                   const Optional& key) {
   const GruWeights weights(weight_list, p, key);
   const int64_t h = weights.hidden;
   Tensor out = at::empty({source.rows, h}, weight_list[0].options().requires_grad(false));
@@ -91,7 +102,8 @@ Tensor run_forward(const Source& source, at::TensorList weight_list, double p, c
 }
 
 // dx (undefined unless asked for), then the weights' gradients.
-std::vector<Tensor> run_backward(const Tensor& grad_any, const Source& source, at::TensorList weight_list, double p, const Optional& key,
+std::vector<Tensor> run_backward(const Tensor& grad_any, const Source& source,
+                                 at::TensorList weight_list, double p, const Optional& key,
                                  bool input_gradient) {
   const GruWeights weights(weight_list, p, key);
   const Tensor grad = grad_any.contiguous();
@@ -105,10 +117,12 @@ std::vector<Tensor> run_backward(const Tensor& grad_any, const Source& source, a
           if (!slots[slot]) slots[slot] = std::make_unique<GruGradients>(weights);
           source.copy(block.input(n), lo, n);
           block.forward(lo);
-          const scalar_t* below = block.backward(grad.const_data_ptr<scalar_t>() + lo * h, h, *slots[slot], input_gradient);
+          const scalar_t* below = block.backward(grad.const_data_ptr<scalar_t>() + lo * h, h,
+                                                 *slots[slot], input_gradient);
           if (!input_gradient) return;
           for (int64_t t = 0; t < source.window; ++t) {
-            std::copy_n(below + t * n * features, n * features, dx.mutable_data_ptr<scalar_t>() + (t * source.rows + lo) * features);
+            std::copy_n(below + t * n * features, n * features,
+                        dx.mutable_data_ptr<scalar_t>() + (t * source.rows + lo) * features);
           }
         });
   });
@@ -121,14 +135,16 @@ std::vector<Tensor> run_backward(const Tensor& grad_any, const Source& source, a
   return out;
 }
 
-Tensor panel_forward(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window, at::TensorList weights, double p,
-                     const Optional& key) {
+Tensor panel_forward(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window,
+                     at::TensorList weights, double p, const Optional& key) {
   return run_forward(Source::of_panel(panel, date, stock, window), weights, p, key);
 }
 
-std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window,
-                                   at::TensorList weights, double p, const Optional& key) {
-  std::vector<Tensor> out = run_backward(grad, Source::of_panel(panel, date, stock, window), weights, p, key, false);
+std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, const Tensor& date,
+                                   const Tensor& stock, int64_t window, at::TensorList weights,
+                                   double p, const Optional& key) {
+  std::vector<Tensor> out =
+      run_backward(grad, Source::of_panel(panel, date, stock, window), weights, p, key, false);
   out.erase(out.begin());
   return out;
 }
@@ -137,8 +153,8 @@ Tensor dense_forward(const Tensor& x, at::TensorList weights, double p, const Op
   return run_forward(Source::of_dense(x), weights, p, key);
 }
 
-std::vector<Tensor> dense_backward(const Tensor& grad, const Tensor& x, at::TensorList weights, double p, const Optional& key,
-                                   bool input_gradient) {
+std::vector<Tensor> dense_backward(const Tensor& grad, const Tensor& x, at::TensorList weights,
+                                   double p, const Optional& key, bool input_gradient) {
   return run_backward(grad, Source::of_dense(x), weights, p, key, input_gradient);
 }
 

@@ -1,4 +1,5 @@
-// Strided matrices over scratch memory, so that a kernel's inner loop can call ATen's GEMM without allocating.
+// Strided matrices over scratch memory, so that a kernel's inner loop can call ATen's GEMM without
+// allocating.
 #pragma once
 
 #include <ATen/core/LegacyTypeDispatch.h>
@@ -8,14 +9,16 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/CPUAllocator.h>
 
-// MKL, inside LibTorch where that was built with it; weak, so that the core also loads where it was not.
+// MKL, inside LibTorch where that was built with it; weak, so that the core also loads where it was
+// not.
 extern "C" __attribute__((weak)) int MKL_Set_Num_Threads_Local(int threads);
 
 namespace astgnn::ops {
 
-// What the body of an at::parallel_for needs before it calls ATen. Autograd's switches are thread-local and not handed to OpenMP's threads.
-// MKL splits a long sum by the number of threads it was given, even where a parallel region leaves it one: telling it so on this thread
-// makes a product's bits depend on its operands alone.
+// What the body of an at::parallel_for needs before it calls ATen. Autograd's switches are
+// thread-local and not handed to OpenMP's threads. MKL splits a long sum by the number of threads
+// it was given, even where a parallel region leaves it one: telling it so on this thread makes a
+// product's bits depend on its operands alone.
 class SequentialRegion {
  public:
   SequentialRegion() : threads_(MKL_Set_Num_Threads_Local ? MKL_Set_Num_Threads_Local(1) : 0) {}
@@ -33,7 +36,8 @@ class SequentialRegion {
 
 template <class T>
 at::Tensor matrix(T* data, int64_t rows, int64_t columns, int64_t row_stride) {
-  return at::from_blob(data, {rows, columns}, {row_stride, 1}, at::TensorOptions(c10::CppTypeToScalarType<T>::value));
+  return at::from_blob(data, {rows, columns}, {row_stride, 1},
+                       at::TensorOptions(c10::CppTypeToScalarType<T>::value));
 }
 
 template <class T>
@@ -42,7 +46,8 @@ at::Tensor matrix(T* data, int64_t rows, int64_t columns) {
 }
 
 // out = beta out + alpha a b
-inline void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, double beta = 0, double alpha = 1) {
+inline void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, double beta = 0,
+                     double alpha = 1) {
   at::addmm_out(out, out, a, b, beta, alpha);
 }
 

@@ -32,10 +32,12 @@ inline Segments make_segments(const at::Tensor& offsets, const std::optional<at:
   for (int64_t date = 0; date < dates; ++date) {
     const int64_t lo = date_bounds[date], hi = date_bounds[date + 1];
     if (group) {
-      std::stable_sort(segments.rows.begin() + lo, segments.rows.begin() + hi, [&](int64_t a, int64_t b) { return group[a] < group[b]; });
+      std::stable_sort(segments.rows.begin() + lo, segments.rows.begin() + hi,
+                       [&](int64_t a, int64_t b) { return group[a] < group[b]; });
       for (int64_t place = lo + 1; place < hi; ++place) {
         segments.ordered = segments.ordered && segments.rows[place - 1] < segments.rows[place];
-        if (group[segments.rows[place]] != group[segments.rows[place - 1]]) segments.bounds.push_back(place);
+        if (group[segments.rows[place]] != group[segments.rows[place - 1]])
+          segments.bounds.push_back(place);
       }
     }
     if (hi > lo) segments.bounds.push_back(hi);

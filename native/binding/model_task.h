@@ -1,0 +1,48 @@
+// Jobs that use a model, and the arguments that they share.
+#pragma once
+
+#include "binding/handles.h"
+
+namespace astgnn::binding {
+
+using Dates = std::vector<int64_t>;
+
+// Marks the modules of a job as busy while it lives in JavaScript's table.
+class ModelTask : public Task {
+ public:
+  // stepping: the job changes weights, so it shares the model with no other job that does.
+  ModelTask(std::vector<std::shared_ptr<ModuleHandle>> modules, bool stepping, int thread_count)
+      : modules_(std::move(modules)), stepping_(stepping) {
+    threads = thread_count;
+    if (stepping_ && modules_[0]->stepping)
+      throw BindingError(
+          "ERR_BUSY", "This model is already being trained: await that run (or abort it) first.");
+    training_ = modules_[0]->module->is_training();
+    if (stepping_) modules_[0]->stepping = true;
+    for (auto& module : modules_) ++module->busy;
+  }
+  void settled() override {
+    if (stepping_) modules_[0]->stepping = false;
+    for (auto& module : modules_) --module->busy;
+    if (modules_[0]->busy == 0) modules_[0]->module->train(training_);
+  }
+
+ private:
+  std::vector<std::shared_ptr<ModuleHandle>> modules_;
+  bool stepping_, training_;
+};
+
+Dates read_dates(Napi::Value value, const char* name, const train::Panel& panel);
+int read_threads(Napi::Value value);
+std::vector<train::Term> read_objective(Napi::Value value);
+// Indices that the losses would otherwise read beyond the end of.
+void check_objective(const std::vector<train::Term>& terms, const train::Panel& panel,
+                     const ModuleHandle& module);
+// A whole model whose width fits the panel.
+std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,
+                                         const train::Panel& panel);
+
+// A promise and its cancel for JavaScript: { done, cancel() }.
+Napi::Object job_to_js(Napi::Env env, std::shared_ptr<Task> task, Napi::Promise done);
+
+}  // namespace astgnn::binding

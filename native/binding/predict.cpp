@@ -1,0 +1,97 @@
+#include <ATen/ops/empty.h>
+
+#include "binding/model_task.h"
+
+namespace astgnn::binding {
+
+namespace {
+
+using at::Tensor;
+
+// One date per step, so that a long prediction takes turns with a training run.
+class PredictTask : public ModelTask {
+ public:
+  PredictTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
+              Dates dates, bool risk_factors, std::vector<train::Term> terms, int thread_count)
+      : ModelTask({module}, false, thread_count),
+        module_(std::move(module)),
+        panel_(std::move(panel)),
+        dates_(std::move(dates)),
+        terms_(std::move(terms)) {
+    int64_t rows = 0, count = static_cast<int64_t>(dates_.size());
+    for (int64_t date : dates_) rows += panel_->rows(date);
+    const nn::Config& config = module_->as<nn::ASTGNNFactorModel>().config;
+    predictions_ = at::empty({rows, config.num_predictions}, module_->dtype);
+    if (risk_factors) factors_ = at::empty({rows, config.num_risk_factors}, module_->dtype);
+    statistics_ = at::empty({count, 3}, at::kDouble);
+    term_values_ =
+        at::empty({terms_.empty() ? 0 : count, static_cast<int64_t>(terms_.size())}, at::kDouble);
+  }
+  bool step() override {
+    if (at_ == dates_.size()) return false;
+    auto out =
+        train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_], terms_);
+    int64_t rows = out.predictions.size(0);
+    predictions_.narrow(0, row_, rows).copy_(out.predictions);
+    if (factors_.defined()) factors_.narrow(0, row_, rows).copy_(out.risk_factors);
+    std::copy(out.statistics, out.statistics + 3, statistics_.mutable_data_ptr<double>() + 3 * at_);
+    double* values = term_values_.mutable_data_ptr<double>() + terms_.size() * at_;
+    std::copy(out.terms.begin(), out.terms.end(), values);
+    if (at_ > 0) {
+      for (size_t i = 0; i < terms_.size(); ++i) {
+        if (terms_[i].name == "turnover")
+          (values - terms_.size())[i] = train::turnover_between(previous_, out);
+      }
+    }
+    previous_ = std::move(out);
+    row_ += rows;
+    return ++at_ < dates_.size();
+  }
+  Napi::Value result(Napi::Env env) override {
+    auto object = Napi::Object::New(env);
+    object.Set("predictions", hand_over(env, std::move(predictions_)));
+    if (factors_.defined()) object.Set("riskFactors", hand_over(env, std::move(factors_)));
+    object.Set("statistics", hand_over(env, std::move(statistics_)));
+    object.Set("terms", hand_over(env, std::move(term_values_)));
+    return object;
+  }
+
+ private:
+  std::shared_ptr<ModuleHandle> module_;
+  std::shared_ptr<train::Panel> panel_;
+  Dates dates_;
+  std::vector<train::Term> terms_;
+  train::DatePrediction previous_;
+  Tensor predictions_, factors_, statistics_, term_values_;
+  size_t at_ = 0;
+  int64_t row_ = 0;
+};
+
+Napi::Value predict(const Napi::CallbackInfo& info) {
+  auto env = info.Env();
+  auto panel = unwrap<train::Panel>(env, info[1], "panel");
+  auto module = read_model(env, info[0], *panel);
+  auto options = read_object(info[2], "options");
+  std::vector<train::Term> terms;
+  if (has(options, "objective")) {
+    terms = read_objective(options.Get("objective"));
+    check_objective(terms, *panel, *module);
+  }
+  auto task = std::make_shared<PredictTask>(module, panel,
+                                            read_dates(options.Get("dates"), "dates", *panel),
+                                            read_boolean(options.Get("riskFactors"), "riskFactors"),
+                                            std::move(terms), read_threads(options.Get("threads")));
+  return job_to_js(env, task,
+                   Environment::of(env).start(
+                       task, {}, {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()}));
+}
+
+const Method kFunctions[] = {{"predict", predict}};
+
+}  // namespace
+
+void define_predict(Napi::Env env, Napi::Object exports) {
+  export_functions(env, exports, kFunctions);
+}
+
+}  // namespace astgnn::binding
