@@ -84,7 +84,7 @@ for (const { name, folder } of lines) {
     `${ensemble.ic.toFixed(4)} / ${ensemble.icir.toFixed(3)} / ${ensemble.rankIc.toFixed(4)}`,
     own ? "" : paired(dailyMean(members), dailyMean(base.members)),
     own ? "" : paired(ensemble, base.ensemble),
-    spread(members.map((m) => m.effectiveNeighbours), 1),
+    members.some((m) => m.effectiveNeighbours === null) ? "none" : spread(members.map((m) => m.effectiveNeighbours), 1),
     mean(seconds).toFixed(1),
   ].join(" | ")} |`);
 }
