@@ -8,9 +8,6 @@ import { integers, type PackedGraph } from "./graph.js";
 import { attentionOf, forwardModule, Module, similarityOf } from "./module.js";
 import type { Tensor } from "./tensor.js";
 
-
-
-
 const initialisation = { seed: seedSchema, dtype: z.enum(["float32", "float64"]).default("float32").describe('"float32" or "float64"') };
 
 /** Options of a {@link TimeGraphConvolution}. */
