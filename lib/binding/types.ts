@@ -161,6 +161,8 @@ export interface NativeSessionOptions {
   ema: number;
   /** Dropout key, 0 .. 2^32 - 1. */
   seed: number;
+  /** True: steps carry `blocks`, which slows them a little. Default false. */
+  profile?: boolean;
 }
 
 /** Date batches: step s covers dates[offsets[s] .. offsets[s + 1]] with learningRates[s]. */
@@ -184,7 +186,12 @@ export interface NativeStep {
   gradientNorm: number;
   rows: number;
   milliseconds: number;
+  /** Only with `profile`. */
+  blocks?: NativeBlockTimes;
 }
+
+/** Milliseconds inside the ops of a block; `total`: model and objective and their backward, blocks included. */
+export type NativeBlockTimes = Record<"gru" | "graphAttention" | "relationalEmbedding" | "total", { forward: number; backward: number }>;
 
 /** A running job: `done` settles when it ends; `cancel` stops it after the step in hand (done rejects with ERR_ABORTED). */
 export interface NativeJob<R> {

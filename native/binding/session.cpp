@@ -22,6 +22,22 @@ class SessionTask : public ModelTask {
   std::shared_ptr<SessionHandle> handle_;
 };
 
+Napi::Object block_to_js(Napi::Env env, const train::BlockTime& block) {
+  auto object = Napi::Object::New(env);
+  object.Set("forward", block.forward);
+  object.Set("backward", block.backward);
+  return object;
+}
+
+Napi::Object blocks_to_js(Napi::Env env, const train::BlockTimes& blocks) {
+  auto object = Napi::Object::New(env);
+  object.Set("gru", block_to_js(env, blocks.gru));
+  object.Set("graphAttention", block_to_js(env, blocks.graph_attention));
+  object.Set("relationalEmbedding", block_to_js(env, blocks.relational_embedding));
+  object.Set("total", block_to_js(env, blocks.total));
+  return object;
+}
+
 Napi::Object step_to_js(Napi::Env env, const train::Step& step) {
   auto object = Napi::Object::New(env);
   object.Set("step", static_cast<double>(step.step));
@@ -37,6 +53,7 @@ Napi::Object step_to_js(Napi::Env env, const train::Step& step) {
   object.Set("gradientNorm", step.gradient_norm);
   object.Set("rows", static_cast<double>(step.rows));
   object.Set("milliseconds", step.milliseconds);
+  if (step.blocks) object.Set("blocks", blocks_to_js(env, *step.blocks));
   return object;
 }
 
@@ -173,6 +190,8 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
   handle->session = std::make_shared<train::Session>(
       std::dynamic_pointer_cast<nn::ASTGNNFactorModel>(module->module), panel, std::move(terms),
       options, seed);
+  handle->session->profile =
+      has(object, "profile") && read_boolean(object.Get("profile"), "profile");
   handle->averaged = module;
   if (handle->session->averaged != handle->session->model) {
     handle->averaged = std::make_shared<ModuleHandle>();

@@ -78,16 +78,18 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
       "Tensor offsets, Tensor? groups, "
       "Tensor scale, bool exclude_self, int top_k, float p, Tensor? key) -> (Tensor z, Tensor "
       "statistics)");
-  // inputs: what layers 1, 2, ... saw, rows ordered by (date, group).
+  // Rows ordered by (date, group). inputs: what layers 1, 2, ... saw; graph [4, R]: sum of a row's
+  // weights but its own, its own, threshold, largest score; values = X W of all layers side by side
+  // and sums, what their neighbours' add up to, [R, widths padded].
   m.def(
       "_relational_embedding_forward(Tensor x, Tensor m, Tensor[] weights, Tensor[] biases, "
       "float[] signs, Tensor offsets, Tensor? groups, "
       "Tensor scale, bool exclude_self, int top_k, float p, Tensor? key) -> (Tensor z, Tensor "
-      "statistics, Tensor[] inputs)");
+      "statistics, Tensor[] inputs, Tensor graph, Tensor values, Tensor sums)");
   // dx, dm, dscale (each undefined unless asked for), dweights, dbiases.
   m.def(
       "_relational_embedding_backward(Tensor grad, Tensor x, Tensor m, Tensor[] weights, Tensor[] "
-      "inputs, float[] signs, Tensor offsets, "
+      "inputs, Tensor graph, Tensor values, Tensor sums, float[] signs, Tensor offsets, "
       "Tensor? groups, Tensor scale, bool exclude_self, int top_k, float p, Tensor? key, bool "
       "x_gradient, bool graph_gradient) -> Tensor[]");
 }

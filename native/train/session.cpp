@@ -108,6 +108,8 @@ Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
   const auto start = std::chrono::steady_clock::now();
   c10::AutoGradMode with_gradients(true);
   TrainingMode training(*model, true);
+  std::optional<BlockClock> clock;
+  if (profile) clock.emplace();
   optimizer_->clear_gradients();
 
   Pass pass;
@@ -130,7 +132,12 @@ Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
   pass.step.loss = number(objective.total);
   check_finite(objective, pass);
   pass.step.updated = objective.total.has_value();
+  if (clock) clock->end_forward();
   if (pass.step.updated) objective.total->backward();
+  if (clock) {
+    clock->end_backward();
+    pass.step.blocks = clock->times();
+  }
   pass.step.milliseconds = milliseconds_since(start);
   return pass;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "train/block_times.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/panel.h"
@@ -23,6 +24,7 @@ struct Step {
   double gradient_norm = 0;
   int64_t rows = 0;
   double milliseconds = 0;
+  std::optional<BlockTimes> blocks;  // of a profiled step
 };
 
 // A term, their total or a gradient that is NaN or infinite: weights, averages and counts are as
@@ -60,6 +62,7 @@ class Session {
 
   std::shared_ptr<nn::ASTGNNFactorModel> model, averaged;  // the same object where ema is 0
   int64_t steps = 0;
+  bool profile = false;  // steps carry their block times
   Optimizer& optimizer() { return *optimizer_; }
 
  private:

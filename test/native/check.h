@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "ops/cpu/isa/kernels.h"
+
 namespace check {
 
 inline int passed = 0;
@@ -23,6 +25,17 @@ inline void that(bool condition, const std::string& behaviour) {
   } else {
     ++failed;
     std::fprintf(stderr, "FAILED: %s\n", behaviour.c_str());
+  }
+}
+
+// body once for every instruction set that this machine has; the others are named.
+inline void each_instruction_set(const std::function<void(const std::string& name)>& body) {
+  for (const char* name : {"scalar", "avx2", "avx512"}) {
+    if (astgnn::ops::use_kernels(name)) {
+      body(name);
+    } else {
+      std::printf("not tested: this machine has no %s\n", name);
+    }
   }
 }
 
@@ -72,10 +85,11 @@ inline void throws(const std::function<void()>& call, const std::string& words,
 // one (undefined where it got none).
 inline std::vector<at::Tensor> gradients(const at::Tensor& output,
                                          const std::vector<at::Tensor>& inputs) {
-  at::Tensor cotangent = at::arange(output.numel(), output.options().requires_grad(false))
+  at::Tensor cotangent = at::arange(output.numel(), at::kDouble)
                              .add_(1)
                              .mul_(0.7)
                              .sin_()
+                             .to(output.scalar_type())
                              .view(output.sizes());
   return torch::autograd::grad({output}, inputs, {cotangent}, /*retain_graph=*/false,
                                /*create_graph=*/false, /*allow_unused=*/true);

@@ -40,10 +40,40 @@ void compare_gradients(const Tensor& got, const std::vector<Tensor>& a, const Te
     check::close(x[k], y[k], tolerance, "gradient " + std::to_string(k) + where);
 }
 
-}  // namespace
+// Sizes of real use, where a broken tile cannot hide: float32 against the float64 kernel, which the
+// twin and central differences vouch for.
+void accuracy(const std::string& isa) {
+  for (const int64_t rows : {1000, 3001}) {
+    for (const int64_t hidden : {16, 40, 64, 256}) {
+      if (hidden != 64 && rows != 1000) continue;
+      const int64_t features = 21, window = hidden == 64 && rows == 1000 ? 20 : 4;
+      const Tensor panel = at::randn({window + 3, rows, features}),
+                   date = at::randint(window - 1, window + 3, {rows}, at::kLong),
+                   stock = at::arange(rows, at::kLong), key = make_key(rows);
+      const auto exact = leaves(make_weights(features, hidden, 2, at::kDouble));
+      std::vector<Tensor> narrow;
+      for (const Tensor& each : exact) {
+        at::NoGradGuard no_grad;
+        at::Tensor(each).mul_(2.5 / std::sqrt(static_cast<double>(hidden)));
+        narrow.push_back(each.to(at::kFloat).requires_grad_(true));
+        at::Tensor(each).copy_(narrow.back());
+      }
+      const Tensor got = ops::gru(panel, date, stock, window, narrow, 0.1, key),
+                   expected = ops::gru(panel, date, stock, window, exact, 0.1, key);
+      const std::string where = isa + ", R " + std::to_string(rows) + ", H " +
+                                std::to_string(hidden) + ", float32 against float64";
+      double worst = 0;
+      const auto a = check::gradients(got, narrow), b = check::gradients(expected, exact);
+      for (size_t k = 0; k < a.size(); ++k) worst = std::max(worst, check::error(a[k], b[k]));
+      std::printf("%s: values %.1e, gradients %.1e\n", where.c_str(), check::error(got, expected),
+                  worst);
+      check::close(got, expected, 2e-6, "values, " + where);
+      check::that(worst <= 3e-6 * std::max(1.0, hidden / 64.0), "gradients, " + where);
+    }
+  }
+}
 
-int main() {
-  at::manual_seed(3);
+void behaviour() {
   const int64_t stocks = 160, features = 5, hidden = 6;
   for (const auto dtype : {at::kDouble, at::kFloat}) {
     // float32: sums of up to 151 * 20 products in another order.
@@ -159,5 +189,15 @@ int main() {
       "stocks from 0", "a stock past the panel is refused");
   check::throws([&] { ops::gru_dense(x.to(at::kFloat), weights, 0, Tensor()); },
                 "in the dtype of the weights", "mixed dtypes are refused");
+}
+
+}  // namespace
+
+int main() {
+  check::each_instruction_set([](const std::string& isa) {
+    at::manual_seed(3);
+    accuracy(isa);
+    behaviour();
+  });
   return check::finish();
 }

@@ -1,9 +1,13 @@
-// Per layer, from the last: g the gradient after ReLU and dropout, Y = X W: db = sum g, dY = g +
-// sign A^T g, dW = X^T dY, dX = dY W^T, dA += sign g Y^T. Then dS = [S > 0] A (dA - rowsum(A dA)),
-// dM' = scale (dS + dS^T) M', dscale = sum of dS (M' M'^T). The choice of the top_k has no
-// gradient. Saved: the op's inputs, which are alive anyway, and what each inner layer saw, [R,
-// width]. A is computed again, date by date; nothing N x N lives between forward and backward. An
-// inner input is positive exactly where ReLU and dropout let the value through.
+// With E_ij = k_ij exp(ReLU(S_ij)) (k: allowed and kept), e_i = E_ii, r_i = sum_{j != i} E_ij,
+// D = r + e, Y'_i = sum_{j != i} E_ij V_j: per layer z = ((r + (1 + sign) e) V + sign Y') / D + b.
+// Back, from the last layer, g after ReLU and dropout: db = sum g, G = sign g / D, dV = ((r + (1 +
+// sign) e) / D) g + E'^T G (E' = E without its diagonal), dW = X^T dV, dX = dV W^T. Then, over all
+// layers at once, with d_i = G_i . (Y'_i + e_i V_i) / D_i: U_ij = [S_ij > 0] (E_ij (G_i . V_j -
+// d_i) + E_ji (G_j . V_i - d_j)), dS_ii = e_i G_i . (r_i V_i - Y'_i) / D_i, dM = scale (U M + 2
+// diag(dS_ii) M), dscale = sum(M dM) / (2 scale). The choice of the top_k has no gradient. Saved:
+// the op's inputs, which are alive anyway, what each inner layer saw, V, Y', r, e and the
+// thresholds, all [R, width]; E is computed again. An inner input is positive exactly where ReLU
+// and dropout let the value through.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -33,7 +37,7 @@ struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& m,
                                const Tensor& scale, at::TensorList weights, at::TensorList biases,
                                const Settings& settings) {
-    using Signature = std::tuple<Tensor, Tensor, std::vector<Tensor>>(
+    using Signature = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, at::TensorList, at::TensorList, at::ArrayRef<double>,
         const Tensor&, const Optional&, const Tensor&, bool, int64_t, double, const Optional&);
     static const auto op = c10::Dispatcher::singleton()
@@ -41,9 +45,11 @@ struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
                                .typed<Signature>();
     at::AutoDispatchBelowADInplaceOrView below;
     const auto& [signs, offsets, groups, exclude_self, top_k, p, key] = settings;
-    auto [z, statistics, inputs] =
+    auto [z, statistics, inputs, graph, values, sums] =
         op.call(x, m, weights, biases, signs, offsets, groups, scale, exclude_self, top_k, p, key);
-    variable_list saved = {x, m, scale, offsets, groups.value_or(Tensor()), key.value_or(Tensor())};
+    variable_list saved = {
+        x,     m,      scale, offsets, groups.value_or(Tensor()), key.value_or(Tensor()),
+        graph, values, sums};
     saved.insert(saved.end(), weights.begin(), weights.end());
     saved.insert(saved.end(), inputs.begin(), inputs.end());
     ctx->save_for_backward(saved);
@@ -56,22 +62,23 @@ struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    using Signature =
-        std::vector<Tensor>(const Tensor&, const Tensor&, const Tensor&, at::TensorList,
-                            at::TensorList, at::ArrayRef<double>, const Tensor&, const Optional&,
-                            const Tensor&, bool, int64_t, double, const Optional&, bool, bool);
+    using Signature = std::vector<Tensor>(
+        const Tensor&, const Tensor&, const Tensor&, at::TensorList, at::TensorList, const Tensor&,
+        const Tensor&, const Tensor&, at::ArrayRef<double>, const Tensor&, const Optional&,
+        const Tensor&, bool, int64_t, double, const Optional&, bool, bool);
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("astgnn::_relational_embedding_backward", "")
                                .typed<Signature>();
     const variable_list saved = ctx->get_saved_variables();
     const std::vector<double> signs = ctx->saved_data["signs"].toDoubleVector();
-    const at::TensorList rest = at::TensorList(saved).slice(6);
+    const at::TensorList rest = at::TensorList(saved).slice(9);
     const bool graph_gradient = ctx->needs_input_grad(1) || ctx->needs_input_grad(2);
-    variable_list gradients = op.call(
-        grads[0], saved[0], saved[1], rest.slice(0, signs.size()), rest.slice(signs.size()), signs,
-        saved[3], optional(saved[4]), saved[2], ctx->saved_data["exclude_self"].toBool(),
-        ctx->saved_data["top_k"].toInt(), ctx->saved_data["p"].toDouble(), optional(saved[5]),
-        ctx->needs_input_grad(0), graph_gradient);
+    variable_list gradients =
+        op.call(grads[0], saved[0], saved[1], rest.slice(0, signs.size()), rest.slice(signs.size()),
+                saved[6], saved[7], saved[8], signs, saved[3], optional(saved[4]), saved[2],
+                ctx->saved_data["exclude_self"].toBool(), ctx->saved_data["top_k"].toInt(),
+                ctx->saved_data["p"].toDouble(), optional(saved[5]), ctx->needs_input_grad(0),
+                graph_gradient);
     gradients.emplace_back();  // slots: x, m, scale, weights..., biases..., settings
     return gradients;
   }

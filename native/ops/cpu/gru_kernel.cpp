@@ -1,15 +1,16 @@
-// Blocks of kBlockRows rows run through all layers and steps at once: their gates stay in cache,
-// where a time-major GRU streams the gates of all rows through memory at every step. Nothing but
-// the last state leaves the block. The split into blocks and slots depends on the number of rows
-// only, every product runs on one thread, and weight gradients are summed per slot and then in slot
-// order: bit-equal results for any number of threads.
+// Blocks of rows run through all layers and steps at once (isa/gru.h): a time-major GRU streams the
+// gates of all rows through memory at every step. Windows are read where they lie in the panel.
+// Nothing but the last state leaves a block. The split into blocks and slots depends on the number
+// of rows only, and weight gradients are summed per block, per slot and then in slot order:
+// bit-equal results for any number of threads.
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/library.h>
 
-#include "ops/cpu/gru_block.h"
+#include "ops/cpu/gru_weights.h"
+#include "ops/cpu/scratch.h"
 
 namespace astgnn::ops {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-constexpr int64_t kBlockRows = 64;
 constexpr int64_t kSlots = 32;  // ranges of blocks, the most threads that can be busy
 
 // Where the rows' windows come from.
@@ -46,56 +46,77 @@ struct Source {
     return {Tensor(), Tensor(), Tensor(), x.contiguous(), x.size(0), x.size(1), x.size(2)};
   }
 
+  // Points at the windows of rows lo .. lo + n and returns the step between their dates. Only a
+  // panel of another dtype than the weights is copied.
   template <class T>
-  void copy(T* out, int64_t lo, int64_t n) const {
+  int64_t rows_at(int64_t lo, int64_t n, const T** rows, Scratch<T>& copy) const {
     if (dense.defined()) {
-      for (int64_t t = 0; t < window; ++t)
-        std::copy_n(dense.const_data_ptr<T>() + (t * rows + lo) * features, n * features,
-                    out + t * n * features);
-      return;
+      for (int64_t i = 0; i < n; ++i) rows[i] = dense.const_data_ptr<T>() + (lo + i) * features;
+      return this->rows * features;
     }
     const int64_t *dates = date.const_data_ptr<int64_t>(),
-                  *stocks = stock.const_data_ptr<int64_t>(), width = panel.size(1);
+                  *stocks = stock.const_data_ptr<int64_t>(), width = panel.size(1) * features;
+    const auto first = [&](int64_t i) {
+      return (dates[lo + i] - window + 1) * width + stocks[lo + i] * features;
+    };
+    if (panel.scalar_type() == c10::CppTypeToScalarType<T>::value) {
+      for (int64_t i = 0; i < n; ++i) rows[i] = panel.const_data_ptr<T>() + first(i);
+      return width;
+    }
+    T* to = copy.get(window * n * features);
     AT_DISPATCH_FLOATING_TYPES(panel.scalar_type(), "gru", [&] {
-      for (int64_t t = 0; t < window; ++t) {
-        for (int64_t i = 0; i < n; ++i) {
-          const int64_t place = (dates[lo + i] - window + 1 + t) * width + stocks[lo + i];
-          std::copy_n(panel.const_data_ptr<scalar_t>() + place * features, features,
-                      out + (t * n + i) * features);
-        }
+      for (int64_t i = 0; i < n; ++i) {
+        rows[i] = to + i * features;
+        for (int64_t t = 0; t < window; ++t)
+          std::copy_n(panel.const_data_ptr<scalar_t>() + first(i) + t * width, features,
+                      to + (t * n + i) * features);
       }
     });
+    return n * features;
   }
 };
 
-// body(worker, slot, lo, n) for every block.
-template <class Begin, class Body>
-void each_block(int64_t rows, Begin&& begin_thread, Body&& body) {
-  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+// What one thread needs for its blocks.
+template <class T>
+struct Worker {
+  Scratch<T> scratch, copy, sums, below;
+  const T* rows[kGruRows];
+
+  GruBlock<T> block(const Source& source, const GruLayers<T>& layers, int64_t lo, int64_t n,
+                    bool backward) {
+    const int64_t step = source.rows_at(lo, n, rows, copy);
+    std::fill(rows + n, rows + kGruRows, rows[0]);
+    T* memory = scratch.get(kernels_of<T>().gru_scratch(layers, source.window, backward));
+    return {n, source.window, lo, rows, step, memory};
+  }
+};
+
+// body(worker, slot, lo, n) for every block; few rows make smaller blocks, so that there are enough
+// for every thread.
+template <class T, class Body>
+void each_block(int64_t rows, Body&& body) {
+  const int64_t size = rows >= 4 * kGruRows ? kGruRows : 12, blocks = (rows + size - 1) / size;
   at::parallel_for(0, kSlots, 1, [&](int64_t first, int64_t last) {
-    const SequentialRegion sequential;
-    auto worker = begin_thread();
+    Worker<T> worker;
     for (int64_t slot = first; slot < last; ++slot) {
-      for (int64_t block = slot * blocks / kSlots; block < (slot + 1) * blocks / kSlots; ++block) {
-        const int64_t lo = block * kBlockRows;
-        body(worker, slot, lo, std::min(kBlockRows, rows - lo));
-      }
+      for (int64_t block = slot * blocks / kSlots; block < (slot + 1) * blocks / kSlots; ++block)
+        body(worker, slot, block * size, std::min(size, rows - block * size));
     }
   });
 }
 
 Tensor run_forward(const Source& source, at::TensorList weight_list, double p,
                    const Optional& key) {
-  const GruWeights weights(weight_list, p, key);
-  const int64_t h = weights.hidden;
+  const int64_t h = weight_list[1].size(1);
   Tensor out = at::empty({source.rows, h}, weight_list[0].options().requires_grad(false));
   AT_DISPATCH_FLOATING_TYPES(out.scalar_type(), "gru", [&] {
+    const GruWeights<scalar_t> weights(weight_list, p, key, /*backward=*/false);
+    const GruLayers<scalar_t> layers = weights.layers();
     scalar_t* result = out.mutable_data_ptr<scalar_t>();
-    each_block(
-        source.rows, [&] { return GruBlock<scalar_t>(weights, source.window, /*keep=*/false); },
-        [&](GruBlock<scalar_t>& block, int64_t, int64_t lo, int64_t n) {
-          source.copy(block.input(n), lo, n);
-          std::copy_n(block.forward(lo), n * h, result + lo * h);
+    each_block<scalar_t>(
+        source.rows, [&](Worker<scalar_t>& worker, int64_t, int64_t lo, int64_t n) {
+          kernels_of<scalar_t>().gru_forward(layers, worker.block(source, layers, lo, n, false),
+                                             result + lo * h, h);
         });
   });
   return out;
@@ -105,33 +126,40 @@ Tensor run_forward(const Source& source, at::TensorList weight_list, double p,
 std::vector<Tensor> run_backward(const Tensor& grad_any, const Source& source,
                                  at::TensorList weight_list, double p, const Optional& key,
                                  bool input_gradient) {
-  const GruWeights weights(weight_list, p, key);
   const Tensor grad = grad_any.contiguous();
-  const int64_t h = weights.hidden, features = source.features;
-  Tensor dx = input_gradient ? at::empty_like(source.dense) : Tensor();
-  std::vector<std::unique_ptr<GruGradients>> slots(kSlots);
+  const int64_t h = weight_list[1].size(1), features = source.features;
+  std::vector<Tensor> out = {input_gradient ? at::empty_like(source.dense) : Tensor()};
   AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "gru_backward", [&] {
-    each_block(
-        source.rows, [&] { return GruBlock<scalar_t>(weights, source.window, /*keep=*/true); },
-        [&](GruBlock<scalar_t>& block, int64_t slot, int64_t lo, int64_t n) {
-          if (!slots[slot]) slots[slot] = std::make_unique<GruGradients>(weights);
-          source.copy(block.input(n), lo, n);
-          block.forward(lo);
-          const scalar_t* below = block.backward(grad.const_data_ptr<scalar_t>() + lo * h, h,
-                                                 *slots[slot], input_gradient);
-          if (!input_gradient) return;
-          for (int64_t t = 0; t < source.window; ++t) {
-            std::copy_n(below + t * n * features, n * features,
-                        dx.mutable_data_ptr<scalar_t>() + (t * source.rows + lo) * features);
-          }
-        });
+    const GruWeights<scalar_t> weights(weight_list, p, key, /*backward=*/true);
+    const GruLayers<scalar_t> layers = weights.layers();
+    const int64_t size = weights.sums_size(), padded = weights.padded_inputs();
+    const scalar_t* above = grad.const_data_ptr<scalar_t>();
+    std::vector<Tensor> slots(kSlots);
+    each_block<scalar_t>(source.rows, [&](Worker<scalar_t>& worker, int64_t slot, int64_t lo,
+                                          int64_t n) {
+      if (!slots[slot].defined()) slots[slot] = at::zeros({size}, grad.options());
+      scalar_t *sums = worker.sums.get(size),
+               *total = slots[slot].template mutable_data_ptr<scalar_t>();
+      std::fill(sums, sums + size, scalar_t(0));
+      scalar_t* below = input_gradient ? worker.below.get(source.window * n * padded) : nullptr;
+      kernels_of<scalar_t>().gru_backward(layers, worker.block(source, layers, lo, n, true),
+                                          above + lo * h, h, weights.sums(sums).data(), below);
+      for (int64_t k = 0; k < size; ++k) total[k] += sums[k];
+      if (!input_gradient) return;
+      for (int64_t t = 0; t < source.window; ++t) {
+        for (int64_t i = 0; i < n; ++i) {
+          std::copy_n(below + (t * n + i) * padded, features,
+                      out[0].mutable_data_ptr<scalar_t>() + (t * source.rows + lo + i) * features);
+        }
+      }
+    });
+    Tensor sum = at::zeros({size}, grad.options());
+    for (const Tensor& slot : slots) {
+      if (slot.defined()) sum.add_(slot);
+    }
+    for (Tensor& gradient : weights.gradients(sum.mutable_data_ptr<scalar_t>(), grad.options()))
+      out.push_back(std::move(gradient));
   });
-  GruGradients sum(weights);
-  for (const auto& slot : slots) {
-    if (slot) sum.add(*slot);
-  }
-  std::vector<Tensor> out = {dx};
-  for (Tensor& gradient : sum.weights_order()) out.push_back(std::move(gradient));
   return out;
 }
 

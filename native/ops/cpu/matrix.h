@@ -7,7 +7,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/from_blob.h>
-#include <c10/core/CPUAllocator.h>
+
+#include "ops/cpu/scratch.h"
 
 // MKL, inside LibTorch where that was built with it; weak, so that the core also loads where it was
 // not.
@@ -50,22 +51,5 @@ inline void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, d
                      double alpha = 1) {
   at::addmm_out(out, out, a, b, beta, alpha);
 }
-
-// Memory that is not cleared and grows only.
-template <class T>
-class Scratch {
- public:
-  T* get(int64_t count) {
-    if (count > size_) {
-      memory_ = c10::GetCPUAllocator()->allocate(static_cast<size_t>(count) * sizeof(T));
-      size_ = count;
-    }
-    return static_cast<T*>(memory_.get());
-  }
-
- private:
-  c10::DataPtr memory_;
-  int64_t size_ = 0;
-};
 
 }  // namespace astgnn::ops

@@ -1,19 +1,22 @@
-// Dates one after the other, each with one buffer of the sum of n^2 over its blocks
-// (SimilarityBlocks): A is built once per direction and used by all layers. Rows are brought into
-// the order of (date, group) first, so that a block's rows lie together; without groups that order
-// is the packed one.
+// Layers side by side: all of a row's V = X W lie in one row of `values`, their sums over the graph
+// in one row of `sums`, each layer padded to whole vectors. The way back keeps both, so that dM
+// needs one pass over the pairs for all layers. Rows are brought into the order of (date, group)
+// first, so that those who meet lie together; without groups that order is the packed one.
+// Products with weights run on one thread per fixed range of rows, and what is summed over rows is
+// summed range by range, in order.
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/scalar_tensor.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include "ops/cpu/dropout_mask.h"
+#include "ops/cpu/matrix.h"
 #include "ops/cpu/segments.h"
-#include "ops/cpu/similarity_blocks.h"
+#include "ops/cpu/similarity_graph.h"
 #include "ops/ops.h"
 
 namespace astgnn::ops {
@@ -60,164 +63,224 @@ Tensor dropped_factors(const Tensor& ordered, const Segments& segments, const Dr
   return out;
 }
 
-std::vector<int64_t> date_bounds(const Segments& segments, int64_t date) {
-  const int64_t first = segments.dates[date], last = segments.dates[date + 1];
-  std::vector<int64_t> bounds(segments.bounds.begin() + first, segments.bounds.begin() + last + 1);
-  const int64_t lo = bounds.front();
-  for (int64_t& bound : bounds) bound -= lo;
-  return bounds;
+// Where each layer's columns lie.
+struct Layout {
+  std::vector<int64_t> widths, starts;
+  int64_t total = 0;
+
+  Layout(at::TensorList weights, int64_t lanes) {
+    for (const Tensor& weight : weights) {
+      widths.push_back(weight.size(1));
+      starts.push_back(total);
+      total += (weight.size(1) + lanes - 1) / lanes * lanes;
+    }
+  }
+  int64_t layers() const { return static_cast<int64_t>(widths.size()); }
+  int64_t padded(int64_t layer) const {
+    return (layer + 1 < layers() ? starts[layer + 1] : total) - starts[layer];
+  }
+};
+
+// body(range, first row, rows) with ATen and MKL on this thread only. Ranges depend on the number
+// of rows alone.
+int64_t rows_of_range(int64_t rows) {
+  constexpr int64_t kRows = 128, kRanges = 32;
+  return std::max(kRows, (rows / kRanges + kRows - 1) / kRows * kRows);
+}
+int64_t count_ranges(int64_t rows) {
+  return (rows + rows_of_range(rows) - 1) / rows_of_range(rows);
+}
+template <class Body>
+void each_range(int64_t rows, Body&& body) {
+  const int64_t step = rows_of_range(rows);
+  each_in_parallel(count_ranges(rows), [&](int64_t k) {
+    const SequentialRegion sequential;
+    body(k, k * step, std::min(step, rows - k * step));
+  });
 }
 
-// z, statistics, inputs of layers 1, 2, ... (ordered; only their memory is new, they are needed by
-// the next layer anyway).
-std::tuple<Tensor, Tensor, std::vector<Tensor>> forward(
-    const Tensor& x_any, const Tensor& m_any, at::TensorList weights, at::TensorList biases,
-    at::ArrayRef<double> signs, const Tensor& offsets, const Optional& groups, const Tensor& scale,
-    bool exclude_self, int64_t top_k, double p, const Optional& key) {
+// z, statistics, inputs of layers 1, 2, ..., and what the way back needs (all but z in the order of
+// the segments): the graph's rows, V and its sums.
+using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>;
+
+Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights_any,
+                at::TensorList biases, at::ArrayRef<double> signs, const Tensor& offsets,
+                const Optional& groups, const Tensor& scale, bool exclude_self, int64_t top_k,
+                double p, const Optional& key) {
   const Segments segments = make_segments(offsets, groups);
-  const int64_t layers = static_cast<int64_t>(weights.size()), rows = x_any.size(0),
-                factors = m_any.size(1);
+  const int64_t layers = static_cast<int64_t>(weights_any.size()), rows = x_any.size(0);
   const int64_t dates = static_cast<int64_t>(segments.dates.size()) - 1;
   const SimilarityOptions options{scale.item().toDouble(), exclude_self, top_k};
+  const at::TensorOptions like = x_any.options().requires_grad(false);
   Tensor statistics = at::full({dates, 3}, std::numeric_limits<double>::quiet_NaN(), at::kDouble),
-         z;
-  std::vector<Tensor> inputs, biases_flat;
-  for (int64_t l = 0; l + 1 < layers; ++l)
-    inputs.push_back(at::empty({rows, weights[l].size(1)}, x_any.options().requires_grad(false)));
-  for (const Tensor& bias : biases) biases_flat.push_back(bias.detach().contiguous());
+         z, kept, values, sums;
+  std::vector<Tensor> inputs, weights, flat_biases;
+  for (int64_t l = 0; l < layers; ++l) {
+    weights.push_back(weights_any[l].detach());
+    flat_biases.push_back(biases[l].detach().contiguous());
+    if (l + 1 < layers) inputs.push_back(at::empty({rows, weights[l].size(1)}, like));
+  }
   AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding", [&] {
+    const KernelsOf<scalar_t>& kernels = kernels_of<scalar_t>();
+    const Layout layout(weights, kernels.lanes);
+    kept = at::zeros({SimilarityGraph<scalar_t>::kKeptRows, rows}, like);
+    values = at::empty({rows, layout.total}, like);
+    sums = at::empty({rows, layout.total}, like);
     const Tensor x = ordered<scalar_t>(x_any.detach(), segments);
     const Tensor m = dropped_factors<scalar_t>(ordered<scalar_t>(m_any.detach(), segments),
                                                segments, DropoutMask(p, key, kRisk));
-    Tensor last = at::empty({rows, weights[layers - 1].size(1)}, x.options());
-    Scratch<scalar_t> memory;
+    Tensor last = at::empty({rows, layout.widths.back()}, like);
+    SimilarityGraph<scalar_t> graph(segments, m.const_data_ptr<scalar_t>(), m.size(1), options,
+                                    kept.mutable_data_ptr<scalar_t>(), true);
+    std::vector<double> neighbours(rows);
+    for (int64_t l = 0; l < layers; ++l) {
+      const bool inner = l + 1 < layers;
+      const int64_t width = layout.widths[l], padded = layout.padded(l);
+      const Tensor input = l == 0 ? x : inputs[l - 1];
+      scalar_t* value = values.mutable_data_ptr<scalar_t>() + layout.starts[l];
+      scalar_t* sum = sums.mutable_data_ptr<scalar_t>() + layout.starts[l];
+      each_range(rows, [&](int64_t, int64_t first, int64_t count) {
+        scalar_t* v = value + first * layout.total;
+        multiply(matrix(v, count, width, layout.total), input.slice(0, first, first + count),
+                 weights[l]);
+        for (int64_t i = 0; i < count; ++i)
+          std::fill(v + i * layout.total + width, v + i * layout.total + padded, scalar_t(0));
+      });
+      graph.apply(value, layout.total, padded / kernels.lanes, sum, layout.total, false, false,
+                  l == 0 ? neighbours.data() : nullptr);
+      const DropoutMask mask(inner ? p : 0.0, key, kTgc + l);
+      scalar_t* out = (inner ? inputs[l] : last).mutable_data_ptr<scalar_t>();
+      const scalar_t* bias = flat_biases[l].const_data_ptr<scalar_t>();
+      each_range(rows, [&](int64_t, int64_t first, int64_t count) {
+        kernels.similarity_combine(
+            {count, width, layout.total, value + first * layout.total, sum + first * layout.total,
+             graph.others() + first, graph.own() + first},
+            static_cast<scalar_t>(signs[l]), bias, inner, out + first * width, width);
+        if (!mask.active()) return;
+        for (int64_t i = first; i < first + count; ++i)
+          mask.apply(out + i * width, segments.rows[i], 0, width);
+      });
+    }
     for (int64_t date = 0; date < dates; ++date) {
       const int64_t lo = segments.bounds[segments.dates[date]],
                     hi = segments.bounds[segments.dates[date + 1]];
-      if (lo == hi) continue;
-      SimilarityBlocks<scalar_t> graph(date_bounds(segments, date), memory);
-      graph.build(m.const_data_ptr<scalar_t>() + lo * factors, factors, options);
-      graph.statistics(statistics.mutable_data_ptr<double>() + 3 * date);
-      for (int64_t l = 0; l < layers; ++l) {
-        const Tensor y = at::mm((l == 0 ? x : inputs[l - 1]).slice(0, lo, hi), weights[l].detach());
-        const int64_t width = y.size(1);
-        const bool inner = l + 1 < layers;
-        const DropoutMask mask(inner ? p : 0.0, key, kTgc + l);
-        const scalar_t* bias = biases_flat[l].const_data_ptr<scalar_t>();
-        const scalar_t sign = static_cast<scalar_t>(signs[l]);
-        scalar_t* out = (inner ? inputs[l] : last).mutable_data_ptr<scalar_t>() + lo * width;
-        graph.apply(y.const_data_ptr<scalar_t>(), out, width,
-                    [&](int64_t place, scalar_t* averaged, const scalar_t* own) {
-                      for (int64_t c = 0; c < width; ++c)
-                        averaged[c] = own[c] + sign * averaged[c] + bias[c];
-                      if (!inner) return;
-                      for (int64_t c = 0; c < width; ++c)
-                        averaged[c] = averaged[c] < scalar_t(0) ? scalar_t(0) : averaged[c];
-                      if (mask.active()) mask.apply(averaged, segments.rows[lo + place], 0, width);
-                    });
+      if (lo < hi) {
+        graph.statistics(lo, hi, neighbours.data(),
+                         statistics.mutable_data_ptr<double>() + 3 * date);
       }
     }
     z = packed<scalar_t>(last, segments);
   });
-  return {z, statistics, inputs};
+  return {z, statistics, inputs, kept, values, sums};
 }
 
 std::tuple<Tensor, Tensor> infer(const Tensor& x, const Tensor& m, at::TensorList weights,
                                  at::TensorList biases, at::ArrayRef<double> signs,
                                  const Tensor& offsets, const Optional& groups, const Tensor& scale,
                                  bool exclude_self, int64_t top_k, double p, const Optional& key) {
-  auto [z, statistics, inputs] =
+  const Forward out =
       forward(x, m, weights, biases, signs, offsets, groups, scale, exclude_self, top_k, p, key);
-  return {z, statistics};
+  return {std::get<0>(out), std::get<1>(out)};
 }
 
 std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& m_any,
-                             at::TensorList weights, at::TensorList inputs,
-                             at::ArrayRef<double> signs, const Tensor& offsets,
-                             const Optional& groups, const Tensor& scale, bool exclude_self,
-                             int64_t top_k, double p, const Optional& key, bool x_gradient,
-                             bool graph_gradient) {
+                             at::TensorList weights, at::TensorList inputs, const Tensor& kept_any,
+                             const Tensor& values, const Tensor& sums, at::ArrayRef<double> signs,
+                             const Tensor& offsets, const Optional& groups, const Tensor& scale,
+                             bool exclude_self, int64_t top_k, double p, const Optional& key,
+                             bool x_gradient, bool graph_gradient) {
   const Segments segments = make_segments(offsets, groups);
-  const int64_t layers = static_cast<int64_t>(weights.size()), factors = m_any.size(1);
-  const int64_t dates = static_cast<int64_t>(segments.dates.size()) - 1;
+  const int64_t layers = static_cast<int64_t>(weights.size()), factors = m_any.size(1),
+                rows = x_any.size(0), ranges = count_ranges(rows);
   const SimilarityOptions options{scale.item().toDouble(), exclude_self, top_k};
-  int64_t total_width = 0;
-  for (const Tensor& weight : weights) total_width += weight.size(1);
   Tensor dx, dm, dscale;
-  std::vector<Tensor> dweights, dbiases;
-  for (const Tensor& weight : weights) {
-    dweights.push_back(at::zeros_like(weight, at::MemoryFormat::Contiguous));
-    dbiases.push_back(at::full({weight.size(1)}, 0, weight.options()));
-  }
+  std::vector<Tensor> dweights(layers), dbiases(layers);
   AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding_backward", [&] {
-    const Tensor x = ordered<scalar_t>(x_any, segments),
-                 grad = ordered<scalar_t>(grad_any, segments);
+    const KernelsOf<scalar_t>& kernels = kernels_of<scalar_t>();
+    const Layout layout(weights, kernels.lanes);
+    const Tensor x = ordered<scalar_t>(x_any, segments);
     const DropoutMask risk_mask(p, key, kRisk);
     const Tensor m =
         dropped_factors<scalar_t>(ordered<scalar_t>(m_any, segments), segments, risk_mask);
-    const scalar_t kept = static_cast<scalar_t>(p > 0 ? 1.0 / (1.0 - p) : 1.0);
+    Tensor kept = kept_any;
+    SimilarityGraph<scalar_t> graph(segments, m.const_data_ptr<scalar_t>(), factors, options,
+                                    kept.mutable_data_ptr<scalar_t>(), false);
+    const scalar_t passed = static_cast<scalar_t>(p > 0 ? 1.0 / (1.0 - p) : 1.0);
     if (x_gradient) dx = at::empty_like(x);
     if (graph_gradient) dm = at::empty_like(m);
-    double scale_sum = 0;
-    Scratch<scalar_t> memory;
-    for (int64_t date = 0; date < dates; ++date) {
-      const int64_t lo = segments.bounds[segments.dates[date]],
-                    hi = segments.bounds[segments.dates[date + 1]], n = hi - lo;
-      if (n == 0) continue;
-      SimilarityBlocks<scalar_t> graph(date_bounds(segments, date), memory);
-      graph.build(m.const_data_ptr<scalar_t>() + lo * factors, factors, options);
-      // dA = left right^T over all layers at once.
-      Tensor left, right;
-      if (graph_gradient) {
-        left = at::empty({n, total_width}, x.options());
-        right = at::empty({n, total_width}, x.options());
-      }
-      Tensor g = grad.slice(0, lo, hi);
-      for (int64_t l = layers - 1, column = total_width; l >= 0; --l) {
-        const int64_t width = weights[l].size(1);
-        const Tensor input = (l == 0 ? x : inputs[l - 1]).slice(0, lo, hi);
-        if (graph_gradient) {
-          column -= width;
-          left.slice(1, column, column + width).copy_(g).mul_(signs[l]);
-          Tensor y = right.slice(1, column, column + width);
-          at::mm_out(y, input, weights[l]);
+    Tensor weighted = at::empty({rows, layout.total}, x.options()),
+           means = at::zeros({2, rows}, x.options()), g = ordered<scalar_t>(grad_any, segments);
+    scalar_t* mean = means.mutable_data_ptr<scalar_t>();
+    scalar_t* diagonal = mean + rows;
+    for (int64_t l = layers - 1; l >= 0; --l) {
+      const int64_t width = layout.widths[l], padded = layout.padded(l), start = layout.starts[l],
+                    below = weights[l].size(0);
+      const Tensor input = l == 0 ? x : inputs[l - 1];
+      Tensor dy = at::empty({rows, padded}, x.options()),
+             parts = at::empty({ranges, below + 1, width}, x.options());
+      const scalar_t* grad = g.const_data_ptr<scalar_t>();
+      scalar_t* direct = dy.mutable_data_ptr<scalar_t>();
+      scalar_t* scaled = weighted.mutable_data_ptr<scalar_t>() + start;
+      each_range(rows, [&](int64_t k, int64_t first, int64_t count) {
+        const int64_t place = first * layout.total;
+        kernels.similarity_prepare(
+            {count, width, layout.total, values.const_data_ptr<scalar_t>() + place + start,
+             sums.const_data_ptr<scalar_t>() + place + start, graph.others() + first,
+             graph.own() + first},
+            static_cast<scalar_t>(signs[l]), grad + first * width, width, scaled + place,
+            direct + first * padded, padded, graph_gradient ? mean + first : nullptr,
+            diagonal + first);
+        scalar_t* total = parts.mutable_data_ptr<scalar_t>() + (k * (below + 1) + below) * width;
+        std::fill_n(total, width, scalar_t(0));
+        for (int64_t i = first; i < first + count; ++i) {
+          for (int64_t c = 0; c < width; ++c) total[c] += grad[i * width + c];
         }
-        dbiases[l].add_(g.sum(0));
-        Tensor dy = at::empty({n, width}, x.options()),
-               normalised = at::empty({n, width}, x.options());
-        graph.apply_transposed(g.const_data_ptr<scalar_t>(), static_cast<scalar_t>(signs[l]),
-                               normalised.mutable_data_ptr<scalar_t>(),
-                               dy.mutable_data_ptr<scalar_t>(), width);
-        multiply(dweights[l], input.t(), dy, 1);
-        if (l == 0) {
-          if (!x_gradient) continue;
-          Tensor out = dx.slice(0, lo, hi);
-          at::mm_out(out, dy, weights[0].t());
-          continue;
-        }
-        g = at::mm(dy, weights[l].t());
-        scalar_t* through = g.mutable_data_ptr<scalar_t>();
-        const scalar_t* seen = input.const_data_ptr<scalar_t>();
-        for (int64_t k = 0; k < g.numel(); ++k)
-          through[k] *= seen[k] > scalar_t(0) ? kept : scalar_t(0);
+      });
+      graph.apply(scaled, layout.total, padded / kernels.lanes, direct, padded, true, true,
+                  nullptr);
+      Tensor next;
+      if (l > 0) next = at::empty({rows, below}, x.options());
+      if (l == 0 && x_gradient) next = dx;
+      each_range(rows, [&](int64_t k, int64_t first, int64_t count) {
+        const Tensor own = dy.slice(0, first, first + count).slice(1, 0, width),
+                     seen = input.slice(0, first, first + count);
+        multiply(parts.select(0, k).slice(0, 0, below), seen.t(), own);
+        if (!next.defined()) return;
+        Tensor out = next.slice(0, first, first + count);
+        multiply(out, own, weights[l].t());
+        if (l == 0) return;
+        scalar_t* through = out.mutable_data_ptr<scalar_t>();
+        const scalar_t* value = seen.const_data_ptr<scalar_t>();
+        for (int64_t i = 0; i < count * below; ++i)
+          through[i] *= value[i] > scalar_t(0) ? passed : scalar_t(0);
+      });
+      Tensor total = at::zeros({below + 1, width}, x.options());
+      scalar_t* to = total.mutable_data_ptr<scalar_t>();
+      const scalar_t* part = parts.const_data_ptr<scalar_t>();
+      for (int64_t k = 0; k < ranges; ++k) {
+        for (int64_t i = 0; i < (below + 1) * width; ++i) to[i] += *part++;
       }
-      if (!graph_gradient) continue;
-      graph.to_score_gradient(left.const_data_ptr<scalar_t>(), right.const_data_ptr<scalar_t>(),
-                              total_width);
-      Tensor ahead = at::empty({n, factors}, x.options()),
-             back = at::empty({n, factors}, x.options());
-      const scalar_t* rows = m.const_data_ptr<scalar_t>() + lo * factors;
-      graph.apply_score_gradient(rows, factors, ahead.mutable_data_ptr<scalar_t>(),
-                                 back.mutable_data_ptr<scalar_t>());
-      const scalar_t* forward_part = ahead.const_data_ptr<scalar_t>();
-      scale_sum +=
-          sum_of<scalar_t>(n * factors, [&](int64_t k) { return rows[k] * forward_part[k]; });
-      dm.slice(0, lo, hi).copy_(ahead.add_(back).mul_(options.scale));
+      dweights[l] = total.slice(0, 0, below);
+      dbiases[l] = total.select(0, below);
+      g = next;
     }
     if (x_gradient) dx = packed<scalar_t>(dx, segments);
     if (graph_gradient) {
+      scalar_t* out = dm.mutable_data_ptr<scalar_t>();
+      graph.gradient(weighted.const_data_ptr<scalar_t>(), values.const_data_ptr<scalar_t>(),
+                     layout.total, mean, diagonal, out);
+      const scalar_t* factor = m.const_data_ptr<scalar_t>();
+      double scale_sum = 0;
+      for (int64_t i = 0; i < rows; ++i) {
+        scalar_t own = 0;
+        for (int64_t k = i * factors; k < (i + 1) * factors; ++k) {
+          own += factor[k] * out[k];
+          out[k] *= static_cast<scalar_t>(options.scale);
+        }
+        scale_sum += own;
+      }
       dm = packed<scalar_t>(dropped_factors<scalar_t>(dm, segments, risk_mask), segments);
-      dscale = at::full(scale.sizes(), scale_sum, scale.options());
+      dscale = at::full(scale.sizes(), scale_sum / 2, scale.options());
     }
   });
   std::vector<Tensor> out = {dx, dm, dscale};

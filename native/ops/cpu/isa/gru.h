@@ -1,0 +1,313 @@
+// A block of rows runs through all steps and layers at once, so that its gates stay in cache. Per
+// step and layer, tiles of rows x (r, z, n of the input, n of the state) are summed in registers
+// and the gates applied there. The way back repeats the forward, keeping every gate, then walks the
+// dates down with all layers of a date together: what a layer hands to the one below never leaves
+// the cache.
+#pragma once
+
+#include "ops/cpu/isa/dropout.h"
+#include "ops/cpu/isa/kernels.h"
+#include "ops/cpu/isa/vector.h"
+
+namespace astgnn::ops::ASTGNN_ISA {
+
+// Rows whose four sums per vector of hidden units fill the registers.
+#if defined(__AVX512F__)
+constexpr int kGateRows = 6;
+#elif defined(__AVX2__)
+constexpr int kGateRows = 3;
+#else
+constexpr int kGateRows = 2;
+#endif
+
+ASTGNN_INLINE int64_t rounded_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// One layer's part of a block's scratch, [step, row, ...]; a forward without a way back keeps two
+// states and one step of the rest.
+template <class T>
+struct GruMemory {
+  int64_t rows, hidden;  // rounded up
+  bool keep;
+  T* states;   // [window + 1 or 2, rows, P]; state 0 is 0
+  T* gates;    // [window, rows, 4 P]: r, z, n, W_hn h + b_hn; only where kept
+  T* masks;    // [window or 1, rows, P]
+  T* dropped;  // [window or 1, rows, P]: states times masks
+
+  static int64_t size(int64_t rows, int64_t hidden, int64_t window, bool keep, bool dropout) {
+    const int64_t step = rows * hidden;
+    return keep ? step * (window + 1 + 4 * window + (dropout ? 2 * window : 0))
+                : step * (2 + (dropout ? 2 : 0));
+  }
+  T* take(T* memory, int64_t window, bool dropout) {
+    const int64_t step = rows * hidden, kept = keep ? window : 1;
+    states = memory;
+    memory += step * (keep ? window + 1 : 2);
+    gates = memory;
+    memory += keep ? 4 * step * window : 0;
+    masks = memory;
+    dropped = memory + step * kept;
+    return dropout ? memory + 2 * step * kept : memory;
+  }
+  T* state(int64_t t) const { return states + (keep ? t : t % 2) * rows * hidden; }
+  T* mask(int64_t t) const { return masks + (keep ? t : 0) * rows * hidden; }
+  T* output(int64_t t, bool dropout) const {  // of step t: what the layer above sees
+    return dropout ? dropped + (keep ? t : 0) * rows * hidden : state(t + 1);
+  }
+};
+
+constexpr int64_t kGruMaxLayers = 64;
+
+template <class T>
+int64_t gru_scratch(const GruLayers<T>& layers, int64_t window, bool backward) {
+  const int64_t hidden = rounded_up(layers.hidden, kLanes<T>);
+  int64_t total = 0, widest = hidden;
+  for (int64_t l = 0; l < layers.count; ++l) {
+    total +=
+        GruMemory<T>::size(kGruRows, hidden, window, backward, layers.layer[l].dropout.kept != 0);
+    const int64_t inputs = rounded_up(layers.layer[l].inputs, kLanes<T>);
+    widest = inputs > widest ? inputs : widest;
+  }
+  // The way back: a carry per layer, gate gradients and the gradient below.
+  return backward ? total + kGruRows * (layers.count * hidden + 4 * hidden + widest) : total;
+}
+
+// Row i's input at one step: a pointer per row, or rows that lie together.
+template <class T>
+struct ScatteredRows {
+  const T* const* row;
+  int64_t shift;
+  ASTGNN_INLINE const T* at(int64_t i) const { return row[i] + shift; }
+};
+template <class T>
+struct DenseRows {
+  const T* first;
+  int64_t stride;
+  ASTGNN_INLINE const T* at(int64_t i) const { return first + i * stride; }
+};
+
+template <class T, class X>
+ASTGNN_INLINE void gru_tile(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& memory,
+                            const X& x, int64_t t, int64_t row, int64_t chunk) {
+  constexpr int L = kLanes<T>, R = kGateRows;
+  const int64_t width = memory.hidden, column = chunk * L;
+  Vec<T> sums[R][4];
+  const T* bias = layer.bias + chunk * 4 * L;
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) sums[i][g] = load(bias + g * L);
+  }
+  const T* w = layer.forward_input + chunk * layer.inputs * 3 * L;
+  const T* own[R];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) own[i] = x.at(row + i);
+  for (int64_t k = 0; k < layer.inputs; ++k, w += 3 * L) {
+    const Vec<T> r = load(w), z = load(w + L), n = load(w + 2 * L);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> value = broadcast<T>(own[i][k]);
+      sums[i][0] += value * r;
+      sums[i][1] += value * z;
+      sums[i][2] += value * n;
+    }
+  }
+  const T* before = memory.state(t) + row * width;
+  if (t > 0) {  // the first state is 0
+    w = layer.forward_hidden + chunk * hidden * 3 * L;
+    for (int64_t k = 0; k < hidden; ++k, w += 3 * L) {
+      const Vec<T> r = load(w), z = load(w + L), n = load(w + 2 * L);
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> value = broadcast<T>(before[i * width + k]);
+        sums[i][0] += value * r;
+        sums[i][1] += value * z;
+        sums[i][3] += value * n;
+      }
+    }
+  }
+  T* after = memory.state(t + 1) + row * width + column;
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+    const Vec<T> r = sigmoid(sums[i][0]), z = sigmoid(sums[i][1]);
+    const Vec<T> n = tanh(sums[i][2] + r * sums[i][3]);
+    const Vec<T> state = n + z * (load(before + i * width + column) - n);
+    store<T>(after + i * width, state);
+    if (memory.keep) {
+      T* gates = memory.gates + (t * memory.rows + row + i) * 4 * width + column;
+      store<T>(gates, r);
+      store<T>(gates + width, z);
+      store<T>(gates + 2 * width, n);
+      store<T>(gates + 3 * width, sums[i][3]);
+    }
+    if (layer.dropout.kept != 0) {
+      const int64_t place = (row + i) * width + column;
+      store<T>(memory.output(t, true) + place, state * load(memory.mask(t) + place));
+    }
+  }
+}
+
+template <class T, class X>
+void gru_step(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& memory, const X& x,
+              int64_t t) {
+  for (int64_t chunk = 0; chunk < memory.hidden / kLanes<T>; ++chunk) {
+    for (int64_t row = 0; row < memory.rows; row += kGateRows)
+      gru_tile(layer, hidden, memory, x, t, row, chunk);
+  }
+}
+
+// Masks of a layer for one step; rows and columns that only fill up get 0.
+template <class T>
+void gru_masks(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& memory,
+               const GruBlock<T>& block, int64_t t) {
+  DropoutSite site = layer.dropout;
+  site.where += static_cast<uint32_t>(t);
+  T* mask = memory.mask(t);
+  for (int64_t i = 0; i < memory.rows; ++i, mask += memory.hidden) {
+    const int64_t count = i < block.rows ? hidden : 0;
+    if (count > 0) dropout_mask(mask, site, block.first_row + i, 0, count);
+    for (int64_t k = count; k < memory.hidden; ++k) mask[k] = T(0);
+  }
+}
+
+// Fills memory (one per layer) and runs all steps. Returns what is left of the scratch.
+template <class T>
+T* gru_run(const GruLayers<T>& layers, const GruBlock<T>& block, bool keep, GruMemory<T>* memory) {
+  const int64_t hidden = rounded_up(layers.hidden, kLanes<T>), rows = rounded_up(block.rows, 12);
+  T* scratch = block.scratch;
+  for (int64_t l = 0; l < layers.count; ++l) {
+    memory[l] = {rows, hidden, keep, nullptr, nullptr, nullptr, nullptr};
+    scratch = memory[l].take(scratch, block.window, layers.layer[l].dropout.kept != 0);
+    for (int64_t k = 0; k < rows * hidden; ++k) memory[l].states[k] = T(0);
+  }
+  for (int64_t t = 0; t < block.window; ++t) {
+    for (int64_t l = 0; l < layers.count; ++l) {
+      const GruLayer<T>& layer = layers.layer[l];
+      if (layer.dropout.kept != 0) gru_masks(layer, layers.hidden, memory[l], block, t);
+      if (l == 0) {
+        gru_step(layer, layers.hidden, memory[l], ScatteredRows<T>{block.x, t * block.x_step}, t);
+      } else {
+        const T* below = memory[l - 1].output(t, layers.layer[l - 1].dropout.kept != 0);
+        gru_step(layer, layers.hidden, memory[l], DenseRows<T>{below, hidden}, t);
+      }
+    }
+  }
+  return scratch;
+}
+
+template <class T>
+void gru_forward(const GruLayers<T>& layers, const GruBlock<T>& block, T* out, int64_t out_stride) {
+  GruMemory<T> memory[kGruMaxLayers];
+  gru_run(layers, block, false, memory);
+  const GruMemory<T>& top = memory[layers.count - 1];
+  for (int64_t i = 0; i < block.rows; ++i) {
+    for (int64_t k = 0; k < layers.hidden; ++k)
+      out[i * out_stride + k] = top.state(block.window)[i * top.hidden + k];
+  }
+}
+
+// Gate gradients of one step, [rows, 4 P] in the order dpn, dr, dz, dhn: the first three belong to
+// W_ih with its rows in the order n, r, z, the last three to W_hh. carry: dh in, the part of
+// dh_{t-1} that goes past the gates out.
+template <class T>
+void gru_gate_gradients(const GruMemory<T>& memory, int64_t t, T* carry, T* deltas) {
+  const int64_t width = memory.hidden;
+  const T* before = memory.state(t);
+  for (int64_t i = 0; i < memory.rows; ++i) {
+    const T* gates = memory.gates + (t * memory.rows + i) * 4 * width;
+    T* delta = deltas + i * 4 * width;
+    for (int64_t k = 0; k < width; k += kLanes<T>) {
+      const Vec<T> r = load(gates + k), z = load(gates + width + k),
+                   n = load(gates + 2 * width + k), candidate = load(gates + 3 * width + k),
+                   dh = load(carry + i * width + k), kept = dh * z, left = T(1) - z;
+      const Vec<T> dpn = dh * left * (T(1) - n * n), dhn = dpn * r;
+      store<T>(delta + k, dpn);
+      store<T>(delta + width + k, dhn * candidate * (T(1) - r));
+      store<T>(delta + 2 * width + k, kept * left * (load(before + i * width + k) - n));
+      store<T>(delta + 3 * width + k, dhn);
+      store<T>(carry + i * width + k, kept);
+    }
+  }
+}
+
+template <class T, class X>
+void gru_weight_gradients(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& memory,
+                          const X& x, int64_t t, const T* deltas, const GruSums<T>& sums) {
+  const int64_t width = memory.hidden, vectors = 3 * width / kLanes<T>;
+  multiply_add<T, kTileRows, kTileVectors>(
+      sums.input, 3 * width, layer.inputs, vectors, memory.rows,
+      [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return x.at(k)[i]; }, deltas, 4 * width);
+  if (t > 0) {
+    const T* before = memory.state(t);
+    multiply_add<T, kTileRows, kTileVectors>(
+        sums.hidden, 3 * width, hidden, vectors, memory.rows,
+        [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return before[k * width + i]; },
+        deltas + width, 4 * width);
+  }
+  for (int64_t c = 0; c < 4 * width; c += kLanes<T>) {
+    Vec<T> total = load(sums.bias + c);
+    for (int64_t i = 0; i < memory.rows; ++i) total += load(deltas + i * 4 * width + c);
+    store<T>(sums.bias + c, total);
+  }
+}
+
+template <class T>
+void gru_backward(const GruLayers<T>& layers, const GruBlock<T>& block, const T* grad,
+                  int64_t grad_stride, const GruSums<T>* sums, T* dx) {
+  GruMemory<T> memory[kGruMaxLayers];
+  T* carries = gru_run(layers, block, true, memory);
+  const int64_t width = memory[0].hidden, rows = memory[0].rows, size = rows * width;
+  T* deltas = carries + layers.count * size;
+  T* below = deltas + 4 * size;
+  for (int64_t k = 0; k < layers.count * size; ++k) carries[k] = T(0);
+  T* top = carries + (layers.count - 1) * size;
+  for (int64_t i = 0; i < block.rows; ++i) {
+    for (int64_t k = 0; k < layers.hidden; ++k) top[i * width + k] = grad[i * grad_stride + k];
+  }
+  for (int64_t t = block.window - 1; t >= 0; --t) {
+    for (int64_t l = layers.count - 1; l >= 0; --l) {
+      const GruLayer<T>& layer = layers.layer[l];
+      T* carry = carries + l * size;
+      gru_gate_gradients(memory[l], t, carry, deltas);
+      if (t > 0) {
+        multiply_add<T, kTallRows, kTallVectors>(
+            carry, width, rows, width / kLanes<T>, 3 * width,
+            [&](int64_t i, int64_t k)
+                ASTGNN_INLINE_LAMBDA { return deltas[i * 4 * width + width + k]; },
+            layer.back_hidden, width);
+      }
+      const auto to_input = [&](T* out, int64_t columns) {
+        multiply_add<T, kTallRows, kTallVectors>(
+            out, columns, rows, columns / kLanes<T>, 3 * width,
+            [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return deltas[i * 4 * width + k]; },
+            layer.back_input, columns);
+      };
+      if (l > 0) {
+        const bool dropout = layers.layer[l - 1].dropout.kept != 0;
+        gru_weight_gradients(layer, layers.hidden, memory[l],
+                             DenseRows<T>{memory[l - 1].output(t, dropout), width}, t, deltas,
+                             sums[l]);
+        T* lower = carries + (l - 1) * size;
+        if (!dropout) {
+          to_input(lower, width);
+          continue;
+        }
+        for (int64_t k = 0; k < size; ++k) below[k] = T(0);
+        to_input(below, width);
+        const T* mask = memory[l - 1].mask(t);
+        for (int64_t k = 0; k < size; k += kLanes<T>)
+          store<T>(lower + k, load(lower + k) + load(below + k) * load(mask + k));
+        continue;
+      }
+      gru_weight_gradients(layer, layers.hidden, memory[0],
+                           ScatteredRows<T>{block.x, t * block.x_step}, t, deltas, sums[0]);
+      if (!dx) continue;
+      const int64_t columns = rounded_up(layer.inputs, kLanes<T>);
+      for (int64_t k = 0; k < rows * columns; ++k) below[k] = T(0);
+      to_input(below, columns);
+      for (int64_t k = 0; k < block.rows * columns; ++k)
+        dx[t * block.rows * columns + k] = below[k];
+    }
+  }
+}
+
+}  // namespace astgnn::ops::ASTGNN_ISA

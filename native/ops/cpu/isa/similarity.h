@@ -1,0 +1,276 @@
+// The graph of the TGC as tiles: scores of a few rows against a panel of stocks are summed in
+// registers, become weights there and multiply the panel's values out of the first-level cache. No
+// stock is its own neighbour here: a row's own weight comes out separately, so that (I - A) keeps
+// its digits where a stock sees hardly anybody else. A score is one chain over the factors in the
+// same order everywhere, then times the scale: score(i, j) and score(j, i) have the same bits, and
+// a comparison with a threshold never differs from one pass to the next.
+#pragma once
+
+#include "ops/cpu/isa/kernels.h"
+#include "ops/cpu/isa/vector.h"
+
+namespace astgnn::ops::ASTGNN_ISA {
+
+constexpr int64_t kSimilarityBlock = 8 * kTileRows;  // rows whose weights for a panel fit in L1
+
+// Whose threshold and largest score count: nobody's (all weights share one shift), the row's (A) or
+// the column's (A^T, scores being symmetric).
+enum class Side { kNone, kRow, kColumn };
+
+template <class T>
+ASTGNN_INLINE int64_t whole_vectors(int64_t n) {
+  return (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+}
+template <class T>
+ASTGNN_INLINE int64_t panel_width(const SimilarityBlock<T>& b, int64_t panel) {
+  const int64_t left = whole_vectors<T>(b.rows - panel);
+  return left < kSimilarityPanel ? left : kSimilarityPanel;
+}
+
+template <class T>
+ASTGNN_INLINE typename VectorOf<T>::Whole columns_from(int64_t j) {
+  typename VectorOf<T>::Whole out;
+  for (int k = 0; k < kLanes<T>; ++k) out[k] = static_cast<decltype(out[k] + 0)>(j + k);
+  return out;
+}
+
+// c [rows, vectors] (+)= a b as multiply_add, but a sum of its own over the depth before it is
+// added: rounding grows with the length of a panel and the number of panels, not with their
+// product.
+template <class T, int R, int V, class A>
+ASTGNN_INLINE void add_product(T* c, int64_t c_stride, int64_t rows, int64_t vectors, int64_t depth,
+                               bool add, A&& a, const T* b, int64_t b_stride) {
+  const auto tile = [&]<int kRows, int kVectors>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
+    Vec<T> sums[kRows][kVectors] = {};
+    multiply_tile<T, kRows, kVectors>(
+        sums, depth, [&](int r, int64_t k) ASTGNN_INLINE_LAMBDA { return a(i + r, k); },
+        b + v * kLanes<T>, b_stride);
+    T* out = c + i * c_stride + v * kLanes<T>;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int w = 0; w < kVectors; ++w) {
+        T* place = out + r * c_stride + w * kLanes<T>;
+        store<T>(place, add ? sums[r][w] + load(place) : sums[r][w]);
+      }
+    }
+  };
+  const auto strip = [&]<int kVectors>(int64_t v) ASTGNN_INLINE_LAMBDA {
+    int64_t i = 0;
+    for (; i + R <= rows; i += R) tile.template operator()<R, kVectors>(i, v);
+    for (; i < rows; ++i) tile.template operator()<1, kVectors>(i, v);
+  };
+  int64_t v = 0;
+  for (; v + V <= vectors; v += V) strip.template operator()<V>(v);
+  for (; v < vectors; ++v) strip.template operator()<1>(v);
+}
+
+// Scores of R rows from i against V vectors of stocks from j; all of them in one panel.
+template <class T, int R, int V>
+ASTGNN_INLINE void scores_tile(Vec<T> (&scores)[R][V], const SimilarityBlock<T>& b, int64_t i,
+                               int64_t j) {
+  const int64_t panel = j / kSimilarityPanel * kSimilarityPanel;
+  const T* own = b.m + i * b.factor_stride;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) scores[r][v] = Vec<T>{};
+  }
+  multiply_tile<T, R, V>(
+      scores, b.factors,
+      [&](int r, int64_t k) ASTGNN_INLINE_LAMBDA { return own[r * b.factor_stride + k]; },
+      b.panels + panel * b.factors + (j - panel), panel_width(b, panel));
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) scores[r][v] *= b.scale;
+  }
+}
+
+// exp(max(score, 0) - shift). Without thresholds, a positive score's weight is at least `above`,
+// which is more than `zero`, that of the others: the weight alone tells the sign of the score, also
+// where the exponential rounds to zero's.
+template <class T>
+struct Weighing {
+  T zero, above;
+
+  explicit ASTGNN_INLINE Weighing(const SimilarityBlock<T>& b)
+      : zero(exp(broadcast<T>(-b.shift))[0]),
+        above(zero * (T(1) + (sizeof(T) == 4 ? T(1.2e-7) : T(2.3e-16)))) {}
+
+  template <Side side>
+  ASTGNN_INLINE Vec<T> weight(const SimilarityBlock<T>& b, Vec<T> score, int64_t i, int64_t j,
+                              Vec<T>& exponent) const {
+    if constexpr (side == Side::kNone) {
+      exponent = positive<T>(score) - b.shift;
+      const Vec<T> e = exp(exponent), raised = e < above ? broadcast<T>(above) : e;
+      return score <= T(0) ? broadcast<T>(zero) : raised;  // NaN stays
+    } else {
+      const Vec<T> threshold =
+          side == Side::kRow ? broadcast<T>(b.threshold[i]) : load(b.threshold + j);
+      exponent =
+          positive<T>(score) - (side == Side::kRow ? broadcast<T>(b.peak[i]) : load(b.peak + j));
+      const Vec<T> e = exp(exponent);
+      return score < threshold ? Vec<T>{} : e;
+    }
+  }
+};
+
+// What a pass collects per row beside the products; lane sums are emptied into double before they
+// grow long.
+template <class T>
+struct RowSums {
+  T totals[kSimilarityRows * kLanes<T>], moments[kSimilarityRows * kLanes<T>];
+  int64_t row;
+  const SimilarityPass<T>* pass;
+
+  ASTGNN_INLINE void clear() {
+    for (int64_t k = 0; k < pass->rows * kLanes<T>; ++k) totals[k] = moments[k] = T(0);
+  }
+  void empty() {
+    for (int64_t i = 0; i < pass->rows; ++i) {
+      double total = 0, moment = 0;
+      for (int k = 0; k < kLanes<T>; ++k) {
+        total += static_cast<double>(totals[i * kLanes<T> + k]);
+        moment += static_cast<double>(moments[i * kLanes<T> + k]);
+      }
+      pass->others[i] += total;
+      pass->moments[i] += moment;
+    }
+    clear();
+  }
+};
+
+// Weights of R rows from i for V vectors from j into out (row i, column j), 0 for the row itself
+// and past the last stock.
+template <class T, Side side, int R, int V>
+ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& weighing, int64_t i,
+                                int64_t j, T* out, int64_t stride, RowSums<T>* sums) {
+  constexpr int L = kLanes<T>;
+  Vec<T> scores[R][V];
+  scores_tile<T, R, V>(scores, b, i, j);
+  const bool edge = (j < i + R && i < j + V * L) || j + V * L > b.rows;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    Vec<T> total{}, moment{};
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      Vec<T> exponent;
+      Vec<T> w = weighing.template weight<side>(b, scores[r][v], i + r, j + v * L, exponent);
+      if (__builtin_expect(edge, 0)) {
+        const auto column = columns_from<T>(j + v * L);
+        using Index = decltype(column[0] + 0);
+        const Index self = static_cast<Index>(i + r), end = static_cast<Index>(b.rows);
+        const int64_t lane = i + r - (j + v * L);
+        if (sums && lane >= 0 && lane < L && b.self) {
+          const T own = w[lane], power = exponent[lane];
+          sums->pass->own[i + r - sums->row] = own;
+          if (own != T(0))
+            sums->pass->moments[i + r - sums->row] += static_cast<double>(own) * power;
+        }
+        const auto outside = (column == self) | (column >= end);
+        w = outside ? Vec<T>{} : w;
+        exponent = outside ? Vec<T>{} : exponent;
+      }
+      store<T>(out + r * stride + v * L, w);
+      if (sums) {
+        total += w;
+        moment += side == Side::kNone ? w * exponent : (w == T(0) ? Vec<T>{} : w * exponent);
+      }
+    }
+    if (sums) {
+      T* totals = sums->totals + (i + r - sums->row) * L;
+      T* moments = sums->moments + (i + r - sums->row) * L;
+      store<T>(totals, load(totals) + total);
+      store<T>(moments, load(moments) + moment);
+    }
+  }
+}
+
+// Calls tile.operator()<R, V>(i, v) for rows begin .. end and vectors 0 .. vectors.
+template <int R, int V, class Tile>
+ASTGNN_INLINE void each_tile(int64_t begin, int64_t end, int64_t vectors, Tile&& tile) {
+  int64_t v = 0;
+  for (; v + V <= vectors; v += V) {
+    int64_t i = begin;
+    for (; i + R <= end; i += R) tile.template operator()<R, V>(i, v);
+    for (; i < end; ++i) tile.template operator()<1, V>(i, v);
+  }
+  for (; v < vectors; ++v) {
+    int64_t i = begin;
+    for (; i + R <= end; i += R) tile.template operator()<R, 1>(i, v);
+    for (; i < end; ++i) tile.template operator()<1, 1>(i, v);
+  }
+}
+
+template <class T, Side side>
+void apply_rows(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass) {
+  constexpr int L = kLanes<T>;
+  alignas(64) T memory[kSimilarityBlock * kSimilarityPanel];
+  alignas(64) RowSums<T> row_sums;
+  RowSums<T>* sums = nullptr;
+  if (pass.others) {
+    sums = &row_sums;
+    sums->row = pass.row;
+    sums->pass = &pass;
+    sums->clear();
+    for (int64_t i = 0; i < pass.rows; ++i) {
+      pass.others[i] = pass.moments[i] = 0;
+      pass.own[i] = T(0);
+    }
+  }
+  const Weighing<T> weighing(b);
+  const int64_t end = pass.row + pass.rows;
+  for (int64_t panel = 0, count = 1; panel < b.rows; panel += kSimilarityPanel, ++count) {
+    const int64_t width = panel_width(b, panel),
+                  depth = b.rows - panel < kSimilarityPanel ? b.rows - panel : kSimilarityPanel;
+    for (int64_t row = pass.row; row < end; row += kSimilarityBlock) {
+      const int64_t last = row + kSimilarityBlock < end ? row + kSimilarityBlock : end;
+      T* weights = b.kept ? b.kept + panel * b.rows + row * width : memory;
+      if (!b.filled) {
+        each_tile<kTileRows, kTileVectors>(
+            row, last, width / L, [&]<int R, int V>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
+              weights_tile<T, side, R, V>(b, weighing, i, panel + v * L,
+                                          weights + (i - row) * width + v * L, width, sums);
+            });
+      }
+      add_product<T, kTileRows, kTileVectors>(
+          pass.out + row * pass.out_stride, pass.out_stride, last - row, pass.vectors, depth,
+          pass.add || panel > 0,
+          [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return weights[i * width + k]; },
+          pass.values + panel * pass.values_stride, pass.values_stride);
+    }
+    if (sums && (count % 4 == 0 || panel + kSimilarityPanel >= b.rows)) sums->empty();
+  }
+}
+
+template <class T>
+void similarity_apply(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass) {
+  if (!b.threshold)
+    apply_rows<T, Side::kNone>(b, pass);
+  else if (pass.transposed)
+    apply_rows<T, Side::kColumn>(b, pass);
+  else
+    apply_rows<T, Side::kRow>(b, pass);
+}
+
+// out [rows, n rounded up to whole vectors]: scores of rows from `row` on.
+template <class T>
+void similarity_scores(const SimilarityBlock<T>& b, int64_t row, int64_t rows, T* out) {
+  constexpr int L = kLanes<T>;
+  const int64_t stride = whole_vectors<T>(b.rows);
+  for (int64_t panel = 0; panel < b.rows; panel += kSimilarityPanel) {
+    each_tile<kTileRows, kTileVectors>(
+        row, row + rows, panel_width(b, panel) / L,
+        [&]<int R, int V>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
+          Vec<T> scores[R][V];
+          scores_tile<T, R, V>(scores, b, i, panel + v * L);
+          for (int r = 0; r < R; ++r) {
+            for (int w = 0; w < V; ++w)
+              store<T>(out + (i - row + r) * stride + panel + (v + w) * L, scores[r][w]);
+          }
+        });
+  }
+}
+
+}  // namespace astgnn::ops::ASTGNN_ISA

@@ -1,0 +1,173 @@
+// The vectors of one instruction set. avx512.cpp, avx2.cpp and scalar.cpp each include the kernels
+// with ASTGNN_ISA set to their own name, so that nothing compiled for one is ever linked into
+// another: no header of the standard library or of LibTorch may be included from here.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define ASTGNN_INLINE inline __attribute__((always_inline))
+#define ASTGNN_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace astgnn::ops::ASTGNN_ISA {
+
+// kTileRows x kTileVectors accumulators fill the registers beside one row of the other operand;
+// kTallRows x kTallVectors do the same with half the columns.
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+constexpr int kTileRows = 6, kTileVectors = 4, kTallRows = 12, kTallVectors = 2;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+constexpr int kTileRows = 6, kTileVectors = 2, kTallRows = 6, kTallVectors = 2;
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kTileRows = 6, kTileVectors = 2, kTallRows = 6, kTallVectors = 2;
+#endif
+
+template <class T>
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  typedef float Type __attribute__((vector_size(kVectorBytes)));
+  typedef float Loose __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+  typedef int32_t Whole __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct VectorOf<double> {
+  typedef double Type __attribute__((vector_size(kVectorBytes)));
+  typedef double Loose __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+  typedef int64_t Whole __attribute__((vector_size(kVectorBytes)));
+};
+template <class T>
+using Vec = typename VectorOf<T>::Type;
+template <class T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <class T>
+ASTGNN_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename VectorOf<T>::Loose*>(p);
+}
+template <class T>
+ASTGNN_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VectorOf<T>::Loose*>(p) = v;
+}
+template <class T>
+ASTGNN_INLINE Vec<T> broadcast(T x) {
+  return x - Vec<T>{};  // minus zero keeps every bit, plus zero would lose the sign of -0
+}
+template <class T>
+ASTGNN_INLINE T sum(Vec<T> v) {
+  T total = 0;
+  for (int k = 0; k < kLanes<T>; ++k) total += v[k];
+  return total;
+}
+// NaN stays.
+template <class T>
+ASTGNN_INLINE Vec<T> positive(Vec<T> v) {
+  return v < T(0) ? Vec<T>{} : v;
+}
+
+// 2^y, relative error 8e-8 for y in [-126, 126]; exactly 1 at 0. Below -126 (0) and above 126 it is
+// clamped unless NaN.
+ASTGNN_INLINE Vec<float> exp2(Vec<float> y) {
+  y = y > 126.0f ? broadcast(126.0f) : y;
+#if defined(__AVX512F__)
+  const Vec<float> f = _mm512_reduce_ps(y, 0);  // y - nearest whole number
+#else
+  y = y < -126.0f ? broadcast(-126.0f) : y;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: its last bit is worth 1
+  const Vec<float> shifted = y + kRound, f = y - (shifted - kRound);
+#endif
+  Vec<float> p = broadcast(0.00015353362f);
+  p = p * f + 0.0013398875f;
+  p = p * f + 0.009618437f;
+  p = p * f + 0.055503324f;
+  p = p * f + 0.24022648f;
+  p = p * f + 0.6931472f;
+  p = p * f + 1.0f;
+#if defined(__AVX512F__)
+  return _mm512_scalef_ps(p, y - f);
+#else
+  using Whole = VectorOf<float>::Whole;
+  const Whole power = (reinterpret_cast<Whole>(shifted) << 23) + (127 << 23);
+  return p * reinterpret_cast<Vec<float> >(power);
+#endif
+}
+
+ASTGNN_INLINE Vec<float> exp(Vec<float> x) { return exp2(x * 1.44269504f); }
+ASTGNN_INLINE Vec<double> exp(Vec<double> x) {
+  for (int k = 0; k < kLanes<double>; ++k) x[k] = __builtin_exp(x[k]);
+  return x;
+}
+
+// x is finite and not 0.
+ASTGNN_INLINE Vec<float> reciprocal(Vec<float> x) {
+#if defined(__AVX512F__)
+  const Vec<float> r = _mm512_rcp14_ps(x);  // one Newton step on 14 bits: relative error 1e-7
+  return r * (2.0f - x * r);
+#else
+  return 1.0f / x;
+#endif
+}
+
+ASTGNN_INLINE Vec<float> sigmoid(Vec<float> x) { return reciprocal(1.0f + exp(-x)); }
+ASTGNN_INLINE Vec<double> sigmoid(Vec<double> x) { return 1.0 / (1.0 + exp(-x)); }
+
+// Absolute error 2e-7.
+ASTGNN_INLINE Vec<float> tanh(Vec<float> x) { return 1.0f - 2.0f * reciprocal(1.0f + exp(x + x)); }
+ASTGNN_INLINE Vec<double> tanh(Vec<double> x) {
+  for (int k = 0; k < kLanes<double>; ++k) x[k] = __builtin_tanh(x[k]);
+  return x;
+}
+
+// accumulator[i][v] += sum over k < depth of a(i, k) * b[k * stride + v * lanes ...], one k after
+// the other: the order does not depend on R or V, so an element has the same bits in any tile.
+template <class T, int R, int V, class A>
+ASTGNN_INLINE void multiply_tile(Vec<T> (&accumulator)[R][V], int64_t depth, A&& a, const T* b,
+                                 int64_t stride) {
+  for (int64_t k = 0; k < depth; ++k, b += stride) {
+    Vec<T> other[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) other[v] = load(b + v * kLanes<T>);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> own = broadcast<T>(a(i, k));
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) accumulator[i][v] += own * other[v];
+    }
+  }
+}
+
+// c [rows, vectors * lanes] (rows c_stride apart) += a b, with a(i, k) and b as above. rows is a
+// multiple of R or handled row by row, vectors likewise: no element outside is read or written.
+template <class T, int R, int V, class A>
+ASTGNN_INLINE void multiply_add(T* c, int64_t c_stride, int64_t rows, int64_t vectors,
+                                int64_t depth, A&& a, const T* b, int64_t b_stride) {
+  const auto tile = [&]<int kRows, int kVectors>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
+    Vec<T> sum[kRows][kVectors];
+    T* out = c + i * c_stride + v * kLanes<T>;
+    for (int r = 0; r < kRows; ++r)
+      for (int w = 0; w < kVectors; ++w) sum[r][w] = load(out + r * c_stride + w * kLanes<T>);
+    multiply_tile<T, kRows, kVectors>(
+        sum, depth, [&](int r, int64_t k) ASTGNN_INLINE_LAMBDA { return a(i + r, k); },
+        b + v * kLanes<T>, b_stride);
+    for (int r = 0; r < kRows; ++r)
+      for (int w = 0; w < kVectors; ++w) store<T>(out + r * c_stride + w * kLanes<T>, sum[r][w]);
+  };
+  int64_t v = 0;
+  for (; v + V <= vectors; v += V) {
+    int64_t i = 0;
+    for (; i + R <= rows; i += R) tile.template operator()<R, V>(i, v);
+    for (; i < rows; ++i) tile.template operator()<1, V>(i, v);
+  }
+  for (; v < vectors; ++v) {
+    int64_t i = 0;
+    for (; i + R <= rows; i += R) tile.template operator()<R, 1>(i, v);
+    for (; i < rows; ++i) tile.template operator()<1, 1>(i, v);
+  }
+}
+
+}  // namespace astgnn::ops::ASTGNN_ISA

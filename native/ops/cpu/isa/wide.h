@@ -1,0 +1,90 @@
+// Float64 vectors over values of either type: sums of many products are kept in them. Blocks of up
+// to 8 such vectors fill the registers of a sweep; a width that is not whole vectors ends in a part.
+#pragma once
+
+#include "ops/cpu/isa/vector.h"
+
+namespace astgnn::ops::ASTGNN_ISA {
+
+typedef float NarrowLoose __attribute__((vector_size(kVectorBytes / 2), aligned(4), may_alias));
+
+ASTGNN_INLINE Vec<double> widen(const float* p) {
+  return __builtin_convertvector(*reinterpret_cast<const NarrowLoose*>(p), Vec<double>);
+}
+ASTGNN_INLINE Vec<double> widen(const double* p) { return load(p); }
+ASTGNN_INLINE void narrow(float* p, Vec<double> v) {
+  *reinterpret_cast<NarrowLoose*>(p) = __builtin_convertvector(v, NarrowLoose);
+}
+ASTGNN_INLINE void narrow(double* p, Vec<double> v) { store<double>(p, v); }
+
+// Only the first `part` elements where kPart: the rest reads 0 and is not written.
+template <class T, bool kPart>
+ASTGNN_INLINE Vec<double> widen(const T* p, int part) {
+  if constexpr (!kPart) return widen(p);
+  Vec<double> v = {};
+  for (int k = 0; k < part; ++k) v[k] = static_cast<double>(p[k]);
+  return v;
+}
+template <class T, bool kPart>
+ASTGNN_INLINE void narrow(T* p, Vec<double> v, int part) {
+  if constexpr (!kPart) return narrow(p, v);
+  for (int k = 0; k < part; ++k) p[k] = static_cast<T>(v[k]);
+}
+
+// body<vectors, part?>(first column, size of the part) over all columns.
+template <class T, class Body>
+ASTGNN_INLINE void each_block(int64_t width, Body&& body) {
+  constexpr int64_t L = kLanes<double>;
+  int64_t first = 0;
+  for (; first + 8 * L <= width; first += 8 * L) body.template operator()<8, false>(first, 0);
+  for (; first + 4 * L <= width; first += 4 * L) body.template operator()<4, false>(first, 0);
+  for (; first + 2 * L <= width; first += 2 * L) body.template operator()<2, false>(first, 0);
+  for (; first + L <= width; first += L) body.template operator()<1, false>(first, 0);
+  if (first < width) body.template operator()<1, true>(first, static_cast<int>(width - first));
+}
+// The same, vector by vector.
+template <class T, class Body>
+ASTGNN_INLINE void each_vector(int64_t width, Body&& body) {
+  int64_t first = 0;
+  for (; first + kLanes<double> <= width; first += kLanes<double>)
+    body.template operator()<false>(first, 0);
+  if (first < width) body.template operator()<true>(first, static_cast<int>(width - first));
+}
+
+ASTGNN_INLINE double total(Vec<double> v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_pd(v);
+#elif defined(__AVX2__)
+  const __m128d half = _mm256_castpd256_pd128(v) + _mm256_extractf128_pd(v, 1);
+  return half[0] + half[1];
+#else
+  return v[0] + v[1];
+#endif
+}
+
+// e^x for x <= 0, relative error 3e-16 down to -708 and 0 below.
+ASTGNN_INLINE Vec<double> exp_unit(Vec<double> x) {
+  using Whole = VectorOf<double>::Whole;
+  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: its last bit is worth 1
+  const auto gone = x < -708.0;
+  x = gone ? Vec<double>{} : x;
+  const Vec<double> shifted = x * 1.4426950408889634 + kRound, whole = shifted - kRound;
+  const Vec<double> f = (x - whole * 0.693147180369123816490) - whole * 1.90821492927058770002e-10;
+  Vec<double> p = broadcast(1.0 / 479001600);  // Taylor: |f| <= ln 2 / 2
+  p = p * f + 1.0 / 39916800;
+  p = p * f + 1.0 / 3628800;
+  p = p * f + 1.0 / 362880;
+  p = p * f + 1.0 / 40320;
+  p = p * f + 1.0 / 5040;
+  p = p * f + 1.0 / 720;
+  p = p * f + 1.0 / 120;
+  p = p * f + 1.0 / 24;
+  p = p * f + 1.0 / 6;
+  p = p * f + 0.5;
+  p = p * f + 1.0;
+  p = p * f + 1.0;
+  const Whole power = (reinterpret_cast<Whole>(shifted) << 52) + (int64_t{1023} << 52);
+  return gone ? Vec<double>{} : p * reinterpret_cast<Vec<double> >(power);
+}
+
+}  // namespace astgnn::ops::ASTGNN_ISA
