@@ -1,0 +1,127 @@
+// The results as a Markdown page. Pure.
+import { COMPILED, EAGER, MALLOC, OURS } from "./bench-context.mjs";
+
+const COLUMNS = [OURS, EAGER, MALLOC, COMPILED];
+const BLOCK_NAMES = { gru: "GRU", graphAttention: "GAT", relationalEmbedding: "TGC", rest: "rest" };
+
+const number = (value, digits) => (value === null || value === undefined ? "-" : value.toFixed(digits));
+/** Three significant digits, no exponent. */
+export const figure = (value) => (value === null || value === undefined ? "-" : value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+const shapeOf = ({ n, t, f, b }) => `${n},${t},${f},${b}`;
+
+/** @param rows arrays of cells, the first one the header */
+export function table([header, ...rows]) {
+  return [header, header.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+const spread = (values) => (values === null || values === undefined ? "-" : `${figure(values.median)} (${figure(values.min)}-${figure(values.max)})`);
+
+/** @param results { environment, rows, growth?, load?, epoch?, boundary? } */
+export function renderMarkdown(results) {
+  const { environment, rows } = results;
+  const parts = ["# Benchmark", describe(environment)];
+  for (const mode of ["train", "infer"]) {
+    const own = rows.filter((row) => row.mode === mode);
+    if (own.length > 0) parts.push(`## ${mode === "train" ? "Training step" : "Inference"}`, configurations(own));
+  }
+  const profiled = rows.filter((row) => row.blocks !== undefined);
+  if (profiled.length > 0) parts.push("## Blocks of the training step", blockNote, blocks(profiled));
+  if (results.growth !== undefined) parts.push("## Growth with N", growth(results.growth));
+  if (results.load !== undefined) parts.push("## Reading a panel", load(results.load));
+  if (results.epoch !== undefined) parts.push("## One epoch of the NASDAQ protocol", epoch(results.epoch));
+  if (results.boundary !== undefined) parts.push("## Crossing the boundary", boundary(results.boundary));
+  return `${parts.join("\n\n")}\n`;
+}
+
+function describe(e) {
+  const lines = [
+    `- machine: ${e.cpu}, ${e.cores} cores, ${e.memoryGiB} GiB, Linux ${e.kernel}; ${e.threads} compute threads on both sides`,
+    `- date ${e.date}, commit ${e.commit}`,
+    `- ours: LibTorch ${e.libtorch}, Node.js ${e.node}, precision ${e.precision}, instructions ${e.isa}; peer: PyTorch ${e.torch}, Python ${e.python}, float32`,
+    `- same weights and windows give outputs that differ by at most ${Math.max(e.agreement.predictions, e.agreement.riskFactors).toExponential(1)}`,
+    "- medians (minimum-maximum) in milliseconds of rounds in which every side makes one step in turn, after two warm-up steps; a ratio above 1 means that ours is faster",
+    "- memory: maximum RSS less the RSS once the data are resident, in a process that did only this",
+    "- GFLOP/s: operations of the formulas (neither recomputation nor an N x N attention) per second; roofline: their share of the best float32 2048 x 2048 x 2048 product of PyTorch beside the rounds",
+  ];
+  if (e.forced) lines.push(`- **forced (--force)${e.busyReason === undefined ? "" : `: ${e.busyReason}`}**: not a result to quote`);
+  return lines.join("\n");
+}
+
+function configurations(rows) {
+  const compiled = rows.some((row) => row.torchCompileMs !== undefined);
+  const header = ["N,T,F,B", "ours ms", "eager ms", "with memory settings ms", ...(compiled ? ["torch.compile ms"] : []), "ratio", "ratio, memory settings", ...(compiled ? ["ratio, compile"] : []), "ours MiB", "eager MiB", "memory ratio", "GFLOP/s ours / eager", "roofline ours / eager", "rounds", "others' CPU"];
+  return table([
+    header,
+    ...rows.map((row) => [
+      shapeOf(row.config),
+      spread(row.spread.ours),
+      spread(row.spread.torch),
+      spread(row.spread.torchMalloc),
+      ...(compiled ? [spread(row.spread.torchCompile)] : []),
+      ratioCell(row.ratio, row.ratioSpread?.ratio),
+      ratioCell(row.ratioMalloc, row.ratioSpread?.ratioMalloc),
+      ...(compiled ? [number(row.ratioCompile, 2)] : []),
+      number(row.oursPeakMiB, 0),
+      number(row.torchPeakMiB, 0),
+      row.oursPeakMiB > 0 && row.torchPeakMiB !== null ? number(row.torchPeakMiB / row.oursPeakMiB, 1) : "-",
+      `${figure(row.gflops.ours)} / ${figure(row.gflops.torch)}`,
+      row.roofline === null ? "-" : `${percent(row.roofline.ours)} / ${percent(row.roofline.torch)} of ${figure(row.gemmPeakGflops)}`,
+      String(row.rounds),
+      percent(row.disturbance.others),
+    ]),
+  ]);
+}
+
+const percent = (share) => `${(100 * share).toFixed(0)} %`;
+const ratioCell = (ratio, paired) => (paired === undefined || ratio === null ? number(ratio, 2) : `${ratio.toFixed(2)} (${paired.q1.toFixed(2)}-${paired.q3.toFixed(2)})`);
+
+const blockNote =
+  "Milliseconds forward + backward, medians. Ours: inside the step, by the core's profile of its ops; PyTorch's: each block alone on the same shapes. " +
+  "GAT and TGC begin after their linear inputs; the rest is model and loss less the blocks, without the optimizer. Ratio: eager with memory settings to ours.";
+
+function blocks(rows) {
+  const names = COLUMNS.filter((name) => rows.some((row) => row.blocks[name] !== undefined));
+  const cell = ({ forward, backward }) => `${figure(forward)} + ${figure(backward)}`;
+  const lines = rows.flatMap((row) =>
+    Object.entries(BLOCK_NAMES).map(([block, title]) => {
+      const both = (name) => row.blocks[name][block].forward + row.blocks[name][block].backward;
+      const ratio = row.blocks[MALLOC] === undefined || both(OURS) <= 0 ? "-" : number(both(MALLOC) / both(OURS), 1);
+      return [shapeOf(row.config), title, ...names.map((name) => (row.blocks[name] === undefined ? "-" : cell(row.blocks[name][block]))), ratio];
+    }),
+  );
+  return table([["N,T,F,B", "block", ...names, "ratio"], ...lines]);
+}
+
+function growth({ rows, exponents }) {
+  const measured = table([
+    ["N", "ours ms", "eager ms", "with memory settings ms", "ratio", "ratio, memory settings", "ours MiB", "eager MiB"],
+    ...rows.map((row) => [String(row.config.n), figure(row.oursMs), figure(row.torchMs), figure(row.torchMallocMs), number(row.ratio, 2), number(row.ratioMalloc, 2), number(row.oursPeakMiB, 0), number(row.torchPeakMiB, 0)]),
+  ]);
+  const titles = { oursMs: "ours, time", torchMs: "eager, time", torchMallocMs: "eager with memory settings, time", oursPeakMiB: "ours, memory", torchPeakMiB: "eager, memory" };
+  const fitted = table([
+    ["series", "exponent of N, all", "between neighbours", "N"],
+    ...Object.entries(exponents).map(([series, { overall, local, stocks }]) => [titles[series], overall.toFixed(2), local.map((value) => value.toFixed(2)).join(", "), stocks.join(", ")]),
+  ]);
+  const skipped = rows.filter((row) => row.torchSkipped !== undefined).map((row) => `N = ${row.config.n}: ${row.torchSkipped}.`);
+  return ["Training, T = 20, F = 21, B = 1; least squares of the logarithms.", measured, fitted, ...skipped].join("\n\n");
+}
+
+function load({ rows, columns, dates, stocks, readers, missing }) {
+  const absent = Object.keys(missing);
+  const lines = table([["reader", "seconds", "million rows per second"], ...readers.map(({ name, seconds, rowsPerSecond }) => [name, seconds.toFixed(2), (rowsPerSecond / 1e6).toFixed(2)])]);
+  const note = `${rows} rows (${dates} dates, ${stocks} stocks), columns ${columns.join(", ")}; medians of five, the file in the page cache. openPanel also sorts, checks, lays out the dates x stocks grid and takes its fingerprint; DuckDB alone only decodes.`;
+  return [note, lines, ...(absent.length === 0 ? [] : [`Not measured, the interpreter has no ${absent.join(" and no ")}.`])].join("\n\n");
+}
+
+function epoch(e) {
+  const whole = e.measuredTrainDates === e.trainDates && e.measuredValidDates === e.validDates;
+  const note =
+    `${e.trainDates} training dates, one per step, and ${e.validDates} validation dates, T = ${e.window}, F = ${e.features}, up to ${e.stocks} stocks, complete graph, loss -IC, AdamW, no clipping, no average. ` +
+    (whole ? "All dates measured." : `Measured on ${e.measuredTrainDates} and ${e.measuredValidDates} dates spread over the splits, extrapolated to all.`);
+  const lines = Object.entries(e.seconds).map(([name, seconds]) => [name, seconds.toFixed(1), e.trainMsPerDate[name].toFixed(1), (seconds / e.seconds[OURS]).toFixed(2)]);
+  return [note, table([["", "seconds per epoch", "ms per training step", "ratio to ours"], ...lines])].join("\n\n");
+}
+
+function boundary({ togetherMicroseconds, singleMicroseconds }) {
+  return `A step costs ${togetherMicroseconds.toFixed(0)} microseconds outside the core where fifty steps are one job (how training runs), and ${singleMicroseconds.toFixed(0)} where each step is a job of its own (medians, a model of 8 stocks; wall clock in JavaScript less the core's milliseconds).`;
+}

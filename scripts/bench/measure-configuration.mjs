@@ -1,0 +1,113 @@
+// One row of the tables: one configuration in one mode, every side in a process of its own that does nothing else.
+import { alternate } from "./alternate.mjs";
+import { COMPILED, EAGER, MALLOC, OURS } from "./bench-context.mjs";
+import { memoryAvailableMiB, waitUntilQuiet } from "./machine.mjs";
+import { median, pairedRatio, summary } from "./statistics.mjs";
+import { total, usefulOperations } from "./useful-work.mjs";
+
+const WARM_UP_STEPS = 2;
+const BLOCK_ROUNDS = 5;
+const BLOCKS = ["gru", "graphAttention", "relationalEmbedding"];
+
+/** What eager holds at its peak: about 16 single-precision N x N matrices per date in training, 8 in inference, and the GRU's states. */
+export function expectedPeerMiB({ n, t, b }, mode) {
+  const training = mode === "train";
+  return (4 * (training ? 16 : 8) * b * n * n + (training ? 2 : 1) * 2200 * b * n * t) / 2 ** 20;
+}
+
+/** Peers that fit into memory beside one another; the reason where none does. */
+function peersFor(config, mode, settings) {
+  const names = [EAGER, MALLOC, ...(settings.compile ? [COMPILED] : [])];
+  const needed = names.length * expectedPeerMiB(config, mode);
+  const available = memoryAvailableMiB();
+  if (needed <= 0.7 * available) return { names };
+  return { names: [], reason: `PyTorch would need about ${(needed / 1024).toFixed(0)} GiB for ${names.length} processes, ${(available / 1024).toFixed(0)} GiB are free` };
+}
+
+/**
+ * @param config { n, t, f, b }
+ * @param mode "train" | "infer"
+ * @param options { rounds, budgetSeconds, blocks } where they differ from the context's settings
+ */
+export async function measureConfiguration(context, sides, config, mode, options = {}) {
+  const { settings } = context;
+  const { rounds = settings.steps, budgetSeconds = settings.budgetSeconds, blocks = settings.blocks } = options;
+  await waitUntilQuiet({ force: settings.force, say: context.say });
+  const peers = peersFor(config, mode, settings);
+  return context.with([OURS, ...peers.names], async (processes) => {
+    const prepared = [];
+    for (const each of processes) prepared.push(await each.request("prepare", { ...config, mode, compile: each.name === COMPILED }));
+    const counts = new Set(prepared.map(({ parameters }) => parameters));
+    if (counts.size !== 1) throw new Error(`The sides have different numbers of parameters: ${[...counts].join(", ")}.`);
+
+    await alternate(processes, { rounds: WARM_UP_STEPS });
+    const { answers, idleShare, foreignShare } = await alternate(processes, { rounds, budgetSeconds });
+    const memory = {};
+    for (const each of processes) memory[each.name] = (await each.request("memory")).peakMiB;
+    const byBlock = blocks && mode === "train" ? await measureBlocks(processes) : undefined;
+    const eager = processes.find(({ name }) => name === EAGER);
+    const gemm = eager === undefined ? undefined : (await eager.request("gemm")).gflops;
+    return row({ context, sides, config, mode, answers, memory, byBlock, gemm, idleShare, foreignShare, skipped: peers.reason });
+  });
+}
+
+/** Medians per block and direction of the alternating profiled rounds; the rest is the step's own total less the blocks. */
+async function measureBlocks(processes) {
+  await alternate(processes, { rounds: 1, request: "blocks" });
+  const { answers } = await alternate(processes, { rounds: BLOCK_ROUNDS, request: "blocks" });
+  const times = {};
+  for (const [name, rounds] of answers) {
+    if (rounds.some(({ blocks }) => blocks === undefined)) throw new Error(`${name} gave no block times: is the core older than lib/? Run npm run build.`);
+    const of = (block, direction) => median(rounds.map(({ blocks }) => blocks[block][direction] ?? 0));
+    const directions = (block) => ({ forward: of(block, "forward"), backward: of(block, "backward") });
+    times[name] = Object.fromEntries(BLOCKS.map((block) => [block, directions(block)]));
+    const whole = directions("total");
+    const rest = (direction) => whole[direction] - BLOCKS.reduce((sum, block) => sum + times[name][block][direction], 0);
+    times[name].rest = { forward: rest("forward"), backward: rest("backward") };
+  }
+  return times;
+}
+
+function row({ context, sides, config, mode, answers, memory, byBlock, gemm, idleShare, foreignShare, skipped }) {
+  const ms = (name) => answers.get(name)?.map((answer) => answer.ms);
+  const [ours, eager, malloc, compiled] = [OURS, EAGER, MALLOC, COMPILED].map(ms);
+  const medianOf = (values) => (values === undefined ? null : round(median(values)));
+  const spreadOf = (values) => (values === undefined ? null : roundAll(summary(values)));
+  const ratioTo = (values) => (values === undefined ? null : round(median(values) / median(ours), 4));
+  const memoryOf = (name) => (memory[name] === undefined ? null : round(memory[name], 1));
+  const operations = usefulOperations({ ...sides.model, sequentialInputSize: config.f }, config, mode);
+  const gflops = (values) => (values === undefined ? null : round(total(operations) / median(values) / 1e6, 1));
+  const native = answers.get(OURS).map((answer) => answer.nativeMs).filter((value) => value !== undefined);
+  return {
+    config,
+    mode,
+    precision: sides.precision,
+    isa: sides.isa,
+    oursMs: medianOf(ours),
+    torchMs: medianOf(eager),
+    torchMallocMs: medianOf(malloc),
+    ratio: ratioTo(eager),
+    ratioMalloc: ratioTo(malloc),
+    oursPeakMiB: memoryOf(OURS),
+    torchPeakMiB: memoryOf(EAGER),
+    torchMallocPeakMiB: memoryOf(MALLOC),
+    ...(compiled === undefined ? {} : { torchCompileMs: medianOf(compiled), ratioCompile: ratioTo(compiled), torchCompilePeakMiB: memoryOf(COMPILED) }),
+    ...(native.length === 0 ? {} : { oursNativeMs: medianOf(native) }),
+    rounds: ours.length,
+    spread: { ours: spreadOf(ours), torch: spreadOf(eager), torchMalloc: spreadOf(malloc), ...(compiled === undefined ? {} : { torchCompile: spreadOf(compiled) }) },
+    ratioSpread: eager === undefined ? null : { ratio: roundAll(pairedRatio(eager, ours)), ratioMalloc: roundAll(pairedRatio(malloc, ours)) },
+    usefulGflop: round(total(operations) / 1e9, 3),
+    gflops: { ours: gflops(ours), torch: gflops(eager), torchMalloc: gflops(malloc) },
+    gemmPeakGflops: gemm === undefined ? null : round(gemm, 1),
+    roofline: gemm === undefined ? null : { ours: round(gflops(ours) / gemm, 3), torch: round(gflops(eager) / gemm, 3), torchMalloc: round(gflops(malloc) / gemm, 3) },
+    ...(byBlock === undefined ? {} : { blocks: Object.fromEntries(Object.entries(byBlock).map(([name, blocks]) => [name, roundBlocks(blocks)])) }),
+    ...(skipped === undefined ? {} : { torchSkipped: skipped }),
+    threads: context.settings.threads,
+    disturbance: { idleProcesses: round(idleShare, 3), others: round(foreignShare, 3) },
+    forced: context.settings.force,
+  };
+}
+
+const round = (value, digits = 3) => Number(value.toFixed(digits));
+const roundAll = (record) => Object.fromEntries(Object.entries(record).map(([key, value]) => [key, round(value)]));
+const roundBlocks = (blocks) => Object.fromEntries(Object.entries(blocks).map(([block, times]) => [block, roundAll(times)]));

@@ -1,0 +1,49 @@
+// Floating-point operations that the model's formulas need, recomputation and the attention's N x N form not counted
+// (the formulas of the issue's kernel notes, with the widths of the configuration at hand). Pure.
+
+/**
+ * @param model the architecture (lib/model/config.ts)
+ * @param shape { n, t, f, b }
+ * @param mode "train" (forward, gradients of inputs and weights) or "infer"
+ * @returns operations per step, by block
+ */
+export function usefulOperations(model, { n, t, f, b }, mode) {
+  const training = mode === "train";
+  const rows = n * b;
+  const hidden = model.gruHiddenSize;
+  let gru = 0;
+  for (let layer = 0; layer < model.gruNumLayers; layer++) {
+    const input = layer === 0 ? f : hidden;
+    const forward = 2 * 3 * hidden * (input + hidden);
+    // Nothing asks for the gradient of the features, so the first layer's input gradient is not work.
+    const inputGradient = forward - (layer === 0 ? 2 * 3 * hidden * f : 0);
+    gru += training ? 2 * forward + inputGradient : forward;
+  }
+  // Per pair of stocks: M M' and A times the width of each layer.
+  const widths = tgcWidths(model, f);
+  const pair = 2 * model.numRiskFactors + widths.slice(1).reduce((sum, width) => sum + 2 * width, 0);
+  const factor = training ? 3 : 1;
+  return { gru: gru * rows * t, similarity: factor * pair * n * n * b, dense: factor * denseOperations(model, f, widths) * rows };
+}
+
+const relationalWidth = (model, f) => ({ features: f, state: model.gruHiddenSize, both: f + model.gruHiddenSize })[model.relationalInput];
+
+function tgcWidths(model, f) {
+  return [relationalWidth(model, f), ...Array(model.numTgcLayers - 1).fill(model.tgcHiddenSize), model.tgcOutputSize];
+}
+
+/** Forward operations per row of the layers that act on each stock alone. */
+function denseOperations(model, f, widths) {
+  const { gruHiddenSize: hidden, gatHiddenSize: attention, residualHiddenSize: residual } = model;
+  let products = hidden * attention + 2 * attention;
+  if (model.gatResidual !== "none") products += hidden * attention;
+  products += attention * residual + residual * residual;
+  if (attention !== residual) products += attention * residual;
+  products += residual * model.numRiskFactors;
+  for (let layer = 1; layer < widths.length; layer++) products += widths[layer - 1] * widths[layer];
+  const head = [widths.at(-1) + (model.relationalSkip ? widths[0] : 0), ...model.predictionHiddenSizes, model.numPredictions];
+  for (let layer = 1; layer < head.length; layer++) products += head[layer - 1] * head[layer];
+  return 2 * products;
+}
+
+export const total = (operations) => Object.values(operations).reduce((sum, value) => sum + value, 0);
