@@ -22,7 +22,8 @@ if (run(process.execPath, ["scripts/install.mjs"]).status !== 0) process.exit(1)
 if (run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]).status !== 0) total.failed++;
 
 if (filters.length === 0) nativeTests();
-vitest();
+vitest(filters);
+if (filters.length === 0) everyPath();
 console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
 process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
 
@@ -45,10 +46,28 @@ function nativeTests() {
   total.passed += count === undefined ? 0 : Number(count) - Number(failed);
 }
 
-function vitest() {
+/** Parity with the reference on each instruction set that this machine has, and on each way to compute A, whatever its size would choose. */
+function everyPath() {
+  const wanted = [
+    ...["amx", "avx512", "avx2", "scalar"].map((value) => ["ASTGNN_ISA", value]),
+    ...["flash", "materialised", "rowmax"].map((value) => ["ASTGNN_SIMILARITY", value]),
+  ];
+  for (const [variable, value] of wanted) {
+    const env = { ...process.env, [variable]: value };
+    const probe = "import('./dist/binding/load.js').then(({ loadCore }) => loadCore().info())";
+    if (run(process.execPath, ["-e", probe], { env, stdio: "ignore" }).status !== 0) {
+      console.log(`not tested: this machine has no ${value}`);
+      continue;
+    }
+    console.log(`${variable}=${value}`);
+    vitest(["test/parity"], env);
+  }
+}
+
+function vitest(filters, env = process.env) {
   mkdirSync(build, { recursive: true });
   rmSync(report, { force: true });
-  const result = run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters]);
+  const result = run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters], { env });
   if (!existsSync(report)) {
     total.failed++;
     return;

@@ -226,6 +226,8 @@ export interface NativePrediction {
   statistics: Float64Array;
   /** [dates, terms] of the objective given, unweighted; NaN where undefined. Turnover: pair (date, next in the list). Empty without objective. */
   terms: Float64Array;
+  /** Sum over the dates, no backward; only with `profile`. */
+  blocks?: NativeBlockTimes;
 }
 
 export interface NativePredictOptions {
@@ -233,6 +235,8 @@ export interface NativePredictOptions {
   riskFactors: boolean;
   objective?: NativeTerm[];
   threads: number;
+  /** As for a session. */
+  profile?: boolean;
 }
 
 export interface NativeInfo {

@@ -42,6 +42,9 @@ void check_objective(const std::vector<train::Term>& terms, const train::Panel& 
 std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,
                                          const train::Panel& panel);
 
+// { gru, graphAttention, relationalEmbedding, total }, each { forward, backward } in milliseconds.
+Napi::Object blocks_to_js(Napi::Env env, const train::BlockTimes& blocks);
+
 // A promise and its cancel for JavaScript: { done, cancel() }.
 Napi::Object job_to_js(Napi::Env env, std::shared_ptr<Task> task, Napi::Promise done);
 

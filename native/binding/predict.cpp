@@ -12,12 +12,14 @@ using at::Tensor;
 class PredictTask : public ModelTask {
  public:
   PredictTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
-              Dates dates, bool risk_factors, std::vector<train::Term> terms, int thread_count)
+              Dates dates, bool risk_factors, std::vector<train::Term> terms, bool profile,
+              int thread_count)
       : ModelTask({module}, false, thread_count),
         module_(std::move(module)),
         panel_(std::move(panel)),
         dates_(std::move(dates)),
-        terms_(std::move(terms)) {
+        terms_(std::move(terms)),
+        profile_(profile) {
     int64_t rows = 0, count = static_cast<int64_t>(dates_.size());
     for (int64_t date : dates_) rows += panel_->rows(date);
     const nn::Config& config = module_->as<nn::ASTGNNFactorModel>().config;
@@ -29,8 +31,14 @@ class PredictTask : public ModelTask {
   }
   bool step() override {
     if (at_ == dates_.size()) return false;
+    std::optional<train::BlockClock> clock;
+    if (profile_) clock.emplace();
     auto out =
         train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_], terms_);
+    if (clock) {
+      clock->end_forward();
+      blocks_ += clock->times();
+    }
     int64_t rows = out.predictions.size(0);
     predictions_.narrow(0, row_, rows).copy_(out.predictions);
     if (factors_.defined()) factors_.narrow(0, row_, rows).copy_(out.risk_factors);
@@ -53,6 +61,7 @@ class PredictTask : public ModelTask {
     if (factors_.defined()) object.Set("riskFactors", hand_over(env, std::move(factors_)));
     object.Set("statistics", hand_over(env, std::move(statistics_)));
     object.Set("terms", hand_over(env, std::move(term_values_)));
+    if (profile_) object.Set("blocks", blocks_to_js(env, blocks_));
     return object;
   }
 
@@ -61,6 +70,8 @@ class PredictTask : public ModelTask {
   std::shared_ptr<train::Panel> panel_;
   Dates dates_;
   std::vector<train::Term> terms_;
+  bool profile_;
+  train::BlockTimes blocks_;  // sum over the dates
   train::DatePrediction previous_;
   Tensor predictions_, factors_, statistics_, term_values_;
   size_t at_ = 0;
@@ -77,10 +88,11 @@ Napi::Value predict(const Napi::CallbackInfo& info) {
     terms = read_objective(options.Get("objective"));
     check_objective(terms, *panel, *module);
   }
-  auto task = std::make_shared<PredictTask>(module, panel,
-                                            read_dates(options.Get("dates"), "dates", *panel),
-                                            read_boolean(options.Get("riskFactors"), "riskFactors"),
-                                            std::move(terms), read_threads(options.Get("threads")));
+  bool profile = has(options, "profile") && read_boolean(options.Get("profile"), "profile");
+  auto task = std::make_shared<PredictTask>(
+      module, panel, read_dates(options.Get("dates"), "dates", *panel),
+      read_boolean(options.Get("riskFactors"), "riskFactors"), std::move(terms), profile,
+      read_threads(options.Get("threads")));
   return job_to_js(env, task,
                    Environment::of(env).start(
                        task, {}, {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()}));

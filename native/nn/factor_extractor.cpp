@@ -49,7 +49,7 @@ Extracted FactorExtractor::forward(const Sequences& x, const Batch& batch) {
     attended = at::add(gat_shortcut->forward(h), attended, gat_sign);
   }
   const auto full = full_linear->forward(residual->forward(attended));  // [R, K]
-  return {at::tanh(full_norm->forward(full)), h};
+  return {full_norm->forward(full, ops::Activation::kTanh), h};
 }
 
 }  // namespace astgnn::nn

@@ -53,16 +53,22 @@ void Norm::to(torch::Device device, torch::Dtype dtype, bool non_blocking) {
   if (batch) num_batches_tracked.set_data(num_batches_tracked.to(at::kLong));
 }
 
-Tensor Norm::forward(const Tensor& x) {
-  if (!batch) return at::layer_norm(x, weight.sizes(), weight, bias, eps);
+Tensor Norm::forward(const Tensor& x, ops::Activation activation,
+                     const std::optional<Tensor>& residual, double p, const Tensor& key,
+                     int64_t site) {
+  if (!batch) return ops::norm_activation(x, weight, bias, eps, residual, activation, p, key, site);
   if (is_training()) {
     TORCH_CHECK(x.size(0) >= 2, "norm \"batch\" needs at least 2 rows per training step but got ",
                 x.size(0), "; use norm \"layer\", or more dates per step");
     c10::NoGradGuard no_grad;
     num_batches_tracked.add_(1);
   }
-  return at::batch_norm(x, weight, bias, running_mean, running_var, is_training(), 0.1, eps,
-                        /*cudnn_enabled=*/false);
+  Tensor y = at::batch_norm(x, weight, bias, running_mean, running_var, is_training(), 0.1, eps,
+                            /*cudnn_enabled=*/false);
+  if (residual) y = y + *residual;
+  if (activation == ops::Activation::kRelu) y = at::relu(y);
+  if (activation == ops::Activation::kTanh) y = at::tanh(y);
+  return ops::dropout(y, p, key, site);
 }
 
 Gru::Gru(int64_t in, int64_t hidden, int64_t layers, double dropout_between,
@@ -110,8 +116,13 @@ GraphAttention::GraphAttention(int64_t in, int64_t out, int64_t head_count, doub
 
 Tensor GraphAttention::forward(const Tensor& h, const Batch& batch) {
   const auto v = linear->forward(h).view({h.size(0), heads, -1});  // [R, A, D]
-  return ops::graph_attention(v, (v * attention_source).sum(-1), (v * attention_target).sum(-1),
-                              batch.graph, slope, is_training() ? dropout : 0.0, batch.key);
+  // a . (W h) = (a W) . h: two numbers per head from h, without a product as large as v.
+  const auto weight = linear->weight.view({heads, -1, h.size(1)});  // [A, D, H]
+  const auto vectors =
+      at::matmul(at::stack({attention_source, attention_target}, 1), weight);  // [A, 2, H]
+  const auto scores = at::linear(h, vectors.view({2 * heads, -1})).view({h.size(0), heads, 2});
+  return ops::graph_attention(v, scores.select(2, 0), scores.select(2, 1), batch.graph, slope,
+                              is_training() ? dropout : 0.0, batch.key);
 }
 
 Tensor GraphAttention::attention(const Tensor& h, const ops::Graph& graph) {
@@ -132,9 +143,9 @@ ResidualBlock::ResidualBlock(int64_t in, int64_t out, const std::string& norm, d
 }
 
 Tensor ResidualBlock::forward(const Tensor& x) {
-  const auto inner = at::relu(norm1->forward(linear1->forward(x)));
-  const auto main = norm2->forward(linear2->forward(inner));
-  return at::relu(main + (shortcut ? shortcut_norm->forward(shortcut->forward(x)) : x));
+  const auto inner = norm1->forward(linear1->forward(x), ops::Activation::kRelu);
+  return norm2->forward(linear2->forward(inner), ops::Activation::kRelu,
+                        shortcut ? shortcut_norm->forward(shortcut->forward(x)) : x);
 }
 
 }  // namespace astgnn::nn

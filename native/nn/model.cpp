@@ -27,8 +27,8 @@ Prediction::Prediction(const Config& config, int64_t in, at::Generator generator
 Tensor Prediction::forward(const Tensor& x, const Tensor& key) {
   auto y = x;
   for (size_t i = 0; i < hidden.size(); ++i) {
-    y = ops::dropout(at::relu(norms[i]->forward(hidden[i]->forward(y))),
-                     is_training() ? dropout : 0.0, key, ops::kHead + static_cast<int64_t>(i));
+    y = norms[i]->forward(hidden[i]->forward(y), ops::Activation::kRelu, std::nullopt,
+                          is_training() ? dropout : 0.0, key, ops::kHead + static_cast<int64_t>(i));
   }
   return output->forward(y);  // [R, P]
 }

@@ -40,7 +40,10 @@ struct Linear : torch::nn::Module {
 // num_batches_tracked).
 struct Norm : torch::nn::Module {
   Norm(const std::string& kind, int64_t width, double eps);
-  Tensor forward(const Tensor& x);
+  // dropout(activation(norm(x) + residual)); p > 0 needs relu and the key of a site.
+  Tensor forward(const Tensor& x, ops::Activation activation = ops::Activation::kNone,
+                 const std::optional<Tensor>& residual = std::nullopt, double p = 0,
+                 const Tensor& key = {}, int64_t site = 0);
   // Module::to would turn num_batches_tracked, a counter, into a floating-point tensor.
   void to(torch::Dtype dtype, bool non_blocking = false) override;
   void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false) override;

@@ -72,15 +72,13 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
       "graph_attention(Tensor v, Tensor source, Tensor target, Tensor offsets, Tensor? groups, "
       "Tensor? edge_offsets, Tensor? edge_targets, "
       "float negative_slope, float p, Tensor? key) -> Tensor");
+  // dropped: v after dropout, undefined for p = 0.
   m.def(
       "_graph_attention_forward(Tensor v, Tensor source, Tensor target, Tensor offsets, Tensor? "
-      "groups, Tensor? edge_offsets, "
-      "Tensor? edge_targets, float negative_slope, float p, Tensor? key) -> (Tensor out, Tensor "
-      "normalizer, Tensor split, Tensor order)");
+      "groups, Tensor? edge_offsets, Tensor? edge_targets, float negative_slope, float p, Tensor? "
+      "key) -> (Tensor out, Tensor dropped, Tensor order)");
   m.def(
-      "_graph_attention_backward(Tensor grad, Tensor v, Tensor source, Tensor target, Tensor out, "
-      "Tensor normalizer, Tensor split, "
-      "Tensor order, Tensor offsets, Tensor? groups, Tensor? edge_offsets, Tensor? edge_targets, "
-      "float negative_slope, float p, "
-      "Tensor? key) -> (Tensor dv, Tensor dsource, Tensor dtarget)");
+      "_graph_attention_backward(Tensor grad, Tensor dropped, Tensor source, Tensor target, Tensor "
+      "order, Tensor offsets, Tensor? groups, Tensor? edge_offsets, Tensor? edge_targets, float "
+      "negative_slope, float p) -> (Tensor dv, Tensor dsource, Tensor dtarget)");
 }

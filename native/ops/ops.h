@@ -28,6 +28,13 @@ enum Site : int64_t { kState = 0, kGat = 1, kRisk = 2, kGru = 16, kTgc = 80, kHe
 at::Tensor dropout(const at::Tensor& x, double p, const at::Tensor& key, int64_t site,
                    int64_t time = 0);
 
+// dropout(activation(layer_norm(x) * weight + bias + residual)): x [R, C], weight and bias [C],
+// residual [R, C] or none. p > 0 needs kRelu.
+enum class Activation : int64_t { kNone = 0, kRelu = 1, kTanh = 2 };
+at::Tensor norm_activation(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           double eps, const std::optional<at::Tensor>& residual,
+                           Activation activation, double p, const at::Tensor& key, int64_t site);
+
 // Last hidden state of the last layer, [R, H]. panel [dates, S, F] (float32), date [R] and stock
 // [R] int64: row r reads panel[date[r] - T + 1 .. date[r], stock[r]]. weights: per layer weight_ih
 // [3H, in], weight_hh [3H, H], bias_ih [3H], bias_hh [3H] (PyTorch's gate order r, z, n). p:

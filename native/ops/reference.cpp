@@ -75,6 +75,16 @@ Tensor dropout(const Tensor& x, double p, const Tensor& key, int64_t site, int64
                  .view(x.sizes());
 }
 
+Tensor norm_activation(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps,
+                       const std::optional<Tensor>& residual, Activation activation, double p,
+                       const Tensor& key, int64_t site) {
+  Tensor y = at::layer_norm(x, weight.sizes(), weight, bias, eps);
+  if (residual) y = y + *residual;
+  if (activation == Activation::kRelu) y = y.relu();
+  if (activation == Activation::kTanh) y = y.tanh();
+  return reference::dropout(y, p, key, site);
+}
+
 Tensor gru_dense(const Tensor& x, at::TensorList weights, double p, const Tensor& key) {
   std::vector<Tensor> inputs = x.unbind(0);
   const int64_t layers = static_cast<int64_t>(weights.size()) / 4;

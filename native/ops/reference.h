@@ -8,6 +8,9 @@ namespace astgnn::ops::reference {
 
 at::Tensor dropout(const at::Tensor& x, double p, const at::Tensor& key, int64_t site,
                    int64_t time = 0);
+at::Tensor norm_activation(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           double eps, const std::optional<at::Tensor>& residual,
+                           Activation activation, double p, const at::Tensor& key, int64_t site);
 at::Tensor gru_dense(const at::Tensor& x, at::TensorList weights, double p, const at::Tensor& key);
 at::Tensor gru(const at::Tensor& panel, const at::Tensor& date, const at::Tensor& stock,
                int64_t window, at::TensorList weights, double p, const at::Tensor& key);

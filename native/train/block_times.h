@@ -10,12 +10,22 @@ namespace astgnn::train {
 
 struct BlockTime {
   double forward = 0, backward = 0;  // milliseconds
+  void operator+=(const BlockTime& other) {
+    forward += other.forward;
+    backward += other.backward;
+  }
 };
 
 struct BlockTimes {
   BlockTime gru, graph_attention, relational_embedding;
   // All of it, blocks included: model and objective, their backward.
   BlockTime total;
+  void operator+=(const BlockTimes& other) {
+    gru += other.gru;
+    graph_attention += other.graph_attention;
+    relational_embedding += other.relational_embedding;
+    total += other.total;
+  }
 };
 
 // Adds the time that this thread spends in the dispatcher's astgnn ops while the clock lives, the

@@ -25,7 +25,7 @@ export function renderMarkdown(results) {
     if (own.length > 0) parts.push(`## ${mode === "train" ? "Training step" : "Inference"}`, configurations(own));
   }
   const profiled = rows.filter((row) => row.blocks !== undefined);
-  if (profiled.length > 0) parts.push("## Blocks of the training step", blockNote, blocks(profiled));
+  if (profiled.length > 0) parts.push("## Blocks", blockNote, blocks(profiled));
   if (results.growth !== undefined) parts.push("## Growth with N", growth(results.growth));
   if (results.load !== undefined) parts.push("## Reading a panel", load(results.load));
   if (results.epoch !== undefined) parts.push("## One epoch of the NASDAQ protocol", epoch(results.epoch));
@@ -76,20 +76,20 @@ const percent = (share) => `${(100 * share).toFixed(0)} %`;
 const ratioCell = (ratio, paired) => (paired === undefined || ratio === null ? number(ratio, 2) : `${ratio.toFixed(2)} (${paired.q1.toFixed(2)}-${paired.q3.toFixed(2)})`);
 
 const blockNote =
-  "Milliseconds forward + backward, medians. Ours: inside the step, by the core's profile of its ops; PyTorch's: each block alone on the same shapes. " +
-  "GAT and TGC begin after their linear inputs; the rest is model and loss less the blocks, without the optimizer. Ratio: eager with memory settings to ours.";
+  "Milliseconds forward + backward (forward alone in inference), medians. Ours: inside the step, by the core's profile of its ops; PyTorch's: each block alone on the same shapes. " +
+  "GAT and TGC begin after their linear inputs; the rest is model and loss less the blocks, without the optimizer; in inference, ours also sums up the graph's statistics. Ratio: eager with memory settings to ours.";
 
 function blocks(rows) {
   const names = COLUMNS.filter((name) => rows.some((row) => row.blocks[name] !== undefined));
-  const cell = ({ forward, backward }) => `${figure(forward)} + ${figure(backward)}`;
+  const cell = (mode, { forward, backward }) => (mode === "train" ? `${figure(forward)} + ${figure(backward)}` : figure(forward));
   const lines = rows.flatMap((row) =>
     Object.entries(BLOCK_NAMES).map(([block, title]) => {
       const both = (name) => row.blocks[name][block].forward + row.blocks[name][block].backward;
       const ratio = row.blocks[MALLOC] === undefined || both(OURS) <= 0 ? "-" : number(both(MALLOC) / both(OURS), 1);
-      return [shapeOf(row.config), title, ...names.map((name) => (row.blocks[name] === undefined ? "-" : cell(row.blocks[name][block]))), ratio];
+      return [row.mode, shapeOf(row.config), title, ...names.map((name) => (row.blocks[name] === undefined ? "-" : cell(row.mode, row.blocks[name][block]))), ratio];
     }),
   );
-  return table([["N,T,F,B", "block", ...names, "ratio"], ...lines]);
+  return table([["mode", "N,T,F,B", "block", ...names, "ratio"], ...lines]);
 }
 
 function growth({ rows, exponents }) {

@@ -44,7 +44,7 @@ export async function measureConfiguration(context, sides, config, mode, options
     const { answers, idleShare, foreignShare } = await alternate(processes, { rounds, budgetSeconds });
     const memory = {};
     for (const each of processes) memory[each.name] = (await each.request("memory")).peakMiB;
-    const byBlock = blocks && mode === "train" ? await measureBlocks(processes) : undefined;
+    const byBlock = blocks ? await measureBlocks(processes) : undefined;
     const eager = processes.find(({ name }) => name === EAGER);
     const gemm = eager === undefined ? undefined : (await eager.request("gemm")).gflops;
     return row({ context, sides, config, mode, answers, memory, byBlock, gemm, idleShare, foreignShare, skipped: peers.reason });

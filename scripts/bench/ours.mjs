@@ -61,15 +61,18 @@ class Measured {
 
   /** Wall clock as JavaScript sees it, and the core's own. */
   async step() {
-    if (!this.training) {
-      return { ms: (await clock(() => core.predict(this.model, this.panel, { dates: this.dates, riskFactors: true, threads }).done)).ms };
-    }
+    if (!this.training) return { ms: (await clock(() => this.predict())).ms };
     let native;
     const { ms } = await clock(() => this.session.run(schedule(this.dates, 1), threads, (step) => (native = step.milliseconds)).done);
     return { ms, nativeMs: native };
   }
 
+  predict(options = {}) {
+    return core.predict(this.model, this.panel, { dates: this.dates, riskFactors: true, threads, ...options }).done;
+  }
+
   async blocks() {
+    if (!this.training) return { blocks: (await this.predict({ profile: true })).blocks };
     this.profiled ??= core.createSession(this.model, this.panel, { ...sessionOptions, profile: true });
     let blocks;
     await this.profiled.run(schedule(this.dates, 1), threads, (step) => (blocks = step.blocks)).done;

@@ -1,8 +1,10 @@
 // Graph attention: the sorted sweeps and the edge kernel equal the dense reference in values and
-// all gradients, for every graph.
+// all gradients, for every graph and under every instruction set of this machine.
 #include <ATen/Parallel.h>
 
 #include "check.h"
+#include "ops/cpu/isa/kernels.h"
+#include "ops/graph_attention_sorted.h"
 #include "ops/reference.h"
 
 namespace {
@@ -89,13 +91,117 @@ void compare(const Case& c, const std::vector<Tensor>& inputs, double slope, dou
   }
 }
 
-}  // namespace
+// A float32 kernel computes in float64 and rounds its results: 6e-8. Dropout rounds 1 / (1 - p) and
+// the values' product with it on the way in.
+void float_errors(const std::string& isa) {
+  for (const int64_t rows : {1000, 3001}) {
+    for (const double size : {1.0, 10.0}) {
+      for (const auto& [edges, p] :
+           {std::pair(false, 0.0), std::pair(false, 0.1), std::pair(true, 0.0)}) {
+        ops::Graph graph{at::tensor({int64_t{0}, rows}, at::kLong), std::nullopt, std::nullopt,
+                         std::nullopt};
+        if (edges) {
+          graph.edge_offsets = at::arange(rows + 1, at::kLong) * 20;
+          graph.edge_targets = std::get<0>(((at::arange(rows, at::kLong).unsqueeze(1) +
+                                             at::arange(20, at::kLong).unsqueeze(0) * 17) %
+                                            rows)
+                                               .sort(1))
+                                   .reshape({-1});
+        }
+        const std::vector<Tensor> inputs = {at::randn({rows, 4, 32}), at::randn({rows, 4}) * size,
+                                            at::randn({rows, 4}) * size};
+        const auto run = [&](at::ScalarType dtype) {
+          std::vector<Tensor> leaves;
+          for (const Tensor& each : inputs)
+            leaves.push_back(each.to(dtype, false, true).requires_grad_(true));
+          const Tensor out =
+              ops::graph_attention(leaves[0], leaves[1], leaves[2], graph, 0.2, p, make_key(rows));
+          const Tensor cotangent =
+              at::arange(out.numel(), at::kDouble).mul_(0.7).sin_().to(at::kFloat).to(dtype);
+          auto result = torch::autograd::grad({out}, leaves, {cotangent.view(out.sizes())});
+          result.insert(result.begin(), out.detach());
+          return result;
+        };
+        const auto got = run(at::kFloat), expected = run(at::kDouble);
+        const std::string where = isa + (edges ? ", edges, " : ", complete, ") +
+                                  (p > 0 ? "dropout, " : "") + std::to_string(rows) +
+                                  " rows, scores times " +
+                                  std::to_string(static_cast<int64_t>(size));
+        double errors[4];
+        const char* names[] = {"values", "gradient of v", "of source", "of target"};
+        for (size_t k = 0; k < 4; ++k) {
+          errors[k] = check::error(got[k], expected[k]);
+          check::close(got[k], expected[k], p > 0 ? 1.5e-7 : 7e-8,
+                       where + ": float32 against float64, " + names[k]);
+        }
+        std::printf("%s: out %.1e, dv %.1e, ds %.1e, dt %.1e\n", where.c_str(), errors[0],
+                    errors[1], errors[2], errors[3]);
+      }
+    }
+  }
+}
 
-int main() {
+// Widths of several blocks and a part, row counts of every way to sort, against the reference.
+void shapes() {
+  for (const int64_t rows : {64, 65, 400, 1100}) {
+    for (const int64_t width : {1, 32, 77}) {
+      Case c{std::to_string(rows) + " rows, width " + std::to_string(width),
+             {at::tensor({int64_t{0}, rows}, at::kLong), std::nullopt, std::nullopt, std::nullopt},
+             rows};
+      if (rows == 1100 && width != 77) continue;  // the reference is slow
+      for (const bool edges : {false, true}) {
+        if (edges && rows != 65) continue;
+        if (edges) add_edges(c.graph, 0.3);
+        std::vector<Tensor> inputs = {at::randn({rows, 2, width}, at::kDouble),
+                                      at::randn({rows, 2}, at::kDouble),
+                                      at::randn({rows, 2}, at::kDouble)};
+        // Zeros of both signs are values like any other, dropped or not.
+        inputs[0].slice(0, 0, rows / 2).masked_fill_(at::rand({rows / 2, 2, width}) < 0.3, 0.0);
+        inputs[0].slice(0, 0, rows / 4).mul_(-1);
+        compare(c, inputs, 0.2, 0.4, 1e-10, edges ? ", edges" : "");
+        for (Tensor& each : inputs) each = each.to(at::kFloat);
+        compare(c, inputs, 0.2, 0.4, 2e-5, edges ? ", edges, float32" : ", float32");
+      }
+    }
+  }
+}
+
+// The way without kernels, for other devices, where a tensor of this one can stand for theirs.
+void sorted() {
+  for (const Case& c : cases()) {
+    if (c.graph.edge_offsets) continue;
+    for (const double size : {1.0, 30.0}) {
+      for (const double p : {0.0, 0.4}) {
+        std::vector<Tensor> a, b;
+        for (const auto& shape : {std::vector<int64_t>{c.rows, 3, 5}, {c.rows, 3}, {c.rows, 3}}) {
+          const Tensor each = at::randn(shape, at::kDouble) * (shape.size() == 2 ? size : 1.0);
+          // Ties, and sums of exactly 0.
+          a.push_back((shape.size() == 2 ? (each * 4).round() / 4 : each).requires_grad_(true));
+          b.push_back(a.back().detach().clone().requires_grad_(true));
+        }
+        const Tensor got =
+            ops::graph_attention_sorted(a[0], a[1], a[2], c.graph, 0.2, p, make_key(c.rows));
+        const Tensor expected =
+            ops::reference::graph_attention(b[0], b[1], b[2], c.graph, 0.2, p, make_key(c.rows));
+        check::close(got, expected, 1e-12, "by ATen alone, " + c.name);
+        if (c.rows == 0) continue;
+        const auto x = check::gradients(got, a), y = check::gradients(expected, b);
+        const double largest = y[0].abs().max().item<double>();
+        for (size_t k = 0; k < 3; ++k)
+          check::that((x[k] - y[k]).abs().max().item<double>() <= 1e-11 * largest,
+                      "by ATen alone, " + c.name + ": gradient " + std::to_string(k));
+      }
+    }
+  }
+}
+
+void all(const std::string& isa) {
   at::manual_seed(4);
+  float_errors(isa);
+  shapes();
   const int64_t heads = 3, width = 5;
-  const auto all = cases();
-  for (const Case& c : all) {
+  const auto every = cases();
+  for (const Case& c : every) {
     const auto draw = [&](at::ScalarType dtype, double size) {
       return std::vector<Tensor>{at::randn({c.rows, heads, width}, dtype),
                                  at::randn({c.rows, heads}, dtype) * size,
@@ -123,7 +229,7 @@ int main() {
     compare(c, positive, 0.2, 0, 1e-10, ", all scores negative");
   }
 
-  for (const Case& c : all) {
+  for (const Case& c : every) {
     if (c.rows != 33 && c.rows != 34) continue;
     check::gradient(
         [&](const std::vector<Tensor>& in) {
@@ -135,9 +241,9 @@ int main() {
   }
 
   // Threads and batch composition, bit for bit, with gradients.
-  for (size_t k = 0; k < all.size(); ++k) {
-    if (all[k].rows != 182) continue;
-    const Case& c = all[k];
+  for (size_t k = 0; k < every.size(); ++k) {
+    if (every[k].rows != 182) continue;
+    const Case& c = every[k];
     const std::vector<Tensor> inputs = {at::randn({182, heads, width}), at::randn({182, heads}),
                                         at::randn({182, heads})};
     const auto run = [&](const ops::Graph& graph, int64_t lo, int64_t hi) {
@@ -201,11 +307,31 @@ int main() {
                "the explicit attention is the one the op averages with");
   Tensor broken = s.clone();
   broken[4][1] = NAN;
-  const Tensor out =
-      ops::graph_attention(v, broken, s, graph, 0.2, 0, Tensor()).view({33, heads, width});
-  check::that(
-      out.select(1, 1).isnan().all().item<bool>() && !out.select(1, 0).isnan().any().item<bool>(),
-      "a NaN score stays within its head");
+  const auto within = [&](const Tensor& values, const Tensor& source, const ops::Graph& of,
+                          const std::string& what) {
+    for (const double p : {0.0, 0.4}) {
+      const Tensor leaf = source.detach().clone().requires_grad_(true);
+      const Tensor out = ops::graph_attention(values, leaf, s, of, 0.2, p, make_key(33));
+      const Tensor seen = out.detach().view({33, heads, width});
+      const Tensor gradient = torch::autograd::grad({out.sum()}, {leaf})[0];
+      check::that(seen.select(1, 1).isnan().any(1).all().item<bool>() &&
+                      !seen.select(1, 0).isnan().any().item<bool>() &&
+                      gradient.select(1, 1).isnan().all().item<bool>() &&
+                      !gradient.select(1, 0).isnan().any().item<bool>(),
+                  what + " reaches every row of its head and no other head");
+    }
+  };
+  within(v, broken, graph, "a NaN score");
+  Tensor infinite = s.clone();
+  infinite[7][1] = INFINITY;
+  within(v, infinite, graph, "an infinite score");
+  Tensor missing = v.contiguous().clone();
+  missing[4][1][2] = NAN;
+  within(missing, s, graph, "a NaN value");
+  ops::Graph everybody = graph;
+  everybody.edge_offsets = at::arange(34, at::kLong) * 33;
+  everybody.edge_targets = at::arange(33, at::kLong).repeat({33});
+  within(missing, s, everybody, "with edges to everybody a NaN value");
 
   ops::Graph bad = graph;
   bad.edge_offsets = at::zeros({34}, at::kLong);
@@ -218,5 +344,20 @@ int main() {
                 "an edge out of the date is refused");
   check::throws([&] { ops::graph_attention(v, s, s, graph, 1.0, 0, Tensor()); }, "in [0, 1)",
                 "slope 1 is refused");
+}
+
+}  // namespace
+
+int main() {
+  sorted();
+  for (const std::string isa : {"scalar", "avx2", "avx512"}) {
+    if (!ops::use_kernels(isa.c_str())) {
+      std::printf("%s: not on this machine, not tested\n", isa.c_str());
+      continue;
+    }
+    const int failed = check::failed;
+    all(isa);
+    if (check::failed > failed) std::fprintf(stderr, "those failed under %s\n", isa.c_str());
+  }
   return check::finish();
 }

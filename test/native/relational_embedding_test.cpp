@@ -1,8 +1,9 @@
 // Relational embedding: equal to the reference in values, statistics and all gradients over every
-// option; A never outlives a date.
+// option, under every instruction set of this machine and every path through the tiles.
 #include <ATen/Parallel.h>
 
 #include "check.h"
+#include "ops/cpu/similarity_graph.h"
 #include "ops/reference.h"
 
 namespace {
@@ -17,6 +18,8 @@ struct Options {
   int64_t top_k = 0;
   double scale = 1, p = 0;
   int64_t layers = 2;
+  std::vector<int64_t> widths = {4, 7, 5, 3};  // of x, then of each layer
+  int64_t factors = 6;
 };
 
 Tensor make_key(int64_t rows) {
@@ -24,18 +27,15 @@ Tensor make_key(int64_t rows) {
                   at::stack({at::full({rows}, 40, at::kLong), at::arange(rows, at::kLong)}, 1)});
 }
 
-constexpr int64_t kFeatures = 4, kFactors = 6;
-
 // x, m, scale, then weights, then biases.
 std::vector<Tensor> draw(const Options& o, at::ScalarType dtype) {
   const int64_t rows = o.offsets.back();
-  std::vector<Tensor> inputs = {at::randn({rows, kFeatures}, dtype),
-                                at::randn({rows, kFactors}, dtype).tanh(),
+  std::vector<Tensor> inputs = {at::randn({rows, o.widths[0]}, dtype),
+                                at::randn({rows, o.factors}, dtype).tanh(),
                                 at::scalar_tensor(o.scale, dtype)};
-  std::vector<int64_t> widths = {kFeatures, 7, 5, 3};
   for (int64_t l = 0; l < o.layers; ++l)
-    inputs.push_back(at::randn({widths[l], widths[l + 1]}, dtype));
-  for (int64_t l = 0; l < o.layers; ++l) inputs.push_back(at::randn({widths[l + 1]}, dtype));
+    inputs.push_back(at::randn({o.widths[l], o.widths[l + 1]}, dtype));
+  for (int64_t l = 0; l < o.layers; ++l) inputs.push_back(at::randn({o.widths[l + 1]}, dtype));
   return inputs;
 }
 
@@ -79,17 +79,17 @@ void compare(const std::vector<Tensor>& inputs, const Options& o, double toleran
   }
 }
 
-}  // namespace
+using Sizes = std::vector<std::vector<int64_t>>;
 
-int main() {
-  at::manual_seed(5);
-  for (const std::vector<int64_t>& offsets : std::vector<std::vector<int64_t>>{
-           {0}, {0, 0}, {0, 1}, {0, 2, 2, 33}, {0, 31, 182}, {0, 0, 33, 34}}) {
+// Every option with every other one.
+void all_options(const Sizes& sizes, const std::vector<double>& probabilities,
+                 const std::string& path) {
+  for (const std::vector<int64_t>& offsets : sizes) {
     const int64_t rows = offsets.back();
     for (const std::string graph : {"complete", "groups", "alone", "two groups"}) {
       for (const bool exclude_self : {false, true}) {
         for (const int64_t top_k : {0, 1, 5}) {
-          for (const double p : {0.0, 0.3}) {
+          for (const double p : probabilities) {
             for (const double scale : {0.4, 30.0}) {
               Options o{offsets, std::nullopt,          exclude_self, top_k, scale,
                         p,       1 + (rows + top_k) % 3};
@@ -100,7 +100,7 @@ int main() {
                                         " rows, self " + (exclude_self ? "out" : "in") + ", top " +
                                         std::to_string(top_k) + ", p " + std::to_string(p) +
                                         ", scale " + std::to_string(scale) + ", layers " +
-                                        std::to_string(o.layers) + ")";
+                                        std::to_string(o.layers) + path + ")";
               compare(draw(o, at::kDouble), o, 1e-10, where);
               // float32 without top_k, where rounding may choose another neighbour; exp of scores
               // up to 2 rounds at 1e-6.
@@ -112,31 +112,44 @@ int main() {
       }
     }
   }
+}
 
-  // A date large enough for pieces of rows and library products; 113 groups of 1,000 stocks.
-  for (const bool grouped : {false, true}) {
-    Options o{{0, 1000}, std::nullopt, true, 0, 0.5, 0.1, 2};
-    if (grouped) o.groups = at::randint(0, 113, {1000}, at::kInt);
-    compare(draw(o, at::kDouble), o, 1e-10,
-            grouped ? " (1,000 stocks, 113 groups)" : " (1,000 stocks)");
-    o.top_k = 20;
-    compare(draw(o, at::kDouble), o, 1e-10,
-            grouped ? " (1,000 stocks, 113 groups, top 20)" : " (1,000 stocks, top 20)");
+// Sizes around the tiles' edges; widths and factors that fill no vector.
+void edges(const std::string& path) {
+  const std::vector<int64_t> rows = {1, 2, 5, 47, 48, 49, 127, 128, 129, 193, 289};
+  const std::vector<int64_t> factors = {3, 8, 32, 33};
+  const std::vector<std::vector<int64_t>> widths = {{5, 21, 40}, {3, 16, 5}, {40, 1, 64}};
+  int64_t turn = 0;
+  for (const int64_t n : rows) {
+    for (const int64_t top_k : {0, 7}) {
+      Options o{{0, n}, std::nullopt, turn % 2 == 0, top_k, 0.6, 0.1, 2};
+      o.widths = widths[turn % 3];
+      o.factors = factors[turn % 4];
+      ++turn;
+      const std::string where = " (" + std::to_string(n) + " stocks, " + std::to_string(o.factors) +
+                                " factors, top " + std::to_string(top_k) + path + ")";
+      compare(draw(o, at::kDouble), o, 1e-10, where);
+      // 33 factors: scores up to 20 round at 1e-6, their exponentials at 2e-6.
+      if (top_k == 0) compare(draw(o, at::kFloat), o, 2e-5, where + " float32");
+    }
   }
+}
+
+void special_scores(const std::string& path) {
   {
     Options o{{0, 33}, std::nullopt, false, 0, 1, 0, 2};
     auto inputs = draw(o, at::kDouble);
     inputs[1] = inputs[1].abs().index(
         {at::arange(33, at::kLong).remainder(7)});  // copies: ties with the k-th
     o.top_k = 6;
-    compare(inputs, o, 1e-10, " (ties with the k-th)");
+    compare(inputs, o, 1e-10, " (ties with the k-th)" + path);
     inputs[1].zero_();
     o.top_k = 0;
-    compare(inputs, o, 1e-10, " (M = 0: A is the plain average)");
+    compare(inputs, o, 1e-10, " (M = 0: A is the plain average)" + path);
     auto small = draw(o, at::kFloat);
     small[1] =
         small[1].abs() * 1e-5;  // S > 0 but exp(S) = 1 in float32: the gradient must not vanish
-    compare(small, o, 1e-5, " (scores below float32's resolution of 1)");
+    compare(small, o, 1e-5, " (scores below float32's resolution of 1)" + path);
     const auto a = leaves(small);
     const Tensor gradient =
         check::gradients(std::get<0>(call(ops::relational_embedding, a, o)), a)[1];
@@ -150,6 +163,19 @@ int main() {
                 "scores of 1,000 do not overflow float32");
   }
 
+  // A NaN shows in every row that sees it and in no other.
+  Options o{{0, 40}, at::arange(40, at::kInt).remainder(2), false, 0, 1, 0, 1};
+  for (const int64_t top_k : {0, 4}) {
+    o.top_k = top_k;
+    auto inputs = draw(o, at::kFloat);
+    inputs[1][7][2] = NAN;
+    const Tensor lost = std::get<0>(call(ops::relational_embedding, inputs, o)).isnan().all(1);
+    check::equal(lost, at::arange(40).remainder(2).eq(1),
+                 "a NaN in M shows in its group alone" + path);
+  }
+}
+
+void central_differences(const std::string& path) {
   for (const bool grouped : {false, true}) {
     Options o{{0, 3, 14}, std::nullopt, true, grouped ? 0 : 4, 0.7, 0.2, 3};
     if (grouped) o.groups = at::randint(0, 4, {14}, at::kInt);
@@ -158,9 +184,150 @@ int main() {
         [&](const std::vector<Tensor>& in) {
           return std::get<0>(call(ops::relational_embedding, in, o));
         },
-        inputs, grouped ? "central differences with groups" : "central differences with top_k");
+        inputs,
+        grouped ? ("central differences with groups" + path)
+                : ("central differences with top_k" + path));
   }
+}
 
+// The same bits whatever the number of threads, and values whatever shares the batch.
+void same_bits(const std::string& path) {
+  for (const bool grouped : {false, true}) {
+    for (const int64_t top_k : {0, 6}) {
+      Options o{{0, 31, 531}, std::nullopt, false, top_k, 0.5, 0.2, 2};
+      o.widths = {21, 40, 17};
+      if (grouped) o.groups = at::randint(0, 9, {531}, at::kInt);
+      const auto inputs = draw(o, at::kFloat);
+      std::vector<std::vector<Tensor>> runs;
+      for (const int threads : {1, 2, 3}) {
+        at::set_num_threads(threads);
+        const auto a = leaves(inputs);
+        const auto [z, statistics] = call(ops::relational_embedding, a, o);
+        runs.push_back(check::gradients(z, a));
+        runs.back().push_back(z.detach());
+        runs.back().push_back(statistics);
+      }
+      at::set_num_threads(2);
+      for (size_t run = 1; run < runs.size(); ++run) {
+        for (size_t k = 0; k < runs[0].size(); ++k) {
+          check::equal(runs[run][k], runs[0][k],
+                       std::to_string(run + 1) + " threads change no bit of result " +
+                           std::to_string(k) + path);
+        }
+      }
+      const Tensor& both = runs[0][runs[0].size() - 2];
+      Options first = o;
+      first.offsets = {0, 31};
+      auto alone = inputs;
+      alone[0] = inputs[0].slice(0, 0, 31);
+      alone[1] = inputs[1].slice(0, 0, 31);
+      if (grouped) first.groups = o.groups->slice(0, 0, 31);
+      const auto [z, own] = call(ops::relational_embedding, alone, first);
+      check::equal(z, both.slice(0, 0, 31),
+                   "a date does not depend on what shares its batch" + path);
+      check::equal(own, runs[0].back().slice(0, 0, 1), "nor do its statistics" + path);
+    }
+  }
+}
+
+// float32 against the reference in float64, at sizes of many tiles, beside the reference in
+// float32. The first layer's bias keeps ReLU out of the way: a value next to its kink would flip,
+// whatever the kernel. What it adds to each stock cancels again in the second layer, which costs
+// M's gradient digits where A is nearly uniform, here and in the reference.
+void against_float64(int64_t n, const std::string& path) {
+  for (const double sigma : {0.1, 1.0, 3.0}) {
+    Options o{{0, n}, std::nullopt, false, 0, 1, 0, 2};
+    o.widths = {64, 128, 64};
+    o.factors = 32;
+    std::vector<Tensor> inputs = draw(o, at::kFloat);
+    inputs[1] = (at::randn({n, o.factors}, at::kFloat) * sigma).tanh();
+    for (const int layer : {3, 4}) inputs[layer].mul_(0.05);
+    inputs[5].fill_(2);
+    const Tensor cotangent = at::randn({n, 64}, at::kFloat);
+    const auto results = [&](auto&& op, at::ScalarType dtype) {
+      std::vector<Tensor> in;
+      for (const Tensor& each : inputs) in.push_back(each.to(dtype));
+      in = leaves(in);
+      const Tensor z = std::get<0>(call(op, in, o));
+      std::vector<Tensor> out = torch::autograd::grad({z}, in, {cotangent.to(dtype)});
+      out.insert(out.begin(), z.detach());
+      return out;
+    };
+    const auto exact = results(ops::reference::relational_embedding, at::kDouble),
+               plain = results(ops::reference::relational_embedding, at::kFloat),
+               ours = results(ops::relational_embedding, at::kFloat);
+    const std::vector<std::string> names = {"z", "dx", "dm", "dscale", "dw1", "dw2"};
+    std::printf("N %ld, sigma %.1f%s, error (reference in float32):", static_cast<long>(n), sigma,
+                path.c_str());
+    for (size_t k = 0; k < names.size(); ++k) {
+      double own = check::error(ours[k], exact[k]), other = check::error(plain[k], exact[k]);
+      if (names[k] == "dscale") {  // a sum whose terms cancel: against the sum of their sizes
+        const double share =
+            (exact[k].abs() / (exact[2] * inputs[1]).abs().sum().mul(0.5)).item<double>();
+        own *= share;
+        other *= share;
+      }
+      std::printf(" %s %.1e (%.1e)", names[k].c_str(), own, other);
+      check::that(own <= std::max(sigma < 2 ? 2e-6 : 1e-5, 1.5 * other),
+                  "float32 " + names[k] + " at " + std::to_string(n) + path);
+    }
+    std::printf("\n");
+  }
+}
+
+void every_path() {
+  const std::vector<std::pair<const char*, ops::SimilarityPath>> paths = {
+      {"automatic", ops::SimilarityPath::kAutomatic},
+      {"materialised", ops::SimilarityPath::kMaterialised},
+      {"flash", ops::SimilarityPath::kFlash},
+      {"row maximum", ops::SimilarityPath::kRowMaximum}};
+  const std::string best = ops::kernels().name;
+  for (const char* isa : {"avx512", "avx2", "scalar"}) {
+    if (!ops::use_kernels(isa)) {
+      std::printf("NOT TESTED, this machine has it not: %s\n", isa);
+      continue;
+    }
+    for (const auto& [name, path] : paths) {
+      ops::force_similarity_path(path);
+      const std::string where = std::string(", ") + isa + ", " + name;
+      all_options({{0, 2, 2, 33}, {0, 1, 132}}, {0.3}, where);
+      edges(where);
+      special_scores(where);
+      if (path != ops::SimilarityPath::kAutomatic) central_differences(where);
+      same_bits(where);
+      if (best == isa || path == ops::SimilarityPath::kFlash) against_float64(1000, where);
+    }
+    Options o{{0, 300, 1100}, std::nullopt, false, 0, 0.5, 0, 2};
+    const auto inputs = draw(o, at::kFloat);
+    ops::force_similarity_path(ops::SimilarityPath::kMaterialised);
+    const Tensor kept = std::get<0>(call(ops::relational_embedding, inputs, o));
+    ops::force_similarity_path(ops::SimilarityPath::kFlash);
+    check::equal(std::get<0>(call(ops::relational_embedding, inputs, o)), kept,
+                 std::string("keeping the weights changes no bit, ") + isa);
+    ops::force_similarity_path(ops::SimilarityPath::kAutomatic);
+  }
+  ops::use_kernels(best.c_str());
+  ops::force_similarity_path(ops::SimilarityPath::kAutomatic);
+}
+
+}  // namespace
+
+int main() {
+  at::manual_seed(5);
+  all_options({{0}, {0, 0}, {0, 1}, {0, 2, 2, 33}, {0, 31, 182}, {0, 0, 33, 34}}, {0.0, 0.3}, "");
+  every_path();
+  against_float64(3001, "");
+
+  // A date large enough for pieces of rows and library products; 113 groups of 1,000 stocks.
+  for (const bool grouped : {false, true}) {
+    Options o{{0, 1000}, std::nullopt, true, 0, 0.5, 0.1, 2};
+    if (grouped) o.groups = at::randint(0, 113, {1000}, at::kInt);
+    compare(draw(o, at::kDouble), o, 1e-10,
+            grouped ? " (1,000 stocks, 113 groups)" : " (1,000 stocks)");
+    o.top_k = 20;
+    compare(draw(o, at::kDouble), o, 1e-10,
+            grouped ? " (1,000 stocks, 113 groups, top 20)" : " (1,000 stocks, top 20)");
+  }
   // Only what is asked for is computed, and what is computed is the same.
   {
     Options o{{0, 33}, std::nullopt, true, 0, 0.7, 0.2, 2};
@@ -185,30 +352,7 @@ int main() {
                  "non-contiguous inputs");
   }
 
-  // Threads and batch composition.
-  for (const bool grouped : {false, true}) {
-    Options o{{0, 31, 331}, std::nullopt, false, 0, 0.5, 0.2, 2};
-    if (grouped) o.groups = at::randint(0, 9, {331}, at::kInt);
-    const auto inputs = draw(o, at::kFloat);
-    at::set_num_threads(1);
-    const Tensor one = std::get<0>(call(ops::relational_embedding, inputs, o));
-    at::set_num_threads(2);
-    const auto [two, statistics] = call(ops::relational_embedding, inputs, o);
-    check::close(two, one, 1e-6, "the number of threads changes rounding at most");
-    Options first = o;
-    first.offsets = {0, 31};
-    first.p = o.p;
-    auto alone = inputs;
-    alone[0] = inputs[0].slice(0, 0, 31);
-    alone[1] = inputs[1].slice(0, 0, 31);
-    if (grouped) first.groups = o.groups->slice(0, 0, 31);
-    const auto [z, own] = call(ops::relational_embedding, alone, first);
-    check::equal(z, two.slice(0, 0, 31), "a date does not depend on what shares its batch");
-    check::equal(own, statistics.slice(0, 0, 1), "nor do its statistics");
-  }
-
-  const Tensor m = at::randn({33, kFactors}, at::kDouble),
-               scale = at::scalar_tensor(0.5, at::kDouble);
+  const Tensor m = at::randn({33, 6}, at::kDouble), scale = at::scalar_tensor(0.5, at::kDouble);
   const Tensor a = ops::similarity(m, scale, true, 5, std::nullopt);
   check::that((a > 0).sum(1).eq(5).all().item<bool>() && a.diagonal().eq(0).all().item<bool>(),
               "similarity keeps the top 5 and never itself");

@@ -1,12 +1,13 @@
 // With alpha the attention and g the gradient of out: dv'_j = sum_i alpha_ij g_i, de_ij = alpha_ij
 // g_i . (v'_j - out_i), dsource_i = sum_j LeakyReLU'(.) de_ij, dtarget_j = sum_i LeakyReLU'(.)
-// de_ij, dv = mask * dv'. All three come from the same sweeps. Saved: the inputs (alive anyway),
-// out, and what the forward op hands over: the rows' normalizer, their split (how far the two
-// branches of LeakyReLU are apart) and the sort orders. Nothing is N x N; the dropout mask is a
-// function of the key.
+// de_ij, dv = mask * dv'. Saved: the inputs (alive anyway), or v' instead of v where something is
+// dropped (it shows its mask), and the sort orders, int32 [2, A, R]. Nothing is N x N, and what the
+// sweeps found is found again.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
+
+#include "ops/graph_attention_sorted.h"
 
 namespace {
 
@@ -29,7 +30,7 @@ Optional optional(const Tensor& tensor) {
 struct GraphAttention : torch::autograd::Function<GraphAttention> {
   static Tensor forward(AutogradContext* ctx, const Tensor& v, const Tensor& source,
                         const Tensor& target, const Settings& settings) {
-    using Signature = std::tuple<Tensor, Tensor, Tensor, Tensor>(
+    using Signature = std::tuple<Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Optional&,
         const Optional&, const Optional&, double, double, const Optional&);
     static const auto op = c10::Dispatcher::singleton()
@@ -37,11 +38,11 @@ struct GraphAttention : torch::autograd::Function<GraphAttention> {
                                .typed<Signature>();
     at::AutoDispatchBelowADInplaceOrView below;
     const auto& [offsets, groups, edge_offsets, edge_targets, negative_slope, p, key] = settings;
-    auto [out, normalizer, split, order] = op.call(v, source, target, offsets, groups, edge_offsets,
-                                                   edge_targets, negative_slope, p, key);
-    ctx->save_for_backward({v, source, target, out, normalizer, split, order, offsets,
+    auto [out, dropped, order] = op.call(v, source, target, offsets, groups, edge_offsets,
+                                         edge_targets, negative_slope, p, key);
+    ctx->save_for_backward({dropped.defined() ? dropped : v, source, target, order, offsets,
                             groups.value_or(Tensor()), edge_offsets.value_or(Tensor()),
-                            edge_targets.value_or(Tensor()), key.value_or(Tensor())});
+                            edge_targets.value_or(Tensor())});
     ctx->saved_data["negative_slope"] = negative_slope;
     ctx->saved_data["p"] = p;
     return out;
@@ -50,17 +51,15 @@ struct GraphAttention : torch::autograd::Function<GraphAttention> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     using Signature = std::tuple<Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-        const Tensor&, const Tensor&, const Tensor&, const Optional&, const Optional&,
-        const Optional&, double, double, const Optional&);
+        const Optional&, const Optional&, const Optional&, double, double);
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("astgnn::_graph_attention_backward", "")
                                .typed<Signature>();
     const variable_list saved = ctx->get_saved_variables();
     auto [dv, dsource, dtarget] =
-        op.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], saved[6],
-                saved[7], optional(saved[8]), optional(saved[9]), optional(saved[10]),
-                ctx->saved_data["negative_slope"].toDouble(), ctx->saved_data["p"].toDouble(),
-                optional(saved[11]));
+        op.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], optional(saved[5]),
+                optional(saved[6]), optional(saved[7]),
+                ctx->saved_data["negative_slope"].toDouble(), ctx->saved_data["p"].toDouble());
     // slots: v, source, target, settings
     return {dv, dsource, dtarget, Tensor()};
   }
@@ -81,6 +80,11 @@ Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& targ
     at::AutoDispatchBelowADInplaceOrView below;
     return op.call(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope,
                    p, key);
+  }
+  if (!v.is_cpu()) {
+    return astgnn::ops::graph_attention_sorted(v, source, target,
+                                               {offsets, groups, edge_offsets, edge_targets},
+                                               negative_slope, p, key.value_or(Tensor()));
   }
   return GraphAttention::apply(
       v, source, target,

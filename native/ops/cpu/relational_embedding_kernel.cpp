@@ -233,7 +233,8 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
         scalar_t* total = parts.mutable_data_ptr<scalar_t>() + (k * (below + 1) + below) * width;
         std::fill_n(total, width, scalar_t(0));
         for (int64_t i = first; i < first + count; ++i) {
-          for (int64_t c = 0; c < width; ++c) total[c] += grad[i * width + c];
+          const scalar_t* row = grad + i * width;
+          for (int64_t c = 0, end = width; c < end; ++c) total[c] += row[c];
         }
       });
       graph.apply(scaled, layout.total, padded / kernels.lanes, direct, padded, true, true,
@@ -251,8 +252,10 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
         if (l == 0) return;
         scalar_t* through = out.mutable_data_ptr<scalar_t>();
         const scalar_t* value = seen.const_data_ptr<scalar_t>();
-        for (int64_t i = 0; i < count * below; ++i)
-          through[i] *= value[i] > scalar_t(0) ? passed : scalar_t(0);
+        const int64_t entries = count * below;
+        const scalar_t factor = passed;  // by value: what is captured might be what is written
+        for (int64_t i = 0; i < entries; ++i)
+          through[i] *= value[i] > scalar_t(0) ? factor : scalar_t(0);
       });
       Tensor total = at::zeros({below + 1, width}, x.options());
       scalar_t* to = total.mutable_data_ptr<scalar_t>();

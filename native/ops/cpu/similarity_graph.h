@@ -1,11 +1,9 @@
 // The graph of a batch: A of every block (a date, or a group of one) without ever storing it, over
-// the tiles of isa/similarity.h. Work is cut into pieces of rows, small blocks together; pieces
-// depend on sizes only and each row's sums have one order, so that results do not depend on the
-// number of threads. Small blocks keep their weights from the first pass of a direction for the
-// later ones.
+// the tiles of isa/similarity.h. Small blocks keep their weights from the first pass of a direction
+// for the later ones.
 #pragma once
 
-#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <atomic>
@@ -19,6 +17,7 @@
 #include "ops/cpu/isa/kernels.h"
 #include "ops/cpu/scratch.h"
 #include "ops/cpu/segments.h"
+#include "ops/cpu/similarity_partition.h"
 
 namespace astgnn::ops {
 
@@ -46,15 +45,6 @@ struct SimilarityOptions {
   int64_t top_k;
 };
 
-// body(k) for k < count, handed out as threads get free: every k must write its own memory.
-template <class Body>
-void each_in_parallel(int64_t count, Body&& body) {
-  std::atomic<int64_t> next{0};
-  at::parallel_for(0, std::min<int64_t>(count, at::get_num_threads()), 1, [&](int64_t, int64_t) {
-    for (int64_t k; (k = next.fetch_add(1, std::memory_order_relaxed)) < count;) body(k);
-  });
-}
-
 template <class T>
 class SimilarityGraph {
  public:
@@ -66,6 +56,7 @@ class SimilarityGraph {
   SimilarityGraph(const Segments& segments, const T* m, int64_t factors,
                   const SimilarityOptions& options, T* kept, bool choose)
       : bounds_(segments.bounds),
+        partition_(bounds_),
         options_(options),
         factors_(factors),
         rows_(bounds_.back()),
@@ -94,9 +85,9 @@ class SimilarityGraph {
     peak_columns_ = threshold_columns_ + padded;
     kept_weights_ = peak_columns_ + padded;
     blocks_.resize(blocks());
-    cut();
-    each_in_parallel(static_cast<int64_t>(block_ranges_.size()), [&](int64_t k) {
-      for (int64_t b = block_ranges_[k].first; b < block_ranges_[k].second; ++b) make_block(b, m);
+    each_in_parallel(static_cast<int64_t>(partition_.block_ranges.size()), [&](int64_t k) {
+      for (int64_t b = partition_.block_ranges[k].first; b < partition_.block_ranges[k].second; ++b)
+        make_block(b, m);
     });
     if (choose) this->choose();
   }
@@ -110,10 +101,10 @@ class SimilarityGraph {
   // of the segments. The first pass of a forward fills others, own and neighbours [R].
   void apply(const T* values, int64_t values_stride, int64_t vectors, T* out, int64_t out_stride,
              bool add, bool transposed, double* neighbours) {
-    each_in_parallel(static_cast<int64_t>(items_.size()), [&](int64_t k) {
+    each_in_parallel(static_cast<int64_t>(partition_.items.size()), [&](int64_t k) {
       double others[kSimilarityRows], moments[kSimilarityRows];
-      for (int64_t p = items_[k].first; p < items_[k].second; ++p) {
-        const Piece& piece = pieces_[p];
+      for (int64_t p = partition_.items[k].first; p < partition_.items[k].second; ++p) {
+        const SimilarityPartition::Piece& piece = partition_.pieces[p];
         const int64_t lo = bounds_[piece.block], first = lo + piece.row;
         const SimilarityPass<T> pass{piece.row,
                                      piece.rows,
@@ -145,8 +136,8 @@ class SimilarityGraph {
     const int64_t padded = padded_.back();
     T* means = gradient_memory_.get(padded + 2 * stride * padded);
     T* panels = means + padded;
-    each_in_parallel(static_cast<int64_t>(panel_list_.size()), [&](int64_t k) {
-      const auto [block, panel] = panel_list_[k];
+    each_in_parallel(static_cast<int64_t>(partition_.panels.size()), [&](int64_t k) {
+      const auto [block, panel] = partition_.panels[k];
       const int64_t first = bounds_[block] + panel, place = padded_[block] + panel,
                     width = std::min(kSimilarityPanel, whole(size(block) - panel)),
                     count = std::min(kSimilarityPanel, size(block) - panel);
@@ -157,32 +148,34 @@ class SimilarityGraph {
       }
       for (int64_t i = 0; i < width; ++i) means[place + i] = i < count ? mean[first + i] : T(0);
     });
-    T* slots = slots_.get(slot_rows_ * stride_);
-    each_in_parallel(static_cast<int64_t>(gradient_items_.size()), [&](int64_t k) {
-      for (int64_t s = gradient_items_[k].first; s < gradient_items_[k].second; ++s) {
-        const Slot& slot = slot_list_[s];
+    T* slots = slots_.get(partition_.slot_rows * stride_);
+    each_in_parallel(static_cast<int64_t>(partition_.gradient_items.size()), [&](int64_t k) {
+      for (int64_t s = partition_.gradient_items[k].first; s < partition_.gradient_items[k].second;
+           ++s) {
+        const SimilarityPartition::Slot& slot = partition_.slots[s];
         const int64_t lo = bounds_[slot.block], n = size(slot.block), count = slot.count;
         T* sums = slots + slot.start * stride_;
         std::fill_n(sums, n * stride_, T(0));
-        const int64_t pieces = (n + kGradientRows - 1) / kGradientRows;
+        const int64_t pieces =
+            (n + SimilarityPartition::kGradientRows - 1) / SimilarityPartition::kGradientRows;
         // There and back again: early pieces have long rows of tiles, late ones short.
         for (int64_t turn = 0; turn * count < pieces; ++turn) {
           const int64_t piece = turn * count + (turn % 2 ? count - 1 - slot.index : slot.index);
           if (piece >= pieces) continue;
-          const int64_t row = piece * kGradientRows;
+          const int64_t row = piece * SimilarityPartition::kGradientRows;
           kernels_.similarity_gradient(
               blocks_[slot.block],
-              {row, std::min(kGradientRows, n - row), stride, weighted + lo * stride,
-               values + lo * stride, panels + 2 * stride * padded_[slot.block],
-               means + padded_[slot.block], sums});
+              {row, std::min(SimilarityPartition::kGradientRows, n - row), stride,
+               weighted + lo * stride, values + lo * stride,
+               panels + 2 * stride * padded_[slot.block], means + padded_[slot.block], sums});
         }
       }
     });
-    each_in_parallel(static_cast<int64_t>(items_.size()), [&](int64_t k) {
-      for (int64_t p = items_[k].first; p < items_[k].second; ++p) {
-        const Piece& piece = pieces_[p];
-        const int64_t n = size(piece.block), count = slots_of(n);
-        const T* sums = slots + first_slot_row_[piece.block] * stride_;
+    each_in_parallel(static_cast<int64_t>(partition_.items.size()), [&](int64_t k) {
+      for (int64_t p = partition_.items[k].first; p < partition_.items[k].second; ++p) {
+        const SimilarityPartition::Piece& piece = partition_.pieces[p];
+        const int64_t n = size(piece.block), count = SimilarityPartition::slots_of(n);
+        const T* sums = slots + partition_.first_slot_row[piece.block] * stride_;
         for (int64_t i = piece.row; i < piece.row + piece.rows; ++i) {
           const int64_t place = bounds_[piece.block] + i;
           const T* own = m_ + place * stride_;
@@ -221,76 +214,29 @@ class SimilarityGraph {
  private:
   static constexpr int64_t kMaterialised = 700;     // blocks up to this keep their weights
   static constexpr int64_t kKeptEntries = 1 << 24;  // of all blocks together
-  static constexpr int64_t kRows = 48;              // pieces are multiples of this
-  static constexpr int64_t kGradientRows = 48;
-  static constexpr int64_t kItemPairs = 1 << 15;  // pairs of rows that are worth handing out
-  static constexpr int64_t kSlots = 16;  // sums of dM of a block that are added up in the end
   // Scores up to this stay in the range of float32 with one shift: from half of it on, weights are
   // centred about 1,
   // which changes no quotient.
   static constexpr double kSafe = 80;
 
-  struct Piece {
-    int64_t block, row, rows;
-  };
-  struct Slot {
-    int64_t block, index, count, start;
-  };
-  using Range = std::pair<int64_t, int64_t>;
-
   int64_t blocks() const { return static_cast<int64_t>(bounds_.size()) - 1; }
   int64_t size(int64_t block) const { return bounds_[block + 1] - bounds_[block]; }
-  static int64_t slots_of(int64_t n) {
-    return std::clamp<int64_t>((n + 2 * kGradientRows - 1) / (2 * kGradientRows), 1, kSlots);
-  }
-
-  void cut() {
-    const int64_t step = std::clamp((rows_ / 32 + kRows - 1) / kRows * kRows, kRows,
-                                    kSimilarityRows / kRows * kRows);
-    int64_t open = 0, pairs = 0, open_slot = 0, slot_pairs = 0, open_block = 0, block_rows = 0;
-    for (int64_t b = 0; b < blocks(); ++b) {
-      const int64_t n = size(b);
-      for (int64_t row = 0; row < n; row += step) {
-        pieces_.push_back({b, row, std::min(step, n - row)});
-        pairs += pieces_.back().rows * n;
-        if (pairs < kItemPairs) continue;
-        items_.emplace_back(open, static_cast<int64_t>(pieces_.size()));
-        open = static_cast<int64_t>(pieces_.size());
-        pairs = 0;
-      }
-      for (int64_t panel = 0; panel < n; panel += kSimilarityPanel)
-        panel_list_.emplace_back(b, panel);
-      first_slot_row_.push_back(slot_rows_);
-      const int64_t count = slots_of(n);
-      for (int64_t s = 0; s < count; ++s) {
-        slot_list_.push_back({b, s, count, slot_rows_});
-        slot_rows_ += n;
-        slot_pairs += n * n / (2 * count);
-        if (slot_pairs < kItemPairs) continue;
-        gradient_items_.emplace_back(open_slot, static_cast<int64_t>(slot_list_.size()));
-        open_slot = static_cast<int64_t>(slot_list_.size());
-        slot_pairs = 0;
-      }
-      block_rows += n;
-      if (block_rows >= kSimilarityPanel) {
-        block_ranges_.emplace_back(open_block, b + 1);
-        open_block = b + 1;
-        block_rows = 0;
-      }
-    }
-    if (open < static_cast<int64_t>(pieces_.size()))
-      items_.emplace_back(open, static_cast<int64_t>(pieces_.size()));
-    if (open_slot < static_cast<int64_t>(slot_list_.size()))
-      gradient_items_.emplace_back(open_slot, static_cast<int64_t>(slot_list_.size()));
-    if (open_block < blocks()) block_ranges_.emplace_back(open_block, blocks());
-  }
-
   // to [columns, width] = from [count, columns] transposed, 0 behind count.
   static void transpose(const T* from, int64_t count, int64_t columns, T* to, int64_t width) {
-    constexpr int64_t kStretch = 16;  // a cache line of each row at a time
-    for (int64_t c = 0; c < columns; c += kStretch) {
-      const int64_t end = std::min(columns, c + kStretch);
-      for (int64_t i = 0; i < count; ++i) {
+    constexpr int64_t kSquare = 4;  // goes through registers
+    const int64_t squares = count / kSquare * kSquare;
+    for (int64_t c = 0; c < columns; c += kSquare) {
+      const int64_t end = std::min(columns, c + kSquare);
+      int64_t i = 0;
+      for (; end - c == kSquare && i < squares; i += kSquare) {
+        T square[kSquare][kSquare];
+        for (int64_t r = 0; r < kSquare; ++r) {
+          for (int64_t k = 0; k < kSquare; ++k) square[k][r] = from[(i + r) * columns + c + k];
+        }
+        for (int64_t k = 0; k < kSquare; ++k)
+          std::copy_n(square[k], kSquare, to + (c + k) * width + i);
+      }
+      for (; i < count; ++i) {
         for (int64_t k = c; k < end; ++k) to[k * width + i] = from[i * columns + k];
       }
     }
@@ -351,17 +297,18 @@ class SimilarityGraph {
 
   // Thresholds and largest scores of the blocks that need them, from stretches of rows.
   void choose() {
-    each_in_parallel(static_cast<int64_t>(items_.size()), [&](int64_t k) {
+    each_in_parallel(static_cast<int64_t>(partition_.items.size()), [&](int64_t k) {
       Scratch<T> memory;
       std::vector<T> largest;
-      for (int64_t p = items_[k].first; p < items_[k].second; ++p) {
-        const Piece& piece = pieces_[p];
+      for (int64_t p = partition_.items[k].first; p < partition_.items[k].second; ++p) {
+        const SimilarityPartition::Piece& piece = partition_.pieces[p];
         const SimilarityBlock<T>& block = blocks_[piece.block];
         if (!block.threshold) continue;
         const int64_t stride = whole(block.rows), lo = bounds_[piece.block];
-        T* scores = memory.get(kRows * stride);
-        for (int64_t row = piece.row; row < piece.row + piece.rows; row += kRows) {
-          const int64_t count = std::min(kRows, piece.row + piece.rows - row);
+        T* scores = memory.get(SimilarityPartition::kRows * stride);
+        for (int64_t row = piece.row; row < piece.row + piece.rows;
+             row += SimilarityPartition::kRows) {
+          const int64_t count = std::min(SimilarityPartition::kRows, piece.row + piece.rows - row);
           kernels_.similarity_scores(block, row, count, scores);
           for (int64_t i = 0; i < count; ++i) {
             const auto [threshold, peak] =
@@ -407,16 +354,14 @@ class SimilarityGraph {
 
   const KernelsOf<T>& kernels_ = kernels_of<T>();
   const int64_t lanes_ = kernels_.lanes;
-  std::vector<int64_t> bounds_, padded_, kept_, first_slot_row_;
+  std::vector<int64_t> bounds_, padded_, kept_;
+  SimilarityPartition partition_;
   SimilarityOptions options_;
-  int64_t factors_, rows_, stride_ = 0, slot_rows_ = 0;
+  int64_t factors_, rows_, stride_ = 0;
   T *others_, *own_, *threshold_, *peak_;
   T *m_ = nullptr, *panels_ = nullptr, *threshold_columns_ = nullptr, *peak_columns_ = nullptr,
     *kept_weights_ = nullptr;
   std::vector<SimilarityBlock<T>> blocks_;
-  std::vector<Piece> pieces_;
-  std::vector<Slot> slot_list_;
-  std::vector<Range> items_, gradient_items_, panel_list_, block_ranges_;
   Scratch<T> memory_, gradient_memory_, slots_;
 };
 

@@ -10,6 +10,7 @@
 // of the scores, the same everywhere. Factors and sums are float64 for float values too.
 #pragma once
 
+#include "ops/cpu/isa/attention_dropout.h"
 #include "ops/cpu/isa/attention_order.h"
 #include "ops/cpu/isa/kernels.h"
 #include "ops/cpu/isa/wide.h"
@@ -20,7 +21,8 @@ namespace astgnn::ops::ASTGNN_ISA {
 template <class T>
 int64_t attention_scratch(int64_t count, int64_t width) {
   const int64_t n = count + kLanes<double>, block = 8 * kLanes<double>;
-  return 8 * n + n * (width < block ? width + kLanes<double> : block) + order_scratch<T>(count);
+  const int64_t staged = n * (width < block ? width + kLanes<double> : block);
+  return 11 * n + (staged > order_scratch<T>(count) ? staged : order_scratch<T>(count));
 }
 
 // A head's rows (by rising source) and columns (by rising target) with what the sweeps multiply.
@@ -28,16 +30,14 @@ template <class T>
 struct SortedHead {
   const AttentionHead<T>& head;
   int64_t count;
-  const int32_t *row, *column;               // packed rows
-  T *source, *target;                        // [count]
-  double *row_factor, *lower, *upper;        // f0 by row; E0 and E1 by column
-  double *beta, *gamma;                      // of the way back, by row
-  double *totals, *products;                 // [count], of whoever collects
-  double* staged;                            // [count, columns of a block]
+  int32_t *row, *column;               // packed rows
+  T *source, *target;                  // [count]
+  double *row_factor, *lower, *upper;  // f0 by row; E0 and E1 by column
+  double* collected[5];                // [count] each, of one direction
+  double* staged;                      // [count, columns of a block]
 
-  // Orders come from the scratch or from where they were saved.
-  SortedHead(const AttentionHead<T>& of, int32_t* by_source, int32_t* by_target, bool sort)
-      : head(of), count(of.count), row(by_source), column(by_target) {
+  SortedHead(const AttentionHead<T>& of, const AttentionOrder& order, bool sort)
+      : head(of), count(of.count), row(order.by_source), column(order.by_target) {
     const int64_t n = count + kLanes<double>;
     double* memory = of.scratch;
     const auto take = [&] { return (memory += n) - n; };
@@ -46,13 +46,16 @@ struct SortedHead {
     row_factor = take();
     lower = take();
     upper = take();
-    gamma = take();
-    totals = beta = take();
-    products = take();
+    for (double*& each : collected) each = take();
+    int32_t* orders = reinterpret_cast<int32_t*>(take());
     staged = memory;
+    if (!row) {
+      row = orders;
+      column = orders + n;
+    }
     if (sort) {
-      order_rows(of, of.source, by_source, staged);
-      order_rows(of, of.target, by_target, staged);
+      order_rows(of, of.source, row, staged);
+      order_rows(of, of.target, column, staged);
     }
     for (int64_t k = 0; k < count; ++k) source[k] = of.source[row[k] * of.score_step];
     for (int64_t k = 0; k < count; ++k) target[k] = of.target[column[k] * of.score_step];
@@ -60,6 +63,15 @@ struct SortedHead {
   }
 
   const T* values(int64_t k) const { return head.values + column[k] * head.value_step; }
+  // Asks for the vectors that are due some steps after the k-th: their order jumps through memory.
+  template <int V>
+  ASTGNN_INLINE void expect(const T* vectors, const int32_t* order, int64_t k, int64_t step) const {
+    constexpr int64_t kAhead = 8, kBytes = V * kLanes<double> * static_cast<int64_t>(sizeof(T));
+    const int64_t later = k + step * kAhead;
+    const T* due = vectors + order[later >= 0 && later < count ? later : k] * head.value_step;
+    for (int64_t byte = 0; byte < kBytes; byte += 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(due) + byte);
+  }
 
  private:
   void factors() {
@@ -76,26 +88,29 @@ struct SortedHead {
   }
 };
 
-// The two sweeps over one block of columns of the values. Rows by falling source collect the growing
-// lower branch, rows by rising source the growing upper one and finish.
-template <class T, int V, bool kPart>
-ASTGNN_INLINE void attend(const SortedHead<T>& sorted, int64_t first, int part, T* out,
-                          const AttentionSaved<T>& saved) {
+// The two sweeps over one block of columns of the values. Rows by falling source collect the
+// growing lower branch, rows by rising source the growing upper one; then finish(k, weights of the
+// lower branch, of the upper, weighted sum of the lower branch's values, of the upper's).
+template <class T, int V, bool kPart, class Finish>
+ASTGNN_INLINE void attend(const SortedHead<T>& sorted, int64_t first, int part, Finish&& finish) {
   constexpr int64_t L = kLanes<double>;
-  const AttentionHead<T>& head = sorted.head;
   const int64_t count = sorted.count;
+  double* totals = sorted.collected[0];
   Vec<double> sum[V] = {};
   double total = 0;
-  for (int64_t k = count - 1, next = 0; k >= 0; --k) {
-    for (; next < count && !(sorted.source[k] + sorted.target[next] > 0); ++next) {
-      const double weight = sorted.lower[next];
-      const T* value = sorted.values(next) + first;
-      total += weight;
+  const auto add = [&](int64_t k, int64_t step, const double* weights) ASTGNN_INLINE_LAMBDA {
+    const double weight = weights[k];
+    const T* value = sorted.values(k) + first;
+    sorted.template expect<V>(sorted.head.values + first, sorted.column, k, step);
+    total += weight;
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) sum[v] += weight * widen<T, kPart>(value + v * L, part);
-    }
+    for (int v = 0; v < V; ++v) sum[v] += weight * widen<T, kPart>(value + v * L, part);
+  };
+  for (int64_t k = count - 1, next = 0; k >= 0; --k) {
+    for (; next < count && !(sorted.source[k] + sorted.target[next] > 0); ++next)
+      add(next, 1, sorted.lower);
     const double factor = sorted.row_factor[k];
-    sorted.totals[k] = factor * total;
+    totals[k] = factor * total;
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) store<double>(sorted.staged + (k * V + v) * L, factor * sum[v]);
   }
@@ -103,25 +118,12 @@ ASTGNN_INLINE void attend(const SortedHead<T>& sorted, int64_t first, int part, 
   for (int v = 0; v < V; ++v) sum[v] = Vec<double>{};
   total = 0;
   for (int64_t k = 0, next = count - 1; k < count; ++k) {
-    for (; next >= 0 && sorted.source[k] + sorted.target[next] > 0; --next) {
-      const double weight = sorted.upper[next];
-      const T* value = sorted.values(next) + first;
-      total += weight;
+    for (; next >= 0 && sorted.source[k] + sorted.target[next] > 0; --next)
+      add(next, -1, sorted.upper);
+    Vec<double> low[V];
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) sum[v] += weight * widen<T, kPart>(value + v * L, part);
-    }
-    const double below = sorted.totals[k], whole = below + total, inverse = 1 / whole,
-                 below_share = below * inverse * inverse, above_share = total * inverse * inverse;
-    const int64_t row = sorted.row[k];
-    T* result = out + row * head.value_step + first;
-    T* split = saved.split ? saved.split + row * head.value_step + first : nullptr;
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
-      const Vec<double> low = load(sorted.staged + (k * V + v) * L);
-      narrow<T, kPart>(result + v * L, (low + sum[v]) * inverse, part);
-      if (split) narrow<T, kPart>(split + v * L, below_share * sum[v] - above_share * low, part);
-    }
-    if (saved.normalizer && first == 0) saved.normalizer[row * head.score_step] = whole;
+    for (int v = 0; v < V; ++v) low[v] = load(sorted.staged + (k * V + v) * L);
+    finish(k, totals[k], total, low, sum);
   }
 }
 
@@ -145,67 +147,90 @@ void fill_rows(const AttentionHead<T>& head, T* rows, T value) {
 }
 
 template <class T>
-void attention_forward(const AttentionHead<T>& head, T* out, const AttentionSaved<T>& saved) {
+void attention_forward(const AttentionHead<T>& head, T* out, const AttentionOrder& order) {
   if (!finite_scores(head)) {
-    const T nan = static_cast<T>(__builtin_nan(""));
-    fill_rows(head, out, nan);
-    if (!saved.normalizer) return;
-    for (int64_t i = 0; i < head.count; ++i) {
-      saved.normalizer[head.rows[i] * head.score_step] = nan;
-      saved.by_source[i] = saved.by_target[i] = static_cast<int32_t>(head.rows[i]);
-    }
-    fill_rows(head, saved.split, nan);
+    fill_rows(head, out, static_cast<T>(__builtin_nan("")));
     return;
   }
-  const SortedHead<T> sorted(head, saved.by_source, saved.by_target, /*sort=*/true);
-  each_block<T>(head.width, [&]<int V, bool kPart>(int64_t first, int part) {
-    attend<T, V, kPart>(sorted, first, part, out, saved);
+  const SortedHead<T> sorted(head, order, /*sort=*/true);
+  each_wide_block<T>(head.width, [&]<int V, bool kPart>(int64_t first, int part) {
+    attend<T, V, kPart>(sorted, first, part,
+                        [&](int64_t k, double below, double above, const Vec<double>(&low)[V],
+                            const Vec<double>(&high)[V]) ASTGNN_INLINE_LAMBDA {
+                          const double inverse = 1 / (below + above);
+                          T* result = out + sorted.row[k] * head.value_step + first;
+                          sorted.template expect<V>(out + first, sorted.row, k, 1);
+#pragma GCC unroll 8
+                          for (int v = 0; v < V; ++v)
+                            narrow<T, kPart>(result + v * kLanes<double>,
+                                             (low[v] + high[v]) * inverse, part);
+                        });
   });
 }
 
-// dsource, and by row: beta = 1 / den, gamma = f0 / den, and delta = g . out into deltas.
+// By row, sorted: g . out, 1 / den, f0 / den and g . U.
+struct RowGradients {
+  double *delta, *beta, *gamma, *moved;
+};
+
+// These and dsource. The sweeps run once more: out as it was rounded would cost digits in g . (v -
+// out), and U, how far the branches are apart, would have to be kept.
 template <class T>
 void row_gradients(const SortedHead<T>& sorted, const AttentionGradients<T>& gradients,
-                   const AttentionSaved<T>& saved, double* deltas) {
+                   const RowGradients& rows) {
   const AttentionHead<T>& head = sorted.head;
-  for (int64_t k = 0; k < sorted.count; ++k) {
-    const int64_t row = sorted.row[k], place = row * head.value_step;
-    const T *g = gradients.out + place, *result = gradients.result + place,
-            *split = saved.split + place;
-    Vec<double> delta = {}, moved = {};
-    each_vector<T>(head.width, [&]<bool kPart>(int64_t first, int part) ASTGNN_INLINE_LAMBDA {
-      const Vec<double> gradient = widen<T, kPart>(g + first, part);
-      delta += gradient * widen<T, kPart>(result + first, part);
-      moved += gradient * widen<T, kPart>(split + first, part);
-    });
-    deltas[k] = total(delta);
-    gradients.dsource[row * head.score_step] = static_cast<T>((1 - head.slope) * total(moved));
-    sorted.beta[k] = 1 / saved.normalizer[row * head.score_step];
-    sorted.gamma[k] = sorted.row_factor[k] * sorted.beta[k];
-  }
+  each_wide_block<T>(head.width, [&]<int V, bool kPart>(int64_t first, int part) {
+    attend<T, V, kPart>(sorted, first, part,
+                        [&](int64_t k, double below, double above, const Vec<double>(&low)[V],
+                            const Vec<double>(&high)[V]) ASTGNN_INLINE_LAMBDA {
+                          const T* g = gradients.out + sorted.row[k] * head.value_step + first;
+                          sorted.template expect<V>(gradients.out + first, sorted.row, k, 1);
+                          Vec<double> lower = {}, upper = {};
+#pragma GCC unroll 8
+                          for (int v = 0; v < V; ++v) {
+                            const Vec<double> own = widen<T, kPart>(g + v * kLanes<double>, part);
+                            lower += own * low[v];
+                            upper += own * high[v];
+                          }
+                          const double inverse = 1 / (below + above),
+                                       lower_sum = wide_sum(lower) * inverse,
+                                       upper_sum = wide_sum(upper) * inverse;
+                          const double delta = lower_sum + upper_sum,
+                                       moved = (below * upper_sum - above * lower_sum) * inverse;
+                          rows.delta[k] = first == 0 ? delta : rows.delta[k] + delta;
+                          rows.moved[k] = first == 0 ? moved : rows.moved[k] + moved;
+                          rows.beta[k] = inverse;
+                          rows.gamma[k] = sorted.row_factor[k] * inverse;
+                        });
+  });
+  for (int64_t k = 0; k < sorted.count; ++k)
+    gradients.dsource[sorted.row[k] * head.score_step] =
+        static_cast<T>((1 - head.slope) * rows.moved[k]);
 }
 
-// Now columns collect from the rows that see them, over one block of columns of the values; deltas
-// as above, lower_deltas is scratch by column.
+// Now columns collect from the rows that see them, over one block of columns of the values.
+// lower_deltas is scratch by column.
 template <class T, int V, bool kPart>
 ASTGNN_INLINE void attend_back(const SortedHead<T>& sorted, int64_t first, int part,
-                               const AttentionGradients<T>& gradients, const double* deltas,
+                               const AttentionGradients<T>& gradients, const RowGradients& rows,
                                double* lower_deltas) {
   constexpr int64_t L = kLanes<double>;
   const AttentionHead<T>& head = sorted.head;
   const int64_t count = sorted.count;
   Vec<double> sum[V] = {};
+  double* products = sorted.collected[0];
   double delta = 0;
-  const auto add = [&](int64_t k, const double* factors) ASTGNN_INLINE_LAMBDA {
+  const auto add = [&](int64_t k, int64_t step, const double* factors) ASTGNN_INLINE_LAMBDA {
+    sorted.template expect<V>(gradients.out + first, sorted.row, k, step);
     const double factor = factors[k];
     const T* g = gradients.out + sorted.row[k] * head.value_step + first;
-    delta += factor * deltas[k];
+    delta += factor * rows.delta[k];
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) sum[v] += factor * widen<T, kPart>(g + v * L, part);
   };
   for (int64_t k = count - 1, next = 0; k >= 0; --k) {
     for (; next < count && !(sorted.source[next] + sorted.target[k] > 0); ++next)
-      add(next, sorted.gamma);
+      add(next, 1, rows.gamma);
     const double factor = sorted.lower[k];
     lower_deltas[k] = factor * delta;
 #pragma GCC unroll 8
@@ -216,10 +241,12 @@ ASTGNN_INLINE void attend_back(const SortedHead<T>& sorted, int64_t first, int p
   delta = 0;
   for (int64_t k = 0, next = count - 1; k < count; ++k) {
     for (; next >= 0 && sorted.source[next] + sorted.target[k] > 0; --next)
-      add(next, sorted.beta);
+      add(next, -1, rows.beta);
     const double factor = sorted.upper[k], slope = head.slope;
     const int64_t row = sorted.column[k];
     const T* value = sorted.values(k) + first;
+    sorted.template expect<V>(head.values + first, sorted.column, k, 1);
+    sorted.template expect<V>(gradients.dv + first, sorted.column, k, 1);
     T* dv = gradients.dv + row * head.value_step + first;
     Vec<double> product = {};
 #pragma GCC unroll 8
@@ -229,18 +256,17 @@ ASTGNN_INLINE void attend_back(const SortedHead<T>& sorted, int64_t first, int p
       product += own * (high + slope * low);
       narrow<T, kPart>(dv + v * L, undropped(low + high, own, head.kept), part);
     }
-    // Of the whole width only where all of it is in this block: else block by block.
-    const double scores = total(product);
-    sorted.products[k] = first == 0 ? scores - (factor * delta + slope * lower_deltas[k])
-                                    : sorted.products[k] + scores;
-    gradients.dtarget[row * head.score_step] = static_cast<T>(sorted.products[k]);
+    const double scores = wide_sum(product);
+    products[k] =
+        first == 0 ? scores - (factor * delta + slope * lower_deltas[k]) : products[k] + scores;
+    gradients.dtarget[row * head.score_step] = static_cast<T>(products[k]);
   }
 }
 
 template <class T>
-void attention_backward(const AttentionHead<T>& head, const AttentionSaved<T>& saved,
+void attention_backward(const AttentionHead<T>& head, const AttentionOrder& order,
                         const AttentionGradients<T>& gradients) {
-  if (!(saved.normalizer[head.rows[0] * head.score_step] > 0)) {
+  if (!finite_scores(head)) {
     const T nan = static_cast<T>(__builtin_nan(""));
     fill_rows(head, gradients.dv, nan);
     for (int64_t i = 0; i < head.count; ++i) {
@@ -249,11 +275,13 @@ void attention_backward(const AttentionHead<T>& head, const AttentionSaved<T>& s
     }
     return;
   }
-  const SortedHead<T> sorted(head, saved.by_source, saved.by_target, /*sort=*/false);
-  double *deltas = sorted.row_factor, *lower_deltas = sorted.lower;  // each read before written
-  row_gradients(sorted, gradients, saved, deltas);
-  each_block<T>(head.width, [&]<int V, bool kPart>(int64_t first, int part) {
-    attend_back<T, V, kPart>(sorted, first, part, gradients, deltas, lower_deltas);
+  const SortedHead<T> sorted(head, order, /*sort=*/false);
+  const RowGradients rows{sorted.collected[1], sorted.collected[2], sorted.collected[3],
+                          sorted.collected[4]};
+  row_gradients(sorted, gradients, rows);
+  double* lower_deltas = rows.moved;  // no longer needed
+  each_wide_block<T>(head.width, [&]<int V, bool kPart>(int64_t first, int part) {
+    attend_back<T, V, kPart>(sorted, first, part, gradients, rows, lower_deltas);
   });
 }
 

@@ -100,6 +100,53 @@ struct SimilarityGradient {
 // Stocks of a panel; rows of a piece at most.
 constexpr int64_t kSimilarityPanel = 128, kSimilarityRows = 288;
 
+// One head of rows that all see each other, or of all rows of a date for edges. Element of row r:
+// scores at r * score_step, vectors [width] at r * value_step.
+template <class T>
+struct AttentionHead {
+  int64_t count, width, score_step, value_step;
+  const int64_t* rows;  // [count] packed rows; for edges one after the other
+  const T *source, *target;
+  const T* values;  // dropped: see drop_values
+  double slope, kept;
+  double* scratch;
+};
+// Packed rows [count] by rising score; nullptr where no way back will need them.
+struct AttentionOrder {
+  int32_t *by_source, *by_target;
+};
+template <class T>
+struct AttentionGradients {
+  const T* out;
+  T *dv, *dsource, *dtarget;
+};
+// CSR over packed rows.
+struct EdgeList {
+  const int64_t *offsets, *targets;
+};
+
+// dropout(activation(layer norm + residual)) of rows [R, columns]: see norm_activation.cpp.
+template <class T>
+struct NormRows {
+  int64_t columns;
+  const T *x, *weight, *bias;
+  const T* residual;  // or null
+  T* y;
+  T* moments;  // [R, 2]: mean, 1 / sqrt(variance + eps)
+  double eps;
+  int64_t activation;  // ops.h, Activation
+  DropoutSite dropout;
+};
+template <class T>
+struct NormGradients {
+  int64_t columns;
+  const T *x, *weight, *y, *moments, *grad;
+  T* dx;
+  T* dresidual;  // or null
+  T kept;        // 1 / (1 - p)
+  int64_t activation;
+};
+
 template <class T>
 struct KernelsOf {
   int lanes;
@@ -113,6 +160,17 @@ struct KernelsOf {
   // where wanted.
   void (*gru_backward)(const GruLayers<T>& layers, const GruBlock<T>& block, const T* grad,
                        int64_t grad_stride, const GruSums<T>* sums, T* dx);
+  // out = v times its mask, columns first 0 .. width of a packed row. What is dropped becomes -0
+  // and a kept zero +0, so that the way back needs no second mask.
+  void (*drop_values)(T* out, const T* v, const DropoutSite& site, int64_t row, int64_t width);
+  int64_t (*attention_scratch)(int64_t count, int64_t width);
+  void (*attention_forward)(const AttentionHead<T>& head, T* out, const AttentionOrder& order);
+  void (*attention_backward)(const AttentionHead<T>& head, const AttentionOrder& order,
+                             const AttentionGradients<T>& gradients);
+  int64_t (*edge_scratch)(int64_t count, int64_t width, int64_t most_edges_of_a_row);
+  void (*edge_forward)(const AttentionHead<T>& head, const EdgeList& edges, T* out);
+  void (*edge_backward)(const AttentionHead<T>& head, const EdgeList& edges,
+                        const AttentionGradients<T>& gradients);
   // out [rows, rows of the block rounded up]
   void (*similarity_scores)(const SimilarityBlock<T>& block, int64_t row, int64_t rows, T* out);
   void (*similarity_apply)(const SimilarityBlock<T>& block, const SimilarityPass<T>& pass);
@@ -126,6 +184,10 @@ struct KernelsOf {
                              T* mean, T* diagonal);
   void (*similarity_gradient)(const SimilarityBlock<T>& block,
                               const SimilarityGradient<T>& gradient);
+  void (*norm_forward)(const NormRows<T>& rows, int64_t begin, int64_t end);
+  // Adds to dweight and dbias.
+  void (*norm_backward)(const NormGradients<T>& rows, int64_t begin, int64_t end, T* dweight,
+                        T* dbias);
 };
 
 struct Kernels {

@@ -62,6 +62,9 @@ ASTGNN_INLINE void add_product(T* c, int64_t c_stride, int64_t rows, int64_t vec
   };
   int64_t v = 0;
   for (; v + V <= vectors; v += V) strip.template operator()<V>(v);
+  if constexpr (V > 2) {
+    for (; v + 2 <= vectors; v += 2) strip.template operator()<2>(v);
+  }
   for (; v < vectors; ++v) strip.template operator()<1>(v);
 }
 
@@ -190,17 +193,17 @@ ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& 
 // Calls tile.operator()<R, V>(i, v) for rows begin .. end and vectors 0 .. vectors.
 template <int R, int V, class Tile>
 ASTGNN_INLINE void each_tile(int64_t begin, int64_t end, int64_t vectors, Tile&& tile) {
+  const auto strip = [&]<int kVectors>(int64_t v) ASTGNN_INLINE_LAMBDA {
+    int64_t i = begin;
+    for (; i + R <= end; i += R) tile.template operator()<R, kVectors>(i, v);
+    for (; i < end; ++i) tile.template operator()<1, kVectors>(i, v);
+  };
   int64_t v = 0;
-  for (; v + V <= vectors; v += V) {
-    int64_t i = begin;
-    for (; i + R <= end; i += R) tile.template operator()<R, V>(i, v);
-    for (; i < end; ++i) tile.template operator()<1, V>(i, v);
+  for (; v + V <= vectors; v += V) strip.template operator()<V>(v);
+  if constexpr (V > 2) {
+    for (; v + 2 <= vectors; v += 2) strip.template operator()<2>(v);
   }
-  for (; v < vectors; ++v) {
-    int64_t i = begin;
-    for (; i + R <= end; i += R) tile.template operator()<R, 1>(i, v);
-    for (; i < end; ++i) tile.template operator()<1, 1>(i, v);
-  }
+  for (; v < vectors; ++v) strip.template operator()<1>(v);
 }
 
 template <class T, Side side>

@@ -1,8 +1,11 @@
 // What every instruction set exports. Included last by avx512.cpp, avx2.cpp and scalar.cpp.
 #pragma once
 
+#include "ops/cpu/isa/attention.h"
 #include "ops/cpu/isa/dropout.h"
+#include "ops/cpu/isa/edge_attention.h"
 #include "ops/cpu/isa/gru.h"
+#include "ops/cpu/isa/norm.h"
 #include "ops/cpu/isa/similarity_gradient.h"
 
 namespace astgnn::ops::ASTGNN_ISA {
@@ -14,11 +17,20 @@ constexpr KernelsOf<T> table() {
           gru_scratch<T>,
           gru_forward<T>,
           gru_backward<T>,
+          drop_values<T>,
+          attention_scratch<T>,
+          attention_forward<T>,
+          attention_backward<T>,
+          edge_scratch<T>,
+          edge_forward<T>,
+          edge_backward<T>,
           similarity_scores<T>,
           similarity_apply<T>,
           similarity_combine<T>,
           similarity_prepare<T>,
-          similarity_gradient<T>};
+          similarity_gradient<T>,
+          norm_forward<T>,
+          norm_backward<T>};
 }
 
 }  // namespace astgnn::ops::ASTGNN_ISA

@@ -1,5 +1,6 @@
 // Float64 vectors over values of either type: sums of many products are kept in them. Blocks of up
-// to 8 such vectors fill the registers of a sweep; a width that is not whole vectors ends in a part.
+// to 8 such vectors fill the registers of a sweep; a width that is not whole vectors ends in a
+// part.
 #pragma once
 
 #include "ops/cpu/isa/vector.h"
@@ -33,7 +34,7 @@ ASTGNN_INLINE void narrow(T* p, Vec<double> v, int part) {
 
 // body<vectors, part?>(first column, size of the part) over all columns.
 template <class T, class Body>
-ASTGNN_INLINE void each_block(int64_t width, Body&& body) {
+ASTGNN_INLINE void each_wide_block(int64_t width, Body&& body) {
   constexpr int64_t L = kLanes<double>;
   int64_t first = 0;
   for (; first + 8 * L <= width; first += 8 * L) body.template operator()<8, false>(first, 0);
@@ -44,14 +45,14 @@ ASTGNN_INLINE void each_block(int64_t width, Body&& body) {
 }
 // The same, vector by vector.
 template <class T, class Body>
-ASTGNN_INLINE void each_vector(int64_t width, Body&& body) {
+ASTGNN_INLINE void each_wide(int64_t width, Body&& body) {
   int64_t first = 0;
   for (; first + kLanes<double> <= width; first += kLanes<double>)
     body.template operator()<false>(first, 0);
   if (first < width) body.template operator()<true>(first, static_cast<int>(width - first));
 }
 
-ASTGNN_INLINE double total(Vec<double> v) {
+ASTGNN_INLINE double wide_sum(Vec<double> v) {
 #if defined(__AVX512F__)
   return _mm512_reduce_add_pd(v);
 #elif defined(__AVX2__)
