@@ -12,6 +12,8 @@ export type { GraphStatistics, PredictInput, Prediction, PredictOptions } from "
 export { FactorExtractor, GraphAttention, RelationalEmbedding, TimeGraphConvolution, type GraphAttentionOptions, type TimeGraphConvolutionOptions } from "./model/layers.js";
 export type { Graph, Offsets, PackedGraph } from "./model/graph.js";
 export { Tensor, type StateDict, type TypedArray } from "./model/tensor.js";
+export type { Precision } from "./binding/types.js";
+export { setPrecision } from "./model/precision.js";
 export { releaseDataset } from "./model/native-panel.js";
 export { readSafetensors, writeSafetensors, type SafetensorsDtype, type SafetensorsFile, type SafetensorsTensor } from "./model/safetensors.js";
 

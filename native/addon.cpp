@@ -17,6 +17,17 @@ namespace astgnn::binding {
 
 namespace {
 
+const char* name_of(ops::Precision precision) {
+  switch (precision) {
+    case ops::Precision::kHigh:
+      return "high";
+    case ops::Precision::kMedium:
+      return "medium";
+    default:
+      return "highest";
+  }
+}
+
 Napi::Value info_of_core(const Napi::CallbackInfo& info) {
   auto env = info.Env();
   auto out = Napi::Object::New(env);
@@ -27,11 +38,24 @@ Napi::Value info_of_core(const Napi::CallbackInfo& info) {
   auto devices = Napi::Array::New(env, 1);
   devices.Set(0u, "cpu");
   out.Set("devices", devices);
+  auto cpu = Napi::Object::New(env);
+  cpu.Set("isa", ops::instruction_set());
+  cpu.Set("precision", name_of(wanted_precision()));
+  out.Set("cpu", cpu);
   return out;
+}
+
+Napi::Value set_precision(const Napi::CallbackInfo& info) {
+  const std::string name = read_string(info[0], "precision", {"highest", "high", "medium"});
+  wanted_precision() = ops::offered_precision(name == "high"     ? ops::Precision::kHigh
+                                              : name == "medium" ? ops::Precision::kMedium
+                                                                 : ops::Precision::kHighest);
+  return Napi::String::New(info.Env(), name_of(wanted_precision()));
 }
 
 const Method kFunctions[] = {
     {"info", info_of_core},
+    {"setPrecision", set_precision},
     {"setErrorFactory",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        Environment::of(info.Env()).error_factory =

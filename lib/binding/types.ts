@@ -244,10 +244,17 @@ export interface NativeInfo {
   builtAgainst: string;
   cuda: boolean;
   devices: string[];
+  /** The kernels in use, and what products of new jobs are computed in. */
+  cpu: { isa: "amx" | "avx512" | "avx2" | "scalar"; precision: Precision };
 }
 
+export type Precision = "highest" | "high" | "medium";
+
 export interface NativeCore {
+  /** Throws where ASTGNN_ISA names kernels that this machine cannot run. */
   info(): NativeInfo;
+  /** Of jobs started from now on, in every environment of the process. Returns what this machine offers for it. */
+  setPrecision(precision: Precision): Precision;
   /** What makes the error object of a native failure; `site` is an Error with the stack of the call that started the job. */
   setErrorFactory(factory: (code: string, message: string, details: { step?: number; dateIndex?: number; term?: string }, site?: Error) => Error): void;
   /** Copies. */

@@ -3,7 +3,7 @@ import { loadCore } from "../binding/load.js";
 import { hasNvidiaDriver, librarySuffix, loadOrder, searchLibTorch, type LibTorch, type LookedAt } from "../binding/libtorch.js";
 import { packageVersion } from "../binding/package-root.js";
 
-/** Widest vector instructions of this processor that kernels may use; `scalar` also where it cannot be told. */
+/** Vector instructions of the kernels in use: the widest of this processor, or what ASTGNN_ISA names; `scalar` also where it cannot be told. */
 export type Isa = "amx" | "avx512" | "avx2" | "scalar";
 
 /** What is installed on this machine. */
@@ -41,7 +41,8 @@ export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Insta
       return undefined;
     }
   };
-  const devices = attempt(() => loadCore().info().devices) ?? [];
+  const core = attempt(() => loadCore().info());
+  const devices = core?.devices ?? [];
   const search = attempt(() => searchLibTorch({ env })) ?? { looked: [] };
   const found = search.found;
   if (found?.variant === "cuda" && hasNvidiaDriver()) {
@@ -54,7 +55,7 @@ export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Insta
     platform: `${process.platform}-${process.arch}`,
     libtorch: found === undefined ? null : { version: found.version, path: found.path, source: found.source, variant: found.variant },
     looked: search.looked,
-    cpu: { isa: isaOf(readFlags()) },
+    cpu: { isa: core?.cpu.isa ?? isaOf(readFlags()) },
     devices,
     problems,
   };

@@ -1,6 +1,6 @@
 import { cpus, totalmem } from "node:os";
 import { packageVersion } from "../binding/package-root.js";
-import { loadedLibTorch } from "../binding/load.js";
+import { loadCore, loadedLibTorch } from "../binding/load.js";
 import type { NativeSessionOptions, NativeTerm } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
@@ -76,6 +76,7 @@ export function describeRun(
     split,
     ledger: dataset.ledger,
     threads,
+    kernels: loadCore().info().cpu,
     versions: { astgnn: packageVersion, libtorch: loadedLibTorch()?.version ?? "unknown", node: process.versions.node },
     hardware: { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, memoryBytes: totalmem(), platform: `${process.platform}-${process.arch}` },
     memoryEstimateBytes: plan.memoryBytes,

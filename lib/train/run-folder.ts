@@ -33,6 +33,8 @@ export interface RunDescription {
   /** What was dropped on the way from the source. */
   ledger: unknown;
   threads: number;
+  /** Instruction set, and what products are computed in. */
+  kernels: { isa: string; precision: string };
   versions: { astgnn: string; libtorch: string; node: string };
   hardware: { cpu: string; cores: number; memoryBytes: number; platform: string };
   memoryEstimateBytes: number;

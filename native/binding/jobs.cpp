@@ -18,6 +18,11 @@ void Task::finish(std::exception_ptr error) noexcept {
   mailbox_->post(new Message{id_, nullptr, std::move(failure)});
 }
 
+std::atomic<ops::Precision>& wanted_precision() {
+  static std::atomic<ops::Precision> wanted{ops::Precision::kHighest};
+  return wanted;
+}
+
 Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 
 Environment::Environment(Napi::Env env) : env_(env), mailbox_(std::make_shared<Mailbox>()) {
@@ -49,6 +54,7 @@ Napi::Promise Environment::start(std::shared_ptr<Task> task, Napi::Function on_e
   auto promise = pending.deferred.Promise();
   if (pending_.empty()) napi_ref_threadsafe_function(env_, mailbox_->function);
   pending_.emplace(task->id_, std::move(pending));
+  task->precision = wanted_precision();
   train::Executor::instance().submit(std::move(task));
   return promise;
 }

@@ -7,6 +7,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -53,6 +54,9 @@ class Task : public train::Job {
   std::shared_ptr<Mailbox> mailbox_;
   uint64_t id_ = 0;
 };
+
+// Of jobs submitted from now on, in every environment of the process.
+std::atomic<ops::Precision>& wanted_precision();
 
 class Environment {
  public:

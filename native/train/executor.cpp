@@ -73,6 +73,7 @@ void Executor::work() {
     try {
       if (running_->cancelled_) throw Cancelled();
       if (running_->threads != threads) at::set_num_threads(threads = running_->threads);
+      ops::use_precision(running_->precision);
       more = running_->step();
     } catch (...) {
       error = std::current_exception();

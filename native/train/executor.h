@@ -9,6 +9,8 @@
 #include <mutex>
 #include <thread>
 
+#include "ops/cpu/isa/kernels.h"
+
 namespace astgnn::train {
 
 struct Cancelled : std::exception {
@@ -26,7 +28,8 @@ class Job {
 
   void cancel() { cancelled_ = true; }
 
-  int threads = 1;              // OpenMP threads of its steps
+  int threads = 1;  // OpenMP threads of its steps
+  ops::Precision precision = ops::Precision::kHighest;
   const void* owner = nullptr;  // the environment that waits for it
 
  private:

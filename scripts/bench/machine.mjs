@@ -72,14 +72,6 @@ function processTimes() {
 
 export const memoryAvailableMiB = () => Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))[1]) / 1024;
 
-/** Widest vector instructions that the processor names: the fallback where the core does not say what it uses. */
-export function detectIsa() {
-  const flags = new Set((/^(?:flags|Features)\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "").split(" "));
-  if (flags.has("amx_bf16") && flags.has("amx_tile")) return "amx";
-  if (["avx512f", "avx512bw", "avx512dq", "avx512vl"].every((flag) => flags.has(flag))) return "avx512";
-  return flags.has("avx2") && flags.has("fma") ? "avx2" : "scalar";
-}
-
 export function describeMachine(root) {
   return {
     date: new Date().toISOString(),

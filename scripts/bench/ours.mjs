@@ -3,7 +3,6 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { loadCore } from "../../dist/binding/load.js";
 import { resolveConfig } from "../../dist/model/config.js";
-import { detectIsa } from "./machine.mjs";
 import { openProtocol, scanTable, timePanel } from "./real-data.mjs";
 import { stepDates, syntheticPanel } from "./synthetic-panel.mjs";
 
@@ -116,7 +115,7 @@ async function compare({ n, t, f, state, features, predictions, riskFactors }) {
 /** What the core computes with; its own word where it gives one. */
 function describe() {
   const { builtAgainst, cpu } = core.info();
-  return { builtAgainst, isa: cpu?.isa ?? detectIsa(), precision: cpu?.precision ?? "highest", model: resolveConfig({}) };
+  return { builtAgainst, isa: cpu.isa, precision: cpu.precision, model: resolveConfig({}) };
 }
 
 let measured;

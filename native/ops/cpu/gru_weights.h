@@ -120,7 +120,15 @@ class GruWeights {
         std::copy_n(wh + row * h, h, back_hidden + (gate * width_ + j) * width_);
       }
     }
-    return {inputs, forward_input, forward_hidden, bias, back_input, back_hidden, {}};
+    GruLayer<T> layer = {inputs, forward_input, forward_hidden, bias, back_input, back_hidden, {}};
+    const KernelsOf<T>& kernels = kernels_of<T>();
+    if (kernels.gru_pack) {
+      memory_.push_back(at::empty({kernels.gru_packed_size(layer, h)}, at::kShort));
+      auto* packed = static_cast<uint16_t*>(memory_.back().mutable_data_ptr());
+      kernels.gru_pack(layer, h, packed);
+      layer.packed = packed;
+    }
+    return layer;
   }
 
   int64_t lanes_, hidden_, width_;

@@ -85,6 +85,27 @@ struct DenseRows {
   ASTGNN_INLINE const T* at(int64_t i) const { return first + i * stride; }
 };
 
+// The gates of one row and vector of units, from their sums; returns the new state.
+template <class T>
+ASTGNN_INLINE Vec<T> gru_gates(const GruLayer<T>& layer, const GruMemory<T>& memory, int64_t t,
+                               int64_t row, int64_t column, const Vec<T> (&sums)[4]) {
+  const int64_t width = memory.hidden, place = row * width + column;
+  const Vec<T> r = sigmoid(sums[0]), z = sigmoid(sums[1]);
+  const Vec<T> n = tanh(sums[2] + r * sums[3]);
+  const Vec<T> state = n + z * (load(memory.state(t) + place) - n);
+  store<T>(memory.state(t + 1) + place, state);
+  if (memory.keep) {
+    T* gates = memory.gates + (t * memory.rows + row) * 4 * width + column;
+    store<T>(gates, r);
+    store<T>(gates + width, z);
+    store<T>(gates + 2 * width, n);
+    store<T>(gates + 3 * width, sums[3]);
+  }
+  if (layer.dropout.kept != 0)
+    store<T>(memory.output(t, true) + place, state * load(memory.mask(t) + place));
+  return state;
+}
+
 template <class T, class X>
 ASTGNN_INLINE void gru_tile(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& memory,
                             const X& x, int64_t t, int64_t row, int64_t chunk) {
@@ -125,25 +146,8 @@ ASTGNN_INLINE void gru_tile(const GruLayer<T>& layer, int64_t hidden, const GruM
       }
     }
   }
-  T* after = memory.state(t + 1) + row * width + column;
 #pragma GCC unroll 8
-  for (int i = 0; i < R; ++i) {
-    const Vec<T> r = sigmoid(sums[i][0]), z = sigmoid(sums[i][1]);
-    const Vec<T> n = tanh(sums[i][2] + r * sums[i][3]);
-    const Vec<T> state = n + z * (load(before + i * width + column) - n);
-    store<T>(after + i * width, state);
-    if (memory.keep) {
-      T* gates = memory.gates + (t * memory.rows + row + i) * 4 * width + column;
-      store<T>(gates, r);
-      store<T>(gates + width, z);
-      store<T>(gates + 2 * width, n);
-      store<T>(gates + 3 * width, sums[i][3]);
-    }
-    if (layer.dropout.kept != 0) {
-      const int64_t place = (row + i) * width + column;
-      store<T>(memory.output(t, true) + place, state * load(memory.mask(t) + place));
-    }
-  }
+  for (int i = 0; i < R; ++i) gru_gates<T>(layer, memory, t, row + i, column, sums[i]);
 }
 
 template <class T, class X>
@@ -170,9 +174,11 @@ void gru_masks(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& mem
 }
 
 // Fills memory (one per layer) and runs all steps. Returns what is left of the scratch.
-template <class T>
-T* gru_run(const GruLayers<T>& layers, const GruBlock<T>& block, bool keep, GruMemory<T>* memory) {
-  const int64_t hidden = rounded_up(layers.hidden, kLanes<T>), rows = rounded_up(block.rows, 12);
+template <class T, class Products>
+T* gru_run(Products& products, const GruLayers<T>& layers, const GruBlock<T>& block, bool keep,
+           GruMemory<T>* memory) {
+  const int64_t hidden = rounded_up(layers.hidden, kLanes<T>),
+                rows = rounded_up(block.rows, Products::kRows);
   T* scratch = block.scratch;
   for (int64_t l = 0; l < layers.count; ++l) {
     memory[l] = {rows, hidden, keep, nullptr, nullptr, nullptr, nullptr};
@@ -183,21 +189,17 @@ T* gru_run(const GruLayers<T>& layers, const GruBlock<T>& block, bool keep, GruM
     for (int64_t l = 0; l < layers.count; ++l) {
       const GruLayer<T>& layer = layers.layer[l];
       if (layer.dropout.kept != 0) gru_masks(layer, layers.hidden, memory[l], block, t);
-      if (l == 0) {
-        gru_step(layer, layers.hidden, memory[l], ScatteredRows<T>{block.x, t * block.x_step}, t);
-      } else {
-        const T* below = memory[l - 1].output(t, layers.layer[l - 1].dropout.kept != 0);
-        gru_step(layer, layers.hidden, memory[l], DenseRows<T>{below, hidden}, t);
-      }
+      products.step(layers, block, memory, l, t);
     }
   }
   return scratch;
 }
 
-template <class T>
-void gru_forward(const GruLayers<T>& layers, const GruBlock<T>& block, T* out, int64_t out_stride) {
+template <class T, class Products>
+void gru_forward_with(Products& products, const GruLayers<T>& layers, const GruBlock<T>& block,
+                      T* out, int64_t out_stride) {
   GruMemory<T> memory[kGruMaxLayers];
-  gru_run(layers, block, false, memory);
+  gru_run(products, layers, block, false, memory);
   const GruMemory<T>& top = memory[layers.count - 1];
   for (int64_t i = 0; i < block.rows; ++i) {
     for (int64_t k = 0; k < layers.hidden; ++k)
@@ -243,18 +245,68 @@ void gru_weight_gradients(const GruLayer<T>& layer, int64_t hidden, const GruMem
         [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return before[k * width + i]; },
         deltas + width, 4 * width);
   }
-  for (int64_t c = 0; c < 4 * width; c += kLanes<T>) {
-    Vec<T> total = load(sums.bias + c);
-    for (int64_t i = 0; i < memory.rows; ++i) total += load(deltas + i * 4 * width + c);
-    store<T>(sums.bias + c, total);
-  }
 }
 
 template <class T>
-void gru_backward(const GruLayers<T>& layers, const GruBlock<T>& block, const T* grad,
-                  int64_t grad_stride, const GruSums<T>* sums, T* dx) {
+void gru_bias_gradients(const GruMemory<T>& memory, const T* deltas, T* sums) {
+  const int64_t columns = 4 * memory.hidden;
+  for (int64_t c = 0; c < columns; c += kLanes<T>) {
+    Vec<T> total = load(sums + c);
+    for (int64_t i = 0; i < memory.rows; ++i) total += load(deltas + i * columns + c);
+    store<T>(sums + c, total);
+  }
+}
+
+// Products in vectors of T; those of gru_tiles.h are the other kind.
+template <class T>
+struct GruProducts {
+  static constexpr int64_t kRows = 12;  // a block's rows are rounded up to a multiple
+
+  void step(const GruLayers<T>& layers, const GruBlock<T>& block, const GruMemory<T>* memory,
+            int64_t l, int64_t t) {
+    with_input(layers, block, memory, l, t, [&](const auto& x) ASTGNN_INLINE_LAMBDA {
+      gru_step(layers.layer[l], layers.hidden, memory[l], x, t);
+    });
+  }
+  // Comes before the two below, with the same deltas.
+  void to_weights(const GruLayers<T>& layers, const GruBlock<T>& block, const GruMemory<T>* memory,
+                  int64_t l, int64_t t, const T* deltas, const GruSums<T>& sums) {
+    with_input(layers, block, memory, l, t, [&](const auto& x) ASTGNN_INLINE_LAMBDA {
+      gru_weight_gradients(layers.layer[l], layers.hidden, memory[l], x, t, deltas, sums);
+    });
+  }
+  void to_state(const GruLayer<T>& layer, const GruMemory<T>& memory, const T* deltas, T* carry) {
+    multiply(carry, memory.hidden, memory, deltas + memory.hidden, layer.back_hidden);
+  }
+  void to_input(const GruLayer<T>& layer, const GruMemory<T>& memory, const T* deltas, T* out,
+                int64_t columns) {
+    multiply(out, columns, memory, deltas, layer.back_input);
+  }
+  void finish(const GruLayers<T>&, const GruSums<T>*) {}
+
+ private:
+  template <class Body>
+  static void with_input(const GruLayers<T>& layers, const GruBlock<T>& block,
+                         const GruMemory<T>* memory, int64_t l, int64_t t, Body&& body) {
+    if (l == 0) return body(ScatteredRows<T>{block.x, t * block.x_step});
+    const bool dropout = layers.layer[l - 1].dropout.kept != 0;
+    body(DenseRows<T>{memory[l - 1].output(t, dropout), memory[l].hidden});
+  }
+  static void multiply(T* out, int64_t columns, const GruMemory<T>& memory, const T* deltas,
+                       const T* weights) {
+    const int64_t width = memory.hidden;
+    multiply_add<T, kTallRows, kTallVectors>(
+        out, columns, memory.rows, columns / kLanes<T>, 3 * width,
+        [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return deltas[i * 4 * width + k]; },
+        weights, columns);
+  }
+};
+
+template <class T, class Products>
+void gru_backward_with(Products& products, const GruLayers<T>& layers, const GruBlock<T>& block,
+                       const T* grad, int64_t grad_stride, const GruSums<T>* sums, T* dx) {
   GruMemory<T> memory[kGruMaxLayers];
-  T* carries = gru_run(layers, block, true, memory);
+  T* carries = gru_run(products, layers, block, true, memory);
   const int64_t width = memory[0].hidden, rows = memory[0].rows, size = rows * width;
   T* deltas = carries + layers.count * size;
   T* below = deltas + 4 * size;
@@ -268,46 +320,43 @@ void gru_backward(const GruLayers<T>& layers, const GruBlock<T>& block, const T*
       const GruLayer<T>& layer = layers.layer[l];
       T* carry = carries + l * size;
       gru_gate_gradients(memory[l], t, carry, deltas);
-      if (t > 0) {
-        multiply_add<T, kTallRows, kTallVectors>(
-            carry, width, rows, width / kLanes<T>, 3 * width,
-            [&](int64_t i, int64_t k)
-                ASTGNN_INLINE_LAMBDA { return deltas[i * 4 * width + width + k]; },
-            layer.back_hidden, width);
-      }
-      const auto to_input = [&](T* out, int64_t columns) {
-        multiply_add<T, kTallRows, kTallVectors>(
-            out, columns, rows, columns / kLanes<T>, 3 * width,
-            [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return deltas[i * 4 * width + k]; },
-            layer.back_input, columns);
-      };
+      gru_bias_gradients(memory[l], deltas, sums[l].bias);
+      products.to_weights(layers, block, memory, l, t, deltas, sums[l]);
+      if (t > 0) products.to_state(layer, memory[l], deltas, carry);
       if (l > 0) {
-        const bool dropout = layers.layer[l - 1].dropout.kept != 0;
-        gru_weight_gradients(layer, layers.hidden, memory[l],
-                             DenseRows<T>{memory[l - 1].output(t, dropout), width}, t, deltas,
-                             sums[l]);
         T* lower = carries + (l - 1) * size;
-        if (!dropout) {
-          to_input(lower, width);
+        if (layers.layer[l - 1].dropout.kept == 0) {
+          products.to_input(layer, memory[l], deltas, lower, width);
           continue;
         }
         for (int64_t k = 0; k < size; ++k) below[k] = T(0);
-        to_input(below, width);
+        products.to_input(layer, memory[l], deltas, below, width);
         const T* mask = memory[l - 1].mask(t);
         for (int64_t k = 0; k < size; k += kLanes<T>)
           store<T>(lower + k, load(lower + k) + load(below + k) * load(mask + k));
         continue;
       }
-      gru_weight_gradients(layer, layers.hidden, memory[0],
-                           ScatteredRows<T>{block.x, t * block.x_step}, t, deltas, sums[0]);
       if (!dx) continue;
       const int64_t columns = rounded_up(layer.inputs, kLanes<T>);
       for (int64_t k = 0; k < rows * columns; ++k) below[k] = T(0);
-      to_input(below, columns);
+      products.to_input(layer, memory[l], deltas, below, columns);
       for (int64_t k = 0; k < block.rows * columns; ++k)
         dx[t * block.rows * columns + k] = below[k];
     }
   }
+  products.finish(layers, sums);
+}
+
+template <class T>
+void gru_forward(const GruLayers<T>& layers, const GruBlock<T>& block, T* out, int64_t out_stride) {
+  GruProducts<T> products;
+  gru_forward_with(products, layers, block, out, out_stride);
+}
+template <class T>
+void gru_backward(const GruLayers<T>& layers, const GruBlock<T>& block, const T* grad,
+                  int64_t grad_stride, const GruSums<T>* sums, T* dx) {
+  GruProducts<T> products;
+  gru_backward_with(products, layers, block, grad, grad_stride, sums, dx);
 }
 
 }  // namespace astgnn::ops::ASTGNN_ISA

@@ -25,6 +25,8 @@ struct GruLayer {
   const T* back_input;      // [3 P (rows n, r, z), inputs rounded up]
   const T* back_hidden;     // [3 P (rows r, z, n), P]
   DropoutSite dropout;      // after this layer
+  // Null, or the weights once more, by gru_pack.
+  const uint16_t* packed = nullptr;
 };
 template <class T>
 struct GruLayers {
@@ -160,6 +162,9 @@ struct KernelsOf {
   // where wanted.
   void (*gru_backward)(const GruLayers<T>& layers, const GruBlock<T>& block, const T* grad,
                        int64_t grad_stride, const GruSums<T>* sums, T* dx);
+  // Null, or how a layer's packed weights come about from the others, and their size.
+  int64_t (*gru_packed_size)(const GruLayer<T>& layer, int64_t hidden);
+  void (*gru_pack)(const GruLayer<T>& layer, int64_t hidden, uint16_t* packed);
   // out = v times its mask, columns first 0 .. width of a packed row. What is dropped becomes -0
   // and a kept zero +0, so that the way back needs no second mask.
   void (*drop_values)(T* out, const T* v, const DropoutSite& site, int64_t row, int64_t width);
@@ -196,16 +201,47 @@ struct Kernels {
   KernelsOf<double> dual;
 };
 
+// Those of the float kernels that have a form in bf16 tiles.
+struct TileKernels {
+  decltype(KernelsOf<float>::gru_scratch) gru_scratch;
+  decltype(KernelsOf<float>::gru_forward) gru_forward;
+  decltype(KernelsOf<float>::gru_backward) gru_backward;
+  decltype(KernelsOf<float>::gru_packed_size) gru_packed_size;
+  decltype(KernelsOf<float>::gru_pack) gru_pack;
+  decltype(KernelsOf<float>::similarity_apply) similarity_apply;
+};
+
+// Of float products: kHighest is float32; kHigh splits every operand into two bf16 values and takes
+// three products, kMedium takes one bf16 product. Sums are float32 always.
+enum class Precision { kHighest, kHigh, kMedium };
+
+struct InstructionSet {
+  const char* name;        // as in ASTGNN_ISA; "amx" has the float32 kernels of "avx512"
+  const Kernels* kernels;  // kHighest; null below where the set has no other precision
+  const Kernels* high = nullptr;
+  const Kernels* medium = nullptr;
+};
+
 // Rows of a block at most; a multiple of every tile height.
 constexpr int64_t kGruRows = 48;
 
 extern const Kernels kScalarKernels, kAvx2Kernels, kAvx512Kernels;
+extern const TileKernels kAmxHigh, kAmxMedium;
 
-// The best that this machine has, or the one that ASTGNN_ISA names; throws where it has not that
-// one.
+// Those in use now. The first call settles the instruction set: the best that this machine has, or
+// the one that ASTGNN_ISA names; throws where it has not that one.
 const Kernels& kernels();
+const char* instruction_set();
+// What this machine offers for it: kHigh and kMedium need AMX, and are kHighest without it.
+Precision offered_precision(Precision wanted);
+// From now on, for the whole process: to be called between ops. Returns what is in force.
+Precision use_precision(Precision wanted);
+
+Kernels with_tiles(Kernels rest, const TileKernels& tiles);
+
 // For tests: as ASTGNN_ISA, from now on. False where this machine has it not.
 bool use_kernels(const char* name);
+void use_instruction_set(const InstructionSet& set);
 
 template <class T>
 const KernelsOf<T>& kernels_of();

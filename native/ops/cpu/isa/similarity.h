@@ -206,8 +206,27 @@ ASTGNN_INLINE void each_tile(int64_t begin, int64_t end, int64_t vectors, Tile&&
   for (; v < vectors; ++v) strip.template operator()<1>(v);
 }
 
-template <class T, Side side>
-void apply_rows(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass) {
+// The weights times a panel's values, in vectors; in bf16 tiles in similarity_tiles.h.
+template <class T>
+struct SimilarityProducts {
+  const SimilarityPass<T>& pass;
+  int64_t panel = 0, depth = 0;
+
+  ASTGNN_INLINE void take_panel(int64_t first, int64_t stocks) {
+    panel = first;
+    depth = stocks;
+  }
+  // out of rows from `row` (+)= weights [rows, width] values
+  ASTGNN_INLINE void add(int64_t row, int64_t rows, const T* weights, int64_t width, bool add) {
+    add_product<T, kTileRows, kTileVectors>(
+        pass.out + row * pass.out_stride, pass.out_stride, rows, pass.vectors, depth, add,
+        [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return weights[i * width + k]; },
+        pass.values + panel * pass.values_stride, pass.values_stride);
+  }
+};
+
+template <class T, Side side, class Products>
+void apply_rows(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass, Products& products) {
   constexpr int L = kLanes<T>;
   alignas(64) T memory[kSimilarityBlock * kSimilarityPanel];
   alignas(64) RowSums<T> row_sums;
@@ -227,6 +246,7 @@ void apply_rows(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass) {
   for (int64_t panel = 0, count = 1; panel < b.rows; panel += kSimilarityPanel, ++count) {
     const int64_t width = panel_width(b, panel),
                   depth = b.rows - panel < kSimilarityPanel ? b.rows - panel : kSimilarityPanel;
+    products.take_panel(panel, depth);
     for (int64_t row = pass.row; row < end; row += kSimilarityBlock) {
       const int64_t last = row + kSimilarityBlock < end ? row + kSimilarityBlock : end;
       T* weights = b.kept ? b.kept + panel * b.rows + row * width : memory;
@@ -237,24 +257,26 @@ void apply_rows(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass) {
                                           weights + (i - row) * width + v * L, width, sums);
             });
       }
-      add_product<T, kTileRows, kTileVectors>(
-          pass.out + row * pass.out_stride, pass.out_stride, last - row, pass.vectors, depth,
-          pass.add || panel > 0,
-          [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return weights[i * width + k]; },
-          pass.values + panel * pass.values_stride, pass.values_stride);
+      products.add(row, last - row, weights, width, pass.add || panel > 0);
     }
     if (sums && (count % 4 == 0 || panel + kSimilarityPanel >= b.rows)) sums->empty();
   }
 }
 
+template <class T, class Products>
+void apply_with(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass, Products& products) {
+  if (!b.threshold)
+    apply_rows<T, Side::kNone>(b, pass, products);
+  else if (pass.transposed)
+    apply_rows<T, Side::kColumn>(b, pass, products);
+  else
+    apply_rows<T, Side::kRow>(b, pass, products);
+}
+
 template <class T>
 void similarity_apply(const SimilarityBlock<T>& b, const SimilarityPass<T>& pass) {
-  if (!b.threshold)
-    apply_rows<T, Side::kNone>(b, pass);
-  else if (pass.transposed)
-    apply_rows<T, Side::kColumn>(b, pass);
-  else
-    apply_rows<T, Side::kRow>(b, pass);
+  SimilarityProducts<T> products{pass};
+  apply_with(b, pass, products);
 }
 
 // out [rows, n rounded up to whole vectors]: scores of rows from `row` on.

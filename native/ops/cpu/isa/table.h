@@ -17,6 +17,8 @@ constexpr KernelsOf<T> table() {
           gru_scratch<T>,
           gru_forward<T>,
           gru_backward<T>,
+          nullptr,
+          nullptr,
           drop_values<T>,
           attention_scratch<T>,
           attention_forward<T>,
