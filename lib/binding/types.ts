@@ -245,8 +245,11 @@ export interface NativeInfo {
   cuda: boolean;
   devices: string[];
   /** The kernels in use, and what products of new jobs are computed in. */
-  cpu: { isa: "amx" | "avx512" | "avx2" | "scalar"; precision: Precision };
+  cpu: { isa: Isa; precision: Precision };
 }
+
+/** Vector instructions of the kernels. */
+export type Isa = "amx" | "avx512" | "avx2" | "scalar";
 
 export type Precision = "highest" | "high" | "medium";
 

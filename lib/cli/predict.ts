@@ -3,7 +3,7 @@ import { panelFlags } from "./data-flags.js";
 import { addSourceFlags, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
-import type { Precision } from "../binding/types.js";
+import { precisionFlags, usePrecision } from "./precision-flags.js";
 import type { Terminal } from "./terminal.js";
 
 const predictFlags: FlagGroup = {
@@ -20,22 +20,22 @@ export function predictCommand(terminal: Terminal): Command {
   addSourceFlags(command);
   addFlags(command, panelFlags);
   addFlags(command, predictFlags);
+  addFlags(command, precisionFlags);
   return command
-    .option("--precision <name>", "highest, high or medium: what matrix products are computed in (default: highest)")
     .option("--json", "print one JSON object")
     .option("--debug", "on failure also print the stack")
-    .action(async (written: Record<string, unknown> & { run: string; out: string; json?: boolean; precision?: Precision }) => {
+    .action(async (written: Record<string, unknown> & { run: string; out: string; json?: boolean }) => {
       try {
         const source = sourceFrom(written);
         const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as { threads?: number }), out: written.out };
-        if (written.precision !== undefined) (await import("../model/precision.js")).setPrecision(written.precision);
+        await usePrecision(written);
         const { predictRun } = await import("../evaluate/run-prediction.js");
         const result = await interruptible((signal) => predictRun(written.run, source, { ...options, signal }));
         if (written.json === true) return terminal.out(JSON.stringify(result));
         const { rows, dates, firstDate, lastDate, members, out } = result;
         terminal.out(`${rows} predictions on ${dates} dates, ${firstDate} to ${lastDate}${members > 1 ? `, the mean of ${members} members` : ""}, are in ${out}`);
       } catch (error) {
-        throw namingFlags(error, [panelFlags, predictFlags]);
+        throw namingFlags(error, [panelFlags, predictFlags, precisionFlags]);
       }
     });
 }

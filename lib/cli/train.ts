@@ -1,6 +1,5 @@
 import { Command, Option } from "commander";
 import { AstgnnError } from "../errors.js";
-import type { Precision } from "../binding/types.js";
 import type { EpochEvent, StepEvent } from "../train/events.js";
 import { resolveModelOptions } from "../model/config.js";
 import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
@@ -9,12 +8,13 @@ import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from
 import { addFlags, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { modelFlags } from "./model-flags.js";
+import { precisionFlags, usePrecision } from "./precision-flags.js";
 import { bar, decimals, type Terminal } from "./terminal.js";
 import { trainFlags } from "./train-flags.js";
 
-const GROUPS = [panelFlags, datasetFlags, modelFlags, trainFlags] as const;
+const GROUPS = [panelFlags, datasetFlags, modelFlags, trainFlags, precisionFlags] as const;
 
-type Written = Record<string, unknown> & { json?: boolean; precision?: Precision };
+type Written = Record<string, unknown> & { json?: boolean };
 
 /** `astgnn train`: reads data, trains, and leaves a run folder. */
 export function trainCommand(terminal: Terminal): Command {
@@ -23,7 +23,6 @@ export function trainCommand(terminal: Terminal): Command {
   for (const group of GROUPS) addFlags(command, group);
   command
     .addOption(new Option("--no-graph", "the ablation: every stock on its own, in attention and in A").helpGroup("Samples:"))
-    .addOption(new Option("--precision <name>", "highest, high or medium: what matrix products are computed in (default: highest)").helpGroup("Training:"))
     .addOption(new Option("--json", "one JSON object per line on stdout").helpGroup("Output:"))
     .addOption(new Option("--debug", "on failure also print the stack").helpGroup("Output:"));
   let namesGraph = false;
@@ -51,7 +50,7 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
   // Reading may take a while; a typo should not have to wait for it.
   resolveModelOptions(model);
   resolveTrainOptions(options);
-  if (written.precision !== undefined) (await import("../model/precision.js")).setPrecision(written.precision);
+  await usePrecision(written);
   const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
   await interruptible(async (signal) => {
     const panel = await openPanel(source, { ...panelOptions, signal });

@@ -1,5 +1,5 @@
 import { loadCore } from "../binding/load.js";
-import type { NativePanel } from "../binding/types.js";
+import type { NativePanel, NativePanelData } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 
 /** One native copy per dataset, shared by every training and prediction on it; it goes when the dataset is collected. */
@@ -9,8 +9,15 @@ const panels = new WeakMap<Dataset, NativePanel>();
 export function nativePanel(dataset: Dataset): NativePanel {
   const present = panels.get(dataset);
   if (present !== undefined && !present.disposed) return present;
+  const panel = loadCore().createPanel(nativePanelData(dataset));
+  panels.set(dataset, panel);
+  return panel;
+}
+
+/** What the native copy is made from. */
+export function nativePanelData(dataset: Dataset): NativePanelData {
   const { edges } = dataset;
-  const panel = loadCore().createPanel({
+  return {
     dates: dataset.dates.length,
     stocks: dataset.tickers.length,
     featureCount: dataset.featureNames.length,
@@ -23,9 +30,7 @@ export function nativePanel(dataset: Dataset): NativePanel {
     graph: dataset.graph,
     ...(dataset.groups === undefined ? {} : { groups: dataset.groups }),
     ...(edges === undefined ? {} : { edges: { source: edges.source, target: edges.target, from: edges.from, to: edges.to } }),
-  });
-  panels.set(dataset, panel);
-  return panel;
+  };
 }
 
 /**

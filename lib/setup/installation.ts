@@ -1,10 +1,8 @@
 import { readFileSync } from "node:fs";
 import { loadCore } from "../binding/load.js";
+import type { Isa } from "../binding/types.js";
 import { hasNvidiaDriver, librarySuffix, loadOrder, searchLibTorch, type LibTorch, type LookedAt } from "../binding/libtorch.js";
 import { packageVersion } from "../binding/package-root.js";
-
-/** Vector instructions of the kernels in use: the widest of this processor, or what ASTGNN_ISA names; `scalar` also where it cannot be told. */
-export type Isa = "amx" | "avx512" | "avx2" | "scalar";
 
 /** What is installed on this machine. */
 export interface Installation {
@@ -16,6 +14,7 @@ export interface Installation {
   libtorch: { version: string; path: string; source: LibTorch["source"]; variant: LibTorch["variant"] } | null;
   /** Every place that was searched for LibTorch, and why it was refused. */
   looked: LookedAt[];
+  /** The widest instructions of this processor, or what ASTGNN_ISA names; `scalar` also where it cannot be told. */
   cpu: { isa: Isa };
   /** Devices that models can run on; empty where the native core does not load. */
   devices: string[];

@@ -1,6 +1,7 @@
 import { appendFile, mkdir, open, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { NativeInfo } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import { partialPath, writeFileAtomically } from "../model/atomic-write.js";
 import type { EpochEvent } from "./events.js";
@@ -34,7 +35,7 @@ export interface RunDescription {
   ledger: unknown;
   threads: number;
   /** Instruction set, and what products are computed in. */
-  kernels: { isa: string; precision: string };
+  kernels: NativeInfo["cpu"];
   versions: { astgnn: string; libtorch: string; node: string };
   hardware: { cpu: string; cores: number; memoryBytes: number; platform: string };
   memoryEstimateBytes: number;

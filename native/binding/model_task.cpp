@@ -63,6 +63,26 @@ std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,
   return module;
 }
 
+namespace {
+
+Napi::Object block_to_js(Napi::Env env, const train::BlockTime& block) {
+  auto object = Napi::Object::New(env);
+  object.Set("forward", block.forward);
+  object.Set("backward", block.backward);
+  return object;
+}
+
+}  // namespace
+
+Napi::Object blocks_to_js(Napi::Env env, const train::BlockTimes& blocks) {
+  auto object = Napi::Object::New(env);
+  object.Set("gru", block_to_js(env, blocks.gru));
+  object.Set("graphAttention", block_to_js(env, blocks.graph_attention));
+  object.Set("relationalEmbedding", block_to_js(env, blocks.relational_embedding));
+  object.Set("total", block_to_js(env, blocks.total));
+  return object;
+}
+
 Napi::Object job_to_js(Napi::Env env, std::shared_ptr<Task> task, Napi::Promise done) {
   auto job = Napi::Object::New(env);
   job.Set("done", done);

@@ -22,13 +22,6 @@ class SessionTask : public ModelTask {
   std::shared_ptr<SessionHandle> handle_;
 };
 
-Napi::Object block_to_js(Napi::Env env, const train::BlockTime& block) {
-  auto object = Napi::Object::New(env);
-  object.Set("forward", block.forward);
-  object.Set("backward", block.backward);
-  return object;
-}
-
 Napi::Object step_to_js(Napi::Env env, const train::Step& step) {
   auto object = Napi::Object::New(env);
   object.Set("step", static_cast<double>(step.step));
@@ -243,15 +236,6 @@ const Method kMethods[] = {
 const Method kFunctions[] = {{"createSession", create_session}};
 
 }  // namespace
-
-Napi::Object blocks_to_js(Napi::Env env, const train::BlockTimes& blocks) {
-  auto object = Napi::Object::New(env);
-  object.Set("gru", block_to_js(env, blocks.gru));
-  object.Set("graphAttention", block_to_js(env, blocks.graph_attention));
-  object.Set("relationalEmbedding", block_to_js(env, blocks.relational_embedding));
-  object.Set("total", block_to_js(env, blocks.total));
-  return object;
-}
 
 void define_session(Napi::Env env, Napi::Object exports) {
   define_handle<SessionHandle>(env, kMethods);

@@ -3,6 +3,7 @@ import { DuckDBInstance } from "@duckdb/node-api";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openPanel } from "../../dist/index.js";
+import { nativePanelData } from "../../dist/model/native-panel.js";
 
 /**
  * The NASDAQ protocol's dataset (the options of scripts/reproduce.mjs), its arrays written to `folder` for the peer.
@@ -17,18 +18,7 @@ export async function openProtocol(data, folder) {
     label: { horizonDays: 1, lagDays: 0 },
     split: { trainEnd: "2015-12-31", validEnd: "2016-12-30", start: "2013-01-02" },
   });
-  const native = {
-    dates: dataset.dates.length,
-    stocks: dataset.tickers.length,
-    featureCount: dataset.featureNames.length,
-    window: dataset.window,
-    features: dataset.features,
-    rowOffsets: dataset.rowOffsets,
-    rowStocks: dataset.rowStocks,
-    horizons: dataset.horizons.length,
-    targets: dataset.targets,
-    graph: dataset.graph,
-  };
+  const native = nativePanelData(dataset);
   for (const name of ["features", "targets", "rowOffsets", "rowStocks"]) writeFileSync(join(folder, name), native[name]);
   const { dates, stocks, featureCount, window } = native;
   return { native, description: { dates, stocks, featureCount, window, trainDates: [...dataset.train.dateIndices], validDates: [...dataset.valid.dateIndices] } };

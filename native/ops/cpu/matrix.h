@@ -8,8 +8,6 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/from_blob.h>
 
-#include "ops/cpu/scratch.h"
-
 // MKL, inside LibTorch where that was built with it; weak, so that the core also loads where it was
 // not.
 extern "C" __attribute__((weak)) int MKL_Set_Num_Threads_Local(int threads);

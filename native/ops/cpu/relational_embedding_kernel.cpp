@@ -205,7 +205,7 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
     Tensor kept = kept_any;
     SimilarityGraph<scalar_t> graph(segments, m.const_data_ptr<scalar_t>(), factors, options,
                                     kept.mutable_data_ptr<scalar_t>(), false);
-    const scalar_t passed = static_cast<scalar_t>(p > 0 ? 1.0 / (1.0 - p) : 1.0);
+    const scalar_t passed = static_cast<scalar_t>(risk_mask.scale());
     if (x_gradient) dx = at::empty_like(x);
     if (graph_gradient) dm = at::empty_like(m);
     Tensor weighted = at::empty({rows, layout.total}, x.options()),

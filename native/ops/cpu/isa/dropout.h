@@ -9,6 +9,7 @@ namespace astgnn::ops::ASTGNN_ISA {
 
 typedef uint64_t Words __attribute__((vector_size(kVectorBytes)));
 constexpr int kCounters = kVectorBytes / 8;
+constexpr int kStreams = 2;  // independent chains hide the latency of the multiplications
 
 ASTGNN_INLINE Words multiply_low_halves(Words a, uint64_t b) {
 #if defined(__AVX512F__)
@@ -26,7 +27,6 @@ ASTGNN_INLINE Words multiply_low_halves(Words a, uint64_t b) {
 }
 
 // The words of counters block, block + 1, ... , a counter's four one after the other.
-template <int kStreams>
 ASTGNN_INLINE void philox(Words (&out)[2 * kStreams], const DropoutSite& site, uint64_t date,
                           uint64_t place, uint64_t block) {
   Words w[4][kStreams], numbers = {};
@@ -68,7 +68,6 @@ ASTGNN_INLINE void philox(Words (&out)[2 * kStreams], const DropoutSite& site, u
 
 template <class T>
 void dropout_mask(T* mask, const DropoutSite& site, int64_t row, int64_t first, int64_t count) {
-  constexpr int kStreams = 2;  // independent chains hide the latency of the multiplications
   constexpr int64_t kColumns = 4 * kStreams * kCounters;
   typedef uint32_t Halves __attribute__((vector_size(kVectorBytes)));
   const uint64_t date = static_cast<uint32_t>(site.keys[2 * (row + 1)]),
@@ -77,7 +76,7 @@ void dropout_mask(T* mask, const DropoutSite& site, int64_t row, int64_t first, 
   const float kept = static_cast<float>(site.kept);
   for (int64_t column = first / 4 * 4; column < end; column += kColumns) {
     Words words[2 * kStreams];
-    philox<kStreams>(words, site, date, place, static_cast<uint64_t>(column / 4));
+    philox(words, site, date, place, static_cast<uint64_t>(column / 4));
     alignas(64) float values[kColumns];
     const bool whole = sizeof(T) == 4 && column >= first && column + kColumns <= end;
     float* out = whole ? reinterpret_cast<float*>(mask + (column - first)) : values;

@@ -8,13 +8,10 @@
 
 namespace astgnn::ops::ASTGNN_ISA {
 
-ASTGNN_INLINE int64_t whole_vectors(int64_t n) {
-  return (n + kLanes<double> - 1) / kLanes<double> * kLanes<double>;
-}
-
 template <class T>
 int64_t edge_scratch(int64_t count, int64_t width, int64_t most_edges_of_a_row) {
-  return 3 * whole_vectors(most_edges_of_a_row) + (count + 1) * (whole_vectors(width) + 1);
+  return 3 * whole_vectors<double>(most_edges_of_a_row) +
+         (count + 1) * (whole_vectors<double>(width) + 1);
 }
 
 // One row's edges.
@@ -50,7 +47,7 @@ struct RowEdges {
     return most;
   }
   void weigh(double most) const {
-    for (int64_t e = count; e < whole_vectors(count); ++e) weight[e] = most;
+    for (int64_t e = count; e < whole_vectors<double>(count); ++e) weight[e] = most;
     for (int64_t e = 0; e < count; e += kLanes<double>)
       store<double>(weight + e, exp_unit(load(weight + e) - most));
     double sum = 0;
@@ -67,7 +64,7 @@ ASTGNN_INLINE int64_t most_edges(const AttentionHead<T>& head, const EdgeList& e
     const int64_t row = head.rows[i], count = edges.offsets[row + 1] - edges.offsets[row];
     most = count > most ? count : most;
   }
-  return whole_vectors(most);
+  return whole_vectors<double>(most);
 }
 
 template <class T>
@@ -96,7 +93,8 @@ void edge_forward(const AttentionHead<T>& head, const EdgeList& edges, T* out) {
 template <class T>
 void edge_backward(const AttentionHead<T>& head, const EdgeList& edges,
                    const AttentionGradients<T>& gradients) {
-  const int64_t most = most_edges(head, edges), wide = whole_vectors(head.width), n = head.count;
+  const int64_t most = most_edges(head, edges), wide = whole_vectors<double>(head.width),
+                n = head.count;
   const int64_t first_row = head.rows[0];
   double *products = head.scratch + 2 * most, *g = products + most, *sums = g + wide,
          *target_sums = sums + n * wide;

@@ -20,8 +20,6 @@ constexpr int kGateRows = 3;
 constexpr int kGateRows = 2;
 #endif
 
-ASTGNN_INLINE int64_t rounded_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
 // One layer's part of a block's scratch, [step, row, ...]; a forward without a way back keeps two
 // states and one step of the rest.
 template <class T>
@@ -59,12 +57,12 @@ constexpr int64_t kGruMaxLayers = 64;
 
 template <class T>
 int64_t gru_scratch(const GruLayers<T>& layers, int64_t window, bool backward) {
-  const int64_t hidden = rounded_up(layers.hidden, kLanes<T>);
+  const int64_t hidden = whole_vectors<T>(layers.hidden);
   int64_t total = 0, widest = hidden;
   for (int64_t l = 0; l < layers.count; ++l) {
     total +=
         GruMemory<T>::size(kGruRows, hidden, window, backward, layers.layer[l].dropout.kept != 0);
-    const int64_t inputs = rounded_up(layers.layer[l].inputs, kLanes<T>);
+    const int64_t inputs = whole_vectors<T>(layers.layer[l].inputs);
     widest = inputs > widest ? inputs : widest;
   }
   // The way back: a carry per layer, gate gradients and the gradient below.
@@ -177,7 +175,7 @@ void gru_masks(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& mem
 template <class T, class Products>
 T* gru_run(Products& products, const GruLayers<T>& layers, const GruBlock<T>& block, bool keep,
            GruMemory<T>* memory) {
-  const int64_t hidden = rounded_up(layers.hidden, kLanes<T>),
+  const int64_t hidden = whole_vectors<T>(layers.hidden),
                 rows = rounded_up(block.rows, Products::kRows);
   T* scratch = block.scratch;
   for (int64_t l = 0; l < layers.count; ++l) {
@@ -337,7 +335,7 @@ void gru_backward_with(Products& products, const GruLayers<T>& layers, const Gru
         continue;
       }
       if (!dx) continue;
-      const int64_t columns = rounded_up(layer.inputs, kLanes<T>);
+      const int64_t columns = whole_vectors<T>(layer.inputs);
       for (int64_t k = 0; k < rows * columns; ++k) below[k] = T(0);
       products.to_input(layer, memory[l], deltas, below, columns);
       for (int64_t k = 0; k < block.rows * columns; ++k)

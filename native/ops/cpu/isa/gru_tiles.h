@@ -10,8 +10,6 @@
 
 namespace astgnn::ops::ASTGNN_ISA {
 
-ASTGNN_INLINE int64_t tiles_of(int64_t n, int64_t to) { return (n + to - 1) / to; }
-
 // Packed weights of a layer, right operands, and where they lie.
 template <int kParts>
 struct GruTileWeights {

@@ -14,7 +14,7 @@ struct DropoutSite {
   double kept;          // 1 / (1 - p); 0: no dropout
 };
 
-// One layer of a GRU, packed by gru_pack.h for vectors of `lanes` elements; P is H rounded up to
+// One layer of a GRU, packed by gru_weights.h for vectors of `lanes` elements; P is H rounded up to
 // whole vectors, padded entries are 0.
 template <class T>
 struct GruLayer {

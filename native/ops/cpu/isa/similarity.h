@@ -18,10 +18,6 @@ constexpr int64_t kSimilarityBlock = 8 * kTileRows;  // rows whose weights for a
 enum class Side { kNone, kRow, kColumn };
 
 template <class T>
-ASTGNN_INLINE int64_t whole_vectors(int64_t n) {
-  return (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
-}
-template <class T>
 ASTGNN_INLINE int64_t panel_width(const SimilarityBlock<T>& b, int64_t panel) {
   const int64_t left = whole_vectors<T>(b.rows - panel);
   return left < kSimilarityPanel ? left : kSimilarityPanel;
@@ -55,17 +51,7 @@ ASTGNN_INLINE void add_product(T* c, int64_t c_stride, int64_t rows, int64_t vec
       }
     }
   };
-  const auto strip = [&]<int kVectors>(int64_t v) ASTGNN_INLINE_LAMBDA {
-    int64_t i = 0;
-    for (; i + R <= rows; i += R) tile.template operator()<R, kVectors>(i, v);
-    for (; i < rows; ++i) tile.template operator()<1, kVectors>(i, v);
-  };
-  int64_t v = 0;
-  for (; v + V <= vectors; v += V) strip.template operator()<V>(v);
-  if constexpr (V > 2) {
-    for (; v + 2 <= vectors; v += 2) strip.template operator()<2>(v);
-  }
-  for (; v < vectors; ++v) strip.template operator()<1>(v);
+  each_tile<R, V>(0, rows, vectors, tile);
 }
 
 // Scores of R rows from i against V vectors of stocks from j; all of them in one panel.
@@ -188,22 +174,6 @@ ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& 
       store<T>(moments, load(moments) + moment);
     }
   }
-}
-
-// Calls tile.operator()<R, V>(i, v) for rows begin .. end and vectors 0 .. vectors.
-template <int R, int V, class Tile>
-ASTGNN_INLINE void each_tile(int64_t begin, int64_t end, int64_t vectors, Tile&& tile) {
-  const auto strip = [&]<int kVectors>(int64_t v) ASTGNN_INLINE_LAMBDA {
-    int64_t i = begin;
-    for (; i + R <= end; i += R) tile.template operator()<R, kVectors>(i, v);
-    for (; i < end; ++i) tile.template operator()<1, kVectors>(i, v);
-  };
-  int64_t v = 0;
-  for (; v + V <= vectors; v += V) strip.template operator()<V>(v);
-  if constexpr (V > 2) {
-    for (; v + 2 <= vectors; v += 2) strip.template operator()<2>(v);
-  }
-  for (; v < vectors; ++v) strip.template operator()<1>(v);
 }
 
 // The weights times a panel's values, in vectors; in bf16 tiles in similarity_tiles.h.

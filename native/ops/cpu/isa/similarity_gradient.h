@@ -7,18 +7,28 @@
 
 namespace astgnn::ops::ASTGNN_ISA {
 
+// 1 / total (0 where a row has nobody, whose A is 0) and the factor of its own value in (I + sign
+// A) V.
+template <class T>
+struct RowShares {
+  T inverse, keep;
+
+  ASTGNN_INLINE RowShares(T others, T own, T sign) {
+    const T total = others + own;
+    inverse = total == T(0) ? T(0) : T(1) / total;
+    keep = total == T(0) ? T(1) : (others + (T(1) + sign) * own) * inverse;
+  }
+};
+
 template <class T>
 void similarity_combine(const SimilarityRows<T>& rows, T sign, const T* bias, bool positive_only,
                         T* out, int64_t out_stride) {
   for (int64_t i = 0; i < rows.count; ++i) {
-    const T others = rows.others[i], own = rows.own[i], total = others + own;
-    const T inverse = total == T(0) ? T(0) : T(1) / total,
-            self = total == T(0) ? T(1) : others + (T(1) + sign) * own,
-            scaled = total == T(0) ? T(1) : inverse, other = sign * inverse;
+    const RowShares<T> shares(rows.others[i], rows.own[i], sign);
+    const T keep = shares.keep, other = sign * shares.inverse;
     const T* __restrict value = rows.values + i * rows.stride;
     const T* __restrict sum = rows.sums + i * rows.stride;
     T* __restrict to = out + i * out_stride;
-    const T keep = self * scaled;
     for (int64_t c = 0; c < rows.width; ++c) {
       const T z = keep * value[c] + other * sum[c] + bias[c];
       to[c] = positive_only && z < T(0) ? T(0) : z;
@@ -32,9 +42,9 @@ void similarity_prepare(const SimilarityRows<T>& rows, T sign, const T* grad, in
   constexpr int L = kLanes<T>;
   const int64_t columns = whole_vectors<T>(rows.width);
   for (int64_t i = 0; i < rows.count; ++i) {
-    const T others = rows.others[i], own = rows.own[i], total = others + own;
-    const T inverse = total == T(0) ? T(0) : T(1) / total,
-            keep = total == T(0) ? T(1) : (others + (T(1) + sign) * own) * inverse;
+    const T others = rows.others[i], own = rows.own[i];
+    const RowShares<T> shares(others, own, sign);
+    const T inverse = shares.inverse, keep = shares.keep;
     const T* __restrict g = grad + i * grad_stride;
     T* __restrict to = weighted + i * rows.stride;
     T* __restrict through = direct + i * direct_stride;

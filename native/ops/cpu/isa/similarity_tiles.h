@@ -24,7 +24,7 @@ struct SimilarityTileProducts {
   explicit SimilarityTileProducts(const SimilarityPass<float>& p) : pass(p) {}
 
   void take_panel(int64_t panel, int64_t stocks) {
-    depth = (stocks + kTileDepth - 1) / kTileDepth;
+    depth = tiles_of(stocks, kTileDepth);
     const float* from = pass.values + panel * pass.values_stride;
     for (int64_t v = 0; v < pass.vectors; ++v)
       pack_right<kParts>(values + v * depth * kTile, stocks, [&](int64_t k) ASTGNN_INLINE_LAMBDA {

@@ -6,6 +6,8 @@
 
 namespace astgnn::ops::ASTGNN_ISA {
 
+ASTGNN_INLINE int64_t tiles_of(int64_t n, int64_t to) { return (n + to - 1) / to; }
+
 typedef uint32_t Bits __attribute__((vector_size(64)));
 
 // x = sum of the parts, each in the upper half of its words.
@@ -49,7 +51,7 @@ ASTGNN_INLINE void store_pair(Brain* tile, int64_t pair, const Split<kParts>& ev
 // Tiles of rows [depth, 16] as a right operand; row(k) points at row k.
 template <int kParts, class Row>
 ASTGNN_INLINE void pack_right(Brain* tile, int64_t depth, Row&& row) {
-  for (int64_t k = 0; k < (depth + kTileDepth - 1) / kTileDepth * kTileDepth; k += 2) {
+  for (int64_t k = 0; k < rounded_up(depth, kTileDepth); k += 2) {
     const Vec<float> even = k < depth ? load<float>(row(k)) : Vec<float>{},
                      odd = k + 1 < depth ? load<float>(row(k + 1)) : Vec<float>{};
     store_pair<kParts>(tile + k / kTileDepth * kParts * kTileElements, k % kTileDepth / 2,
@@ -178,7 +180,7 @@ void add_tile_product(float* c, int64_t c_stride, int64_t rows, int64_t columns,
         store<float>(out + r * c_stride + v, load(out + r * c_stride + v) + load(sums[r] + v));
     }
   };
-  const int64_t row_tiles = (rows + kTileHeight - 1) / kTileHeight;
+  const int64_t row_tiles = tiles_of(rows, kTileHeight);
   const auto column = [&]<int C>(int64_t j) ASTGNN_INLINE_LAMBDA {
     int64_t i = 0;
     for (; i + 2 <= row_tiles; i += 2) block.template operator()<2, C>(i, j);

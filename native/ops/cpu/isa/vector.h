@@ -46,6 +46,12 @@ using Vec = typename VectorOf<T>::Type;
 template <class T>
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
+ASTGNN_INLINE int64_t rounded_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+template <class T>
+ASTGNN_INLINE int64_t whole_vectors(int64_t n) {
+  return rounded_up(n, kLanes<T>);
+}
+
 template <class T>
 ASTGNN_INLINE Vec<T> load(const T* p) {
   return *reinterpret_cast<const typename VectorOf<T>::Loose*>(p);
@@ -141,33 +147,40 @@ ASTGNN_INLINE void multiply_tile(Vec<T> (&accumulator)[R][V], int64_t depth, A&&
   }
 }
 
-// c [rows, vectors * lanes] (rows c_stride apart) += a b, with a(i, k) and b as above. rows is a
-// multiple of R or handled row by row, vectors likewise: no element outside is read or written.
+// Calls tile.operator()<R, V>(i, v) for rows begin .. end and vectors 0 .. vectors: whole tiles,
+// then lower and narrower ones, so that no element outside is read or written.
+template <int R, int V, class Tile>
+ASTGNN_INLINE void each_tile(int64_t begin, int64_t end, int64_t vectors, Tile&& tile) {
+  const auto strip = [&]<int kVectors>(int64_t v) ASTGNN_INLINE_LAMBDA {
+    int64_t i = begin;
+    for (; i + R <= end; i += R) tile.template operator()<R, kVectors>(i, v);
+    for (; i < end; ++i) tile.template operator()<1, kVectors>(i, v);
+  };
+  int64_t v = 0;
+  for (; v + V <= vectors; v += V) strip.template operator()<V>(v);
+  if constexpr (V > 2) {
+    for (; v + 2 <= vectors; v += 2) strip.template operator()<2>(v);
+  }
+  for (; v < vectors; ++v) strip.template operator()<1>(v);
+}
+
+// c [rows, vectors * lanes] (rows c_stride apart) += a b, with a(i, k) and b as above.
 template <class T, int R, int V, class A>
 ASTGNN_INLINE void multiply_add(T* c, int64_t c_stride, int64_t rows, int64_t vectors,
                                 int64_t depth, A&& a, const T* b, int64_t b_stride) {
-  const auto tile = [&]<int kRows, int kVectors>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
-    Vec<T> sum[kRows][kVectors];
-    T* out = c + i * c_stride + v * kLanes<T>;
-    for (int r = 0; r < kRows; ++r)
-      for (int w = 0; w < kVectors; ++w) sum[r][w] = load(out + r * c_stride + w * kLanes<T>);
-    multiply_tile<T, kRows, kVectors>(
-        sum, depth, [&](int r, int64_t k) ASTGNN_INLINE_LAMBDA { return a(i + r, k); },
-        b + v * kLanes<T>, b_stride);
-    for (int r = 0; r < kRows; ++r)
-      for (int w = 0; w < kVectors; ++w) store<T>(out + r * c_stride + w * kLanes<T>, sum[r][w]);
-  };
-  int64_t v = 0;
-  for (; v + V <= vectors; v += V) {
-    int64_t i = 0;
-    for (; i + R <= rows; i += R) tile.template operator()<R, V>(i, v);
-    for (; i < rows; ++i) tile.template operator()<1, V>(i, v);
-  }
-  for (; v < vectors; ++v) {
-    int64_t i = 0;
-    for (; i + R <= rows; i += R) tile.template operator()<R, 1>(i, v);
-    for (; i < rows; ++i) tile.template operator()<1, 1>(i, v);
-  }
+  each_tile<R, V>(
+      0, rows, vectors, [&]<int kRows, int kVectors>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
+        Vec<T> sum[kRows][kVectors];
+        T* out = c + i * c_stride + v * kLanes<T>;
+        for (int r = 0; r < kRows; ++r)
+          for (int w = 0; w < kVectors; ++w) sum[r][w] = load(out + r * c_stride + w * kLanes<T>);
+        multiply_tile<T, kRows, kVectors>(
+            sum, depth, [&](int r, int64_t k) ASTGNN_INLINE_LAMBDA { return a(i + r, k); },
+            b + v * kLanes<T>, b_stride);
+        for (int r = 0; r < kRows; ++r)
+          for (int w = 0; w < kVectors; ++w)
+            store<T>(out + r * c_stride + w * kLanes<T>, sum[r][w]);
+      });
 }
 
 }  // namespace astgnn::ops::ASTGNN_ISA

@@ -1,0 +1,14 @@
+import type { Precision } from "../binding/types.js";
+import { type FlagGroup, optionsFrom } from "./flags.js";
+
+/** What `train` and `predict` compute in. */
+export const precisionFlags: FlagGroup = {
+  title: "Computation",
+  flags: [{ flags: "--precision <name>", option: "precision", kind: "text", help: "highest, high or medium: what matrix products are computed in (default: highest)" }],
+};
+
+/** Sets the process's precision where the flag is given. */
+export async function usePrecision(written: Readonly<Record<string, unknown>>): Promise<void> {
+  const { precision } = optionsFrom(precisionFlags, written) as { precision?: Precision };
+  if (precision !== undefined) (await import("../model/precision.js")).setPrecision(precision);
+}
