@@ -9,6 +9,7 @@
 #include <torch/library.h>
 
 #include "ops/cpu/dropout_mask.h"
+#include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
 #include "ops/cpu/segments.h"
 #include "ops/ops.h"
@@ -89,16 +90,16 @@ struct Inputs {
     const T *scores = source.const_data_ptr<T>(), *targets = target.const_data_ptr<T>(),
             *vectors = values.const_data_ptr<T>();
     const int64_t grain = std::max<int64_t>(1, tasks * 64 / std::max<int64_t>(1, rows * heads));
-    at::parallel_for(0, tasks, grain, [&](int64_t begin, int64_t end) {
-      Scratch<double> memory;
-      for (int64_t index = begin; index < end; ++index) {
-        const int64_t segment = index / heads, head = index % heads, lo = segments.bounds[segment];
-        body(AttentionHead<T>{segments.bounds[segment + 1] - lo, width, heads, heads * width,
-                              segments.rows.data() + lo, scores + head, targets + head,
-                              vectors + head * width, slope, kept, memory.get(size)},
-             head, head * width, lo);
-      }
-    });
+    each_in_parallel<Scratch<double>>(
+        (tasks + grain - 1) / grain, [&](Scratch<double>& memory, int64_t range) {
+          for (int64_t k = range * grain; k < std::min(tasks, (range + 1) * grain); ++k) {
+            const int64_t segment = k / heads, head = k % heads, lo = segments.bounds[segment];
+            body(AttentionHead<T>{segments.bounds[segment + 1] - lo, width, heads, heads * width,
+                                  segments.rows.data() + lo, scores + head, targets + head,
+                                  vectors + head * width, slope, kept, memory.get(size)},
+                 head, head * width, lo);
+          }
+        });
   }
 };
 

@@ -4,12 +4,12 @@
 // of rows only, and weight gradients are summed per block, per slot and then in slot order:
 // bit-equal results for any number of threads.
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/library.h>
 
 #include "ops/cpu/gru_weights.h"
+#include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
 
 namespace astgnn::ops {
@@ -96,12 +96,9 @@ struct Worker {
 template <class T, class Body>
 void each_block(int64_t rows, Body&& body) {
   const int64_t size = rows >= 4 * kGruRows ? kGruRows : 12, blocks = (rows + size - 1) / size;
-  at::parallel_for(0, kSlots, 1, [&](int64_t first, int64_t last) {
-    Worker<T> worker;
-    for (int64_t slot = first; slot < last; ++slot) {
-      for (int64_t block = slot * blocks / kSlots; block < (slot + 1) * blocks / kSlots; ++block)
-        body(worker, slot, block * size, std::min(size, rows - block * size));
-    }
+  each_in_parallel<Worker<T>>(kSlots, [&](Worker<T>& worker, int64_t slot) {
+    for (int64_t block = slot * blocks / kSlots; block < (slot + 1) * blocks / kSlots; ++block)
+      body(worker, slot, block * size, std::min(size, rows - block * size));
   });
 }
 
@@ -153,10 +150,17 @@ std::vector<Tensor> run_backward(const Tensor& grad_any, const Source& source,
         }
       }
     });
-    Tensor sum = at::zeros({size}, grad.options());
-    for (const Tensor& slot : slots) {
-      if (slot.defined()) sum.add_(slot);
-    }
+    const Tensor sum = at::zeros({size}, grad.options());
+    constexpr int64_t kStretch = 4096;
+    each_in_parallel((size + kStretch - 1) / kStretch, [&](int64_t stretch) {
+      scalar_t* to = sum.mutable_data_ptr<scalar_t>();
+      for (const Tensor& slot : slots) {
+        if (!slot.defined()) continue;
+        const scalar_t* from = slot.const_data_ptr<scalar_t>();
+        for (int64_t k = stretch * kStretch; k < std::min(size, (stretch + 1) * kStretch); ++k)
+          to[k] += from[k];
+      }
+    });
     for (Tensor& gradient : weights.gradients(sum.mutable_data_ptr<scalar_t>(), grad.options()))
       out.push_back(std::move(gradient));
   });

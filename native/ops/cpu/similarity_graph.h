@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ops/cpu/isa/kernels.h"
+#include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
 #include "ops/cpu/segments.h"
 #include "ops/cpu/similarity_partition.h"

@@ -2,25 +2,13 @@
 // results do not depend on the number of threads.
 #pragma once
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
-#include <atomic>
 #include <utility>
 #include <vector>
 
 #include "ops/cpu/isa/kernels.h"
 
 namespace astgnn::ops {
-
-// body(k) for k < count, handed out as threads get free: every k must write its own memory.
-template <class Body>
-void each_in_parallel(int64_t count, Body&& body) {
-  std::atomic<int64_t> next{0};
-  at::parallel_for(0, std::min<int64_t>(count, at::get_num_threads()), 1, [&](int64_t, int64_t) {
-    for (int64_t k; (k = next.fetch_add(1, std::memory_order_relaxed)) < count;) body(k);
-  });
-}
 
 struct SimilarityPartition {
   using Range = std::pair<int64_t, int64_t>;
