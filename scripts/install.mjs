@@ -1,5 +1,7 @@
 // `npm ci` (install) and `npm run build` (--force): compiles lib/ to dist/, finds or fetches LibTorch, builds native/ with cmake-js.
 // npx runs it again before every command inside a clone, so the first thing it does is to see that there is nothing to do.
+// As a dependency the package comes with dist/ and, for its platforms, with prebuilt binaries: nothing to do then, unless the user asked for a
+// build from source.
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
@@ -16,7 +18,10 @@ const outputs = { typescript: [join(dist, "errors.js")], native: [join(build, "R
 const hasNative = existsSync(join(root, "native", "bootstrap.c")) && existsSync(join(root, "CMakeLists.txt"));
 const hasTypeScript = existsSync(join(root, "lib")) && existsSync(join(root, "tsconfig.json"));
 const isDependency = dirname(root).split(/[\\/]/).includes("node_modules");
-const force = process.argv.includes("--force");
+const prebuilt = ["astgnn.node", coreName].every((name) => existsSync(join(root, "prebuilds", `${process.platform}-${process.arch}`, name)));
+// By hand, `npm run build`, or as npm 11 passes `npm install --build-from-source` on (12 refuses the flag and takes the variable).
+const force = process.argv.includes("--force") || (isDependency && ["true", "astgnn"].includes(process.env.npm_config_build_from_source));
+const again = isDependency ? `node ${join(relative(process.env.INIT_CWD ?? process.cwd(), root), "scripts", "install.mjs")} --force` : "npm run build";
 
 class InstallError extends Error {}
 
@@ -79,7 +84,7 @@ const onPath = (name) => (process.env.PATH ?? "").split(delimiter).some((folder)
 function checkRequirements() {
   const lacking = [];
   const [major, minor] = process.versions.node.split(".").map(Number);
-  if (major < 20 || (major === 20 && minor < 19)) lacking.push(`Node.js 20.19 or newer (this is ${process.versions.node}): https://nodejs.org`);
+  if (major < 20 || major === 21 || (major === 20 && minor < 19) || (major === 22 && minor < 12)) lacking.push(`Node.js 20.19, 22.12 or newer (this is ${process.versions.node}): https://nodejs.org`);
   if (hasNative) {
     if (!onPath("cmake")) lacking.push("cmake 3.22 or newer: sudo apt-get install cmake");
     if (!onPath(process.env.CXX ?? "c++") && !onPath("g++") && !onPath("clang++")) lacking.push("a C++20 compiler: sudo apt-get install g++");
@@ -87,7 +92,7 @@ function checkRequirements() {
     if (!existsSync(join(root, "node_modules", "cmake-js")) && cmakeJs() === undefined) lacking.push("the npm package cmake-js: npm ci");
   }
   if (hasTypeScript && typescript() === undefined) lacking.push("the npm package typescript: npm ci (without --omit=dev)");
-  if (lacking.length > 0) throw new InstallError(`Building astgnn needs what is missing here:\n${lacking.map((line) => `  - ${line}`).join("\n")}\nThen run: npm run build`);
+  if (lacking.length > 0) throw new InstallError(`Building astgnn needs what is missing here:\n${lacking.map((line) => `  - ${line}`).join("\n")}\nThen run: ${again}`);
 }
 
 const moduleFile = (name, file) => {
@@ -158,7 +163,7 @@ async function libtorch(from) {
     const command = `node ${relative(process.cwd(), join(dist, "cli", "main.js"))} setup`;
     throw new InstallError(
       `There is no LibTorch yet and no pip to fetch it with. One of:\n  1. sudo apt-get install python3-pip\n  2. ${command}   (fetches the official CPU archive)\n` +
-        `  3. ${command} --from <wheel|archive|folder>\n  4. export ASTGNN_LIBTORCH=<folder of a LibTorch, with lib/ and include/>\nThen run: npm run build`,
+        `  3. ${command} --from <wheel|archive|folder>\n  4. export ASTGNN_LIBTORCH=<folder of a LibTorch, with lib/ and include/>\nThen run: ${again}`,
     );
   }
   const { setup } = await load("setup/setup.js");
@@ -197,7 +202,11 @@ async function buildNative(path) {
   });
   if (isTerminal) process.stdout.write("\r\x1b[K");
   writeFileSync(logFile, configured.output + compiled.output);
-  if (!compiled.ok) throw new InstallError(`The native core did not compile (all of it in ${relative(process.cwd(), logFile)}):\n${firstErrors(compiled.output)}`);
+  if (!compiled.ok) {
+    // Half a build must not stand before the prebuilt binary.
+    if (isDependency) for (const file of outputs.native) rmSync(file, { force: true });
+    throw new InstallError(`The native core did not compile (all of it in ${relative(process.cwd(), logFile)}):\n${firstErrors(compiled.output)}`);
+  }
   say(`built the native core in ${seconds(start)}`);
 }
 
@@ -225,6 +234,7 @@ process.on("exit", () => {
 });
 
 async function install() {
+  if (isDependency && prebuilt && !force) return;
   if (!Object.values(outdated()).some(Boolean)) return;
   checkRequirements();
   sweep();
@@ -279,7 +289,8 @@ try {
 } catch (error) {
   if (process.exitCode === undefined) {
     process.stderr.write(`astgnn: ${error instanceof InstallError || error?.code?.startsWith?.("ERR_") ? error.message : (error?.stack ?? error)}\n`);
-    // npm would undo the whole installation for a dependency; the loader says the same again when the package is used.
-    process.exitCode = isDependency ? 0 : 1;
+    // npm would undo the whole installation for a dependency; the loader says the same again when the package is used. Who asked for a build
+    // from source is told at once: npm shows the output of a dependency's script only where it failed.
+    process.exitCode = isDependency && !force ? 0 : 1;
   }
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { canonicalPath, findLibTorch, waysOut, type LibTorch } from "./libtorch.js";
 import { prepareCore } from "./native-errors.js";
@@ -15,6 +15,11 @@ interface Bootstrap {
   loadedLibTorch(): string[];
 }
 
+/** Finds the .node of a package: build/Release before prebuilds/<platform>-<arch>, as prebuildify names it. The package has no types. */
+interface NodeGypBuild {
+  resolve(packageFolder: string): string;
+}
+
 /** Where the two halves of the native build lie and which LibTorch they need. */
 export interface NativeBuild {
   bootstrap: string;
@@ -23,8 +28,12 @@ export interface NativeBuild {
 }
 
 const require = createRequire(import.meta.url);
+const nodeGypBuild = require("node-gyp-build") as NodeGypBuild;
 const coreName = process.platform === "darwin" ? "libastgnn_core.dylib" : "libastgnn_core.so";
 const platform = `${process.platform}-${process.arch}`;
+const rebuildIt = packageRoot.split(/[\\/]/).includes("node_modules")
+  ? `Ways out:\n  1. install astgnn again, if it comes with binaries for ${platform}\n  2. run \`node ${join(packageRoot, "scripts", "install.mjs")} --force\`, which builds it from source and says what is missing`
+  : "Run `npm run build`.";
 
 let loaded: { core: NativeCore; libtorch: LibTorch } | undefined;
 
@@ -53,14 +62,11 @@ export function findNativeBuild(): NativeBuild {
 }
 
 function openBootstrap(): { bootstrap: Bootstrap; build: NativeBuild } {
-  const folders = [join(packageRoot, "build", "Release"), join(packageRoot, "prebuilds", platform)];
-  const folder = folders.find((candidate) => existsSync(join(candidate, "astgnn.node")) && existsSync(join(candidate, coreName)));
-  if (folder === undefined) {
-    throw new AstgnnError("ERR_NATIVE_MISSING", `The native core of astgnn is not there: neither ${folders.join(" nor ")} holds astgnn.node and ${coreName}.`, {
-      next: `Ways out:\n  1. in a clone, run \`npm run build\`\n  2. as a dependency, run \`npm rebuild astgnn --foreground-scripts\`, which builds it and says what is missing`,
-    });
+  const file = findBootstrap();
+  const core = join(dirname(file), coreName);
+  if (!existsSync(core)) {
+    throw new AstgnnError("ERR_NATIVE_MISSING", `Half of the native core of astgnn is missing: ${file} is there, and ${coreName} is not beside it.`, { file: core, next: rebuildIt });
   }
-  const file = join(folder, "astgnn.node");
   let bootstrap: Bootstrap;
   try {
     bootstrap = require(file) as Bootstrap;
@@ -68,10 +74,19 @@ function openBootstrap(): { bootstrap: Bootstrap; build: NativeBuild } {
     throw new AstgnnError("ERR_NATIVE_MISSING", `${file} cannot be loaded: ${(cause as Error).message}.`, {
       file,
       cause,
-      next: "It was built for another platform or is damaged: run `npm run build` in a clone, `npm rebuild astgnn --foreground-scripts` elsewhere.",
+      next: `It was built for another platform or is damaged. ${rebuildIt}`,
     });
   }
-  return { bootstrap, build: { bootstrap: file, core: join(folder, coreName), libtorchVersion: bootstrap.libtorchVersion } };
+  return { bootstrap, build: { bootstrap: file, core, libtorchVersion: bootstrap.libtorchVersion } };
+}
+
+function findBootstrap(): string {
+  try {
+    return nodeGypBuild.resolve(packageRoot);
+  } catch (cause) {
+    const places = [join(packageRoot, "build", "Release"), join(packageRoot, "prebuilds", platform)];
+    throw new AstgnnError("ERR_NATIVE_MISSING", `The native core of astgnn is not there: neither ${places.join(" nor ")} holds a .node file.`, { cause, next: rebuildIt });
+  }
 }
 
 function load(): { core: NativeCore; libtorch: LibTorch } {

@@ -1,8 +1,8 @@
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { copyFileSync } from "node:fs";
-import { join } from "node:path";
-import { expect, it } from "vitest";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
 import { scratch, write } from "./libtorch-fixture.js";
 
 const repository = join(import.meta.dirname, "..", "..");
@@ -16,8 +16,8 @@ function clone(files: Record<string, string>, where = join(root, `clone-${++coun
   return where;
 }
 
-const install = (folder: string, env: NodeJS.ProcessEnv = process.env): SpawnSyncReturns<string> =>
-  spawnSync(process.execPath, [join(folder, "scripts", "install.mjs")], { cwd: folder, env, encoding: "utf8" });
+const install = (folder: string, env: NodeJS.ProcessEnv = process.env, args: string[] = []): SpawnSyncReturns<string> =>
+  spawnSync(process.execPath, [join(folder, "scripts", "install.mjs"), ...args], { cwd: folder, env, encoding: "utf8" });
 
 it("does nothing, silently, where the package comes compiled and without native sources", () => {
   const folder = clone({ "dist/index.js": "" });
@@ -36,6 +36,40 @@ it("does not fail the installation of those who depend on it", () => {
   const { status, stderr } = install(folder, { PATH: "" });
   expect(status).toBe(0);
   expect(stderr).toContain("Building astgnn needs what is missing here");
+});
+
+describe("as a dependency with a prebuilt binary", () => {
+  const core = `libastgnn_core.${process.platform === "darwin" ? "dylib" : "so"}`;
+  const prebuilds = `prebuilds/${process.platform}-${process.arch}`;
+  const files = { "dist/index.js": "", "native/bootstrap.c": "", "CMakeLists.txt": "", [`${prebuilds}/astgnn.node`]: "" };
+  const without = { PATH: "" };
+  const where = (): string => join(root, `app-${++count}`, "node_modules", "astgnn");
+
+  it("does nothing, silently, whatever is missing for a build", () => {
+    const folder = clone({ ...files, [`${prebuilds}/${core}`]: "" }, where());
+    expect(install(folder, without)).toMatchObject({ status: 0, stdout: "", stderr: "" });
+  });
+
+  it("builds where half of the binary is missing", () => {
+    expect(install(clone(files, where()), without)).toMatchObject({ status: 0, stderr: expect.stringContaining("apt-get install cmake") });
+  });
+
+  it.each([
+    ["npm install --build-from-source", { npm_config_build_from_source: "true" }, []],
+    ["npm install --build-from-source=astgnn", { npm_config_build_from_source: "astgnn" }, []],
+    ["install.mjs --force", {}, ["--force"]],
+  ])("builds from source with %s, and fails where it cannot, naming the command", (_, env, args) => {
+    const folder = clone({ ...files, [`${prebuilds}/${core}`]: "" }, where());
+    const { status, stderr } = install(folder, { ...without, ...env, INIT_CWD: dirname(dirname(folder)) }, args);
+    expect(status).toBe(1);
+    expect(stderr).toContain("apt-get install cmake");
+    expect(stderr).toContain("Then run: node node_modules/astgnn/scripts/install.mjs --force");
+  });
+
+  it("leaves another package's build from source alone", () => {
+    const folder = clone({ ...files, [`${prebuilds}/${core}`]: "" }, where());
+    expect(install(folder, { ...without, npm_config_build_from_source: "sharp" })).toMatchObject({ status: 0, stderr: "" });
+  });
 });
 
 it("compiles lib/ once, again when a file changed, and prints nothing in between", () => {
