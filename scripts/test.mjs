@@ -1,4 +1,4 @@
-// `npm test`: native tests (ctest), then vitest, then one line that counts both. Arguments go to vitest: `npm test -- test/parity`.
+// `npm test`: native tests (ctest), vitest, parity under every instruction set, the install test, then one line that counts all. Arguments go to vitest: `npm test -- test/parity`.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -23,7 +23,10 @@ if (run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.te
 
 if (filters.length === 0) nativeTests();
 vitest(filters);
-if (filters.length === 0) everyPath();
+if (filters.length === 0) {
+  everyPath();
+  installTest();
+}
 console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
 process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
 
@@ -60,6 +63,20 @@ function everyPath() {
     console.log(`Parity under ${name}:`);
     vitest(["test/parity"], env);
   }
+}
+
+/** What a user gets who installs the package. */
+function installTest() {
+  const counts = join(build, "install-test.json");
+  rmSync(counts, { force: true });
+  run(process.execPath, ["scripts/install-test.mjs"]);
+  if (!existsSync(counts)) {
+    total.failed++;
+    return;
+  }
+  const { passed, failed } = JSON.parse(readFileSync(counts, "utf8"));
+  total.passed += passed;
+  total.failed += failed;
 }
 
 function hasKernels(env) {
