@@ -3,6 +3,7 @@ import { basename, dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AstgnnError } from "../errors.js";
 import { aborted, sha256Of } from "./checksum.js";
+import { get } from "./http.js";
 import type { OnProgress } from "./progress.js";
 
 /** How to fetch one file over HTTP(S). */
@@ -16,6 +17,8 @@ export interface DownloadOptions {
   attempts?: number;
   /** Milliseconds before the second attempt, doubled each time; default 1,000. */
   retryMs?: number;
+  /** Environment with the proxy and certificate variables; default process.env. */
+  env?: NodeJS.ProcessEnv;
   onProgress?: OnProgress;
   signal?: AbortSignal;
 }
@@ -78,7 +81,7 @@ async function fetchAll(options: DownloadOptions, partial: string): Promise<void
 }
 
 /** One connection: asks for what is missing and appends it. */
-async function fetchRest({ url, file, onProgress, signal }: DownloadOptions, partial: string): Promise<void> {
+async function fetchRest({ url, file, env, onProgress, signal }: DownloadOptions, partial: string): Promise<void> {
   const origin = await readOrigin(partial, url);
   const have = origin === undefined ? 0 : await sizeOf(partial);
   if (origin?.total !== undefined && have === origin.total) return;
@@ -87,48 +90,51 @@ async function fetchRest({ url, file, onProgress, signal }: DownloadOptions, par
     headers["range"] = `bytes=${have}-`;
     if (origin?.etag !== undefined) headers["if-range"] = origin.etag;
   }
-  const response = await fetch(url, { headers, ...(signal === undefined ? {} : { signal }) }).catch((error: Error) => {
-    const cause = error.cause as Error | undefined;
-    throw new Interrupted(cause?.message ?? error.message);
+  const response = await get(url, { headers, ...(env === undefined ? {} : { env }), ...(signal === undefined ? {} : { signal }) }).catch((error: Error) => {
+    throw error instanceof AstgnnError ? error : new Interrupted(error.message || (error as NodeJS.ErrnoException).code);
   });
-  if (response.status === 416) {
+  const status = response.statusCode!;
+  if (status !== 200 && status !== 206) response.destroy();
+  if (status === 416) {
     await forget(partial);
     throw new Interrupted("the server does not know the range asked for");
   }
-  if (response.status >= 500 || response.status === 429 || response.status === 408) throw new Interrupted(`the server answered ${response.status}`);
-  if (!response.ok || response.body === null) {
-    throw new AstgnnError("ERR_DOWNLOAD", `${url} answered ${response.status} ${response.statusText}.`.replace(" .", "."), {
+  if (status >= 500 || status === 429 || status === 408) throw new Interrupted(`the server answered ${status}`);
+  if (status !== 200 && status !== 206) {
+    throw new AstgnnError("ERR_DOWNLOAD", `${url} answered ${status} ${response.statusMessage ?? ""}.`.replace(" .", "."), {
       next: "Set ASTGNN_LIBTORCH_URL to an address that has the archive, or run `npx astgnn setup --from <file>`.",
     });
   }
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
-  const goesOn = response.status === 206 && Number(range?.[1]) === have;
-  if (response.status === 206 && !goesOn) {
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers["content-range"] ?? "");
+  const goesOn = status === 206 && Number(range?.[1]) === have;
+  if (status === 206 && !goesOn) {
+    response.destroy();
     await forget(partial);
     throw new Interrupted("the server sent another range than was asked for");
   }
-  const length = response.headers.get("content-length");
-  const total = goesOn ? (range?.[2] === "*" ? undefined : Number(range?.[2])) : length === null ? undefined : Number(length);
-  const etag = response.headers.get("etag");
+  const length = response.headers["content-length"];
+  const total = goesOn ? (range?.[2] === "*" ? undefined : Number(range?.[2])) : length === undefined ? undefined : Number(length);
+  const etag = response.headers.etag;
   // A weak tag promises no equal bytes, so it cannot guard a range.
-  await writeOrigin(partial, { url, ...(etag === null || etag.startsWith("W/") ? {} : { etag }), ...(total === undefined ? {} : { total }) });
+  await writeOrigin(partial, { url, ...(etag === undefined || etag.startsWith("W/") ? {} : { etag }), ...(total === undefined ? {} : { total }) });
   const start = goesOn ? have : 0;
   let bytes = start;
   const message = `downloading ${basename(file)}${start > 0 ? ", going on where it stopped" : ""}`;
   const target = await open(partial, goesOn ? "a" : "w");
   try {
     // Each chunk is on disk before the next is read: a stream that breaks drops what it has buffered.
-    const reader = response.body.getReader();
+    const chunks = response[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     for (;;) {
-      const { done, value } = await reader.read().catch((error: Error) => {
-        throw new Interrupted((error.cause as Error | undefined)?.message ?? error.message);
+      const { done, value } = await chunks.next().catch((error: Error) => {
+        throw new Interrupted(error.message);
       });
-      if (done) break;
+      if (done === true) break;
       await target.writeFile(value);
       bytes += value.length;
       onProgress?.({ stage: "download", message, bytes, ...(total === undefined ? {} : { totalBytes: total }) });
     }
   } finally {
+    response.destroy();
     await target.close();
   }
   if (total !== undefined && bytes !== total) throw new Interrupted(`${bytes} of ${total} bytes came`);
