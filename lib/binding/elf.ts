@@ -2,15 +2,26 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
 const PT_LOAD = 1;
 const PT_DYNAMIC = 2;
+const PT_INTERP = 3;
 const DT_NEEDED = 1n;
 const DT_STRTAB = 5n;
 const NAME_BYTES = 256;
 
+/** What the dynamic loader would read of an ELF file. */
+export interface ElfFile {
+  /** Processor, as in the file's header: 62 is x86-64, 183 AArch64. */
+  machine: number;
+  /** Names of the shared libraries that it asks for (NEEDED). */
+  needed: string[];
+  /** The dynamic loader that a program asks for; a library has none. */
+  interpreter?: string;
+}
+
 /**
- * Names of the shared libraries that an ELF file asks for (its NEEDED entries), read without loading it, or undefined where the
- * file is not 64-bit little-endian ELF, or `truncated` where the file ends before its segments do. A few hundred bytes are read whatever the file's size.
+ * Reads an ELF file without loading it: undefined where it is not 64-bit little-endian ELF, `truncated` where it ends before its segments do.
+ * A few hundred bytes are read whatever the file's size.
  */
-export function neededLibraries(file: string): string[] | "truncated" | undefined {
+export function readElf(file: string): ElfFile | "truncated" | undefined {
   const descriptor = openSync(file, "r");
   try {
     const read = (offset: number, length: number): Buffer => {
@@ -30,8 +41,15 @@ export function neededLibraries(file: string): string[] | "truncated" | undefine
     }));
     const end = Math.max(...segments.map((segment) => segment.offset + segment.size));
     if (table.length < entrySize * entryCount || fstatSync(descriptor).size < end) return "truncated";
+    const textAt = (offset: number): string => {
+      const bytes = read(offset, NAME_BYTES);
+      const nul = bytes.indexOf(0);
+      return bytes.toString("latin1", 0, nul < 0 ? bytes.length : nul);
+    };
+    const loader = segments.find((segment) => segment.type === PT_INTERP);
+    const elf: ElfFile = { machine: header.readUInt16LE(18), needed: [], ...(loader === undefined ? {} : { interpreter: textAt(loader.offset) }) };
     const dynamic = segments.find((segment) => segment.type === PT_DYNAMIC);
-    if (dynamic === undefined) return [];
+    if (dynamic === undefined) return elf;
     const section = read(dynamic.offset, dynamic.size);
     const nameOffsets: number[] = [];
     let stringsAddress = 0;
@@ -46,11 +64,7 @@ export function neededLibraries(file: string): string[] | "truncated" | undefine
     );
     if (home === undefined) return undefined;
     const strings = stringsAddress - home.address + home.offset;
-    return nameOffsets.map((offset) => {
-      const bytes = read(strings + offset, NAME_BYTES);
-      const end = bytes.indexOf(0);
-      return bytes.toString("latin1", 0, end < 0 ? bytes.length : end);
-    });
+    return { ...elf, needed: nameOffsets.map((offset) => textAt(strings + offset)) };
   } finally {
     closeSync(descriptor);
   }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from "n
 import { dirname, join, resolve } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { acceptedVersions, cachedPath, pinnedVersion, type Variant } from "../setup/sources.js";
-import { neededLibraries } from "./elf.js";
+import { readElf, type ElfFile } from "./elf.js";
 import { pythonTorchFolders } from "./python-torch.js";
 
 /** Who named the folder. */
@@ -21,11 +21,13 @@ export interface LibTorch {
   libraries: string[];
 }
 
-/** A place that was looked at. `problem` says why it was refused; without one it is the LibTorch that is used. */
+/** A place that was looked at. `problem` says why it was refused. */
 export interface LookedAt {
   source: LibTorchSource;
   path: string;
   problem?: string;
+  /** It is the one that is used. A complete one that comes later in the order has neither this nor a problem. */
+  isUsed?: true;
 }
 
 /** What `findLibTorch` looks for and where. */
@@ -40,6 +42,8 @@ export interface FindOptions {
   variant?: Variant;
   /** Whether there is an NVIDIA driver; default: looked up. */
   nvidiaDriver?: boolean;
+  /** For a report: look at every place, also after the one that is used, and throw nothing. */
+  everywhere?: boolean;
 }
 
 /** The outcome of a search: what was found, if anything, and every place looked at on the way. */
@@ -57,46 +61,58 @@ export const librarySuffix = process.platform === "darwin" ? ".dylib" : ".so";
  * @throws AstgnnError ERR_LIBTORCH_VERSION or ERR_LIBTORCH_MISSING where the environment names a folder that cannot be used
  */
 export function searchLibTorch(options: FindOptions = {}): LibTorchSearch {
-  const env = options.env ?? process.env;
+  const { build = false, everywhere = false } = options;
   const version = options.version ?? pinnedVersion;
   const looked: LookedAt[] = [];
-  for (const source of ["ASTGNN_LIBTORCH", "LIBTORCH"] as const) {
-    const named = env[source];
-    if (named === undefined || named === "") continue;
-    const path = resolve(named);
-    const result = inspectLibTorch(path, options.build === true);
-    const problem = "problem" in result ? result.problem : versionProblem(result.version, version, options.build === true);
-    looked.push({ source, path, ...(problem === undefined ? {} : { problem }) });
-    if (problem === undefined) return { found: { ...(result as Inspected), source }, looked };
+  let found: LibTorch | undefined;
+  // A folder that the user named and that cannot be used ends the search: nobody wants another one in its place unasked.
+  let isRefused = false;
+  for (const { source, path } of places(options, version)) {
+    if (!everywhere && found !== undefined) break;
+    const isNamed = source === "ASTGNN_LIBTORCH" || source === "LIBTORCH";
+    const result = inspectLibTorch(path, build);
+    const problem = "problem" in result ? result.problem : versionProblem(result.version, version, build && isNamed);
+    const isUsed = problem === undefined && found === undefined && !isRefused;
+    looked.push({ source, path, ...(problem === undefined ? {} : { problem }), ...(isUsed ? { isUsed } : {}) });
+    if (isUsed) found = { ...(result as Inspected), source };
+    if (problem === undefined || !isNamed || found !== undefined) continue;
+    isRefused = true;
+    if (everywhere) continue;
     const [code, text] = "problem" in result ? (["ERR_LIBTORCH_MISSING", "which cannot be used:"] as const) : (["ERR_LIBTORCH_VERSION", "but"] as const);
     throw new AstgnnError(code, `${source} names ${path}, ${text} ${problem}.`, { file: path, next: waysOut(version, `unset ${source}`) });
   }
-  const variants: Variant[] = options.variant !== undefined ? [options.variant] : (options.nvidiaDriver ?? hasNvidiaDriver()) ? ["cuda", "cpu"] : ["cpu", "cuda"];
-  const places: { source: LibTorchSource; path: string }[] = [
-    ...variants.map((variant) => ({ source: "cache" as const, path: cachedPath(version, variant, env) })),
+  return { ...(found === undefined ? {} : { found }), looked };
+}
+
+/** Every place to look at, in order: what the environment names, the user cache, Python's packages. */
+function places({ env = process.env, variant, nvidiaDriver }: FindOptions, version: string): Pick<LookedAt, "source" | "path">[] {
+  const variants: Variant[] = variant !== undefined ? [variant] : (nvidiaDriver ?? hasNvidiaDriver()) ? ["cuda", "cpu"] : ["cpu", "cuda"];
+  return [
+    ...(["ASTGNN_LIBTORCH", "LIBTORCH"] as const).filter((source) => (env[source] ?? "") !== "").map((source) => ({ source, path: resolve(env[source]!) })),
+    ...variants.map((each) => ({ source: "cache" as const, path: cachedPath(version, each, env) })),
     ...pythonTorchFolders(env).map((path) => ({ source: "python" as const, path })),
   ];
-  for (const { source, path } of places) {
-    const result = inspectLibTorch(path, options.build === true);
-    const problem = "problem" in result ? result.problem : versionProblem(result.version, version, false);
-    looked.push({ source, path, ...(problem === undefined ? {} : { problem }) });
-    if (problem === undefined) return { found: { ...(result as Inspected), source }, looked };
-  }
-  return { looked };
 }
 
 /**
  * The LibTorch to use.
  *
- * @throws AstgnnError ERR_LIBTORCH_MISSING with every place looked at and numbered ways out; see also {@link searchLibTorch}
+ * @throws AstgnnError ERR_LIBTORCH_MISSING with every place looked at and the command to run; see also {@link searchLibTorch}
  */
 export function findLibTorch(options: FindOptions = {}): LibTorch & { looked: LookedAt[] } {
   const { found, looked } = searchLibTorch(options);
   if (found !== undefined) return { ...found, looked };
   const version = options.version ?? pinnedVersion;
-  const places = looked.map((place) => `\n  - ${place.path} (${place.source}): ${place.problem ?? "used"}`).join("");
-  throw new AstgnnError("ERR_LIBTORCH_MISSING", `No LibTorch ${version} was found. Looked at:${places}\n`, { next: waysOut(version) });
+  const refused = looked.map(({ source, path, problem }) => `${path} (${sourceNames[source]}): ${problem}`).join("; ");
+  const next =
+    version === pinnedVersion
+      ? "Run `npx astgnn setup` once, which fetches it."
+      : `The native core was built against ${version}, and \`npx astgnn setup\` fetches ${pinnedVersion}. ${waysOut(version)}`;
+  throw new AstgnnError("ERR_LIBTORCH_MISSING", `No LibTorch ${version} was found, which astgnn computes with (looked at ${refused}).`, { next });
 }
+
+/** Where a LibTorch comes from, in words. */
+export const sourceNames: Record<LibTorchSource, string> = { ASTGNN_LIBTORCH: "ASTGNN_LIBTORCH", LIBTORCH: "LIBTORCH", cache: "the user cache", python: "Python's torch" };
 
 interface Inspected {
   path: string;
@@ -115,13 +131,13 @@ export function inspectLibTorch(path: string, build = false): Inspected | { prob
     return { problem: "it has no headers (include/), so nothing can be built against it" };
   }
   const order = loadOrder(path, `libtorch_cpu${librarySuffix}`);
-  if (order.damaged[0] !== undefined) return { problem: `${order.damaged[0]} is cut short` };
+  if (order.damaged[0] !== undefined) return { problem: order.damaged[0] };
   if (order.missing.length > 0) return { problem: `libtorch_cpu needs ${order.missing.join(", ")}, which is not there` };
   const variant = isFile(join(path, "lib", `libtorch_cuda${librarySuffix}`)) ? "cuda" : "cpu";
   return { path, version: version.version, variant, libraries: order.libraries };
 }
 
-/** What one library needs: files to open in this order, names that are nowhere, files that end too early. */
+/** What one library needs: files to open in this order, names that are nowhere, and what is wrong with files that cannot be opened. */
 export interface LoadOrder {
   libraries: string[];
   missing: string[];
@@ -143,16 +159,34 @@ export function loadOrder(path: string, library: string): LoadOrder {
     seen.add(name);
     const file = folders.map((folder) => join(folder, name)).find(isFile);
     if (file === undefined) {
-      if (/^lib(torch|c10|cu|nv|nccl)/.test(name) && !/^libcuda\.so/.test(name)) missing.push(name);
+      // libgomp with a hash in its name is LibTorch's own; the plain one may be the system's.
+      if (/^lib(torch|c10|cu|nv|nccl|gomp-)/.test(name) && !/^libcuda\.so/.test(name)) missing.push(name);
       return;
     }
-    const needed = neededLibraries(file);
-    if (needed === "truncated") damaged.push(file);
-    else needed?.forEach(visit);
+    const content = read(file);
+    if (typeof content === "string") damaged.push(`${file} ${content}`);
+    else content?.needed.forEach(visit);
     libraries.push(file);
   };
   visit(library);
   return { libraries, missing, damaged };
+}
+
+/** ELF's numbers of the processors that Node.js runs on. */
+const MACHINES: Partial<Record<string, number>> = { x64: 62, arm64: 183 };
+
+/** What a library asks for, or why the loader would refuse it; nothing is known of files that are not ELF where the platform has another format. */
+function read(file: string): ElfFile | string | undefined {
+  try {
+    const elf = readElf(file);
+    if (elf === "truncated") return "is cut short";
+    if (elf === undefined) return process.platform !== "linux" ? undefined : statSync(file).size === 0 ? "is empty" : "is no shared library of a 64-bit Linux";
+    const machine = MACHINES[process.arch];
+    if (machine === undefined || elf.machine === machine) return elf;
+    return `is for ${Object.entries(MACHINES).find(([, number]) => number === elf.machine)?.[0] ?? `processor ${elf.machine}`} and this Node.js is ${process.arch}`;
+  } catch (error) {
+    return `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`;
+  }
 }
 
 /** Whether this machine has an NVIDIA driver. */
@@ -173,11 +207,13 @@ export function compareVersions(a: string, b: string): number {
 
 /** Numbered ways out of a missing or wrong LibTorch. */
 export function waysOut(version: string, first?: string): string {
+  const naming = `set ASTGNN_LIBTORCH to the folder of a LibTorch ${version} (the one with lib/ and include/)`;
   const steps = [
     ...(first === undefined ? [] : [first]),
-    `run \`npx astgnn setup\`, which fetches LibTorch ${version}`,
-    "run `npx astgnn setup --from <wheel|archive|folder>` where the machine has no network",
-    `set ASTGNN_LIBTORCH to the folder of a LibTorch ${version} (the one with lib/ and include/)`,
+    // Nothing but the pinned version is fetched; a core that was built against another one can be built again.
+    ...(version === pinnedVersion
+      ? [`run \`npx astgnn setup\`, which fetches LibTorch ${version}`, "run `npx astgnn setup --from <wheel|archive|folder>` where the machine has no network", naming]
+      : [naming, `build astgnn against LibTorch ${pinnedVersion}: \`npm run build\` in a clone, else install it again`]),
   ];
   return `Ways out:${steps.map((step, i) => `\n  ${i + 1}. ${step}`).join("")}`;
 }

@@ -11,8 +11,8 @@ export function scratch(): string {
   return folder;
 }
 
-/** A minimal 64-bit ELF file that asks for these libraries: one loaded segment, one dynamic section, the names. */
-export function elf(needed: readonly string[]): Buffer {
+/** A minimal 64-bit ELF file that asks for these libraries: one loaded segment, one dynamic section, the names. `machine` is ELF's number of the processor, by default this one's. */
+export function elf(needed: readonly string[], machine = process.arch === "arm64" ? 183 : 62): Buffer {
   const strings = Buffer.from(`\0${needed.join("\0")}\0`, "latin1");
   const dynamicAt = 64 + 2 * 56;
   const stringsAt = dynamicAt + 16 * (needed.length + 2);
@@ -20,6 +20,7 @@ export function elf(needed: readonly string[]): Buffer {
   file.writeUInt32BE(0x7f454c46, 0);
   file[4] = 2;
   file[5] = 1;
+  file.writeUInt16LE(machine, 18);
   file.writeBigUInt64LE(64n, 32);
   file.writeUInt16LE(56, 54);
   file.writeUInt16LE(2, 56);

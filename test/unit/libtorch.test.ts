@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { neededLibraries } from "../../lib/binding/elf.js";
+import { readElf } from "../../lib/binding/elf.js";
 import { compareVersions, findLibTorch, inspectLibTorch, loadOrder, searchLibTorch } from "../../lib/binding/libtorch.js";
 import { refuseSecondCopy } from "../../lib/binding/load.js";
 import { AstgnnError } from "../../lib/errors.js";
@@ -54,7 +54,21 @@ describe("the search order", () => {
     write(join(cache, "astgnn", "libtorch-2.15.0-cpu"), libtorchFiles("2.15.0", { "lib/libtorch_cpu.so": undefined }));
     const { looked, found } = searchLibTorch({ env: environment(cache), nvidiaDriver: false });
     expect(found?.path).toContain("cuda");
-    expect(looked.map(({ problem }) => problem)).toEqual(["no lib/libtorch_cpu.so in it", undefined]);
+    expect(looked.map(({ problem, isUsed }) => [problem, isUsed])).toEqual([["no lib/libtorch_cpu.so in it", undefined], [undefined, true]]);
+  });
+
+  it("for a report goes on after the one that is used", () => {
+    const cache = fresh();
+    const [cpu, cuda] = [cached(cache, "cpu"), cached(cache, "cuda")];
+    const python = write(join(cache, "venv", "lib", "python3.12", "site-packages", "torch"), libtorchFiles("2.14.0"));
+    const env = environment(cache, { VIRTUAL_ENV: join(cache, "venv") });
+    expect(searchLibTorch({ env, nvidiaDriver: false, everywhere: true })).toMatchObject({
+      found: { path: cpu },
+      looked: [{ path: cpu, isUsed: true }, { path: cuda }, { path: python, problem: "it is version 2.14.0 and this build of astgnn needs 2.15.0" }],
+    });
+    const refused = searchLibTorch({ env: { ...env, LIBTORCH: join(cache, "nowhere") }, nvidiaDriver: false, everywhere: true });
+    expect(refused.found).toBeUndefined();
+    expect(refused.looked.map(({ problem, isUsed }) => [problem, isUsed]).slice(0, 2)).toEqual([["no such folder", undefined], [undefined, undefined]]);
   });
 
   it("finds the torch of a pyenv shim without starting Python", () => {
@@ -81,10 +95,21 @@ describe("the search order", () => {
     expect(looked.at(-1)!.problem).toBe("it is version 2.14.0 and this build of astgnn needs 2.15.0");
   });
 
-  it("ends with numbered ways out where nothing is found", () => {
-    const error = failure(() => findLibTorch({ env: environment(fresh()) }));
+  it("says where it looked and the one command to run where nothing is found", () => {
+    const cache = fresh();
+    const error = failure(() => findLibTorch({ env: environment(cache), nvidiaDriver: false }));
     expect(error.code).toBe("ERR_LIBTORCH_MISSING");
-    expect(error.message).toMatch(/No LibTorch 2\.15\.0 was found[^]*libtorch-2\.15\.0-cpu \(cache\): no such folder[^]*1\. run `npx astgnn setup`[^]*3\. set ASTGNN_LIBTORCH/);
+    const place = (variant: string): string => `${join(cache, "astgnn", `libtorch-2.15.0-${variant}`)} (the user cache): no such folder`;
+    expect(error.message).toBe(`No LibTorch 2.15.0 was found, which astgnn computes with (looked at ${place("cpu")}; ${place("cuda")}). Run \`npx astgnn setup\` once, which fetches it.`);
+  });
+
+  it("says for a core of another version that setup does not fetch that one", () => {
+    const cache = fresh();
+    cached(cache, "cpu");
+    const error = failure(() => findLibTorch({ env: environment(cache), version: "2.14.0" }));
+    expect(error.code).toBe("ERR_LIBTORCH_MISSING");
+    expect(error.message).toMatch(/^No LibTorch 2\.14\.0 was found[^]*built against 2\.14\.0, and `npx astgnn setup` fetches 2\.15\.0\. Ways out:\n  1\. set ASTGNN_LIBTORCH[^]*2\.14\.0[^]*\n  2\. build astgnn against LibTorch 2\.15\.0/);
+    expect(error.message).not.toContain("run `npx astgnn setup`");
   });
 });
 
@@ -156,9 +181,18 @@ describe("a LibTorch folder", () => {
     expect(problemOf(libtorchFiles("2.15.0", { "lib/libgomp.so.1": undefined }))).toBeUndefined();
   });
 
-  it("is refused where its largest file was cut short", () => {
-    const whole = elf(["libc10.so"]);
-    expect(problemOf(libtorchFiles("2.15.0", { "lib/libtorch_cpu.so": whole.subarray(0, whole.length - 5) }))).toMatch(/libtorch_cpu\.so is cut short$/);
+  it.each([
+    ["cut short", elf(["libc10.so"]).subarray(0, -5), /lib\/libtorch_cpu\.so is cut short$/],
+    ["empty", Buffer.alloc(0), /lib\/libtorch_cpu\.so is empty$/],
+    ["text", Buffer.from("<html>not found</html>"), /lib\/libtorch_cpu\.so is no shared library of a 64-bit Linux$/],
+    ["of another processor", elf(["libc10.so"], 243), /lib\/libtorch_cpu\.so is for processor 243 and this Node\.js is \w+$/],
+  ])("is refused where its largest file is %s", (_what, bytes, message) => {
+    expect(problemOf(libtorchFiles("2.15.0", { "lib/libtorch_cpu.so": bytes }))).toMatch(message);
+  });
+
+  it("is refused where a library that it needs is damaged, or is its own and missing", () => {
+    expect(problemOf(libtorchFiles("2.15.0", { "lib/libgomp.so.1": "" }))).toMatch(/lib\/libgomp\.so\.1 is empty$/);
+    expect(problemOf(libtorchFiles("2.15.0", { "lib/libtorch_cpu.so": elf(["libgomp-24e2ab19.so.1"]) }))).toBe("libtorch_cpu needs libgomp-24e2ab19.so.1, which is not there");
   });
 
   it("is refused where headers and libraries are of two versions", () => {
@@ -187,11 +221,11 @@ describe("a LibTorch folder", () => {
 });
 
 it("reads the needed libraries of an ELF file and nothing from other files", () => {
-  const folder = write(fresh(), { whole: elf(["liba.so", "libb.so.1"]), text: "no ELF", empty: "", "half-header": elf(["liba.so"]).subarray(0, 40) });
-  expect(neededLibraries(join(folder, "whole"))).toEqual(["liba.so", "libb.so.1"]);
-  for (const name of ["text", "empty", "half-header"]) expect(neededLibraries(join(folder, name))).toBeUndefined();
+  const folder = write(fresh(), { whole: elf(["liba.so", "libb.so.1"], 62), text: "no ELF", empty: "", "half-header": elf(["liba.so"]).subarray(0, 40) });
+  expect(readElf(join(folder, "whole"))).toEqual({ machine: 62, needed: ["liba.so", "libb.so.1"] });
+  for (const name of ["text", "empty", "half-header"]) expect(readElf(join(folder, name))).toBeUndefined();
   writeFileSync(join(folder, "whole"), elf(["liba.so"]).subarray(0, 100));
-  expect(neededLibraries(join(folder, "whole"))).toBe("truncated");
+  expect(readElf(join(folder, "whole"))).toBe("truncated");
 });
 
 it("refuses a second copy of LibTorch in one process, but not the same one under another name", () => {
