@@ -124,7 +124,7 @@ interface Inspected {
 /** Reads what a folder holds: its version and the libraries in load order, or why it is no complete LibTorch. */
 export function inspectLibTorch(path: string, build = false): Inspected | { problem: string } {
   const library = join(path, "lib", `libtorch_cpu${librarySuffix}`);
-  if (!isFile(library)) return { problem: existsSync(path) ? `no lib/libtorch_cpu${librarySuffix} in it` : "no such folder" };
+  if (!isFile(library)) return { problem: folderProblem(path) ?? `no lib/libtorch_cpu${librarySuffix} in it` };
   const version = versionOf(path);
   if ("problem" in version) return version;
   if (build && !isFile(join(path, "include", "torch", "csrc", "api", "include", "torch", "nn", "module.h"))) {
@@ -263,7 +263,21 @@ function readText(file: string): string | undefined {
 }
 
 function isFile(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.isFile() === true;
+  try {
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function folderProblem(path: string): string | undefined {
+  try {
+    readdirSync(path);
+    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ENOENT" || code === "ENOTDIR" ? "no such folder" : `it cannot be read (${code})`;
+  }
 }
 
 /** The same file under one name, so that two paths to it compare equal. */

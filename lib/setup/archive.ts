@@ -161,6 +161,12 @@ async function forget(partial: string): Promise<void> {
   await rm(originFile(partial), { force: true });
 }
 
+/** Bytes of a download that are there already, whole or partial. */
+export async function bytesHere(url: string, file: string): Promise<number> {
+  const partial = `${file}.partial`;
+  return (await sizeOf(file)) || ((await readOrigin(partial, url)) === undefined ? 0 : sizeOf(partial));
+}
+
 async function sizeOf(file: string): Promise<number> {
   return stat(file).then((s) => s.size, () => 0);
 }

@@ -32,6 +32,11 @@ export function nvidiaContents(variant: Variant): Select {
   };
 }
 
+/** What is kept of a wheel, by its file name. */
+export function contentsOf(wheel: string, variant: Variant): Select {
+  return /^torch-/.test(basename(wheel)) ? torchContents(variant) : nvidiaContents(variant);
+}
+
 /** One requirement of a wheel as pip takes it, e.g. `nvidia-nccl-cu13==2.30.7`, with its extras. */
 export interface Requirement {
   name: string;

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { loadCore } from "../binding/load.js";
+import { findNativeBuild, loadCore } from "../binding/load.js";
 import type { Isa } from "../binding/types.js";
 import { hasNvidiaDriver, librarySuffix, loadOrder, searchLibTorch, type LibTorch, type LookedAt } from "../binding/libtorch.js";
 import { packageVersion } from "../binding/package-root.js";
@@ -12,8 +12,10 @@ export interface Installation {
   platform: string;
   /** The LibTorch that is used, or null. */
   libtorch: { version: string; path: string; source: LibTorch["source"]; variant: LibTorch["variant"] } | null;
-  /** Every place that was searched for LibTorch, and why it was refused. */
+  /** Every place where a LibTorch may be, in the order of the search: the one that is used, and why the others are not. */
   looked: LookedAt[];
+  /** The native core: a build from source comes before a prebuilt one. Null where there is none for this platform. */
+  core: { path: string; libtorch: string } | null;
   /** The widest instructions of this processor, or what ASTGNN_ISA names; `scalar` also where it cannot be told. */
   cpu: { isa: Isa };
   /** Devices that models can run on; empty where the native core does not load. */
@@ -42,7 +44,8 @@ export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Insta
   };
   const core = attempt(() => loadCore().info());
   const devices = core?.devices ?? [];
-  const search = attempt(() => searchLibTorch({ env })) ?? { looked: [] };
+  const build = attempt(findNativeBuild);
+  const search = searchLibTorch({ env, everywhere: true, ...(build === undefined ? {} : { version: build.libtorchVersion }) });
   const found = search.found;
   if (found?.variant === "cuda" && hasNvidiaDriver()) {
     const { missing } = loadOrder(found.path, `libtorch_cuda${librarySuffix}`);
@@ -54,6 +57,7 @@ export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Insta
     platform: `${process.platform}-${process.arch}`,
     libtorch: found === undefined ? null : { version: found.version, path: found.path, source: found.source, variant: found.variant },
     looked: search.looked,
+    core: build === undefined ? null : { path: build.core, libtorch: build.libtorchVersion },
     cpu: { isa: core?.cpu.isa ?? isaOf(readFlags()) },
     devices,
     problems,

@@ -60,12 +60,10 @@ async function checked(file: string, sha256: string | undefined, options: ReadOp
   return { file, sha256: actual };
 }
 
-/** Copies an unpacked LibTorch, with the NVIDIA libraries that a pip torch keeps outside, into one folder. */
-export async function copyLibTorch(path: string, into: string, variant: "cpu" | "cuda"): Promise<void> {
+/** What is copied of an unpacked LibTorch, with the NVIDIA libraries that a pip torch keeps outside: each file or folder and where it goes. */
+export async function filesToCopy(path: string, variant: "cpu" | "cuda"): Promise<{ from: string; to: string }[]> {
   const names = await readdir(path);
-  for (const name of ["include", "share", "build-version", "version.py"].filter((part) => names.includes(part))) {
-    await cp(join(path, name), join(into, name), { recursive: true });
-  }
+  const whole = ["include", "share", "build-version", "version.py"].filter((part) => names.includes(part));
   const files = new Set(loadOrder(path, `libtorch_cpu${librarySuffix}`).libraries);
   if (variant === "cuda") {
     // CUDA's libraries open others by name at run time, so all of them go along, not only those that are linked.
@@ -77,7 +75,13 @@ export async function copyLibTorch(path: string, into: string, variant: "cpu" | 
       for (const name of names.filter((each) => /\.so(\.[\d.]+)?$/.test(each))) files.add(join(folder, name));
     }
   }
-  for (const file of files) await cp(file, join(into, "lib", basename(file)), { dereference: true });
+  return [...whole.map((name) => ({ from: join(path, name), to: name })), ...[...files].map((from) => ({ from, to: join("lib", basename(from)) }))];
+}
+
+/** Copies an unpacked LibTorch into one folder. */
+export async function copyLibTorch(path: string, into: string, variant: "cpu" | "cuda"): Promise<void> {
+  // A link within a folder stays one; a library is copied under the name that is asked for.
+  for (const { from, to } of await filesToCopy(path, variant)) await cp(from, join(into, to), { recursive: true, dereference: to.startsWith("lib") });
 }
 
 /** What is missing for the CPU part beside a wheel, from loose files in the same folder (or its lib/). */

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { aborted, sha256Of } from "./checksum.js";
 import { nvidiaRequirements } from "./contents.js";
+import { bytesOf } from "./disk.js";
 import type { OnProgress } from "./progress.js";
 import type { PinnedWheel, PlatformSources, Variant } from "./sources.js";
 import { readZipText } from "./unpack.js";
@@ -61,16 +62,22 @@ export async function fetchWheels(options: FetchOptions): Promise<FetchedFile[]>
   return [...pinned, ...(await fetchRequirements([...new Set(rest)], options))];
 }
 
+/** The wheel in the folder, whole and with the pinned checksum, or undefined. */
+export async function wheelIn(folder: string, wheel: PinnedWheel, onProgress?: OnProgress, signal?: AbortSignal): Promise<FetchedFile | undefined> {
+  const name = (await readdir(folder).catch(() => [])).find((each) => isWheelOf(each, wheel));
+  if (name === undefined) return undefined;
+  const file = join(folder, name);
+  const sha256 = await sha256Of(file, onProgress, signal);
+  return sha256 === (wheel.sha256 ?? sha256) ? { file, sha256 } : undefined;
+}
+
 async function fetchPinned(wheels: readonly PinnedWheel[], options: FetchOptions): Promise<FetchedFile[]> {
-  await mkdir(options.into, { recursive: true });
   const fetched: FetchedFile[] = [];
   const missing: PinnedWheel[] = [];
   for (const wheel of wheels) {
-    const there = (await readdir(options.into)).find((name) => isWheelOf(name, wheel));
-    const file = there === undefined ? undefined : join(options.into, there);
-    const sha256 = file === undefined ? undefined : await sha256Of(file, options.onProgress, options.signal);
-    if (file !== undefined && sha256 !== undefined && sha256 === (wheel.sha256 ?? sha256)) fetched.push({ file, sha256 });
-    else missing.push(wheel);
+    const there = await wheelIn(options.into, wheel, options.onProgress, options.signal);
+    if (there === undefined) missing.push(wheel);
+    else fetched.push(there);
   }
   for (const { file, sha256 } of await fetchRequirements(missing.map(({ name, version }) => `${name}==${version}`), options)) {
     const wheel = missing.find((candidate) => isWheelOf(basename(file), candidate));
@@ -98,7 +105,7 @@ async function fetchRequirements(requirements: readonly string[], options: Fetch
   // pip shows no progress to programs, so the growth of its temporary folder is watched.
   let downloading = true;
   const watch = setInterval(() => {
-    void folderBytes(own).then((bytes) => {
+    void bytesOf(own).then((bytes) => {
       if (downloading) onProgress?.({ stage: "download", message, ...(totalBytes > 0 ? { bytes: Math.min(bytes, totalBytes), totalBytes } : { bytes }) });
     });
   }, 500);
@@ -131,12 +138,6 @@ async function fetchRequirements(requirements: readonly string[], options: Fetch
 /** Whether a file name is the wheel of this project and version. */
 export function isWheelOf(fileName: string, wheel: { name: string; version: string }): boolean {
   return fileName.endsWith(".whl") && fileName.toLowerCase().replaceAll("_", "-").startsWith(`${wheel.name}-${wheel.version}-`);
-}
-
-async function folderBytes(folder: string): Promise<number> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-  const sizes = await Promise.all(entries.filter((entry) => entry.isFile()).map((entry) => stat(join(entry.parentPath, entry.name)).then((s) => s.size, () => 0)));
-  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function lastErrors(output: string): string {

@@ -1,3 +1,5 @@
+import { bar } from "../cli/terminal.js";
+
 /** What a set-up is doing. `bytes` of `totalBytes` are done in this stage, where they are known. */
 export interface SetupProgress {
   stage: "wait" | "download" | "verify" | "unpack" | "install";
@@ -12,34 +14,62 @@ export type OnProgress = (progress: SetupProgress) => void;
 
 interface Output {
   isTTY?: boolean;
+  columns?: number;
   write(text: string): unknown;
 }
 
-/** Prints progress: a line that is rewritten on a terminal, one line per stage elsewhere. Call `end` when all is done. */
-export function progressPrinter(output: Output): { show: OnProgress; end: () => void } {
-  let last = "";
-  let open = false;
+// What takes seconds gets a line per quarter where there is no terminal.
+const LONG_BYTES = 100e6;
+const REDRAW_MS = 100;
+
+/**
+ * Prints progress: on a terminal a bar that is rewritten, with bytes and rate; elsewhere one line per stage, and per quarter of a long one.
+ * Call `end` when all is done.
+ *
+ * @param now milliseconds of a clock that never goes back
+ */
+export function progressPrinter(output: Output, now: () => number = () => performance.now()): { show: OnProgress; end: () => void } {
+  const isTerminal = output.isTTY === true;
+  let stage = { message: "", since: 0, from: 0, quarter: 0, drawn: -Infinity };
+  let isOpen = false;
+  const figures = (bytes: number, totalBytes: number | undefined): string => {
+    const seconds = (now() - stage.since) / 1000;
+    const rate = seconds > 0 ? (bytes - stage.from) / seconds : 0;
+    const speed = rate > 0 ? `, ${megabytes(rate)}/s` : "";
+    if (totalBytes === undefined) return `${megabytes(bytes)}${speed}`;
+    const left = rate > 0 && bytes < totalBytes ? `, ${Math.ceil((totalBytes - bytes) / rate)} s left` : "";
+    return `${Math.floor((100 * bytes) / Math.max(1, totalBytes))} % of ${megabytes(totalBytes)}${speed}${left}`;
+  };
+  const line = (text: string): void => void output.write(`astgnn: ${text}\n`);
   return {
     show({ message, bytes, totalBytes }) {
-      if (output.isTTY !== true) {
-        if (message !== last) output.write(`astgnn: ${message}\n`);
-        last = message;
+      const isNew = message !== stage.message;
+      if (isNew) {
+        if (isOpen) output.write("\n");
+        isOpen = false;
+        stage = { message, since: now(), from: bytes ?? 0, quarter: 0, drawn: -Infinity };
+      }
+      if (!isTerminal) {
+        if (isNew) line(message);
+        const quarter = bytes === undefined || totalBytes === undefined || totalBytes < LONG_BYTES ? 0 : Math.floor((4 * bytes) / totalBytes);
+        if (quarter > stage.quarter) line(`${message}: ${figures(bytes!, totalBytes)}`);
+        stage.quarter = Math.max(stage.quarter, quarter);
         return;
       }
-      const share = bytes === undefined ? "" : totalBytes === undefined ? `, ${megabytes(bytes)}` : `, ${Math.floor((100 * bytes) / Math.max(1, totalBytes))} % of ${megabytes(totalBytes)}`;
-      if (open && message !== last) output.write("\n");
-      output.write(`\r\x1b[Kastgnn: ${message}${share}`);
-      last = message;
-      open = true;
+      if (bytes !== totalBytes && now() - stage.drawn < REDRAW_MS) return;
+      stage.drawn = now();
+      const done = bytes === undefined ? "" : `${totalBytes === undefined ? "" : `${bar(bytes, totalBytes, 20)} `}${figures(bytes, totalBytes)} `;
+      output.write(`\r\x1b[K${`astgnn: ${done}${message}`.slice(0, (output.columns ?? 80) - 1)}`);
+      isOpen = true;
     },
     end() {
-      if (open) output.write("\n");
-      open = false;
+      if (isOpen) output.write("\n");
+      isOpen = false;
     },
   };
 }
 
 /** Bytes in the unit that downloads are quoted in. */
 export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+  return bytes < 1e10 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(0)} GB`;
 }

@@ -62,11 +62,13 @@ export async function unpackZip(file: string, options: UnpackOptions): Promise<n
   }
 }
 
-/** Bytes that the selected entries take once unpacked. */
-export async function unpackedBytes(file: string, select: Select): Promise<number> {
-  const { zip, chosen } = await chosenEntries(file, select);
-  zip.close();
-  return chosen.reduce((sum, { entry }) => sum + entry.uncompressedSize, 0);
+/** What unpacking the selected entries takes on disk, and what is left in the archive. */
+export async function unpackedBytes(file: string, select: Select): Promise<{ bytes: number; leftOut: { files: number; bytes: number } }> {
+  const all = await chosenEntries(file, (name) => name);
+  all.zip.close();
+  const sum = (entries: typeof all.chosen): number => entries.reduce((total, { entry }) => total + entry.uncompressedSize, 0);
+  const left = all.chosen.filter(({ entry }) => select(entry.fileName) === undefined);
+  return { bytes: sum(all.chosen) - sum(left), leftOut: { files: left.length, bytes: sum(left) } };
 }
 
 /** Text of the one entry whose name matches, or undefined. */

@@ -176,6 +176,11 @@ describe("a LibTorch folder", () => {
     expect(problemOf(files)).toBeUndefined();
   });
 
+  it("is not there where a file is in its place", () => {
+    const path = join(write(fresh(), { file: "" }), "file");
+    for (const place of [path, join(path, "below")]) expect(inspectLibTorch(place)).toEqual({ problem: "no such folder" });
+  });
+
   it("names the library that is missing, and leaves the system's to the system", () => {
     expect(problemOf(libtorchFiles("2.15.0", { "lib/libcupti.so.13": undefined }))).toBe("libtorch_cpu needs libcupti.so.13, which is not there");
     expect(problemOf(libtorchFiles("2.15.0", { "lib/libgomp.so.1": undefined }))).toBeUndefined();

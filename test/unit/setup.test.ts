@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 import { findLibTorch } from "../../lib/binding/libtorch.js";
 import { AstgnnError } from "../../lib/errors.js";
 import type { SetupProgress } from "../../lib/setup/progress.js";
-import { setup, type SetupOptions } from "../../lib/setup/setup.js";
+import type { SetupOptions } from "../../lib/setup/request.js";
+import { setup } from "../../lib/setup/setup.js";
 import { unpackZip } from "../../lib/setup/unpack.js";
 import { elf, libtorchFiles, scratch, write, zip } from "./libtorch-fixture.js";
 
