@@ -1,0 +1,113 @@
+// `node scripts/release-check.mjs`: everything that a release can get wrong and a machine can see, then `npm publish --dry-run`. Reads dist/ and
+// prebuilds/ as they are (`npm run prebuildify` makes them). On any machine it says `later` for what only the release has: the tag, the date, binaries
+// from the container, the address of the repository.
+//   --tag v0.1.0   as in the release (.github/workflows/release.yml): each of these is a failure
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+// What a process finds on manylinux_2_28 (AlmaLinux 8 and everything newer); LibTorch itself asks for no less.
+const NEWEST = { GLIBC: "2.28", GLIBCXX: "3.4.25", CXXABI: "1.3.11", GCC: "7.0.0" };
+// LibTorch's own libraries, and those that every system with glibc and OpenMP has. Nothing else may be asked for.
+const NEEDED = /^(lib(torch_cpu|torch_cuda|c10|c10_cuda|cudart|gomp|stdc\+\+|gcc_s|c|m|dl|rt|pthread)|ld-linux-x86-64)\.so(\.\d+)?$/;
+const PLATFORMS = ["linux-x64"];
+const REQUIRED = ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "dist/index.js", "dist/index.cjs", "dist/index.d.ts", "dist/cli/main.js"];
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const { values: flags } = parseArgs({ options: { tag: { type: "string" } } });
+const read = (name) => readFileSync(join(root, name), "utf8");
+const manifest = JSON.parse(read("package.json"));
+let failures = 0;
+
+/** One line; `later` is what a machine that is not the release's need not have. */
+function check(name, problem, { later = false } = {}) {
+  const verdict = problem === undefined ? "ok" : later && flags.tag === undefined ? "later" : "FAILED";
+  if (verdict === "FAILED") failures++;
+  console.log(`${verdict.padEnd(6)} ${name}${problem === undefined ? "" : `: ${problem}`}`);
+}
+
+versions();
+for (const platform of PLATFORMS) binaries(platform);
+provenance();
+tarball();
+console.log(failures === 0 ? `${manifest.name} ${manifest.version} can be released${flags.tag === undefined ? ", as far as this machine can tell" : ""}.` : `${failures} of these keep ${manifest.name} ${manifest.version} from being released.`);
+process.exitCode = failures === 0 ? 0 : 1;
+
+function versions() {
+  const lock = JSON.parse(read("package-lock.json"));
+  const others = [lock.version, lock.packages[""].version].filter((version) => version !== manifest.version);
+  check(`package.json and package-lock.json say ${manifest.version}`, others.length === 0 ? undefined : `package-lock.json says ${others[0]}`);
+  const [, latest, date] = /^## \[([^\]]+)\](?: - (.+))?$/m.exec(read("CHANGELOG.md").replace(/^## \[Unreleased\]$/m, "")) ?? [];
+  check(`the newest section of CHANGELOG.md is ${manifest.version}`, latest === manifest.version ? undefined : `it is ${latest ?? "nothing"}`);
+  check("it has a date", /^\d{4}-\d{2}-\d{2}$/.test(date ?? "") ? undefined : `found "${date ?? ""}"`, { later: true });
+  check(`the tag is v${manifest.version}`, flags.tag === `v${manifest.version}` ? undefined : `found ${flags.tag ?? "none"}`, { later: true });
+  check("the licence is MIT, in the manifest and in LICENSE", manifest.license === "MIT" && read("LICENSE").includes("MIT License") ? undefined : `package.json says ${manifest.license}`);
+}
+
+function binaries(platform) {
+  const folder = join(root, "prebuilds", platform);
+  for (const name of ["astgnn.node", "libastgnn_core.so"]) {
+    const file = join(folder, name);
+    const shown = `prebuilds/${platform}/${name}`;
+    if (!existsSync(file)) {
+      check(`${shown} is there`, "it is not: npm run prebuildify");
+      continue;
+    }
+    const symbols = execFileSync("objdump", ["-T", file], { encoding: "utf8", maxBuffer: 1 << 28 });
+    for (const [library, newest] of Object.entries(NEWEST)) {
+      const found = [...new Set([...symbols.matchAll(new RegExp(`\\(?\\b${library}_([\\d.]+)\\)?\\s+(\\S+)$`, "gm"))].map(([, version, symbol]) => `${version} ${symbol}`))];
+      const versions = found.map((each) => each.split(" ")[0]).sort(compare);
+      const tooNew = found.filter((each) => compare(each.split(" ")[0], newest) > 0);
+      const problem = tooNew.length === 0 ? undefined : `${tooNew.slice(0, 6).join(", ")}${tooNew.length > 6 ? ", ..." : ""}; the container of release.yml has none of these`;
+      if (versions.length > 0) check(`${shown} asks for ${library} ${versions.at(-1)}, at most ${newest}`, problem, { later: true });
+    }
+    const headers = execFileSync("objdump", ["-p", file], { encoding: "utf8" });
+    const strangers = [...headers.matchAll(/^\s+NEEDED\s+(\S+)$/gm)].map(([, library]) => library).filter((library) => !NEEDED.test(library));
+    check(`${shown} needs LibTorch and the system only`, strangers.length === 0 ? undefined : strangers.join(", "));
+    check(`${shown} has no search path of its own`, /^\s+(RPATH|RUNPATH)\s/m.test(headers) ? "it has a RPATH or RUNPATH" : undefined);
+    const sections = execFileSync("objdump", ["-h", file], { encoding: "utf8" });
+    check(`${shown} is stripped`, / \.debug_info /.test(sections) ? "it has debug information" : undefined);
+  }
+}
+
+function provenance() {
+  const { repository } = manifest;
+  const address = typeof repository === "string" ? repository : repository?.url;
+  const expected = process.env.GITHUB_REPOSITORY;
+  const problem = address === undefined ? "package.json has no repository, which npm compares with the workflow's" : expected !== undefined && !address.includes(expected) ? `package.json says ${address}, and this is ${expected}` : undefined;
+  check("the repository of the provenance is stated", problem, { later: true });
+  const changed = execFileSync("git", ["status", "--porcelain"], { cwd: root, encoding: "utf8" }).split("\n").filter((line) => line !== "");
+  check("the tree is the commit", changed.length === 0 ? undefined : `${changed.length} files differ: ${changed.slice(0, 3).map((line) => line.slice(3)).join(", ")}`, { later: true });
+}
+
+/** `npm publish --dry-run` packs as the release does and uploads nothing. */
+function tarball() {
+  const printed = execFileSync("npm", ["publish", "--dry-run", "--json", "--ignore-scripts", "--access", "public"], { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const published = JSON.parse(printed);
+  const { id, filename, size, unpackedSize, integrity, files } = published.files === undefined ? Object.values(published)[0] : published;
+  const paths = files.map(({ path }) => path);
+  const wanted = [...REQUIRED, ...PLATFORMS.map((platform) => `prebuilds/${platform}/astgnn.node`)];
+  const absent = wanted.filter((path) => !paths.includes(path));
+  check(`the tarball has the licence, the entry points and the binaries of ${PLATFORMS.join(", ")}`, absent.length === 0 ? undefined : `${absent.join(", ")} is missing`);
+  const built = readdirSync(join(root, "prebuilds")).filter((platform) => !PLATFORMS.includes(platform));
+  check("no binaries of other platforms are in it", built.length === 0 ? undefined : built.join(", "));
+  console.log(`\n${id}: ${filename}, ${(size / 1e6).toFixed(2)} MB packed, ${(unpackedSize / 1e6).toFixed(2)} MB in ${files.length} files, ${integrity}`);
+  for (const [folder, bytes] of Object.entries(byFolder(files))) console.log(`  ${(bytes / 1e6).toFixed(3).padStart(7)} MB  ${folder}`);
+}
+
+function byFolder(files) {
+  const sums = {};
+  for (const { path, size } of files) {
+    const folder = path.includes("/") ? `${path.split("/")[0]}/` : path;
+    sums[folder] = (sums[folder] ?? 0) + size;
+  }
+  return sums;
+}
+
+function compare(a, b) {
+  const [left, right] = [a, b].map((text) => text.split(".").map(Number));
+  const at = left.findIndex((part, i) => part !== (right[i] ?? 0));
+  return at < 0 ? left.length - right.length : left[at] - (right[at] ?? 0);
+}
