@@ -6,7 +6,7 @@
 //   --from-source                  builds from source instead (with the whole PATH): minutes
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -79,11 +79,7 @@ class User {
     for (const name of ["npm", "npx"]) link(name, join(packages, "npm", "bin", `${name}-cli.js`));
     for (const name of ["sh", ...COREUTILS]) link(name, onPath(name));
     this.env = { ...passedOn(), HOME: join(own, "home"), PATH: join(own, "bin"), XDG_CACHE_HOME: cache };
-    if (scripts === "from source") {
-      this.env.PATH += delimiter + process.env.PATH;
-      // ccache counts a file as known wherever its folder lies.
-      Object.assign(this.env, { CCACHE_DIR: process.env.CCACHE_DIR ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "ccache"), CCACHE_BASEDIR: this.project });
-    }
+    if (scripts === "from source") this.env.PATH += delimiter + process.env.PATH;
   }
 
   firstDay(tarball) {
