@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 
 const PT_LOAD = 1;
 const PT_DYNAMIC = 2;
@@ -67,5 +67,25 @@ export function readElf(file: string): ElfFile | "truncated" | undefined {
     return { ...elf, needed: nameOffsets.map((offset) => textAt(strings + offset)) };
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/** ELF's numbers of the processors that Node.js runs on. */
+const MACHINES: Partial<Record<string, number>> = { x64: 62, arm64: 183 };
+
+/**
+ * What a library asks for, or in words what is wrong with it; nothing is known of files that are not ELF where the platform has another format.
+ * The loader itself ends the process where a file is cut short, hence the look beforehand.
+ */
+export function readLibrary(file: string): ElfFile | string | undefined {
+  try {
+    const elf = readElf(file);
+    if (elf === "truncated") return "is cut short";
+    if (elf === undefined) return process.platform !== "linux" ? undefined : statSync(file).size === 0 ? "is empty" : "is no shared library of a 64-bit Linux";
+    const machine = MACHINES[process.arch];
+    if (machine === undefined || elf.machine === machine) return elf;
+    return `is for ${Object.entries(MACHINES).find(([, number]) => number === elf.machine)?.[0] ?? `processor ${elf.machine}`} and this Node.js is ${process.arch}`;
+  } catch (error) {
+    return `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`;
   }
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from "n
 import { dirname, join, resolve } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { acceptedVersions, cachedPath, pinnedVersion, type Variant } from "../setup/sources.js";
-import { readElf, type ElfFile } from "./elf.js";
+import { readLibrary } from "./elf.js";
 import { pythonTorchFolders } from "./python-torch.js";
 
 /** Who named the folder. */
@@ -163,30 +163,13 @@ export function loadOrder(path: string, library: string): LoadOrder {
       if (/^lib(torch|c10|cu|nv|nccl|gomp-)/.test(name) && !/^libcuda\.so/.test(name)) missing.push(name);
       return;
     }
-    const content = read(file);
+    const content = readLibrary(file);
     if (typeof content === "string") damaged.push(`${file} ${content}`);
     else content?.needed.forEach(visit);
     libraries.push(file);
   };
   visit(library);
   return { libraries, missing, damaged };
-}
-
-/** ELF's numbers of the processors that Node.js runs on. */
-const MACHINES: Partial<Record<string, number>> = { x64: 62, arm64: 183 };
-
-/** What a library asks for, or why the loader would refuse it; nothing is known of files that are not ELF where the platform has another format. */
-function read(file: string): ElfFile | string | undefined {
-  try {
-    const elf = readElf(file);
-    if (elf === "truncated") return "is cut short";
-    if (elf === undefined) return process.platform !== "linux" ? undefined : statSync(file).size === 0 ? "is empty" : "is no shared library of a 64-bit Linux";
-    const machine = MACHINES[process.arch];
-    if (machine === undefined || elf.machine === machine) return elf;
-    return `is for ${Object.entries(MACHINES).find(([, number]) => number === elf.machine)?.[0] ?? `processor ${elf.machine}`} and this Node.js is ${process.arch}`;
-  } catch (error) {
-    return `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`;
-  }
 }
 
 /** Whether this machine has an NVIDIA driver. */
