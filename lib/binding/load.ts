@@ -2,9 +2,12 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { AstgnnError } from "../errors.js";
-import { canonicalPath, findLibTorch, waysOut, type LibTorch } from "./libtorch.js";
+import { pinnedVersion } from "../setup/sources.js";
+import { canonicalPath, findLibTorch, type LibTorch } from "./libtorch.js";
+import { loadFailure, refuseDamaged } from "./load-failure.js";
 import { prepareCore } from "./native-errors.js";
 import { packageRoot } from "./package-root.js";
+import { platformProblem } from "./platform.js";
 import type { NativeCore } from "./types.js";
 
 /** The torch-free .node file (native/bootstrap.c). */
@@ -31,9 +34,10 @@ const require = createRequire(import.meta.url);
 const nodeGypBuild = require("node-gyp-build") as NodeGypBuild;
 const coreName = process.platform === "darwin" ? "libastgnn_core.dylib" : "libastgnn_core.so";
 const platform = `${process.platform}-${process.arch}`;
-const rebuildIt = packageRoot.split(/[\\/]/).includes("node_modules")
-  ? `Ways out:\n  1. install astgnn again, if it comes with binaries for ${platform}\n  2. run \`node ${join(packageRoot, "scripts", "install.mjs")} --force\`, which builds it from source and says what is missing`
-  : "Run `npm run build`.";
+/** How to get another core, as one of several ways out. */
+const rebuild = packageRoot.split(/[\\/]/).includes("node_modules")
+  ? `install astgnn again, or run \`node ${join(packageRoot, "scripts", "install.mjs")} --force\`, which builds it from source and says what is missing`
+  : "run `npm run build`";
 
 let loaded: { core: NativeCore; libtorch: LibTorch } | undefined;
 
@@ -62,20 +66,19 @@ export function findNativeBuild(): NativeBuild {
 }
 
 function openBootstrap(): { bootstrap: Bootstrap; build: NativeBuild } {
+  const unsupported = platformProblem();
+  if (unsupported !== undefined) throw unsupported;
   const file = findBootstrap();
   const core = join(dirname(file), coreName);
   if (!existsSync(core)) {
-    throw new AstgnnError("ERR_NATIVE_MISSING", `Half of the native core of astgnn is missing: ${file} is there, and ${coreName} is not beside it.`, { file: core, next: rebuildIt });
+    throw new AstgnnError("ERR_NATIVE_MISSING", `Half of the native core of astgnn is missing: ${file} is there, and ${coreName} is not beside it.`, { file: core, next: `To mend it, ${rebuild}.` });
   }
+  refuseDamaged(file, rebuild);
   let bootstrap: Bootstrap;
   try {
     bootstrap = require(file) as Bootstrap;
   } catch (cause) {
-    throw new AstgnnError("ERR_NATIVE_MISSING", `${file} cannot be loaded: ${(cause as Error).message}.`, {
-      file,
-      cause,
-      next: `It was built for another platform or is damaged. ${rebuildIt}`,
-    });
+    throw loadFailure(cause, { file, version: pinnedVersion, rebuild });
   }
   return { bootstrap, build: { bootstrap: file, core, libtorchVersion: bootstrap.libtorchVersion } };
 }
@@ -85,7 +88,7 @@ function findBootstrap(): string {
     return nodeGypBuild.resolve(packageRoot);
   } catch (cause) {
     const places = [join(packageRoot, "build", "Release"), join(packageRoot, "prebuilds", platform)];
-    throw new AstgnnError("ERR_NATIVE_MISSING", `The native core of astgnn is not there: neither ${places.join(" nor ")} holds a .node file.`, { cause, next: rebuildIt });
+    throw new AstgnnError("ERR_NATIVE_MISSING", `The native core of astgnn is not there: neither ${places.join(" nor ")} holds a .node file.`, { cause, next: `To get one, ${rebuild}.` });
   }
 }
 
@@ -93,16 +96,13 @@ function load(): { core: NativeCore; libtorch: LibTorch } {
   const { bootstrap, build } = openBootstrap();
   const libtorch = findLibTorch({ version: build.libtorchVersion });
   refuseSecondCopy(bootstrap.loadedLibTorch(), libtorch);
+  refuseDamaged(build.core, rebuild);
   try {
     const core = bootstrap.load(libtorch.libraries, build.core);
     prepareCore(core);
     return { core, libtorch };
   } catch (cause) {
-    throw new AstgnnError("ERR_NATIVE_MISSING", `The native core or its LibTorch ${libtorch.version} at ${libtorch.path} cannot be loaded: ${(cause as Error).message}.`, {
-      file: build.core,
-      cause,
-      next: waysOut(build.libtorchVersion, "run `npm run build` if the sources changed since the last build"),
-    });
+    throw loadFailure(cause, { file: build.core, version: build.libtorchVersion, libtorch, rebuild });
   }
 }
 
