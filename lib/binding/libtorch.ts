@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { acceptedVersions, cachedPath, pinnedVersion, type Variant } from "../setup/sources.js";
 import { readLibrary } from "./elf.js";
@@ -164,7 +164,7 @@ export function loadOrder(path: string, library: string): LoadOrder {
       return;
     }
     const content = readLibrary(file);
-    if (typeof content === "string") damaged.push(`${file} ${content}`);
+    if (typeof content === "string") damaged.push(`${relative(path, file)} ${content}`);
     else content?.needed.forEach(visit);
     libraries.push(file);
   };

@@ -56,11 +56,13 @@ export function notWritable(folder: string, code: string, cause?: unknown): Astg
 
 /** What a failure of the file system below `folder` means, or undefined where it is none of these. */
 export async function diskFailure(folder: string, neededBytes: number, error: unknown): Promise<AstgnnError | undefined> {
-  const { code, path } = error as NodeJS.ErrnoException;
+  const { code = "", path, syscall } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") return noSpace(folder, neededBytes, (await diskOf(folder)).freeBytes, error);
   // Reading what the user named fails in the same words.
-  const isBelow = path === undefined || path.startsWith(folder) || folder.startsWith(path);
-  return isBelow && ["EACCES", "EPERM", "EROFS", "ENOTDIR"].includes(code ?? "") ? notWritable(folder, code!, error) : undefined;
+  if (path !== undefined && !path.startsWith(folder) && !folder.startsWith(path)) return undefined;
+  // On a read-only disk Node calls the folder that it cannot make missing.
+  if (code === "ENOENT" && syscall === "mkdir") return notWritable(folder, (await diskOf(folder)).refused ?? code, error);
+  return ["EACCES", "EPERM", "EROFS", "ENOTDIR"].includes(code) ? notWritable(folder, code, error) : undefined;
 }
 
 /** Bytes of a file, or of all files below a folder; 0 where there is nothing. */

@@ -187,7 +187,7 @@ describe("a LibTorch folder", () => {
   });
 
   it.each([
-    ["cut short", elf(["libc10.so"]).subarray(0, -5), /lib\/libtorch_cpu\.so is cut short$/],
+    ["cut short", elf(["libc10.so"]).subarray(0, -5), /^lib\/libtorch_cpu\.so is cut short$/],
     ["empty", Buffer.alloc(0), /lib\/libtorch_cpu\.so is empty$/],
     ["text", Buffer.from("<html>not found</html>"), /lib\/libtorch_cpu\.so is no shared library of a 64-bit Linux$/],
     ["of another processor", elf(["libc10.so"], 243), /lib\/libtorch_cpu\.so is for processor 243 and this Node\.js is \w+$/],
@@ -196,7 +196,7 @@ describe("a LibTorch folder", () => {
   });
 
   it("is refused where a library that it needs is damaged, or is its own and missing", () => {
-    expect(problemOf(libtorchFiles("2.15.0", { "lib/libgomp.so.1": "" }))).toMatch(/lib\/libgomp\.so\.1 is empty$/);
+    expect(problemOf(libtorchFiles("2.15.0", { "lib/libgomp.so.1": "" }))).toMatch(/^lib\/libgomp\.so\.1 is empty$/);
     expect(problemOf(libtorchFiles("2.15.0", { "lib/libtorch_cpu.so": elf(["libgomp-24e2ab19.so.1"]) }))).toBe("libtorch_cpu needs libgomp-24e2ab19.so.1, which is not there");
   });
 

@@ -54,7 +54,11 @@ it("says whom it waits for, once", async () => {
   const file = fresh();
   const holders: string[] = [];
   let release = (): void => undefined;
-  const first = withLock(file, {}, () => new Promise<void>((done) => (release = done)));
+  let first: Promise<void> | undefined;
+  // Only who holds the lock can be waited for.
+  await new Promise<void>((held) => {
+    first = withLock(file, {}, () => new Promise((done) => (held(), (release = done))));
+  });
   const second = withLock(file, { pollMs: 1, onWait: (holder) => (holders.push(holder), setTimeout(release, 20)) }, async () => undefined);
   await Promise.all([first, second]);
   expect(holders).toEqual([`process ${process.pid} on ${hostname()}`]);
