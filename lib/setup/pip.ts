@@ -113,7 +113,9 @@ async function fetchRequirements(requirements: readonly string[], options: Fetch
     const tags = options.variant === "cuda" ? [...sources.platforms, ...(sources.cudaPlatforms ?? [])] : sources.platforms;
     const platforms = tags.flatMap((platform) => ["--platform", platform]);
     const target = ["--only-binary=:all:", "--no-deps", "--python-version", sources.python, "--implementation", sources.implementation, ...platforms];
-    const result = await run([...options.pip, "download", "--disable-pip-version-check", "--dest", join(own, "wheels"), ...target, ...requirements], { ...options.env, TMPDIR: own }, signal);
+    // From 25.1 on pip goes on where a connection was cut, if it is told to; an older one begins that wheel again.
+    const env = { PIP_RESUME_RETRIES: "5", ...options.env, TMPDIR: own };
+    const result = await run([...options.pip, "download", "--disable-pip-version-check", "--dest", join(own, "wheels"), ...target, ...requirements], env, signal);
     downloading = false;
     if (signal?.aborted) throw aborted(signal);
     if (!result.ok) {

@@ -1,0 +1,83 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, it } from "vitest";
+import { packageRoot } from "../../lib/binding/package-root.js";
+import { scratch, write } from "./libtorch-fixture.js";
+
+const root = scratch();
+let count = 0;
+
+/** A package that is ready for its release but for what is changed. `binary` stands for both halves of the native core. */
+function check(args: string[], changes: Record<string, string> = {}, binary = join(packageRoot, "build", "Release", "astgnn.node")): { status: number | null; lines: string[] } {
+  const manifest = { name: "astgnn", version: "1.2.3", license: "MIT", type: "module", files: ["dist", "prebuilds", "CHANGELOG.md"], repository: "github:someone/astgnn" };
+  const folder = write(join(root, `package-${++count}`), {
+    "package.json": JSON.stringify(manifest),
+    "package-lock.json": JSON.stringify({ version: "1.2.3", packages: { "": { version: "1.2.3" } } }),
+    "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2027-01-31\n\n## [1.2.2] - 2026-12-31\n",
+    LICENSE: "MIT License",
+    "README.md": "",
+    ...Object.fromEntries(["index.js", "index.cjs", "index.d.ts", "cli/main.js"].map((name) => [`dist/${name}`, ""])),
+    ...changes,
+  });
+  for (const name of ["prebuilds/linux-x64/astgnn.node", "prebuilds/linux-x64/libastgnn_core.so", "scripts/release-check.mjs"]) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    copyFileSync(name.endsWith(".mjs") ? join(packageRoot, name) : binary, join(folder, name));
+  }
+  execFileSync("git", ["init", "--quiet"], { cwd: folder });
+  for (const command of [["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "all"]]) execFileSync("git", command, { cwd: folder });
+  // Nothing of the network: npm packs all the same.
+  const { GITHUB_REPOSITORY: _, ...env } = process.env;
+  const { status, stdout } = spawnSync(process.execPath, [join(folder, "scripts", "release-check.mjs"), ...args], { cwd: folder, env: { ...env, npm_config_registry: "http://127.0.0.1:9" }, encoding: "utf8" });
+  return { status, lines: stdout.split("\n") };
+}
+
+/** A library that asks for nothing newer than the release may: the bootstrap with the names of its newest symbols' versions made old. */
+function oldBinary(): string {
+  const bytes = readFileSync(join(packageRoot, "build", "Release", "astgnn.node"));
+  const file = join(root, "old.node");
+  writeFileSync(file, Buffer.from(bytes.toString("latin1").replace(/GLIBC_2\.(29|3\d)/g, "GLIBC_2.17"), "latin1"));
+  return file;
+}
+
+const linux = it.runIf(process.platform === "linux" && process.arch === "x64");
+const failed = (lines: string[]): string[] => lines.filter((line) => line.startsWith("FAILED"));
+
+linux("passes what can be released, and says what the tarball is", () => {
+  const { status, lines } = check(["--tag", "v1.2.3"], {}, oldBinary());
+  expect(failed(lines)).toEqual([]);
+  expect(status).toBe(0);
+  expect(lines.join("\n")).toMatch(/ok {5}prebuilds\/linux-x64\/astgnn\.node asks for GLIBC 2\.17, at most 2\.28[^]*astgnn@1\.2\.3: astgnn-1\.2\.3\.tgz, [\d.]+ MB packed[^]*astgnn 1\.2\.3 can be released\./);
+});
+
+linux("fails a release on each thing that a rehearsal has not yet", () => {
+  const text = JSON.stringify({ name: "astgnn", version: "1.2.3", license: "MIT", files: ["dist", "prebuilds", "CHANGELOG.md"] });
+  const changes = { "package.json": text, "CHANGELOG.md": "## [1.2.3]\n" };
+  const names = (lines: string[], verdict: string): string[] => lines.filter((line) => line.startsWith(verdict)).map((line) => line.slice(7).split(":")[0]!);
+  const expected = ["it has a date", "the tag is v1.2.3", "the repository of the provenance is stated"];
+  const rehearsal = check([], changes, oldBinary());
+  expect([names(rehearsal.lines, "later"), rehearsal.status]).toEqual([expected, 0]);
+  const release = check(["--tag", "v1.2.4"], changes, oldBinary());
+  expect([names(release.lines, "FAILED"), release.status]).toEqual([expected, 1]);
+});
+
+linux("names the symbols that the oldest system has not", () => {
+  const bytes = readFileSync(join(packageRoot, "build", "Release", "astgnn.node"));
+  const file = join(root, "new.node");
+  const wanted = /GLIBC_2\.\d+(?=\0)/.exec(bytes.toString("latin1"))![0];
+  writeFileSync(file, Buffer.from(bytes.toString("latin1").replaceAll(wanted, wanted.replace("_2", "_9")), "latin1"));
+  const { status, lines } = check(["--tag", "v1.2.3"], {}, file);
+  expect(status).toBe(1);
+  expect(failed(lines)[0]).toMatch(/astgnn\.node asks for GLIBC 9\.\d+, at most 2\.28: 9\.\d+ \w+/);
+});
+
+linux.each([
+  ["versions that differ", { "package-lock.json": JSON.stringify({ version: "1.2.2", packages: { "": { version: "1.2.3" } } }) }, /package\.json and package-lock\.json say 1\.2\.3: package-lock\.json says 1\.2\.2/],
+  ["a changelog of yesterday", { "CHANGELOG.md": "## [Unreleased]\n\n## [1.2.2] - 2026-12-31\n" }, /the newest section of CHANGELOG\.md is 1\.2\.3: it is 1\.2\.2/],
+  ["another licence", { LICENSE: "All rights reserved" }, /the licence is MIT, .*: LICENSE is another text/],
+  ["an incomplete tarball", { "dist/.npmignore": "index.cjs\n" }, /dist\/index\.cjs is missing/],
+])("fails a rehearsal on %s", (_what, changes, message) => {
+  const { status, lines } = check([], changes, oldBinary());
+  expect(status).toBe(1);
+  expect(failed(lines)).toEqual([expect.stringMatching(message)]);
+});
