@@ -31,6 +31,21 @@ void check_weights(const char* op, at::TensorList weights, int64_t features) {
   }
 }
 
+// On a GPU the panel that they come from has been checked, and a look would wait for the device.
+void check_windows(const at::Tensor& panel, const at::Tensor& date_any, const at::Tensor& stock_any,
+                   int64_t window) {
+  if (!date_any.is_cpu() || !stock_any.is_cpu()) return;
+  const at::Tensor date = date_any.contiguous(), stock = stock_any.contiguous();
+  const int64_t *dates = date.const_data_ptr<int64_t>(), *stocks = stock.const_data_ptr<int64_t>();
+  for (int64_t row = 0; row < date.size(0); ++row) {
+    TORCH_CHECK(dates[row] >= window - 1 && dates[row] < panel.size(0),
+                "gru: Expected panel dates from ", window - 1, " to ", panel.size(0) - 1,
+                " but row ", row, " has ", dates[row], ".");
+    TORCH_CHECK(stocks[row] >= 0 && stocks[row] < panel.size(1), "gru: Expected stocks from 0 to ",
+                panel.size(1) - 1, " but row ", row, " has ", stocks[row], ".");
+  }
+}
+
 }  // namespace
 
 at::Tensor gru(const at::Tensor& panel, const at::Tensor& date, const at::Tensor& stock,
@@ -45,6 +60,7 @@ at::Tensor gru(const at::Tensor& panel, const at::Tensor& date, const at::Tensor
               stock.scalar_type(), ".");
   TORCH_CHECK(window >= 1 && window < 65536, "gru: Expected a window from 1 to 65535 but received ",
               window, ".");
+  check_windows(panel, date, stock, window);
   check_weights("gru", weights, panel.size(2));
   check_probability("gru", p);
   if (p > 0) check_key("gru", key, date.size(0));

@@ -30,6 +30,9 @@ inline void that(bool condition, const std::string& behaviour) {
 
 // body once for every instruction set that this machine has; the others are named.
 inline void each_instruction_set(const std::function<void(const std::string& name)>& body) {
+#ifdef ASTGNN_EMULATED_OPS
+  return body("emulated CUDA");
+#endif
   for (const char* name : {"scalar", "avx2", "avx512"}) {
     if (astgnn::ops::use_kernels(name)) {
       body(name);

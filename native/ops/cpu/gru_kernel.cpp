@@ -28,19 +28,8 @@ struct Source {
 
   static Source of_panel(const Tensor& panel, const Tensor& date, const Tensor& stock,
                          int64_t window) {
-    const Source source{panel.contiguous(), date.contiguous(), stock.contiguous(), Tensor(), window,
-                        date.size(0),       panel.size(2)};
-    const int64_t *dates = source.date.const_data_ptr<int64_t>(),
-                  *stocks = source.stock.const_data_ptr<int64_t>();
-    for (int64_t row = 0; row < source.rows; ++row) {
-      TORCH_CHECK(dates[row] >= window - 1 && dates[row] < panel.size(0),
-                  "gru: Expected panel dates from ", window - 1, " to ", panel.size(0) - 1,
-                  " but row ", row, " has ", dates[row], ".");
-      TORCH_CHECK(stocks[row] >= 0 && stocks[row] < panel.size(1),
-                  "gru: Expected stocks from 0 to ", panel.size(1) - 1, " but row ", row, " has ",
-                  stocks[row], ".");
-    }
-    return source;
+    return {panel.contiguous(), date.contiguous(), stock.contiguous(), Tensor(), window,
+            date.size(0),       panel.size(2)};
   }
   static Source of_dense(const Tensor& x) {
     return {Tensor(), Tensor(), Tensor(), x.contiguous(), x.size(0), x.size(1), x.size(2)};

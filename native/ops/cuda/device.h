@@ -1,0 +1,44 @@
+// What every op of the CUDA library shares. The ops compute on whatever device their tensors are
+// on: the tests run them on the CPU, over emulated kernels.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cmath>
+#include <optional>
+
+#include "ops/cuda/kernels.h"
+
+// The dispatcher's key that the ops are registered for; CPU in the tests.
+#ifndef ASTGNN_CUDA_KEY
+#define ASTGNN_CUDA_KEY CUDA
+#endif
+
+namespace astgnn::ops::cuda {
+
+Stream current_stream();  // of the current device
+
+// The mask of a site, with the key where the kernels can read it.
+class DropoutMask {
+ public:
+  DropoutMask(double p, const std::optional<at::Tensor>& key, int64_t site, int64_t time,
+              at::Device device) {
+    if (!(p > 0)) return;
+    key_ = key->to(device).contiguous();
+    // word * 2^-32 >= p in whole numbers: see the CPU's mask.
+    site_ = {key_.const_data_ptr<int64_t>(), static_cast<uint32_t>(site * 65536 + time),
+             static_cast<uint32_t>(std::ceil(std::ldexp(p, 32)) - 1), 1 / (1 - p)};
+  }
+  bool active() const { return site_.scale != 0; }
+  double scale() const { return active() ? site_.scale : 1; }
+  const DropoutSite& site() const { return site_; }
+
+  // x [R, ...] times the mask, or x where nothing is dropped; place as in kernels.h.
+  at::Tensor apply(const at::Tensor& x, const at::Tensor& place = {}) const;
+
+ private:
+  at::Tensor key_;
+  DropoutSite site_{};
+};
+
+}  // namespace astgnn::ops::cuda

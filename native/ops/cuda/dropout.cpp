@@ -1,0 +1,32 @@
+#include <ATen/Dispatch.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/library.h>
+
+#include "ops/cuda/device.h"
+
+namespace astgnn::ops::cuda {
+
+at::Tensor DropoutMask::apply(const at::Tensor& x_any, const at::Tensor& place) const {
+  if (!active() || x_any.numel() == 0) return x_any;
+  const at::Tensor x = x_any.contiguous(), out = at::empty_like(x);
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "dropout", [&] {
+    dropout(x.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(),
+            place.defined() ? place.const_data_ptr<int64_t>() : nullptr, x.size(0),
+            x.numel() / x.size(0), site_, current_stream());
+  });
+  return out;
+}
+
+namespace {
+
+at::Tensor run(const at::Tensor& x, double p, const at::Tensor& key, int64_t site, int64_t time) {
+  return DropoutMask(p, key, site, time, x.device()).apply(x);
+}
+
+}  // namespace
+}  // namespace astgnn::ops::cuda
+
+TORCH_LIBRARY_IMPL(astgnn, ASTGNN_CUDA_KEY, m) {
+  m.impl("dropout", TORCH_FN(astgnn::ops::cuda::run));
+  m.impl("_dropout_backward", TORCH_FN(astgnn::ops::cuda::run));
+}

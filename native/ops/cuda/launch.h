@@ -1,0 +1,29 @@
+// For .cu files. As CUDA they launch; as plain C++ the includer has defined all of this already.
+#pragma once
+
+#ifndef ASTGNN_EMULATED_CUDA
+
+#include <cuda_runtime.h>
+
+#include <cstdio>
+
+namespace astgnn::ops::cuda {
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream,
+            const Arguments&... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  kernel<<<grid, block, 0, static_cast<cudaStream_t>(stream)>>>(arguments...);
+}
+
+}  // namespace astgnn::ops::cuda
+
+#endif
+
+namespace astgnn::ops::cuda {
+
+inline unsigned int count_of(int64_t total, int64_t each) {
+  return static_cast<unsigned int>((total + each - 1) / each);
+}
+
+}  // namespace astgnn::ops::cuda

@@ -1,0 +1,264 @@
+// The composition of cpu/relational_embedding_kernel.cpp over the kernels of similarity.cu, without
+// a number that the host waits for: every row has its own largest score as shift. Rows are brought
+// into the order of (date, group) first, so that those who meet lie together.
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/library.h>
+
+#include <limits>
+
+#include "ops/cpu/segments.h"
+#include "ops/cuda/device.h"
+#include "ops/ops.h"
+
+namespace astgnn::ops::cuda {
+namespace {
+
+using at::Tensor;
+using Optional = std::optional<Tensor>;
+
+// The rows' order and the segments' tiles, on the device.
+struct Places {
+  Segments segments;
+  Tensor order, tiles;  // int64 [R] (undefined where packed rows lie right), [tiles, 3]
+
+  Places(const Tensor& offsets, const Optional& groups, at::Device device, int64_t tile)
+      : segments(make_segments(offsets, groups ? Optional(groups->cpu()) : std::nullopt)) {
+    std::vector<int64_t> cut;
+    for (int64_t s = 0; s < segments.count(); ++s) {
+      for (int64_t row = segments.bounds[s]; row < segments.bounds[s + 1]; row += tile)
+        cut.insert(cut.end(), {segments.bounds[s], segments.bounds[s + 1], row});
+    }
+    static_assert(sizeof(SimilarityTile) == 3 * sizeof(int64_t));
+    tiles = at::tensor(cut, at::kLong).view({-1, 3}).to(device);
+    if (!segments.ordered) order = at::tensor(segments.rows, at::kLong).to(device);
+  }
+  Tensor ordered(const Tensor& packed) const {
+    return order.defined() ? packed.index_select(0, order) : packed.contiguous();
+  }
+  Tensor packed(const Tensor& ordered) const {
+    return order.defined() ? at::empty_like(ordered).index_copy_(0, order, ordered) : ordered;
+  }
+};
+
+// Rows of `kept`, in the order of the segments.
+enum Kept : int64_t { kOthers, kOwn, kThreshold, kPeak, kKeptRows };
+
+template <class T>
+class Graph {
+ public:
+  Graph(const Places& places, const Tensor& m, const Tensor& scale, bool exclude_self,
+        int64_t top_k, const Tensor& kept)
+      : places_(places), m_(m), scale_(scale.to(m.options()).contiguous()), kept_(kept) {
+    graph_ = {reinterpret_cast<const SimilarityTile*>(places.tiles.const_data_ptr<int64_t>()),
+              places.tiles.size(0),
+              m_.const_data_ptr<T>(),
+              m_.size(1),
+              scale_.const_data_ptr<T>(),
+              !exclude_self,
+              top_k > 0 ? row(kThreshold) : nullptr,
+              row(kPeak)};
+  }
+
+  void choose(int64_t top_k) {
+    similarity_peaks(graph_, row(kPeak), current_stream());
+    if (top_k == 0) return;
+    Tensor threshold = kept_.select(0, kThreshold);
+    threshold.fill_(-std::numeric_limits<double>::infinity());
+    const std::vector<int64_t>& bounds = places_.segments.bounds;
+    for (int64_t s = 0, tile = 0; s < places_.segments.count(); ++s) {
+      constexpr int64_t kEntries = 1 << 24;  // of scores at a time
+      const int64_t n = bounds[s + 1] - bounds[s],
+                    tiles = (n + kSimilarityTile<T> - 1) / kSimilarityTile<T>,
+                    step = std::max<int64_t>(1, kEntries / (n * kSimilarityTile<T>));
+      if (n - (graph_.self ? 0 : 1) > top_k) {
+        for (int64_t first = 0; first < tiles; first += step) {
+          const int64_t rows = std::min(n, (first + step) * kSimilarityTile<T>) -
+                               first * kSimilarityTile<T>,
+                        place = bounds[s] + first * kSimilarityTile<T>;
+          const Tensor scores = at::empty({rows, n}, m_.options());
+          Similarity<T> part = graph_;
+          part.tiles += tile + first;
+          part.tile_count = std::min(step, tiles - first);
+          similarity_scores(part, scores.mutable_data_ptr<T>(), n, current_stream());
+          const Tensor kth = std::get<0>(scores.topk(top_k, 1)).select(1, top_k - 1);
+          threshold.slice(0, place, place + rows)
+              .copy_(
+                  kth.masked_fill(scores.isnan().any(1), -std::numeric_limits<double>::infinity()));
+        }
+      }
+      tile += tiles;
+    }
+  }
+
+  // A values or A^T values, added to `to` where that is defined; the first pass of a forward fills
+  // others and own, and moments [2, R] (double): sums of weights but the own, and of weights times
+  // exponents.
+  Tensor apply(const Tensor& values, bool transposed, const Tensor& to, const Tensor& moments) {
+    const Tensor out = to.defined() ? to : at::empty_like(values);
+    double* sums = moments.defined() ? moments.mutable_data_ptr<double>() : nullptr;
+    similarity_apply<T>(
+        graph_,
+        {values.const_data_ptr<T>(), out.mutable_data_ptr<T>(), values.size(1), to.defined(),
+         transposed, sums, sums ? sums + m_.size(0) : nullptr, row(kOwn)},
+        current_stream());
+    if (sums) kept_.select(0, kOthers).copy_(moments.select(0, 0));
+    return out;
+  }
+
+  Tensor gradient(const Tensor& weighted, const Tensor& values, const Tensor& mean) {
+    const Tensor out = at::empty_like(m_);
+    similarity_gradient<T>(graph_,
+                           {weighted.const_data_ptr<T>(), values.const_data_ptr<T>(),
+                            values.size(1), mean.const_data_ptr<T>(), out.mutable_data_ptr<T>()},
+                           current_stream());
+    return out;
+  }
+
+ private:
+  T* row(Kept which) { return kept_.mutable_data_ptr<T>() + which * m_.size(0); }
+
+  const Places& places_;
+  Tensor m_, scale_, kept_;
+  Similarity<T> graph_;
+};
+
+// 1 / total (0 where a row has nobody, whose A is 0) and the factor of its own value in
+// (I + sign A) V, [R, 1].
+struct Shares {
+  Tensor inverse, others, own;
+
+  explicit Shares(const Tensor& kept)
+      : others(kept.select(0, kOthers).unsqueeze(1)), own(kept.select(0, kOwn).unsqueeze(1)) {
+    const Tensor total = others + own;
+    inverse = at::where(total == 0, at::zeros_like(total), total.reciprocal());
+  }
+  Tensor keep(double sign) const {
+    return at::where(inverse == 0, at::ones_like(inverse), (others + (1 + sign) * own) * inverse);
+  }
+};
+
+// [B, 3] double: effective neighbours over rows that have somebody, self weight, share of empty
+// rows; NaN for a date without rows.
+Tensor statistics_of(const Places& places, const Tensor& kept, const Tensor& moments) {
+  const Tensor own = kept.select(0, kOwn).to(at::kDouble), total = moments.select(0, 0) + own,
+               somebody = total != 0,  // NaN counts as somebody and shows
+      neighbours = at::where(somebody, (total.log() - moments.select(0, 1) / total).exp(),
+                             at::zeros_like(total)),
+               self = at::where(somebody, own / total, at::zeros_like(total));
+  const Tensor rows = at::stack({neighbours, self, somebody.to(at::kDouble)}, 1);
+  std::vector<Tensor> dates = {rows.new_empty({0, 3})};
+  const Segments& segments = places.segments;
+  for (size_t date = 0; date + 1 < segments.dates.size(); ++date) {
+    const int64_t lo = segments.bounds[segments.dates[date]],
+                  hi = segments.bounds[segments.dates[date + 1]];
+    const Tensor sums = rows.slice(0, lo, hi).sum(0);
+    const double count = static_cast<double>(hi - lo);
+    dates.push_back(
+        at::stack({sums[0] / sums[2], sums[1] / count, 1 - sums[2] / count}).unsqueeze(0));
+  }
+  return at::cat(dates);
+}
+
+using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>;
+
+Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights,
+                at::TensorList biases, at::ArrayRef<double> signs, const Tensor& offsets,
+                const Optional& groups, const Tensor& scale, bool exclude_self, int64_t top_k,
+                double p, const Optional& key) {
+  const size_t layers = weights.size();
+  const at::Device device = x_any.device();
+  Tensor z, statistics, kept;
+  std::vector<Tensor> inputs, values, sums;
+  AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding", [&] {
+    const Places places(offsets, groups, device, kSimilarityTile<scalar_t>);
+    kept = at::zeros({kKeptRows, x_any.size(0)}, x_any.options());
+    const Tensor moments = at::zeros({2, x_any.size(0)}, x_any.options().dtype(at::kDouble));
+    const Tensor m =
+        DropoutMask(p, key, kRisk, 0, device).apply(places.ordered(m_any), places.order);
+    Graph<scalar_t> graph(places, m, scale, exclude_self, top_k, kept);
+    graph.choose(top_k);
+    z = places.ordered(x_any);
+    for (size_t l = 0; l < layers; ++l) {
+      if (l > 0) inputs.push_back(z);
+      values.push_back(z.mm(weights[l]));
+      sums.push_back(graph.apply(values[l], false, Tensor(), l == 0 ? moments : Tensor()));
+      const Shares shares(kept);
+      z = shares.keep(signs[l]) * values[l] + (signs[l] * shares.inverse) * sums[l] + biases[l];
+      if (l + 1 < layers)
+        z = DropoutMask(p, key, kTgc + static_cast<int64_t>(l), 0, device)
+                .apply(z.relu_(), places.order);
+    }
+    statistics = statistics_of(places, kept, moments);
+    z = places.packed(z);
+  });
+  return {z, statistics, inputs, kept, at::cat(values, 1), at::cat(sums, 1)};
+}
+
+std::tuple<Tensor, Tensor> infer(const Tensor& x, const Tensor& m, at::TensorList weights,
+                                 at::TensorList biases, at::ArrayRef<double> signs,
+                                 const Tensor& offsets, const Optional& groups, const Tensor& scale,
+                                 bool exclude_self, int64_t top_k, double p, const Optional& key) {
+  const Forward out =
+      forward(x, m, weights, biases, signs, offsets, groups, scale, exclude_self, top_k, p, key);
+  return {std::get<0>(out), std::get<1>(out)};
+}
+
+std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tensor& m_any,
+                             at::TensorList weights, at::TensorList inputs, const Tensor& kept,
+                             const Tensor& values, const Tensor& sums, at::ArrayRef<double> signs,
+                             const Tensor& offsets, const Optional& groups, const Tensor& scale,
+                             bool exclude_self, int64_t top_k, double p, const Optional& key,
+                             bool x_gradient, bool graph_gradient) {
+  const int64_t layers = static_cast<int64_t>(weights.size());
+  Tensor dx, dm, dscale;
+  std::vector<Tensor> dweights(layers), dbiases(layers), weighted(layers);
+  AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding_backward", [&] {
+    const Places places(offsets, groups, x_any.device(), kSimilarityTile<scalar_t>);
+    const DropoutMask risk_mask(p, key, kRisk, 0, x_any.device());
+    const Tensor m = risk_mask.apply(places.ordered(m_any), places.order);
+    Graph<scalar_t> graph(places, m, scale, exclude_self, top_k, kept);
+    const Shares shares(kept);
+    Tensor g = places.ordered(grad), mean = at::zeros_like(shares.own), diagonal = mean.clone();
+    for (int64_t l = layers - 1, end = values.size(1); l >= 0; --l) {
+      const int64_t start = end - weights[l].size(1);
+      const Tensor v = values.slice(1, start, end), s = sums.slice(1, start, end) * shares.inverse;
+      weighted[l] = (signs[l] * shares.inverse) * g;
+      if (graph_gradient) {
+        const Tensor others = shares.others * shares.inverse, own = shares.own * shares.inverse;
+        mean += (weighted[l] * (s + own * v)).sum(1, /*keepdim=*/true);
+        diagonal += shares.own * (weighted[l] * (others * v - s)).sum(1, /*keepdim=*/true);
+      }
+      const Tensor dv = graph.apply(weighted[l], true, shares.keep(signs[l]) * g, Tensor());
+      const Tensor input = l == 0 ? places.ordered(x_any) : inputs[l - 1];
+      dweights[l] = input.t().mm(dv);
+      dbiases[l] = g.sum(0);
+      end = start;
+      if (l == 0 && !x_gradient) break;
+      g = dv.mm(weights[l].t());
+      // An inner input is positive exactly where ReLU and dropout let the value through.
+      if (l > 0) g = at::where(input > 0, g * risk_mask.scale(), at::zeros_like(g));
+    }
+    if (x_gradient) dx = places.packed(g);
+    if (!graph_gradient) return;
+    const Tensor factor = scale.to(m.options());
+    dm = graph.gradient(at::cat(weighted, 1), values, mean.squeeze(1));
+    const Tensor norm = (m * m).sum(1, /*keepdim=*/true) * factor;
+    dm += at::where(norm <= 0, at::zeros_like(norm), 2 * diagonal) * m;
+    dscale = ((m * dm).sum() / 2).to(scale.options()).view(scale.sizes());
+    dm = places.packed(risk_mask.apply(dm * factor, places.order));
+  });
+  std::vector<Tensor> out = {dx, dm, dscale};
+  out.insert(out.end(), dweights.begin(), dweights.end());
+  out.insert(out.end(), dbiases.begin(), dbiases.end());
+  return out;
+}
+
+}  // namespace
+}  // namespace astgnn::ops::cuda
+
+TORCH_LIBRARY_IMPL(astgnn, ASTGNN_CUDA_KEY, m) {
+  m.impl("relational_embedding", TORCH_FN(astgnn::ops::cuda::infer));
+  m.impl("_relational_embedding_forward", TORCH_FN(astgnn::ops::cuda::forward));
+  m.impl("_relational_embedding_backward", TORCH_FN(astgnn::ops::cuda::backward));
+}

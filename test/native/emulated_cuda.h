@@ -1,0 +1,174 @@
+// CUDA for one block of threads at a time on the CPU, so that the kernels of native/ops/cuda are
+// tested where there is no GPU. Every thread of a block is a fiber; a fiber that reaches a barrier
+// gives way until all of its block (or its warp, for a shuffle) have come. Included before a .cu
+// file that is compiled as plain C++.
+#pragma once
+
+#undef _FORTIFY_SOURCE  // it takes a jump to another stack for a mistake
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#define ASTGNN_EMULATED_CUDA
+#define __global__
+#define __device__
+#define __shared__ static  // one block runs at a time
+
+using std::exp;
+using std::sqrt;
+using std::tanh;
+
+struct dim3 {
+  unsigned int x = 1, y = 1, z = 1;
+  explicit dim3(unsigned int width, unsigned int height = 1) : x(width), y(height) {}
+};
+inline dim3 threadIdx(0), blockIdx(0);
+
+extern "C" long emulated_cuda_launches;
+
+namespace emulated {
+
+constexpr unsigned int kWarp = 32;
+constexpr size_t kStack = 64 << 10;
+
+class Block {
+ public:
+  Block(unsigned int threads, std::function<void()> body) : body_(std::move(body)) {
+    static std::vector<std::unique_ptr<Fiber>> all;
+    while (all.size() < threads) all.emplace_back(new Fiber);
+    for (unsigned int t = 0; t < threads; ++t) fibers_.push_back(all[t].get());
+  }
+
+  void run() {
+    running_ = this;
+    for (Fiber* fiber : fibers_) {
+      fiber->started = fiber->done = false;
+      fiber->barriers = fiber->exchanges = 0;
+    }
+    left_ = fibers_.size();
+    while (left_ > 0) {
+      const size_t before = progress_;
+      for (current_ = 0; current_ < fibers_.size(); ++current_) {
+        Fiber& fiber = *fibers_[current_];
+        if (fiber.done) continue;
+        threadIdx.x = static_cast<unsigned int>(current_);
+        if (_setjmp(scheduler_) == 0) resume(fiber);
+        if (fibers_[current_]->done) --left_, ++progress_;
+      }
+      if (before == progress_) fail("the threads wait for each other for ever");
+    }
+    running_ = nullptr;
+  }
+
+  // Ended threads do not hold a barrier up, as on the device.
+  void barrier() {
+    ++progress_;
+    const size_t mine = ++fibers_[current_]->barriers;
+    wait([&] {
+      for (const Fiber* fiber : fibers_) {
+        if (!fiber->done && fiber->barriers < mine) return false;
+      }
+      return true;
+    });
+  }
+
+  // Every thread of the warp puts a value in and takes another's out.
+  template <class T>
+  T exchange(T value, unsigned int lane) {
+    Fiber& own = *fibers_[current_];
+    const size_t self = current_, first = self / kWarp * kWarp, from = first + lane % kWarp;
+    static_assert(sizeof(T) <= sizeof own.slot[0]);
+    if (from >= fibers_.size() || fibers_[from]->done) fail("a shuffle reads a thread that ended");
+    ++progress_;
+    const size_t mine = ++own.exchanges;
+    std::memcpy(&own.slot[mine % 2], &value, sizeof(T));
+    wait([&] {
+      for (size_t t = first; t < std::min<size_t>(first + kWarp, fibers_.size()); ++t) {
+        if (!fibers_[t]->done && fibers_[t]->exchanges < mine) return false;
+      }
+      return true;
+    });
+    T out;
+    std::memcpy(&out, &fibers_[from]->slot[mine % 2], sizeof(T));
+    return out;
+  }
+
+  static Block& running() { return *running_; }
+
+ private:
+  struct Fiber {
+    jmp_buf place;
+    char stack[kStack];
+    bool started = false, done = true;
+    size_t barriers = 0, exchanges = 0;
+    // Two, so that a fast thread does not overwrite what a slow one has yet to read.
+    double slot[2];
+  };
+
+  static void fail(const char* what) {
+    std::fprintf(stderr, "emulated CUDA: %s\n", what);
+    std::abort();
+  }
+  static void enter() {
+    Block& block = *running_;
+    block.body_();
+    block.fibers_[block.current_]->done = true;
+    _longjmp(block.scheduler_, 1);
+  }
+  // Jumps, which cost no call of the system; a context of its own only puts a fiber on its stack.
+  [[noreturn]] void resume(Fiber& fiber) {
+    if (fiber.started) _longjmp(fiber.place, 1);
+    fiber.started = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack = {fiber.stack, 0, kStack};
+    context.uc_link = nullptr;
+    makecontext(&context, &Block::enter, 0);
+    setcontext(&context);
+    std::abort();
+  }
+  template <class Ready>
+  void wait(Ready&& ready) {
+    const size_t self = current_;
+    while (!ready()) {
+      if (_setjmp(fibers_[self]->place) == 0) _longjmp(scheduler_, 1);
+    }
+  }
+
+  static inline Block* running_ = nullptr;
+  std::function<void()> body_;
+  std::vector<Fiber*> fibers_;
+  jmp_buf scheduler_;
+  size_t current_ = 0, progress_ = 0, left_ = 0;
+};
+
+}  // namespace emulated
+
+inline void __syncthreads() { emulated::Block::running().barrier(); }
+template <class T>
+T __shfl_xor_sync(unsigned int, T value, int mask) {
+  return emulated::Block::running().exchange(value, threadIdx.x % emulated::kWarp ^ mask);
+}
+
+namespace astgnn::ops::cuda {
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void*,
+            const Arguments&... arguments) {
+  ++emulated_cuda_launches;
+  emulated::Block threads(block.x, [&] { kernel(arguments...); });
+  for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
+    for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) threads.run();
+  }
+}
+
+}  // namespace astgnn::ops::cuda
