@@ -177,14 +177,31 @@ async function libtorch(from) {
   return searchLibTorch({ build: true }).found;
 }
 
+/** The CUDA compiler, or why the CUDA library is left out. */
+async function cuda(from) {
+  if (process.env.ASTGNN_CUDA === "0") return { reason: "ASTGNN_CUDA is 0" };
+  const load = (file) => import(pathToFileURL(join(from, file)).href);
+  const { cudaCompiler } = await load("setup/cuda-toolkit.js");
+  const { progressPrinter } = await load("setup/progress.js");
+  const printer = progressPrinter(process.stdout);
+  try {
+    return { nvcc: await cudaCompiler({ signal: interrupted.signal, onProgress: printer.show }) };
+  } catch (error) {
+    stopIfInterrupted();
+    return { reason: error.message };
+  } finally {
+    printer.end();
+  }
+}
+
 /** Compiles native/ against one LibTorch. An interrupted build is continued by the next run: CMake knows what is done. */
-async function buildNative(path) {
+async function buildNative(path, nvcc = "") {
   const start = Date.now();
   mkdirSync(build, { recursive: true });
   const generator = /^CMAKE_GENERATOR:INTERNAL=(.*)$/m.exec(existsSync(join(build, "CMakeCache.txt")) ? readFileSync(join(build, "CMakeCache.txt"), "utf8") : "")?.[1];
   const common = [cmakeJs(), "--log-level", "error", ...(generator === undefined ? [] : ["--generator", generator])];
   // cmake-js ends a failed `compile` by deleting build/ and starting over, which hides the error and this run's stamp: two commands instead.
-  const configured = await run(process.execPath, [...common, "configure", `--CDLIBTORCH=${path}`]);
+  const configured = await run(process.execPath, [...common, "configure", `--CDLIBTORCH=${path}`, `--CDASTGNN_NVCC=${nvcc}`]);
   if (!configured.ok) throw new InstallError(`CMake could not configure the build:\n${tail(configured.output)}`);
   // A file that includes ATen takes up to 1.5 GB to compile.
   const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9)));
@@ -262,11 +279,13 @@ async function install() {
       const chosen = await libtorch(existsSync(join(tools, "setup", "setup.js")) ? tools : dist);
       stopIfInterrupted();
       say(`using LibTorch ${chosen.version} (${chosen.variant}) at ${chosen.path}`);
+      const compiler = await cuda(existsSync(join(tools, "setup", "cuda-toolkit.js")) ? tools : dist);
+      if (compiler.nvcc === undefined) say(`without the CUDA library: ${compiler.reason}`);
       const { native: _, ...before } = readStamp();
       writeStamp(before);
-      await buildNative(chosen.path);
+      await buildNative(chosen.path, compiler.nvcc);
       const { path, version, variant, source } = chosen;
-      writeStamp({ ...readStamp(), native: found.native, libtorch: { path, version, variant, source } });
+      writeStamp({ ...readStamp(), native: found.native, libtorch: { path, version, variant, source }, cuda: compiler });
     }
   });
   if (typeErrors !== "") throw new InstallError(`TypeScript found errors in lib/:\n${typeErrors}`);

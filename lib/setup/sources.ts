@@ -25,6 +25,8 @@ export interface PlatformSources {
     cudaPlatforms?: string[];
     wheels: PinnedWheel[];
   };
+  /** NVIDIA's compiler and headers, for a build from source. */
+  cudaToolkit?: { version: string; wheels: PinnedWheel[] };
   /** Address of the official CPU archive. */
   archive?: string;
 }

@@ -16,6 +16,8 @@ export type Select = (name: string) => string | undefined;
 export interface UnpackOptions {
   select: Select;
   into: string;
+  /** Files to mark as programs beside those that the archive marks, by where they go: wheels may have lost the mark. */
+  executable?: (target: string) => boolean;
   onProgress?: OnProgress;
   signal?: AbortSignal;
 }
@@ -47,7 +49,7 @@ export async function unpackZip(file: string, options: UnpackOptions): Promise<n
           done(null, chunk);
         },
       });
-      const mode = (entry.externalFileAttributes >>> 16) & 0o111 ? 0o755 : 0o644;
+      const mode = (entry.externalFileAttributes >>> 16) & 0o111 || options.executable?.(target) === true ? 0o755 : 0o644;
       const source = await zip.openReadStreamPromise(entry);
       await pipeline(source, counter, createWriteStream(path, { mode }), ...(signal === undefined ? [] : [{ signal }]));
       if (sum !== entry.crc32) throw damaged(file, `${entry.fileName} fails its CRC-32`);
