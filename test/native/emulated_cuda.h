@@ -51,10 +51,11 @@ class Block {
   void run() {
     running_ = this;
     for (Fiber* fiber : fibers_) {
-      fiber->started = fiber->done = false;
-      fiber->barriers = fiber->exchanges = 0;
+      fiber->done = false;
+      fiber->exchanges = 0;
     }
     left_ = fibers_.size();
+    arrived_ = 0;
     while (left_ > 0) {
       const size_t before = progress_;
       for (current_ = 0; current_ < fibers_.size(); ++current_) {
@@ -62,7 +63,10 @@ class Block {
         if (fiber.done) continue;
         threadIdx.x = static_cast<unsigned int>(current_);
         if (_setjmp(scheduler_) == 0) resume(fiber);
-        if (fibers_[current_]->done) --left_, ++progress_;
+        if (!fibers_[current_]->done) continue;
+        --left_;
+        ++progress_;
+        release();
       }
       if (before == progress_) fail("the threads wait for each other for ever");
     }
@@ -72,13 +76,10 @@ class Block {
   // Ended threads do not hold a barrier up, as on the device.
   void barrier() {
     ++progress_;
-    const size_t mine = ++fibers_[current_]->barriers;
-    wait([&] {
-      for (const Fiber* fiber : fibers_) {
-        if (!fiber->done && fiber->barriers < mine) return false;
-      }
-      return true;
-    });
+    const size_t mine = passed_;
+    ++arrived_;
+    release();
+    wait([&] { return passed_ != mine; });
   }
 
   // Every thread of the warp puts a value in and takes another's out.
@@ -109,7 +110,7 @@ class Block {
     jmp_buf place;
     char stack[kStack];
     bool started = false, done = true;
-    size_t barriers = 0, exchanges = 0;
+    size_t exchanges = 0;
     // Two, so that a fast thread does not overwrite what a slow one has yet to read.
     double slot[2];
   };
@@ -118,11 +119,19 @@ class Block {
     std::fprintf(stderr, "emulated CUDA: %s\n", what);
     std::abort();
   }
+  // A fiber stays on its stack from block to block.
   static void enter() {
-    Block& block = *running_;
-    block.body_();
-    block.fibers_[block.current_]->done = true;
-    _longjmp(block.scheduler_, 1);
+    for (;;) {
+      running_->body_();
+      Fiber& fiber = *running_->fibers_[running_->current_];
+      fiber.done = true;
+      if (_setjmp(fiber.place) == 0) _longjmp(running_->scheduler_, 1);
+    }
+  }
+  void release() {
+    if (arrived_ == 0 || arrived_ < left_) return;
+    arrived_ = 0;
+    ++passed_;
   }
   // Jumps, which cost no call of the system; a context of its own only puts a fiber on its stack.
   [[noreturn]] void resume(Fiber& fiber) {
@@ -148,7 +157,7 @@ class Block {
   std::function<void()> body_;
   std::vector<Fiber*> fibers_;
   jmp_buf scheduler_;
-  size_t current_ = 0, progress_ = 0, left_ = 0;
+  size_t current_ = 0, progress_ = 0, left_ = 0, arrived_ = 0, passed_ = 0;
 };
 
 }  // namespace emulated
