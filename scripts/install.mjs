@@ -276,10 +276,11 @@ async function install() {
       if (typeErrors === "") writeStamp({ ...readStamp(), typescript: found.typescript });
     }
     if (todo.native) {
-      const chosen = await libtorch(existsSync(join(tools, "setup", "setup.js")) ? tools : dist);
+      const from = existsSync(join(tools, "setup", "setup.js")) ? tools : dist;
+      const chosen = await libtorch(from);
       stopIfInterrupted();
       say(`using LibTorch ${chosen.version} (${chosen.variant}) at ${chosen.path}`);
-      const compiler = await cuda(existsSync(join(tools, "setup", "cuda-toolkit.js")) ? tools : dist);
+      const compiler = await cuda(from);
       if (compiler.nvcc === undefined) say(`without the CUDA library: ${compiler.reason}`);
       const { native: _, ...before } = readStamp();
       writeStamp(before);

@@ -6,7 +6,7 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
-#include "ops/cpu/segments.h"
+#include "ops/segments.h"
 
 namespace astgnn::ops {
 namespace {

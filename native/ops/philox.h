@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 namespace astgnn::ops {
@@ -19,6 +20,12 @@ inline std::array<uint32_t, 4> philox(std::array<uint32_t, 2> key,
     key[1] += 0xBB67AE85;
   }
   return counter;
+}
+
+// Words up to this one are dropped: word * 2^-32 < p in whole numbers, exact because times 2^32
+// only changes the exponent. p > 0.
+inline uint32_t last_dropped_word(double p) {
+  return static_cast<uint32_t>(std::ceil(std::ldexp(p, 32)) - 1);
 }
 
 }  // namespace astgnn::ops

@@ -4,10 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "ops/cpu/isa/kernels.h"
+#include "ops/philox.h"
 
 namespace astgnn::ops {
 
@@ -17,12 +17,10 @@ class DropoutMask {
     if (!(p > 0)) return;
     key_ = key->contiguous();
     const int64_t* keys = key_.const_data_ptr<int64_t>();
-    // word * 2^-32 >= p in whole numbers, word > ceil(p * 2^32) - 1: exact, because times 2^32 only
-    // changes the exponent.
     site_ = {static_cast<uint32_t>(keys[0]),
              static_cast<uint32_t>(keys[1]),
              static_cast<uint32_t>(site * 65536),
-             static_cast<uint32_t>(std::ceil(std::ldexp(p, 32)) - 1),
+             last_dropped_word(p),
              keys,
              1.0 / (1.0 - p)};
   }

@@ -11,8 +11,8 @@
 #include "ops/cpu/dropout_mask.h"
 #include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
-#include "ops/cpu/segments.h"
 #include "ops/ops.h"
+#include "ops/segments.h"
 
 namespace astgnn::ops {
 namespace {

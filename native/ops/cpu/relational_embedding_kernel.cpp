@@ -15,9 +15,9 @@
 
 #include "ops/cpu/dropout_mask.h"
 #include "ops/cpu/matrix.h"
-#include "ops/cpu/segments.h"
 #include "ops/cpu/similarity_graph.h"
 #include "ops/ops.h"
+#include "ops/segments.h"
 
 namespace astgnn::ops {
 namespace {

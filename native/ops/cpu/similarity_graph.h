@@ -17,8 +17,8 @@
 #include "ops/cpu/isa/kernels.h"
 #include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
-#include "ops/cpu/segments.h"
 #include "ops/cpu/similarity_partition.h"
+#include "ops/segments.h"
 
 namespace astgnn::ops {
 

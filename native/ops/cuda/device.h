@@ -4,10 +4,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cmath>
 #include <optional>
 
 #include "ops/cuda/kernels.h"
+#include "ops/philox.h"
 
 // The dispatcher's key that the ops are registered for; CPU in the tests.
 #ifndef ASTGNN_CUDA_KEY
@@ -25,9 +25,8 @@ class DropoutMask {
               at::Device device) {
     if (!(p > 0)) return;
     key_ = key->to(device).contiguous();
-    // word * 2^-32 >= p in whole numbers: see the CPU's mask.
     site_ = {key_.const_data_ptr<int64_t>(), static_cast<uint32_t>(site * 65536 + time),
-             static_cast<uint32_t>(std::ceil(std::ldexp(p, 32)) - 1), 1 / (1 - p)};
+             last_dropped_word(p), 1 / (1 - p)};
   }
   bool active() const { return site_.scale != 0; }
   double scale() const { return active() ? site_.scale : 1; }

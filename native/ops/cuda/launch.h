@@ -26,4 +26,12 @@ inline unsigned int count_of(int64_t total, int64_t each) {
   return static_cast<unsigned int>((total + each - 1) / each);
 }
 
+// The sum over kLanes neighbouring threads of a warp, in every one of them.
+template <int kLanes, class T>
+__device__ T sum_over(T value) {
+  for (int lane = kLanes / 2; lane > 0; lane /= 2)
+    value += __shfl_xor_sync(0xffffffffu, value, lane);
+  return value;
+}
+
 }  // namespace astgnn::ops::cuda

@@ -7,13 +7,6 @@ namespace {
 constexpr int kWarps = 4, kLanes = 32;
 constexpr int kRelu = 1, kTanh = 2;
 
-template <class T>
-__device__ T warp_sum(T value) {
-  for (int lane = kLanes / 2; lane > 0; lane /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, lane);
-  return value;
-}
-
 // The gradient before the activation. y > 0 says both that ReLU let it pass and that it was kept.
 template <class T>
 __device__ T through(int activation, T grad, T y, T passed) {
@@ -29,9 +22,9 @@ __global__ void forward_kernel(NormRows<T> rows, DropoutSite site) {
   const T* x = rows.x + row * rows.columns;
   T sum = 0, squares = 0;
   for (int64_t c = lane; c < rows.columns; c += kLanes) sum += x[c];
-  const T mean = warp_sum(sum) / static_cast<T>(rows.columns);
+  const T mean = sum_over<kLanes>(sum) / static_cast<T>(rows.columns);
   for (int64_t c = lane; c < rows.columns; c += kLanes) squares += (x[c] - mean) * (x[c] - mean);
-  const T variance = warp_sum(squares) / static_cast<T>(rows.columns),
+  const T variance = sum_over<kLanes>(squares) / static_cast<T>(rows.columns),
           inverse = T(1) / sqrt(variance + rows.eps);
   if (lane == 0) {
     rows.moments[2 * row] = mean;
@@ -60,8 +53,8 @@ __global__ void backward_kernel(NormGradients<T> g) {
     sum += h;
     product += h * (g.x[first + c] - mean) * inverse;
   }
-  const T mean_h = warp_sum(sum) / static_cast<T>(g.columns),
-          mean_hn = warp_sum(product) / static_cast<T>(g.columns);
+  const T mean_h = sum_over<kLanes>(sum) / static_cast<T>(g.columns),
+          mean_hn = sum_over<kLanes>(product) / static_cast<T>(g.columns);
   for (int64_t c = lane; c < g.columns; c += kLanes) {
     const T before = through(g.activation, g.grad[first + c], g.y[first + c], g.passed);
     const T n = (g.x[first + c] - mean) * inverse;

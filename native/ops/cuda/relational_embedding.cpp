@@ -7,9 +7,9 @@
 
 #include <limits>
 
-#include "ops/cpu/segments.h"
 #include "ops/cuda/device.h"
 #include "ops/ops.h"
+#include "ops/segments.h"
 
 namespace astgnn::ops::cuda {
 namespace {

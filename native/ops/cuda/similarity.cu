@@ -51,11 +51,34 @@ __device__ void multiply_slices(T (&sums)[kPer<T>][kPer<T>], const Slice<T>& lef
   }
 }
 
-// A tile's sums are added up on their own before they join the total: rounding grows with the
-// length of a tile and the number of tiles, not with their product.
-template <class T, int kRows, int kWide>
-__device__ void add_part(T (&sums)[kRows][kWide], const T (&part)[kRows][kWide]) {
-  for (int a = 0; a < kRows; ++a) {
+// sums[a][c] += the tile's weights of this thread's rows times rows j .. end of a matrix [..,
+// width], columns from `column` on. A tile's sums are added up on their own before they join the
+// total: rounding grows with the length of a tile and the number of tiles, not with their product.
+template <class T, int kWide>
+__device__ void add_product(T (&sums)[kPer<T>][kWide],
+                            const T (&weights)[kSimilarityTile<T>][kSimilarityTile<T> + 1],
+                            T (&slice)[kDepth][kWide * kSide], const T* matrix, int64_t width,
+                            int64_t j, int64_t end, int64_t column) {
+  constexpr int kAll = kWide * kSide;
+  const int y = static_cast<int>(threadIdx.x) / kSide, x = static_cast<int>(threadIdx.x) % kSide;
+  T part[kPer<T>][kWide] = {};
+  for (int64_t depth = 0; depth < kSimilarityTile<T> && j + depth < end; depth += kDepth) {
+    for (int at = static_cast<int>(threadIdx.x); at < kDepth * kAll; at += kThreads) {
+      const int64_t row = j + depth + at / kAll, from = column + at % kAll;
+      slice[at / kAll][at % kAll] = row < end && from < width ? matrix[row * width + from] : T(0);
+    }
+    __syncthreads();
+    for (int k = 0; k < kDepth; ++k) {
+      T own[kPer<T>];
+      for (int a = 0; a < kPer<T>; ++a) own[a] = weights[y + a * kSide][depth + k];
+      for (int c = 0; c < kWide; ++c) {
+        const T value = slice[k][x + c * kSide];
+        for (int a = 0; a < kPer<T>; ++a) part[a][c] = fused(own[a], value, part[a][c]);
+      }
+    }
+    __syncthreads();
+  }
+  for (int a = 0; a < kPer<T>; ++a) {
     for (int c = 0; c < kWide; ++c) sums[a][c] += part[a][c];
   }
 }
@@ -89,13 +112,7 @@ __device__ T weight_of(const Similarity<T>& graph, T score, int64_t row, T& expo
   return exp(exponent);
 }
 
-// Over the kSide threads that share rows: they are neighbours within a warp.
-template <class T>
-__device__ T row_sum(T value) {
-  for (int lane = kSide / 2; lane > 0; lane /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, lane);
-  return value;
-}
+// The kSide threads that share rows are neighbours within a warp.
 template <class T>
 __device__ T row_largest(T value) {
   for (int lane = kSide / 2; lane > 0; lane /= 2) {
@@ -187,29 +204,11 @@ __global__ void apply_kernel(Similarity<T> graph, SimilarityPass<T> pass) {
       others[a] += static_cast<double>(total);
       moments[a] += static_cast<double>(moment);
     }
-    T part[kPer<T>][kWide] = {};
-    for (int64_t depth = 0; depth < kTile && j + depth < tile.hi; depth += kDepth) {
-      for (int at = static_cast<int>(threadIdx.x); at < kDepth * kColumns; at += kThreads) {
-        const int64_t row = j + depth + at / kColumns, column = first_column + at % kColumns;
-        values[at / kColumns][at % kColumns] =
-            row < tile.hi && column < pass.width ? pass.values[row * pass.width + column] : T(0);
-      }
-      __syncthreads();
-      for (int k = 0; k < kDepth; ++k) {
-        T own[kPer<T>];
-        for (int a = 0; a < kPer<T>; ++a) own[a] = weights[y + a * kSide][depth + k];
-        for (int c = 0; c < kWide; ++c) {
-          const T value = values[k][x + c * kSide];
-          for (int a = 0; a < kPer<T>; ++a) part[a][c] = fused(own[a], value, part[a][c]);
-        }
-      }
-      __syncthreads();
-    }
-    add_part(sums, part);
+    add_product(sums, weights, values, pass.values, pass.width, j, tile.hi, first_column);
   }
   for (int a = 0; a < kPer<T>; ++a) {
     const int64_t row = tile.row + y + a * kSide;
-    const double total = row_sum(others[a]), moment = row_sum(moments[a]);
+    const double total = sum_over<kSide>(others[a]), moment = sum_over<kSide>(moments[a]);
     if (row >= tile.hi) continue;
     if (collects && x == 0) {
       pass.others[row] = total;
@@ -262,24 +261,7 @@ __global__ void gradient_kernel(Similarity<T> graph, SimilarityGradient<T> g) {
         u[y + a * kSide][x + b * kSide] = value;
       }
     }
-    T part[kPer<T>][kWide] = {};
-    for (int64_t depth = 0; depth < kTile && j + depth < tile.hi; depth += kDepth) {
-      for (int at = static_cast<int>(threadIdx.x); at < kDepth * kFactors; at += kThreads) {
-        const int64_t row = j + depth + at / kFactors, factor = first_factor + at % kFactors;
-        factors[at / kFactors][at % kFactors] =
-            row < tile.hi && factor < graph.factors ? graph.m[row * graph.factors + factor] : T(0);
-      }
-      __syncthreads();
-      for (int k = 0; k < kDepth; ++k) {
-        for (int c = 0; c < kWide; ++c) {
-          const T value = factors[k][x + c * kSide];
-          for (int a = 0; a < kPer<T>; ++a)
-            part[a][c] = fused(u[y + a * kSide][depth + k], value, part[a][c]);
-        }
-      }
-      __syncthreads();
-    }
-    add_part(sums, part);
+    add_product(sums, u, factors, graph.m, graph.factors, j, tile.hi, first_factor);
   }
   for (int a = 0; a < kPer<T>; ++a) {
     const int64_t row = tile.row + y + a * kSide;
