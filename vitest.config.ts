@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: ["test/emulated-gpu.ts"],
     // The native core lives in a process of its own per file: one compute thread each, and vmThreads would break instanceof.
     pool: "forks",
     maxWorkers: 2,

@@ -34,10 +34,10 @@ Napi::Value info_of_core(const Napi::CallbackInfo& info) {
   out.Set("builtAgainst", Napi::String::New(env, std::to_string(TORCH_VERSION_MAJOR) + "." +
                                                      std::to_string(TORCH_VERSION_MINOR) + "." +
                                                      std::to_string(TORCH_VERSION_PATCH)));
-  out.Set("cuda", Napi::Boolean::New(env, false));
-  auto devices = Napi::Array::New(env, 1);
-  devices.Set(0u, "cpu");
-  out.Set("devices", devices);
+  const auto found = devices();
+  auto names = Napi::Array::New(env, found.size());
+  for (uint32_t i = 0; i < found.size(); ++i) names.Set(i, found[i].str());
+  out.Set("devices", names);
   auto cpu = Napi::Object::New(env);
   cpu.Set("isa", ops::instruction_set());
   cpu.Set("precision", name_of(wanted_precision()));

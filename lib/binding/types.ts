@@ -64,6 +64,8 @@ export interface NativeGraph {
 export interface NativeModule {
   readonly kind: NativeModuleKind;
   readonly dtype: Dtype;
+  /** One of info().devices. */
+  readonly device: string;
   readonly parameterCount: number;
   readonly training: boolean;
   readonly disposed: boolean;
@@ -84,6 +86,8 @@ export interface NativeModule {
   stateDict(): NativeState;
   /** Strict: same names, shapes. Throws ERR_BUSY, ERR_SHAPE. */
   loadStateDict(state: NativeState): void;
+  /** Moves parameters and buffers. Throws ERR_BUSY, ERR_CUDA_UNAVAILABLE. */
+  to(device: string): void;
   train(): void;
   eval(): void;
   dispose(): void;
@@ -129,6 +133,7 @@ export interface NativePanelData {
 
 export interface NativePanel {
   readonly bytes: number;
+  readonly device: string;
   readonly disposed: boolean;
   dispose(): void;
 }
@@ -242,7 +247,7 @@ export interface NativePredictOptions {
 export interface NativeInfo {
   /** LibTorch the core was built against, e.g. "2.15.0". */
   builtAgainst: string;
-  cuda: boolean;
+  /** "cpu", then every GPU that the kernels can run on. */
   devices: string[];
   /** The kernels in use, and what products of new jobs are computed in. */
   cpu: { isa: Isa; precision: Precision };
@@ -262,12 +267,14 @@ export interface NativeCore {
   setErrorFactory(factory: (code: string, message: string, details: { step?: number; dateIndex?: number; term?: string }, site?: Error) => Error): void;
   /** Copies. */
   tensor(data: TypedArray, shape: number[]): NativeTensor;
-  createModel(config: NativeConfig, dtype: Dtype, seed: number): NativeModule;
-  createFactorExtractor(config: NativeConfig, dtype: Dtype, seed: number): NativeModule;
-  createRelationalEmbedding(config: NativeConfig, dtype: Dtype, seed: number): NativeModule;
-  createGraphAttention(options: NativeLayerOptions, dtype: Dtype, seed: number): NativeModule;
-  createTimeGraphConvolution(options: NativeLayerOptions, dtype: Dtype, seed: number): NativeModule;
-  createPanel(data: NativePanelData): NativePanel;
+  /** Weights are drawn on the CPU, so that a seed means the same everywhere. `device`: default "cpu". */
+  createModel(config: NativeConfig, dtype: Dtype, seed: number, device?: string): NativeModule;
+  createFactorExtractor(config: NativeConfig, dtype: Dtype, seed: number, device?: string): NativeModule;
+  createRelationalEmbedding(config: NativeConfig, dtype: Dtype, seed: number, device?: string): NativeModule;
+  createGraphAttention(options: NativeLayerOptions, dtype: Dtype, seed: number, device?: string): NativeModule;
+  createTimeGraphConvolution(options: NativeLayerOptions, dtype: Dtype, seed: number, device?: string): NativeModule;
+  /** Serves models on its device only. */
+  createPanel(data: NativePanelData, device?: string): NativePanel;
   createSession(model: NativeModule, panel: NativePanel, options: NativeSessionOptions): NativeSession;
   predict(model: NativeModule, panel: NativePanel, options: NativePredictOptions): NativeJob<NativePrediction>;
   /** Cancels this environment's jobs and waits for the step in hand. */

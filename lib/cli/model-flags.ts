@@ -27,6 +27,7 @@ export const modelFlags: FlagGroup = {
     { flags: "--norm <kind>", option: "norm", kind: "text", help: "layer or batch (default: layer)" },
     { flags: "--dropout <share>", option: "dropout", kind: "scalar", help: "share of units dropped in training, 0 to below 1 (default: 0.1)" },
     { flags: "--eps <value>", option: "eps", kind: "scalar", help: "added to variances in norms, above 0 (default: 1e-5)" },
+    { flags: "--device <device>", option: "device", kind: "text", help: "cpu, cuda, cuda:1 ... or auto (default: ASTGNN_DEVICE, else auto, the first GPU that can be used, else the CPU)" },
     { flags: "--dtype <type>", option: "dtype", kind: "text", help: "float32 or float64 (default: float32)" },
   ],
 };

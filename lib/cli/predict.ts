@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { panelFlags } from "./data-flags.js";
 import { addSourceFlags, panelOptionsFrom, sourceFrom } from "./data-source.js";
+import type { PredictRunOptions } from "../evaluate/run-prediction.js";
 import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { precisionFlags, usePrecision } from "./precision-flags.js";
@@ -8,7 +9,10 @@ import type { Terminal } from "./terminal.js";
 
 const predictFlags: FlagGroup = {
   title: "Prediction",
-  flags: [{ flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: ASTGNN_THREADS, else the physical cores)" }],
+  flags: [
+    { flags: "--device <device>", option: "device", kind: "text", help: "cpu, cuda, cuda:1 ... or auto (default: ASTGNN_DEVICE, else auto, the first GPU that can be used, else the CPU)" },
+    { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: ASTGNN_THREADS, else the physical cores)" },
+  ],
 };
 
 /** `astgnn predict`: scores new data with the model and the statistics of a run. */
@@ -27,7 +31,7 @@ export function predictCommand(terminal: Terminal): Command {
     .action(async (written: Record<string, unknown> & { run: string; out: string; json?: boolean }) => {
       try {
         const source = sourceFrom(written);
-        const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as { threads?: number }), out: written.out };
+        const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "device" | "threads">), out: written.out };
         await usePrecision(written);
         const { predictRun } = await import("../evaluate/run-prediction.js");
         const result = await interruptible((signal) => predictRun(written.run, source, { ...options, signal }));

@@ -8,6 +8,7 @@ import { literal } from "../data/sql.js";
 import type { PanelSource } from "../data/source.js";
 import type { PanelValues } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import type { Device } from "../model/device.js";
 import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
 import { Ensemble, loadRun } from "../train/ensemble.js";
 import { widthOf } from "./aligned.js";
@@ -16,6 +17,8 @@ import { widthOf } from "./aligned.js";
 export interface PredictRunOptions extends PanelOptions {
   /** File to write: .parquet or .csv with date, ticker, prediction[_p]. */
   out: string;
+  /** Where to compute. Default ASTGNN_DEVICE, else `"auto"`: the first GPU that can be used, else the CPU. */
+  device?: Device;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
   threads?: number;
 }
@@ -40,11 +43,11 @@ export interface RunPrediction {
  * @throws AstgnnError ERR_DATA where the data lack a feature of the run or no date has rows, ERR_CHECKPOINT, ERR_OPTION, ERR_ABORTED
  */
 export async function predictRun(folder: string, source: PanelSource, options: PredictRunOptions): Promise<RunPrediction> {
-  const { out, threads, ...panelOptions } = options;
+  const { out, device, threads, ...panelOptions } = options;
   const { signal } = panelOptions;
   if (typeof out !== "string" || !/\.(parquet|csv)$/i.test(out)) throw invalidOption("out", "a path that ends in .parquet or .csv", out);
   if (!existsSync(dirname(resolve(out)))) throw new AstgnnError("ERR_OPTION", `There is no folder ${dirname(resolve(out))} for ${out}.`, { option: "out", next: "Make it first." });
-  using scorer = await loadRun(folder);
+  using scorer = await loadRun(folder, device === undefined ? {} : { device });
   const members = scorer instanceof Ensemble ? scorer.members : [scorer];
   const description = members[0]!.dataset;
   if (description === undefined) {

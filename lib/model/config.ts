@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Dtype, NativeConfig } from "../binding/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { resolveOptions } from "../options.js";
+import type { Device } from "./device.js";
 
 /**
  * The architecture: the reference's `Config` in camelCase. Every option may be left out; the defaults are the published recommendation.
@@ -67,6 +68,8 @@ export type ModelConfig = Readonly<NativeConfig>;
 export interface InitialisationOptions {
   /** Seed of the initial weights. Whole, 0 to 2^32 - 1; default 0. */
   seed?: number;
+  /** Where the weights live and all on them is computed. Default ASTGNN_DEVICE, else `"auto"`: the first GPU that can be used, else the CPU. */
+  device?: Device;
   /** Number type of weights and arithmetic. Default `"float32"`; `"float64"` is for checks: twice the memory, several times slower. */
   dtype?: Dtype;
 }
@@ -78,6 +81,13 @@ const oneOf = <const C extends readonly [string, ...string[]]>(choices: C, fallb
 
 /** Whole, 0 to 2^32 - 1: what the native generators take. */
 export const seedSchema = z.int().min(0).max(0xffffffff).default(0).describe("a whole number from 0 to 4294967295");
+
+/** The options of every module that is made, beside those of its own. */
+export const initialisationShape = {
+  seed: seedSchema,
+  dtype: oneOf(["float32", "float64"], "float32"),
+  device: z.string().optional().describe('"auto", "cpu", "cuda" or "cuda:<number>"'),
+};
 
 const configShape = {
   sequentialInputSize: size(21),
@@ -107,7 +117,7 @@ const configShape = {
 };
 
 const configSchema = z.strictObject(configShape);
-const modelSchema = z.strictObject({ ...configShape, seed: seedSchema, dtype: oneOf(["float32", "float64"], "float32") });
+const modelSchema = z.strictObject({ ...configShape, ...initialisationShape });
 
 /** Names of all architecture options, in the reference's order. */
 export const configNames = Object.keys(configShape) as (keyof ModelConfig)[];
@@ -117,9 +127,9 @@ export const configNames = Object.keys(configShape) as (keyof ModelConfig)[];
  *
  * @throws AstgnnError ERR_OPTION naming the option
  */
-export function resolveModelOptions(options: ModelOptions & InitialisationOptions = {}): { config: ModelConfig; seed: number; dtype: Dtype } {
-  const { seed, dtype, ...config } = resolveOptions(modelSchema, options, "the model");
-  return { config: checkHeads(config), seed, dtype };
+export function resolveModelOptions(options: ModelOptions & InitialisationOptions = {}): { config: ModelConfig; seed: number; dtype: Dtype; device: string | undefined } {
+  const { seed, dtype, device, ...config } = resolveOptions(modelSchema, options, "the model");
+  return { config: checkHeads(config), seed, dtype, device };
 }
 
 /**

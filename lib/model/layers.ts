@@ -3,12 +3,11 @@ import { loadCore } from "../binding/load.js";
 import type { Dtype, NativeLayerOptions } from "../binding/types.js";
 import { invalidOption } from "../errors.js";
 import { resolveOptions } from "../options.js";
-import { resolveModelOptions, seedSchema, type InitialisationOptions, type ModelOptions } from "./config.js";
+import { initialisationShape, resolveModelOptions, type InitialisationOptions, type ModelOptions } from "./config.js";
+import { resolveDevice } from "./device.js";
 import { integers, type PackedGraph } from "./graph.js";
 import { attentionOf, forwardModule, Module, similarityOf } from "./module.js";
 import type { Tensor } from "./tensor.js";
-
-const initialisation = { seed: seedSchema, dtype: z.enum(["float32", "float64"]).default("float32").describe('"float32" or "float64"') };
 
 /** Options of a {@link TimeGraphConvolution}. */
 export interface TimeGraphConvolutionOptions extends InitialisationOptions {
@@ -25,7 +24,7 @@ export interface TimeGraphConvolutionOptions extends InitialisationOptions {
 }
 
 const timeGraphConvolutionSchema = z.strictObject({
-  ...initialisation,
+  ...initialisationShape,
   mode: z.enum(["add", "subtract"]).default("add").describe('"add" or "subtract"'),
   similarityScale: z.number().gt(0).default(1).describe("a number above 0"),
   excludeSelf: z.boolean().default(false).describe("true or false"),
@@ -43,8 +42,8 @@ const timeGraphConvolutionSchema = z.strictObject({
  */
 export class TimeGraphConvolution extends Module {
   constructor(inSize: number, outSize: number, options: TimeGraphConvolutionOptions = {}) {
-    const { seed, dtype, ...layer } = resolveOptions(timeGraphConvolutionSchema, options, "TimeGraphConvolution");
-    super(makeLayer("createTimeGraphConvolution", { inSize, outSize, ...layer }, dtype, seed));
+    const { seed, dtype, device, ...layer } = resolveOptions(timeGraphConvolutionSchema, options, "TimeGraphConvolution");
+    super(makeLayer("createTimeGraphConvolution", { inSize, outSize, ...layer }, dtype, seed, device));
   }
 
   /** x [R, inSize], m [R, K] -> z [R, outSize]. */
@@ -69,7 +68,7 @@ export interface GraphAttentionOptions extends InitialisationOptions {
 }
 
 const graphAttentionSchema = z.strictObject({
-  ...initialisation,
+  ...initialisationShape,
   heads: z.int().min(1).default(4).describe("a whole number from 1"),
   negativeSlope: z.number().min(0).lt(1).default(0.2).describe("a number from 0 to below 1"),
   dropout: z.number().min(0).lt(1).default(0).describe("a number from 0 to below 1"),
@@ -86,10 +85,10 @@ const graphAttentionSchema = z.strictObject({
  */
 export class GraphAttention extends Module {
   constructor(inSize: number, outSize: number, options: GraphAttentionOptions = {}) {
-    const { seed, dtype, ...layer } = resolveOptions(graphAttentionSchema, options, "GraphAttention");
+    const { seed, dtype, device, ...layer } = resolveOptions(graphAttentionSchema, options, "GraphAttention");
     checkSize(outSize, "outSize");
     if (outSize % layer.heads !== 0) throw invalidOption("heads", `a divisor of outSize (${outSize})`, layer.heads);
-    super(makeLayer("createGraphAttention", { inSize, outSize, ...layer }, dtype, seed));
+    super(makeLayer("createGraphAttention", { inSize, outSize, ...layer }, dtype, seed, device));
   }
 
   /** h [R, inSize] -> out [R, outSize]. */
@@ -113,8 +112,8 @@ export class GraphAttention extends Module {
  */
 export class FactorExtractor extends Module {
   constructor(options: ModelOptions & InitialisationOptions = {}) {
-    const { config, seed, dtype } = resolveModelOptions(options);
-    super(loadCore().createFactorExtractor(config, dtype, seed));
+    const { config, seed, dtype, device } = resolveModelOptions(options);
+    super(loadCore().createFactorExtractor(config, dtype, seed, resolveDevice(device)));
   }
 
   /** sequences [T, R, F] -> riskFactors [R, K], state [R, H] (the last hidden state of the GRU). */
@@ -139,8 +138,8 @@ export class FactorExtractor extends Module {
  */
 export class RelationalEmbedding extends Module {
   constructor(options: ModelOptions & InitialisationOptions = {}) {
-    const { config, seed, dtype } = resolveModelOptions(options);
-    super(loadCore().createRelationalEmbedding(config, dtype, seed));
+    const { config, seed, dtype, device } = resolveModelOptions(options);
+    super(loadCore().createRelationalEmbedding(config, dtype, seed, resolveDevice(device)));
   }
 
   /** x [R, X], m [R, K] -> embedding [R, E]; X is F, H or F + H by `relationalInput`. */
@@ -154,10 +153,10 @@ export class RelationalEmbedding extends Module {
   }
 }
 
-function makeLayer(create: "createGraphAttention" | "createTimeGraphConvolution", options: NativeLayerOptions, dtype: Dtype, seed: number) {
+function makeLayer(create: "createGraphAttention" | "createTimeGraphConvolution", options: NativeLayerOptions, dtype: Dtype, seed: number, device: string | undefined) {
   checkSize(options.inSize, "inSize");
   checkSize(options.outSize, "outSize");
-  return loadCore()[create](options, dtype, seed);
+  return loadCore()[create](options, dtype, seed, resolveDevice(device));
 }
 
 function checkSize(value: number, name: string): void {

@@ -3,6 +3,7 @@ import type { Dataset, DatasetDescription } from "../data/types.js";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type ModelOptions } from "./config.js";
+import { resolveDevice } from "./device.js";
 import { integers, type Graph, type Offsets } from "./graph.js";
 import { attentionOf, forwardModule, Module, nativeModule, similarityOf } from "./module.js";
 import { alignToPanel, averageStatistics, checkDataset, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
@@ -48,8 +49,8 @@ export class ASTGNNFactorModel extends Module {
   #seed: number | undefined;
 
   constructor(options: ModelOptions & InitialisationOptions = {}) {
-    const { config, seed, dtype } = resolveModelOptions(options);
-    super(loadCore().createModel(config, dtype, seed));
+    const { config, seed, dtype, device } = resolveModelOptions(options);
+    super(loadCore().createModel(config, dtype, seed, resolveDevice(device)));
     this.config = config;
     this.#seed = seed;
   }
@@ -62,14 +63,15 @@ export class ASTGNNFactorModel extends Module {
   }
 
   /**
-   * Reads a `model.safetensors`.
+   * Reads a `model.safetensors`, onto any device: files do not say where a model was trained.
    *
+   * @param options `device`: as for a new model.
    * @example
    * const model = await ASTGNNFactorModel.load("runs/first/model.safetensors");
    * @throws AstgnnError ERR_CHECKPOINT where the file is damaged, of an unknown version, or its tensors do not fit its config
    */
-  static async load(path: string): Promise<ASTGNNFactorModel> {
-    return modelFrom(await readCheckpoint(path), path);
+  static async load(path: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<ASTGNNFactorModel> {
+    return modelFrom(await readCheckpoint(path), path, options);
   }
 
   /** How the data was prepared that the weights were trained on; undefined for a model that was never trained. */
@@ -182,8 +184,8 @@ export class ASTGNNFactorModel extends Module {
 }
 
 /** Makes the model of a checkpoint. */
-export function modelFrom({ config, dtype, dataset, weights }: Checkpoint, path: string): ASTGNNFactorModel {
-  const model = new ASTGNNFactorModel({ ...config, dtype });
+export function modelFrom({ config, dtype, dataset, weights }: Checkpoint, path: string, options: Pick<InitialisationOptions, "device"> = {}): ASTGNNFactorModel {
+  const model = new ASTGNNFactorModel({ ...config, ...options, dtype });
   try {
     withNativeState(weights, (state) => nativeModule(model).loadStateDict(state));
   } catch (cause) {

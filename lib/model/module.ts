@@ -1,5 +1,6 @@
 import type { Dtype, NativeModule } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
+import { resolveDevice, type Device } from "./device.js";
 import { nativeState, nativeTensor, wrapState, wrapTensor, type StateDict, type Tensor } from "./tensor.js";
 import { nativeGraph, type PackedGraph } from "./graph.js";
 
@@ -21,6 +22,22 @@ export abstract class Module {
   /** Number type of weights, inputs and outputs. */
   get dtype(): Dtype {
     return this.#alive().dtype;
+  }
+
+  /** Where its weights are: "cpu", "cuda:0" ... */
+  get device(): string {
+    return this.#alive().device;
+  }
+
+  /**
+   * Moves all parameters and buffers; outputs are on that device from now on, inputs may be on any.
+   *
+   * @throws AstgnnError ERR_CUDA_UNAVAILABLE, ERR_BUSY while a training or prediction uses them
+   */
+  to(device: Device): this {
+    const native = this.#alive();
+    native.to(resolveDevice(device));
+    return this;
   }
 
   /** How many trainable numbers. */

@@ -2,15 +2,16 @@ import { loadCore } from "../binding/load.js";
 import type { NativePanel, NativePanelData } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 
-/** One native copy per dataset, shared by every training and prediction on it; it goes when the dataset is collected. */
-const panels = new WeakMap<Dataset, NativePanel>();
+/** One native copy per dataset and device, shared by every training and prediction on it; they go when the dataset is collected. */
+const panels = new WeakMap<Dataset, Map<string, NativePanel>>();
 
-/** The dataset's native copy, made on first use. */
-export function nativePanel(dataset: Dataset): NativePanel {
-  const present = panels.get(dataset);
+/** The dataset's native copy on a device, made on first use. */
+export function nativePanel(dataset: Dataset, device: string): NativePanel {
+  const copies = panels.get(dataset) ?? new Map<string, NativePanel>();
+  const present = copies.get(device);
   if (present !== undefined && !present.disposed) return present;
-  const panel = loadCore().createPanel(nativePanelData(dataset));
-  panels.set(dataset, panel);
+  const panel = loadCore().createPanel(nativePanelData(dataset), device);
+  panels.set(dataset, copies.set(device, panel));
   return panel;
 }
 
@@ -34,7 +35,7 @@ export function nativePanelData(dataset: Dataset): NativePanelData {
 }
 
 /**
- * Frees the native copy of a dataset now instead of when the dataset is collected. The dataset stays usable: the next training or
+ * Frees the native copies of a dataset now instead of when the dataset is collected. The dataset stays usable: the next training or
  * prediction copies it again.
  *
  * @example
@@ -42,7 +43,7 @@ export function nativePanelData(dataset: Dataset): NativePanelData {
  * @throws AstgnnError ERR_BUSY while a job uses it
  */
 export function releaseDataset(dataset: Dataset): void {
-  const panel = panels.get(dataset);
+  const copies = panels.get(dataset);
   panels.delete(dataset);
-  if (panel !== undefined) panel.dispose();
+  for (const panel of copies?.values() ?? []) panel.dispose();
 }

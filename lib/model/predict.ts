@@ -97,7 +97,7 @@ export async function predictPacked(
 ): Promise<NativePrediction> {
   const { riskFactors, threads, objective, signal } = options;
   if (signal?.aborted === true) throw abortedBy(signal, "The prediction");
-  const panel = nativePanel(dataset);
+  const panel = nativePanel(dataset, module.device);
   const job = loadCore().predict(module, panel, { dates: Int32Array.from(dates), riskFactors, threads, ...(objective === undefined ? {} : { objective }) });
   const cancel = (): void => job.cancel();
   signal?.addEventListener("abort", cancel, { once: true });

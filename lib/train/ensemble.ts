@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { PanelValues } from "../data/types.js";
 import { averagePredictions } from "../evaluate/ensemble.js";
 import { AstgnnError } from "../errors.js";
+import type { InitialisationOptions } from "../model/config.js";
 import { ASTGNNFactorModel } from "../model/model.js";
 import type { GraphStatistics, PredictInput, PredictOptions } from "../model/predict.js";
 import { existsSync } from "node:fs";
@@ -66,17 +67,18 @@ export class Ensemble {
 /**
  * Loads the model of a run folder, or every member of an ensemble's.
  *
+ * @param options `device`: as for a new model.
  * @example
  * using scorer = await loadRun("runs/first");
  * const { predictions } = await scorer.predict(dataset.test);
  * @throws AstgnnError ERR_CHECKPOINT where the folder holds no run, or a run without a model yet
  */
-export async function loadRun(folder: string): Promise<ASTGNNFactorModel | Ensemble> {
+export async function loadRun(folder: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<ASTGNNFactorModel | Ensemble> {
   const description = await readDescription(folder);
-  if (description.kind !== "ensemble") return loadMember(folder);
+  if (description.kind !== "ensemble") return loadMember(folder, options);
   const members: ASTGNNFactorModel[] = [];
   try {
-    for (const name of description.members ?? []) members.push(await loadMember(join(folder, name)));
+    for (const name of description.members ?? []) members.push(await loadMember(join(folder, name), options));
     return new Ensemble(members);
   } catch (error) {
     for (const member of members) member.dispose();
@@ -84,12 +86,12 @@ export async function loadRun(folder: string): Promise<ASTGNNFactorModel | Ensem
   }
 }
 
-async function loadMember(folder: string): Promise<ASTGNNFactorModel> {
+async function loadMember(folder: string, options: Pick<InitialisationOptions, "device">): Promise<ASTGNNFactorModel> {
   const path = join(folder, "model.safetensors");
   if (!existsSync(path)) {
     throw new AstgnnError("ERR_CHECKPOINT", `The run in ${folder} has no model yet: it was stopped before the end of its first epoch.`, { file: path, next: "Continue it with resume." });
   }
-  return ASTGNNFactorModel.load(path);
+  return ASTGNNFactorModel.load(path, options);
 }
 
 async function readDescription(folder: string): Promise<RunDescription> {

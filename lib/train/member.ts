@@ -106,7 +106,7 @@ class Member {
 
   async #runEpochs(events: EpochEvent[], describe: () => Promise<void>): Promise<void> {
     const { model, dataset, options, plan, folder } = this;
-    const session = loadCore().createSession(nativeModule(model), nativePanel(dataset), { ...plan.session, seed: this.#seed });
+    const session = loadCore().createSession(nativeModule(model), nativePanel(dataset, model.device), { ...plan.session, seed: this.#seed });
     describeData(model, dataset.describe());
     try {
       if (this.stored !== undefined) restoreSession(session, this.stored);

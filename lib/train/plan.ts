@@ -76,6 +76,7 @@ export function describeRun(
     split,
     ledger: dataset.ledger,
     threads,
+    device: model.device,
     kernels: loadCore().info().cpu,
     versions: { astgnn: packageVersion, libtorch: loadedLibTorch()?.version ?? "unknown", node: process.versions.node },
     hardware: { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, memoryBytes: totalmem(), platform: `${process.platform}-${process.arch}` },

@@ -34,6 +34,7 @@ export interface RunDescription {
   /** What was dropped on the way from the source. */
   ledger: unknown;
   threads: number;
+  device: string;
   /** Instruction set, and what products are computed in. */
   kernels: NativeInfo["cpu"];
   versions: { astgnn: string; libtorch: string; node: string };

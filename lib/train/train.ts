@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import type { Device } from "../model/device.js";
 import { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import { Ensemble } from "./ensemble.js";
@@ -76,7 +77,7 @@ async function trainEnsemble(model: ASTGNNFactorModel, dataset: Dataset, options
   const members: TrainingRun[] = [];
   try {
     for (const [i, seed] of seeds.entries()) {
-      const member = new ASTGNNFactorModel({ ...model.config, dtype: model.dtype, seed });
+      const member = new ASTGNNFactorModel({ ...model.config, dtype: model.dtype, device: model.device as Device, seed });
       const own: ResolvedTrainOptions = { ...options, seed, overwrite: false, out: options.out === undefined ? undefined : join(options.out, names[i]!) };
       try {
         members.push({ out: own.out, model: member, seed, ...(await trainMember(member, dataset, own)) });

@@ -1,6 +1,8 @@
 #include "binding/arguments.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <cmath>
 #include <cstring>
@@ -117,6 +119,30 @@ at::ScalarType read_dtype(Napi::Value value, const std::string& name) {
   return read_string(value, name, {"float32", "float64"}) == "float64" ? at::kDouble : at::kFloat;
 }
 
+std::vector<at::Device> devices() {
+  std::vector<at::Device> found{at::kCPU};
+  const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::relational_embedding", "");
+  if (!c10::impl::hasDeviceGuardImpl(at::kCUDA) ||
+      !op.hasKernelForDispatchKey(at::DispatchKey::CUDA))
+    return found;
+  const int count = c10::impl::VirtualGuardImpl(at::kCUDA).deviceCount();
+  for (int i = 0; i < count; ++i) found.emplace_back(at::kCUDA, static_cast<at::DeviceIndex>(i));
+  return found;
+}
+
+at::Device read_device(Napi::Value value, const std::string& name) {
+  if (value.IsUndefined()) return at::kCPU;
+  const std::string text = read_string(value, name);
+  std::string names;
+  for (const at::Device device : devices()) {
+    if (device.str() == text) return device;
+    names += (names.empty() ? "\"" : ", \"") + device.str() + "\"";
+  }
+  throw BindingError("ERR_CUDA_UNAVAILABLE", "There is no device \"" + text + "\" for " + name +
+                                                 "; this process computes on " + names + ".");
+}
+
 at::Tensor read_typed_array(Napi::Value value, const std::string& name) {
   if (!value.IsTypedArray()) expected("a typed array", name, value);
   napi_typedarray_type type;
@@ -178,14 +204,15 @@ Napi::Value view(Napi::Env env, at::ScalarType type, Napi::ArrayBuffer buffer, s
 }  // namespace
 
 Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
-  at::Tensor flat = tensor.detach().contiguous();
+  at::Tensor flat = tensor.detach().cpu().contiguous();
   auto buffer = Napi::ArrayBuffer::New(env, flat.nbytes());
   if (flat.nbytes() > 0) std::memcpy(buffer.Data(), flat.const_data_ptr(), flat.nbytes());
   return view(env, flat.scalar_type(), buffer, static_cast<size_t>(flat.numel()));
 }
 
 Napi::Value hand_over(Napi::Env env, at::Tensor tensor) {
-  if (static_cast<int64_t>(tensor.nbytes()) < kHandOverBytes || !tensor.is_contiguous())
+  if (static_cast<int64_t>(tensor.nbytes()) < kHandOverBytes || !tensor.is_contiguous() ||
+      !tensor.is_cpu())
     return to_typed_array(env, tensor);
   auto* owner = new at::Tensor(std::move(tensor));
   auto buffer = Napi::ArrayBuffer::New(

@@ -24,6 +24,10 @@ Napi::Function read_function(Napi::Value value, const std::string& name);
 std::vector<int64_t> read_integers(Napi::Value value, const std::string& name, int64_t low,
                                    int64_t high);  // a plain array
 at::ScalarType read_dtype(Napi::Value value, const std::string& name);
+// One of devices(); the CPU where there is no value.
+at::Device read_device(Napi::Value value, const std::string& name);
+// What this process can compute on: "cpu", then every GPU where the CUDA library was opened.
+std::vector<at::Device> devices();
 
 // Typed array -> own CPU tensor [length] (a copy). `type` restricts it.
 at::Tensor read_typed_array(Napi::Value value, const std::string& name);

@@ -18,6 +18,7 @@ struct TensorHandle {
 struct ModuleHandle {
   std::string kind;
   at::ScalarType dtype;
+  at::Device device = at::kCPU;
   std::shared_ptr<torch::nn::Module> module;
   uint64_t seed = 0;
   int64_t training_calls = 0;  // forwards in training mode: the steps of a layer used alone

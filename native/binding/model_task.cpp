@@ -60,6 +60,10 @@ std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,
                                         " features (sequentialInputSize) but the panel has " +
                                         std::to_string(panel.features.size(2)) + ".");
   }
+  if (module->device != panel.device()) {
+    throw BindingError("ERR_OPTION", "The model is on " + module->device.str() +
+                                         " but the panel on " + panel.device().str() + ".");
+  }
   return module;
 }
 

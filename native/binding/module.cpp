@@ -99,8 +99,9 @@ Napi::Value create(const Napi::CallbackInfo& info, const char* kind, Make make) 
   handle->kind = kind;
   handle->dtype = read_dtype(info[1], "dtype");
   handle->seed = static_cast<uint64_t>(read_integer(info[2], "seed", 0, UINT32_MAX));
+  handle->device = read_device(info[3], "device");
   handle->module = make(info[0], handle->seed);
-  handle->module->to(handle->dtype);
+  handle->module->to(handle->device, handle->dtype);
   handle->module->eval();
   return wrap_module(info.Env(), std::move(handle));
 }
@@ -145,31 +146,35 @@ Napi::Value start(const Napi::CallbackInfo& info, std::shared_ptr<ModuleHandle> 
 
 // --- arguments of a forward ---
 
+// In the number type of the module, on its device.
 Tensor read_tensor(Napi::Env env, Napi::Value value, const std::string& name, int64_t dimensions,
-                   at::ScalarType dtype) {
+                   const ModuleHandle& module) {
   Tensor tensor = unwrap<TensorHandle>(env, value, name.c_str())->tensor;
   if (tensor.dim() != dimensions) {
     throw BindingError("ERR_SHAPE", "Expected " + std::to_string(dimensions) + " dimensions for " +
                                         name + " but received a tensor with " +
                                         std::to_string(tensor.dim()) + ".");
   }
-  return tensor.to(dtype);
+  return tensor.to(module.device, module.dtype);
 }
 
-ops::Graph read_graph(Napi::Value value, int64_t rows) {
+ops::Graph read_graph(Napi::Value value, int64_t rows, at::Device device) {
   auto object = read_object(value, "graph");
   auto optional = [&](const char* key) {
     return has(object, key) ? read_typed_array(object.Get(key), key, at::kInt) : Tensor();
   };
-  return ops::make_graph(read_typed_array(object.Get("offsets"), "offsets", at::kInt),
-                         optional("groups"), optional("edgeOffsets"), optional("edgeTargets"),
-                         rows);
+  auto graph =
+      ops::make_graph(read_typed_array(object.Get("offsets"), "offsets", at::kInt),
+                      optional("groups"), optional("edgeOffsets"), optional("edgeTargets"), rows);
+  for (auto* edges : {&graph.edge_offsets, &graph.edge_targets})
+    if (*edges) *edges = (*edges)->to(device);
+  return graph;
 }
 
 // The dropout key of a module used alone: its own seed, its count of training forwards, date 0.
 nn::Batch read_batch(ModuleHandle& handle, Napi::Value value, int64_t rows) {
   nn::Batch batch;
-  batch.graph = read_graph(value, rows);
+  batch.graph = read_graph(value, rows, handle.device);
   batch.similarity_groups = batch.graph.groups;
   if (handle.module->is_training()) {
     batch.key = at::empty({rows + 1, 2}, at::kLong);
@@ -180,6 +185,7 @@ nn::Batch read_batch(ModuleHandle& handle, Napi::Value value, int64_t rows) {
       key[2 * row + 2] = 0;
       key[2 * row + 3] = row;
     }
+    batch.key = batch.key.to(handle.device);
   }
   return batch;
 }
@@ -196,7 +202,7 @@ Napi::Value forward(const Napi::CallbackInfo& info) {
   std::vector<Tensor> inputs;
   for (uint32_t i = 0; i < list.Length(); ++i)
     inputs.push_back(read_tensor(info.Env(), list.Get(i), "inputs[" + std::to_string(i) + "]",
-                                 sequences ? 3 : 2, handle->dtype));
+                                 sequences ? 3 : 2, *handle));
   int64_t rows = inputs[0].size(sequences ? 1 : 0);
   for (const Tensor& input : inputs) {
     if (input.size(sequences ? 1 : 0) != rows)
@@ -226,8 +232,8 @@ Napi::Value forward(const Napi::CallbackInfo& info) {
 
 Napi::Value attention(const Napi::CallbackInfo& info) {
   auto handle = module(info);
-  Tensor h = read_tensor(info.Env(), info[0], "h", 2, handle->dtype);
-  ops::Graph graph = read_graph(info[1], h.size(0));
+  Tensor h = read_tensor(info.Env(), info[0], "h", 2, *handle);
+  ops::Graph graph = read_graph(info[1], h.size(0), handle->device);
   if (graph.offsets.numel() != 2)
     throw BindingError(
         "ERR_SHAPE", "Expected the rows of one date: the attention of several is not one matrix.");
@@ -243,7 +249,7 @@ Napi::Value attention(const Napi::CallbackInfo& info) {
 
 Napi::Value similarity(const Napi::CallbackInfo& info) {
   auto handle = module(info);
-  Tensor m = read_tensor(info.Env(), info[0], "m", 2, handle->dtype);
+  Tensor m = read_tensor(info.Env(), info[0], "m", 2, *handle);
   std::optional<Tensor> group;
   if (!info[1].IsUndefined()) {
     group = read_typed_array(info[1], "groups", at::kInt);
@@ -285,6 +291,11 @@ const Method kMethods[] = {
        return Napi::String::New(info.Env(), dtype_name(module(info)->dtype));
      },
      true},
+    {"device",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::String::New(info.Env(), module(info)->device.str());
+     },
+     true},
     {"parameterCount",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        int64_t count = 0;
@@ -313,6 +324,15 @@ const Method kMethods[] = {
        auto handle = module(info);
        handle->refuse_if_busy();
        nn::load_state_dict(*handle->module, read_state(info[0], "state"));
+       return info.Env().Undefined();
+     }},
+    {"to",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       auto handle = module(info);
+       handle->refuse_if_busy();
+       const at::Device device = read_device(info[0], "device");
+       handle->module->to(device);
+       handle->device = device;
        return info.Env().Undefined();
      }},
     {"train",

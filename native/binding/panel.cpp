@@ -10,6 +10,11 @@ const Method kMethods[] = {
        return Napi::Number::New(info.Env(), static_cast<double>(self<train::Panel>(info)->bytes()));
      },
      true},
+    {"device",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return Napi::String::New(info.Env(), self<train::Panel>(info)->device().str());
+     },
+     true},
     {"disposed", is_disposed<train::Panel>, true},
     {"dispose", dispose<train::Panel>},
 };
@@ -57,7 +62,7 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
     panel->edge_from = read_sized(edges, "from", at::kInt, count);
     panel->edge_to = read_sized(edges, "to", at::kInt, count);
   }
-  panel->prepare();
+  panel->prepare(read_device(info[1], "device"));
   auto bytes = static_cast<int64_t>(panel->bytes());
   return wrap(info.Env(), std::move(panel), bytes);
 }

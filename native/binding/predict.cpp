@@ -1,4 +1,7 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+
+#include <limits>
 
 #include "binding/model_task.h"
 
@@ -23,37 +26,20 @@ class PredictTask : public ModelTask {
     int64_t rows = 0, count = static_cast<int64_t>(dates_.size());
     for (int64_t date : dates_) rows += panel_->rows(date);
     const nn::Config& config = module_->as<nn::ASTGNNFactorModel>().config;
-    predictions_ = at::empty({rows, config.num_predictions}, module_->dtype);
-    if (risk_factors) factors_ = at::empty({rows, config.num_risk_factors}, module_->dtype);
-    statistics_ = at::empty({count, 3}, at::kDouble);
-    term_values_ =
-        at::empty({terms_.empty() ? 0 : count, static_cast<int64_t>(terms_.size())}, at::kDouble);
+    const int64_t width = static_cast<int64_t>(terms_.size());
+    const auto on = at::TensorOptions(module_->device).dtype(module_->dtype);
+    predictions_ = at::empty({rows, config.num_predictions}, on);
+    if (risk_factors) factors_ = at::empty({rows, config.num_risk_factors}, on);
+    statistics_ = at::empty({count, 3}, on.dtype(at::kDouble));
+    term_values_ = at::full({width == 0 ? 0 : count, width},
+                            std::numeric_limits<double>::quiet_NaN(), on.dtype(at::kDouble));
   }
   bool step() override {
-    if (at_ == dates_.size()) return false;
-    std::optional<train::BlockClock> clock;
-    if (profile_) clock.emplace();
-    auto out =
-        train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_], terms_);
-    if (clock) {
-      clock->end_forward();
-      blocks_ += clock->times();
-    }
-    int64_t rows = out.predictions.size(0);
-    predictions_.narrow(0, row_, rows).copy_(out.predictions);
-    if (factors_.defined()) factors_.narrow(0, row_, rows).copy_(out.risk_factors);
-    std::copy(out.statistics, out.statistics + 3, statistics_.mutable_data_ptr<double>() + 3 * at_);
-    double* values = term_values_.mutable_data_ptr<double>() + terms_.size() * at_;
-    std::copy(out.terms.begin(), out.terms.end(), values);
-    if (at_ > 0) {
-      for (size_t i = 0; i < terms_.size(); ++i) {
-        if (terms_[i].name == "turnover")
-          (values - terms_.size())[i] = train::turnover_between(previous_, out);
-      }
-    }
-    previous_ = std::move(out);
-    row_ += rows;
-    return ++at_ < dates_.size();
+    if (at_ < dates_.size()) predict_next();
+    if (at_ < dates_.size()) return true;
+    for (Tensor* result : {&predictions_, &factors_, &statistics_, &term_values_})
+      if (result->defined()) *result = result->cpu();
+    return false;
   }
   Napi::Value result(Napi::Env env) override {
     auto object = Napi::Object::New(env);
@@ -66,6 +52,31 @@ class PredictTask : public ModelTask {
   }
 
  private:
+  void predict_next() {
+    std::optional<train::BlockClock> clock;
+    if (profile_) clock.emplace();
+    auto out =
+        train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_], terms_);
+    if (clock) {
+      clock->end_forward();
+      blocks_ += clock->times();
+    }
+    const int64_t rows = out.predictions.size(0), date = static_cast<int64_t>(at_);
+    predictions_.narrow(0, row_, rows).copy_(out.predictions);
+    if (factors_.defined()) factors_.narrow(0, row_, rows).copy_(out.risk_factors);
+    statistics_[date].copy_(out.statistics);
+    for (size_t i = 0; i < terms_.size(); ++i) {
+      const int64_t term = static_cast<int64_t>(i);
+      if (out.terms[i]) term_values_[date][term].copy_(*out.terms[i]);
+      if (date == 0 || terms_[i].name != "turnover") continue;
+      if (const auto turnover = train::turnover_between(previous_, out))
+        term_values_[date - 1][term].copy_(*turnover);
+    }
+    previous_ = std::move(out);
+    row_ += rows;
+    ++at_;
+  }
+
   std::shared_ptr<ModuleHandle> module_;
   std::shared_ptr<train::Panel> panel_;
   Dates dates_;
@@ -73,7 +84,7 @@ class PredictTask : public ModelTask {
   bool profile_;
   train::BlockTimes blocks_;  // sum over the dates
   train::DatePrediction previous_;
-  Tensor predictions_, factors_, statistics_, term_values_;
+  Tensor predictions_, factors_, statistics_, term_values_;  // on the device until the last date
   size_t at_ = 0;
   int64_t row_ = 0;
 };

@@ -54,13 +54,26 @@ class RunTask : public SessionTask {
     if (at_ == rates_.numel()) return false;
     const int32_t* offset = offsets_.const_data_ptr<int32_t>();
     at::ArrayRef<int64_t> dates(dates_.data() + offset[at_], dates_.data() + offset[at_ + 1]);
-    train::Step done = handle_->session->step(dates, rates_.const_data_ptr<double>()[at_]);
-    emit([done](Napi::Env env) -> Napi::Value { return step_to_js(env, done); });
-    return ++at_ < rates_.numel();
+    report(handle_->session->advance(dates, rates_.const_data_ptr<double>()[at_]));
+    if (++at_ < rates_.numel()) return true;
+    finish_steps();
+    return false;
   }
+  void wind_up() override { finish_steps(); }
   Napi::Value result(Napi::Env env) override { return env.Undefined(); }
 
  private:
+  void report(std::vector<train::Step> steps) {
+    for (auto& done : steps)
+      emit(
+          [done = std::move(done)](Napi::Env env) -> Napi::Value { return step_to_js(env, done); });
+  }
+  void finish_steps() {
+    for (auto steps = handle_->session->finish(); !steps.empty();
+         steps = handle_->session->finish())
+      report(std::move(steps));
+  }
+
   Dates dates_;
   Tensor offsets_, rates_;
   int64_t at_ = 0;
@@ -181,6 +194,7 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
     handle->averaged = std::make_shared<ModuleHandle>();
     handle->averaged->kind = "model";
     handle->averaged->dtype = module->dtype;
+    handle->averaged->device = module->device;
     handle->averaged->seed = module->seed;
     handle->averaged->module = handle->session->averaged;
   }

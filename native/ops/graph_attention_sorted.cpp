@@ -7,6 +7,7 @@
 #include <torch/library.h>
 
 #include "ops/segments.h"
+#include "ops/to_device.h"
 
 namespace astgnn::ops {
 namespace {
@@ -53,13 +54,12 @@ Tensor graph_attention_sorted(const Tensor& v, const Tensor& source, const Tenso
   const int64_t rows = v.size(0), width = v.size(1) * v.size(2);
   Tensor values = v;
   if (p > 0) {
-    const Tensor ones = at::ones({rows, width}, v.options().device(at::kCPU).requires_grad(false));
-    values = v * dropout(ones, p, key, kGat).to(v.device()).view(v.sizes());
+    values = dropout(v.reshape({rows, width}), p, key, kGat).view(v.sizes());
   }
   const Segments segments =
       make_segments(graph.offsets, graph.groups ? Optional(graph.groups->cpu()) : std::nullopt);
   if (segments.count() == 0) return v.new_empty({0, width});
-  const Tensor order = at::tensor(segments.rows, at::kLong).to(v.device());
+  const Tensor order = to_device(at::tensor(segments.rows, at::kLong), v.device());
   const auto by_head = [&](const Tensor& t, int64_t lo, int64_t hi) {
     return t.index_select(0, order.slice(0, lo, hi)).transpose(0, 1).contiguous();
   };

@@ -36,7 +36,7 @@ Tensor dropout_mask(int64_t rows, int64_t columns, double p, const Tensor& key, 
   return mask.to(dtype);
 }
 
-// [R, R] bool: who may see whom, as the reference's mask.
+// [R, R] bool on the host: who may see whom, as the reference's mask.
 Tensor graph_mask(const Graph& graph, int64_t lo, int64_t hi) {
   const int64_t n = hi - lo;
   if (graph.groups) {
@@ -45,8 +45,9 @@ Tensor graph_mask(const Graph& graph, int64_t lo, int64_t hi) {
   }
   if (!graph.edge_offsets) return at::ones({n, n}, at::kBool);
   Tensor mask = at::zeros({n, n}, at::kBool);
-  const auto edge_offsets = graph.edge_offsets->accessor<int64_t, 1>();
-  const auto targets = graph.edge_targets->accessor<int64_t, 1>();
+  const Tensor host_offsets = graph.edge_offsets->cpu(), host_targets = graph.edge_targets->cpu();
+  const auto edge_offsets = host_offsets.accessor<int64_t, 1>();
+  const auto targets = host_targets.accessor<int64_t, 1>();
   auto allowed = mask.accessor<bool, 2>();
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t e = edge_offsets[lo + i]; e < edge_offsets[lo + i + 1]; ++e)
@@ -119,8 +120,8 @@ Tensor attention(const Tensor& source, const Tensor& target, const Graph& graph,
                  double negative_slope) {
   const Tensor raw = source.t().unsqueeze(2) + target.t().unsqueeze(1);  // [A, N, N]
   const Tensor scores = at::where(raw > 0, raw, raw * negative_slope);
-  return scores.masked_fill(~graph_mask(graph, 0, source.size(0)).unsqueeze(0), -kInfinity)
-      .softmax(-1);
+  const Tensor mask = graph_mask(graph, 0, source.size(0)).to(source.device());
+  return scores.masked_fill(~mask.unsqueeze(0), -kInfinity).softmax(-1);
 }
 
 Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& target,
@@ -147,6 +148,7 @@ Tensor similarity(const Tensor& m, const Tensor& scale, bool exclude_self, int64
   const int64_t n = m.size(0);
   Tensor allowed = group ? group->unsqueeze(1) == group->unsqueeze(0) : at::ones({n, n}, at::kBool);
   if (exclude_self) allowed = allowed & ~at::eye(n, at::kBool);
+  allowed = allowed.to(m.device());
   const Tensor raw = scale.to(m.scalar_type()) * m.mm(m.t());
   if (top_k > 0 && top_k < n) {
     const Tensor kth = std::get<0>(raw.detach().masked_fill(~allowed, -kInfinity).topk(top_k, -1))

@@ -71,7 +71,10 @@ void Executor::work() {
     bool more = false;
     std::exception_ptr error;
     try {
-      if (running_->cancelled_) throw Cancelled();
+      if (running_->cancelled_) {
+        running_->wind_up();
+        throw Cancelled();
+      }
       if (running_->threads != threads) at::set_num_threads(threads = running_->threads);
       ops::use_precision(running_->precision);
       more = running_->step();

@@ -22,6 +22,8 @@ class Job {
   virtual ~Job() = default;
   // On the compute thread; true while there is more to do. What it throws ends the job.
   virtual bool step() = 0;
+  // On the compute thread, where a cancel comes before the last step: ends what a step has started.
+  virtual void wind_up() {}
   // On the compute thread, once, after the last step; error is null on success and holds Cancelled
   // after a cancel.
   virtual void finish(std::exception_ptr error) noexcept = 0;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "ops/ops.h"
+#include "ops/to_device.h"
 
 namespace astgnn::train {
 namespace {
@@ -16,21 +17,13 @@ namespace {
 // value and of its gradient (VIF 1,942: 4e-4 against 2e-6).
 constexpr auto kSolve = at::kDouble;
 
-struct Labelled {
-  Tensor x;  // predictions [n] or factors [n, K] of the stocks that have a label
-  Tensor y;  // [n]
-};
-
-Labelled labelled(const Tensor& x, const Tensor& label) {
-  const auto keep = at::isfinite(label);
-  if (keep.all().item<bool>()) return {x, label};
-  const auto rows = keep.nonzero().squeeze(1);
-  return {x.index_select(0, rows), label.index_select(0, rows)};
-}
-
-bool rankable(const Tensor& y) { return y.numel() >= 2 && y.ne(y[0]).any().item<bool>(); }
-
 Tensor length(const Tensor& x) { return at::linalg_vector_norm(x); }
+
+// Minus the correlation of p [n] and y [n].
+Tensor minus_correlation(const Tensor& p_any, const Tensor& y_any, double eps) {
+  const auto p = p_any - p_any.mean(), y = y_any - y_any.mean();
+  return -(p * y).sum() / (length(p) * length(y) + eps);
+}
 
 // L = 1/n^2 sum_ij f_ij, f_ij = f_ji = relu(-(p_i - p_j)(y_i - y_j)).
 // dL/dp_i = 2/n^2 sum_j -(y_i - y_j) [f_ij > 0]. It needs no more than the forward's blocks, so it
@@ -64,40 +57,51 @@ class PairwiseRank : public torch::autograd::Function<PairwiseRank> {
 
 }  // namespace
 
-Loss mse_loss(const Tensor& prediction, const Tensor& label) {
-  const auto [p, y] = labelled(prediction, label);
-  if (y.numel() == 0) return std::nullopt;
-  return (p - y).square().mean();
+Labels::Labels(const Tensor& on_host, const Tensor& on_device) : host(on_host), device(on_device) {
+  const auto keep = at::isfinite(host);
+  if (!keep.all().item<bool>()) {
+    const auto kept = keep.nonzero().squeeze(1);
+    rows_ = ops::to_device(kept, device.device());
+    host = host.index_select(0, kept);
+    device = device.index_select(0, rows_);
+  }
+  rankable_ = count() >= 2 && host.ne(host[0]).any().item<bool>();
 }
 
-Loss ic_loss(const Tensor& prediction, const Tensor& label, double eps) {
-  const auto [kept, y_kept] = labelled(prediction, label);
-  if (!rankable(y_kept)) return std::nullopt;
-  const auto p = kept - kept.mean(), y = y_kept - y_kept.mean();
-  return -(p * y).sum() / (length(p) * length(y) + eps);
+Tensor Labels::of(const Tensor& x) const { return rows_.defined() ? x.index_select(0, rows_) : x; }
+
+Loss mse_loss(const Tensor& prediction, const Labels& label) {
+  if (label.count() == 0) return std::nullopt;
+  return (label.of(prediction) - label.device).square().mean();
 }
 
-Loss pairwise_rank_loss(const Tensor& prediction, const Tensor& label) {
-  const auto [p, y] = labelled(prediction, label);
-  if (!rankable(y)) return std::nullopt;
-  return PairwiseRank::apply(p, y);
+Loss ic_loss(const Tensor& prediction, const Labels& label, double eps) {
+  if (!label.rankable()) return std::nullopt;
+  return minus_correlation(label.of(prediction), label.device, eps);
 }
 
-Loss rank_ic_loss(const Tensor& prediction, const Tensor& label, double strength, double eps) {
-  const auto [kept, y] = labelled(prediction, label);
-  if (!rankable(y)) return std::nullopt;
+Loss pairwise_rank_loss(const Tensor& prediction, const Labels& label) {
+  if (!label.rankable()) return std::nullopt;
+  return PairwiseRank::apply(label.of(prediction), label.device);
+}
+
+Loss rank_ic_loss(const Tensor& prediction, const Labels& label, double strength, double eps) {
+  if (!label.rankable()) return std::nullopt;
+  const auto kept = label.of(prediction);
   const auto p = (kept - kept.mean()) / (kept.std(/*unbiased=*/false) + eps);
-  return ic_loss(ops::soft_rank(p, strength), average_tie_ranks(y), eps);
+  const auto ranks = ops::to_device(average_tie_ranks(label.host), p.device());
+  return minus_correlation(ops::soft_rank(p, strength), ranks, eps);
 }
 
-Loss r_square(const Tensor& factors, const Tensor& label, double ridge) {
-  const auto [kept, y_kept] = labelled(factors.to(kSolve), label.to(kSolve));
-  const int64_t n = kept.size(0), k = kept.size(1);
-  if (n < k + 2 || !rankable(y_kept)) return std::nullopt;
+Loss r_square(const Tensor& factors, const Labels& label, double ridge) {
+  const int64_t n = label.count(), k = factors.size(1);
+  if (n < k + 2 || !label.rankable()) return std::nullopt;
+  const auto kept = label.of(factors.to(kSolve)), y_kept = label.device.to(kSolve);
   const auto f = kept - kept.mean(0), y = y_kept - y_kept.mean();
   const auto gram =
       f.t().mm(f) + at::eye(k, f.options()) * (ridge * static_cast<double>(n));  // [K, K]
-  const auto beta = at::linalg_solve(gram, f.t().mv(y));                         // [K]
+  // A check of the matrix would wait for the device; what is not finite is refused by the session.
+  const auto beta = std::get<0>(at::linalg_solve_ex(gram, f.t().mv(y)));  // [K]
   const auto residual = y - f.mv(beta);
   return (1 - residual.square().sum() / y.square().sum()).to(factors.scalar_type());
 }
@@ -119,15 +123,16 @@ Loss variance_inflation_penalty(const Tensor& factors, double ridge) {
   const auto wide = factors.to(kSolve), centred = wide - wide.mean(0);
   const auto f = centred / at::linalg_vector_norm(centred, 2, at::IntArrayRef{0}).clamp_min(1e-12);
   const auto c = f.t().mm(f) + at::eye(k, f.options()) * ridge;  // [K, K]
-  return (at::linalg_inv(c).diagonal().sum() / static_cast<double>(k)).to(factors.scalar_type());
+  const auto inverse = std::get<0>(at::linalg_inv_ex(c));
+  return (inverse.diagonal().sum() / static_cast<double>(k)).to(factors.scalar_type());
 }
 
-Loss risk_loss(const Tensor& factors, const Tensor& labels, double omega, double orthogonality,
-               double ridge) {
+Loss risk_loss(const Tensor& factors, const std::vector<Labels>& labels, double omega,
+               double orthogonality, double ridge) {
   Tensor unexplained;
   double weights = 0;
-  for (int64_t h = 0; h < labels.size(1); ++h) {
-    const auto fit = r_square(factors, labels.select(1, h), ridge);
+  for (size_t h = 0; h < labels.size(); ++h) {
+    const auto fit = r_square(factors, labels[h], ridge);
     if (!fit) continue;
     const double weight = std::pow(omega, static_cast<double>(h));
     const auto part = weight * (1 - *fit);

@@ -8,6 +8,8 @@
 #include <array>
 #include <limits>
 
+#include "ops/to_device.h"
+
 namespace astgnn::train {
 namespace {
 
@@ -24,7 +26,7 @@ Loss mean_of(const std::vector<Tensor>& values) {
   return at::stack(values).mean();
 }
 
-Loss prediction_loss(const Term& term, const Tensor& prediction, const Tensor& label) {
+Loss prediction_loss(const Term& term, const Tensor& prediction, const Labels& label) {
   if (term.name == "mse") return train::mse_loss(prediction, label);
   if (term.name == "ic") return ic_loss(prediction, label);
   if (term.name == "pairwiseRank") return pairwise_rank_loss(prediction, label);
@@ -47,15 +49,20 @@ Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch&
   };
   const auto m = rows(output.risk_factors);  // [N, K]
   if (term.name == "vif") return variance_inflation_penalty(m, term.ridge);
-  const auto targets = rows(batch.targets);  // [N, L]
+  const auto labels = [&](int64_t horizon) {
+    return Labels(rows(batch.host_targets).select(1, horizon),
+                  rows(batch.targets).select(1, horizon));
+  };
   if (term.name == "risk") {
-    return risk_loss(m, targets, term.omega, term.orthogonality, term.ridge);
+    std::vector<Labels> horizons;
+    for (int64_t h = 0; h < batch.targets.size(1); ++h) horizons.push_back(labels(h));
+    return risk_loss(m, horizons, term.omega, term.orthogonality, term.ridge);
   }
   const auto predictions = rows(output.predictions);  // [N, P]
   std::vector<Tensor> pairs;
   for (size_t k = 0; k < term.predictions.size(); ++k) {
-    auto value = prediction_loss(term, predictions.select(1, term.predictions[k]),
-                                 targets.select(1, term.horizons[k]));
+    auto value =
+        prediction_loss(term, predictions.select(1, term.predictions[k]), labels(term.horizons[k]));
     if (value) pairs.push_back(*value);
   }
   return mean_of(pairs);
@@ -80,8 +87,10 @@ Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tenso
       ++(stocks[i] < stocks_next[j] ? i : j);
     }
   }
-  return turnover_penalty(m.index_select(0, at::tensor(here, at::kLong)),
-                          m_next.index_select(0, at::tensor(next, at::kLong)));
+  const auto shared = [](const Tensor& factors, const std::vector<int64_t>& rows) {
+    return factors.index_select(0, ops::to_device(at::tensor(rows, at::kLong), factors.device()));
+  };
+  return turnover_penalty(shared(m, here), shared(m_next, next));
 }
 
 void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons) {

@@ -26,7 +26,7 @@ void Optimizer::clear_gradients() {
   for (auto& parameter : parameters()) parameter.mutable_grad().reset();
 }
 
-double Optimizer::apply(double learning_rate) {
+Tensor Optimizer::apply(double learning_rate, Tensor& stop) {
   c10::NoGradGuard no_grad;
   auto weights = parameters();
   std::vector<Tensor> gradients;
@@ -35,37 +35,36 @@ double Optimizer::apply(double learning_rate) {
     gradients.push_back(weight.grad().defined() ? weight.grad().contiguous()
                                                 : at::zeros_like(weight));
   }
-  const double norm =
-      at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
-  if (!std::isfinite(norm)) {
-    clear_gradients();
-    return norm;
-  }
+  const Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients)));
+  stop.masked_fill_(norm.isfinite().logical_not(), 1);
   if (options_.clip_norm > 0) {
-    const double factor = options_.clip_norm / (norm + 1e-6);
-    if (factor < 1) at::_foreach_mul_(gradients, factor);
+    const Tensor factor = (options_.clip_norm / (norm.to(at::kDouble) + 1e-6)).clamp_max(1);
+    at::_foreach_mul_(gradients, factor.to(norm.scalar_type()));
   }
   ++updates;
   // One tensor for all: every parameter has had the same number of updates.
   const std::vector<Tensor> counts(weights.size(),
-                                   at::scalar_tensor(static_cast<double>(updates), at::kFloat));
+                                   at::full({}, static_cast<double>(updates), stop.options()));
   at::_fused_adamw_(weights, gradients, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, counts,
                     learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
-                    options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+                    options_.eps, /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{},
+                    /*found_inf=*/stop);
   clear_gradients();
-  if (averaged_) average();
+  if (averaged_) average(stop);
   return norm;
 }
 
-// e <- b e + (1 - b) w with b = min(decay, u / (u + 10)) at update u; buffers are copied.
-void Optimizer::average() {
+// e <- e + (1 - b) (w - e) with b = min(decay, u / (u + 10)) at update u; buffers are copied.
+void Optimizer::average(const Tensor& stop) {
   const double u = static_cast<double>(updates);
-  const double decay = std::min(options_.ema, u / (u + 10));
+  const double share = 1 - std::min(options_.ema, u / (u + 10));
   auto averages = averaged_->parameters();
-  at::_foreach_mul_(averages, decay);
-  at::_foreach_add_(averages, parameters(), 1 - decay);
+  auto changes = at::_foreach_sub(parameters(), averages);
+  at::_foreach_mul_(changes, (1 - stop.to(averages[0].scalar_type())) * share);
+  at::_foreach_add_(averages, changes);
   const auto buffers = module_.buffers(), copies = averaged_->buffers();
-  for (size_t i = 0; i < buffers.size(); ++i) copies[i].copy_(buffers[i]);
+  for (size_t i = 0; i < buffers.size(); ++i)
+    copies[i].copy_(at::where(stop.to(at::kBool), copies[i], buffers[i]));
 }
 
 }  // namespace astgnn::train

@@ -22,9 +22,10 @@ class Optimizer {
   // weights.
   Optimizer(torch::nn::Module& module, torch::nn::Module* averaged,
             const OptimizerOptions& options);
-  // Uses and clears .grad of each parameter (undefined = zero); returns the norm before clipping.
-  // Where that is not finite nothing changes.
-  double apply(double learning_rate);
+  // Uses and clears .grad of each parameter (undefined = zero); returns the norm before clipping
+  // (0-d) without waiting for the device. `stop` (float 0-d, 0 or 1) is set where the norm is not
+  // finite; where it is set, nothing changes but `updates`.
+  Tensor apply(double learning_rate, Tensor& stop);
   void clear_gradients();
 
   int64_t updates = 0;
@@ -32,7 +33,7 @@ class Optimizer {
   std::vector<std::string> names;
 
  private:
-  void average();
+  void average(const Tensor& stop);
   // Looked up at each use: Module::to and load_state_dict keep these handles valid, but a list of
   // our own would be a second truth.
   std::vector<Tensor> parameters() const;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/to_device.h"
+
 namespace astgnn::train {
 namespace {
 
@@ -46,8 +48,8 @@ void pack_edges(const Panel& panel, const PackedBatch& packed, ops::Graph& graph
     }
     for (int64_t row = lo; row < hi; ++row) row_of[packed.stocks[row]] = -1;
   }
-  graph.edge_offsets = copy_of(edge_offsets);
-  graph.edge_targets = copy_of(targets);
+  graph.edge_offsets = ops::to_device(copy_of(edge_offsets), panel.device());
+  graph.edge_targets = ops::to_device(copy_of(targets), panel.device());
 }
 
 // Groups of the packed rows from the panel's groups per row.
@@ -60,27 +62,43 @@ Tensor pack_groups(const Panel& panel, const PackedBatch& packed) {
   return parts.empty() ? at::empty({0}, at::kInt) : at::cat(parts);
 }
 
-// Row 0: (seed, step); row r + 1: (panel date, row within its date).
-Tensor pack_key(const PackedBatch& packed, uint64_t seed, int64_t step) {
-  auto key = at::empty({packed.offsets.back() + 1, 2}, at::kLong);
-  auto* entry = key.mutable_data_ptr<int64_t>();
-  *entry++ = static_cast<int64_t>(seed);
-  *entry++ = step;
+// What rows are read and which numbers they draw, in one block that goes to the device at once: the
+// dropout key (row 0: seed, step; row r + 1: panel date, row within its date), dates and stocks.
+void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, at::Device device) {
+  const int64_t rows = packed.offsets.back();
+  const auto block = at::empty({2 * (rows + 1) + 2 * rows}, at::kLong);
+  auto* key = block.mutable_data_ptr<int64_t>();
+  int64_t *date = key + 2 * (rows + 1), *stock = date + rows;
+  *key++ = static_cast<int64_t>(seed);
+  *key++ = step;
   for (size_t d = 0; d < packed.dates.size(); ++d) {
-    const int64_t count = packed.offsets[d + 1] - packed.offsets[d];
-    for (int64_t row = 0; row < count; ++row) {
-      *entry++ = packed.dates[d];
-      *entry++ = row;
+    for (int64_t row = packed.offsets[d]; row < packed.offsets[d + 1]; ++row) {
+      *key++ = *date++ = packed.dates[d];
+      *key++ = row - packed.offsets[d];
     }
   }
-  return key;
+  std::copy(packed.stocks.begin(), packed.stocks.end(), stock);
+  const auto parts = ops::to_device(block, device).split_with_sizes({2 * (rows + 1), rows, rows});
+  packed.batch.key = parts[0].view({-1, 2});
+  packed.sequences.date = parts[1];
+  packed.sequences.stock = parts[2];
+}
+
+Tensor pack_targets(const Panel& panel, const PackedBatch& packed, at::ScalarType dtype) {
+  auto cells = at::empty({packed.offsets.back()}, at::kLong);
+  auto* cell = cells.mutable_data_ptr<int64_t>();
+  for (size_t d = 0; d < packed.dates.size(); ++d) {
+    for (int64_t row = packed.offsets[d]; row < packed.offsets[d + 1]; ++row)
+      *cell++ = packed.dates[d] * panel.targets.size(1) + packed.stocks[row];
+  }
+  return panel.targets.view({-1, panel.targets.size(2)}).index_select(0, cells).to(dtype);
 }
 
 }  // namespace
 
 void Panel::check() const {
   TORCH_CHECK(features.defined() && features.dim() == 3 && features.scalar_type() == at::kFloat &&
-                  features.is_contiguous(),
+                  features.is_contiguous() && features.is_cpu(),
               "features: expected float32 [dates, stocks, F]");
   const int64_t dates = features.size(0), stocks = features.size(1);
   TORCH_CHECK(window >= 1, "window: expected an integer >= 1 but got ", window);
@@ -122,8 +140,9 @@ void Panel::check() const {
   }
 }
 
-void Panel::prepare() {
+void Panel::prepare(at::Device device) {
   check();
+  features = features.to(device);
   neighbour_offsets.clear();
   neighbours.clear();
   if (graph != Graph::kEdges) return;
@@ -178,21 +197,12 @@ PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType
   }
 
   const int64_t rows = packed.offsets.back();
-  auto date_index = at::empty({rows}, at::kLong), stock_index = at::empty({rows}, at::kLong);
-  std::copy(packed.stocks.begin(), packed.stocks.end(), stock_index.mutable_data_ptr<int64_t>());
-  for (size_t d = 0; d < dates.size(); ++d) {
-    std::fill(date_index.mutable_data_ptr<int64_t>() + packed.offsets[d],
-              date_index.mutable_data_ptr<int64_t>() + packed.offsets[d + 1], dates[d]);
-  }
   packed.sequences.panel = panel.features;
-  packed.sequences.date = date_index;
-  packed.sequences.stock = stock_index;
   packed.sequences.window = panel.window;
-  packed.batch.key = pack_key(packed, seed, step);
+  pack_rows(packed, seed, step, panel.device());
   if (panel.targets.defined()) {
-    const auto cell = date_index * panel.targets.size(1) + stock_index;  // [R]
-    packed.targets =
-        panel.targets.view({-1, panel.targets.size(2)}).index_select(0, cell).to(dtype);  // [R, L]
+    packed.host_targets = pack_targets(panel, packed, dtype);
+    packed.targets = ops::to_device(packed.host_targets, panel.device());
   }
 
   auto& graph = packed.batch.graph;

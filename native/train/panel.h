@@ -1,5 +1,6 @@
 // The resident panel and the packed batches gathered from it. Windows are never materialised: a
-// batch refers to the panel.
+// batch refers to the panel. Features live on the device that computes; all else stays on the host,
+// where batches are put together.
 #pragma once
 
 #include <vector>
@@ -14,7 +15,7 @@ using at::Tensor;
 // 1]], ascending stocks.
 struct Panel {
   enum class Graph { kComplete, kGroups, kEdges, kNone };
-  Tensor features;                 // [dates, S, F] float32
+  Tensor features;                 // [dates, S, F] float32, on the device
   Tensor targets;                  // [dates, S, L] float32, undefined where there are none
   Tensor row_offsets, row_stocks;  // int32 CPU
   Tensor groups;                   // int32 [rows], undefined where there are none
@@ -24,8 +25,9 @@ struct Panel {
   Graph graph = Graph::kComplete;
 
   // To be called once when all fields are set: checks shapes, ranges (row dates >= window - 1) and
-  // indices, and sorts the edges.
-  void prepare();
+  // indices, sorts the edges and moves the features to the device.
+  void prepare(at::Device device = at::kCPU);
+  at::Device device() const { return features.device(); }
   int64_t rows(int64_t date) const;
   size_t bytes() const;
 
@@ -47,6 +49,7 @@ struct PackedBatch {
   nn::Sequences sequences;
   nn::Batch batch;
   Tensor targets;                // [R, L] in the dtype asked for; undefined without targets
+  Tensor host_targets;           // the same on the CPU
   std::vector<int64_t> offsets;  // [B + 1]
   std::vector<int64_t> dates;    // [B]
   std::vector<int32_t> stocks;   // [R]

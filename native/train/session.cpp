@@ -43,6 +43,13 @@ class BufferGuard {
     for (size_t i = 0; i < copies_.size(); ++i) buffers_[i].copy_(copies_[i]);
   }
   void keep_changes() { copies_.clear(); }
+  // Of a step that the device may have stopped: float 0-d, 0 or 1.
+  void keep_changes_unless(const Tensor& stop) {
+    c10::NoGradGuard no_grad;
+    for (size_t i = 0; i < copies_.size(); ++i)
+      buffers_[i].copy_(at::where(stop.to(at::kBool), copies_[i], buffers_[i]));
+    copies_.clear();
+  }
   BufferGuard(const BufferGuard&) = delete;
   BufferGuard& operator=(const BufferGuard&) = delete;
 
@@ -54,17 +61,10 @@ at::ScalarType dtype_of(const nn::ASTGNNFactorModel& model) {
   return model.prediction->output->weight.scalar_type();
 }
 
-double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
 // The date to blame where only one is in the step.
 std::optional<int64_t> only_date(const PackedBatch& batch) {
   return batch.dates.size() == 1 ? std::optional(batch.dates[0]) : std::nullopt;
 }
-
-double number(const Loss& value) { return value ? value->item<double>() : kNaN; }
 
 std::string not_finite_text(int64_t step, std::optional<int64_t> date_index,
                             const std::string& term) {
@@ -95,24 +95,25 @@ Session::Session(std::shared_ptr<nn::ASTGNNFactorModel> trained, std::shared_ptr
                     "ema: expected a number in [0, 1) but got ", options.ema);
   if (options.ema > 0) {
     averaged = std::make_shared<nn::ASTGNNFactorModel>(model->config, /*seed=*/0);
-    averaged->to(dtype_of(*model));
+    averaged->to(panel_->device(), dtype_of(*model));
     averaged->eval();
   }
   optimizer_ =
       std::make_unique<Optimizer>(*model, options.ema > 0 ? averaged.get() : nullptr, options);
+  stop_ = at::zeros({}, at::TensorOptions(panel_->device()).dtype(at::kFloat));
 }
 
 // Forward, objective and backward of step `steps + 1`. Gradients stay in the parameters where the
 // step is to be `updated`.
 Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
-  const auto start = std::chrono::steady_clock::now();
+  Pass pass;
+  pass.start = Clock::now();
   c10::AutoGradMode with_gradients(true);
   TrainingMode training(*model, true);
   std::optional<BlockClock> clock;
   if (profile) clock.emplace();
   optimizer_->clear_gradients();
 
-  Pass pass;
   pass.batch = pack(*panel_, dates, dtype_of(*model), seed_, steps + 1);
   pass.step.step = steps + 1;
   pass.step.rows = pass.batch.offsets.back();
@@ -124,52 +125,101 @@ Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
     pass.output.predictions = at::empty({0, model->config.num_predictions}, options);
     pass.output.risk_factors = at::empty({0, model->config.num_risk_factors}, options);
   }
-  const auto objective = evaluate(terms_, pass.output, pass.batch, /*per_date=*/false);
-  for (const auto& term : objective.terms) {
-    pass.step.terms.push_back(number(term.value));
-    pass.step.undefined.push_back(term.undefined);
-  }
-  pass.step.loss = number(objective.total);
-  check_finite(objective, pass);
-  pass.step.updated = objective.total.has_value();
+  pass.objective = evaluate(terms_, pass.output, pass.batch, /*per_date=*/false);
+  for (const auto& term : pass.objective.terms) pass.step.undefined.push_back(term.undefined);
+  pass.step.updated = pass.objective.total.has_value();
   if (clock) clock->end_forward();
-  if (pass.step.updated) objective.total->backward();
+  if (pass.step.updated) pass.objective.total->backward();
   if (clock) {
     clock->end_backward();
     pass.step.blocks = clock->times();
   }
-  pass.step.milliseconds = milliseconds_since(start);
   return pass;
 }
 
-void Session::check_finite(const ObjectiveValue& objective, const Pass& pass) const {
+// The norm, the total and the terms that are defined.
+HostCopy Session::numbers_of(const Pass& pass, const Tensor& norm) const {
+  std::vector<Tensor> numbers{norm};
+  if (pass.objective.total) numbers.push_back(*pass.objective.total);
+  for (const auto& term : pass.objective.terms)
+    if (term.value) numbers.push_back(*term.value);
+  for (auto& number : numbers) number = number.detach().to(at::kDouble);
+  return HostCopy(at::stack(numbers));
+}
+
+void Session::read(Pass& pass, const Tensor& numbers) const {
+  const double* next = numbers.const_data_ptr<double>();
+  pass.step.gradient_norm = *next++;
+  pass.step.loss = pass.objective.total ? *next++ : kNaN;
+  for (const auto& term : pass.objective.terms)
+    pass.step.terms.push_back(term.value ? *next++ : kNaN);
   for (size_t i = 0; i < terms_.size(); ++i) {
-    if (!objective.terms[i].value || std::isfinite(pass.step.terms[i])) continue;
+    if (!pass.objective.terms[i].value || std::isfinite(pass.step.terms[i])) continue;
     throw NotFinite(pass.step.step, first_not_finite(terms_[i], pass.output, pass.batch),
                     terms_[i].name);
   }
-  if (!objective.total || std::isfinite(pass.step.loss)) return;
-  throw NotFinite(pass.step.step, only_date(pass.batch), "total");
+  if (!pass.objective.total) return;
+  if (!std::isfinite(pass.step.loss))
+    throw NotFinite(pass.step.step, only_date(pass.batch), "total");
+  if (!std::isfinite(pass.step.gradient_norm))
+    throw NotFinite(pass.step.step, only_date(pass.batch), "gradient");
 }
 
-Step Session::step(at::ArrayRef<int64_t> dates, double learning_rate) {
-  const auto start = std::chrono::steady_clock::now();
+std::vector<Step> Session::advance(at::ArrayRef<int64_t> dates, double learning_rate) {
   BufferGuard buffers(*model);
   auto pass = forward_backward(dates);
+  Tensor norm = at::zeros_like(stop_);
   if (pass.step.updated) {
-    pass.step.gradient_norm = optimizer_->apply(learning_rate);
-    if (!std::isfinite(pass.step.gradient_norm)) {
-      throw NotFinite(pass.step.step, only_date(pass.batch), "gradient");
-    }
-    buffers.keep_changes();
+    stop_.masked_fill_(pass.objective.total->detach().isfinite().logical_not(), 1);
+    norm = optimizer_->apply(learning_rate, stop_);
+    buffers.keep_changes_unless(stop_);
   }
   ++steps;
-  pass.step.milliseconds = milliseconds_since(start);
-  return pass.step;
+  auto numbers = numbers_of(pass, norm);
+  running_.push_back({std::move(pass), std::move(numbers)});
+  return collect(kInFlight);
+}
+
+std::vector<Step> Session::finish() { return collect(0); }
+
+Step Session::step(at::ArrayRef<int64_t> dates, double learning_rate) {
+  TORCH_INTERNAL_ASSERT(running_.empty(), "the steps before this one have not been finished");
+  auto done = advance(dates, learning_rate);
+  if (done.empty()) done = finish();
+  return done.front();
+}
+
+// Takes in the steps that have ended, and waits while more than `may_run` have not.
+std::vector<Step> Session::collect(size_t may_run) {
+  std::vector<Step> done;
+  while (!running_.empty() && (running_.size() > may_run || running_.front().numbers.is_here())) {
+    Pass& pass = running_.front().pass;
+    try {
+      read(pass, running_.front().numbers.wait());
+    } catch (const NotFinite&) {
+      if (!done.empty()) {  // those first; the next call comes back here
+        pass.step.terms.clear();
+        return done;
+      }
+      steps = pass.step.step - 1;
+      for (const auto& stopped : running_) optimizer_->updates -= stopped.pass.step.updated;
+      running_.clear();
+      stop_.zero_();
+      throw;
+    }
+    const auto end = Clock::now();
+    pass.step.milliseconds =
+        std::chrono::duration<double, std::milli>(end - std::max(pass.start, last_end_)).count();
+    last_end_ = end;
+    done.push_back(std::move(pass.step));
+    running_.pop_front();
+  }
+  return done;
 }
 
 Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
   BufferGuard buffers(*model);
+  TORCH_INTERNAL_ASSERT(running_.empty(), "the steps before this one have not been finished");
   auto pass = forward_backward(dates);
   Gradients result;
   c10::NoGradGuard no_grad;
@@ -182,10 +232,9 @@ Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
     result.gradients.emplace_back(entry.key(), std::move(gradient));
   }
   optimizer_->clear_gradients();
-  pass.step.gradient_norm = at::linalg_vector_norm(at::stack(norms)).item<double>();
-  if (!std::isfinite(pass.step.gradient_norm)) {
-    throw NotFinite(pass.step.step, only_date(pass.batch), "gradient");
-  }
+  read(pass, numbers_of(pass, at::linalg_vector_norm(at::stack(norms))).wait());
+  pass.step.milliseconds =
+      std::chrono::duration<double, std::milli>(Clock::now() - pass.start).count();
   if (pass.step.updated) buffers.keep_changes();
   result.predictions = pass.output.predictions.detach();
   result.risk_factors = pass.output.risk_factors.detach();
@@ -211,10 +260,15 @@ double Session::apply(const NamedTensors& gradients, double learning_rate) {
     entry.value().mutable_grad() =
         given.at(entry.key())
             .detach()
-            .to(entry.value().scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+            .to(entry.value().options().requires_grad(false), /*non_blocking=*/false,
+                /*copy=*/true);
   }
-  const double norm = optimizer_->apply(learning_rate);
-  if (!std::isfinite(norm)) throw NotFinite(steps + 1, std::nullopt, "gradient");
+  const double norm = optimizer_->apply(learning_rate, stop_).item<double>();
+  if (!std::isfinite(norm)) {
+    --optimizer_->updates;
+    stop_.zero_();
+    throw NotFinite(steps + 1, std::nullopt, "gradient");
+  }
   ++steps;
   return norm;
 }
@@ -257,10 +311,10 @@ DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, in
   TrainingMode evaluation(model, false);
   DatePrediction prediction;
   prediction.batch = pack(panel, date, dtype_of(model), /*seed=*/0, /*step=*/0);
-  prediction.terms.assign(terms.size(), kNaN);
-  std::fill_n(prediction.statistics, 3, kNaN);
+  prediction.terms.resize(terms.size());
   if (prediction.batch.stocks.empty()) {
     const auto options = model.prediction->output->weight.options().requires_grad(false);
+    prediction.statistics = at::full({3}, kNaN, options.dtype(at::kDouble));
     prediction.predictions = at::empty({0, model.config.num_predictions}, options);
     prediction.risk_factors = at::empty({0, model.config.num_risk_factors}, options);
     return prediction;
@@ -268,15 +322,15 @@ DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, in
   const auto output = model.forward(prediction.batch.sequences, prediction.batch.batch);
   prediction.predictions = output.predictions;
   prediction.risk_factors = output.risk_factors;
-  for (int i = 0; i < 3; ++i) prediction.statistics[i] = output.statistics[0][i].item<double>();
+  prediction.statistics = output.statistics[0];
   const auto objective = evaluate(terms, output, prediction.batch, /*per_date=*/false);
-  for (size_t i = 0; i < terms.size(); ++i) prediction.terms[i] = number(objective.terms[i].value);
+  for (size_t i = 0; i < terms.size(); ++i) prediction.terms[i] = objective.terms[i].value;
   return prediction;
 }
 
-double turnover_between(const DatePrediction& date, const DatePrediction& next) {
-  return number(
-      turnover_between(date.risk_factors, date.batch.stocks, next.risk_factors, next.batch.stocks));
+Loss turnover_between(const DatePrediction& date, const DatePrediction& next) {
+  return turnover_between(date.risk_factors, date.batch.stocks, next.risk_factors,
+                          next.batch.stocks);
 }
 
 }  // namespace astgnn::train

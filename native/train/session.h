@@ -1,6 +1,7 @@
 // Training steps of one model on one panel, and predictions of a date.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "train/block_times.h"
+#include "train/host_copy.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/panel.h"
@@ -43,7 +45,14 @@ class Session {
 
   Session(std::shared_ptr<nn::ASTGNNFactorModel> model, std::shared_ptr<const Panel> panel,
           std::vector<Term> terms, const OptimizerOptions& options, uint64_t seed);
-  // Where no term is defined the step is counted and nothing else changes. Throws NotFinite.
+  // Starts a step and returns those that have ended, in order. On the CPU that is this one; on a
+  // GPU up to kInFlight steps are under way, so that the host never waits for the one in hand.
+  // Where no term is defined the step is counted and nothing else changes. Throws NotFinite, at the
+  // latest kInFlight steps after the one it names: no later step has changed anything.
+  std::vector<Step> advance(at::ArrayRef<int64_t> dates, double learning_rate);
+  // Waits for the steps under way. Empty: there are none; else call again. Throws NotFinite.
+  std::vector<Step> finish();
+  // One step from start to end.
   Step step(at::ArrayRef<int64_t> dates, double learning_rate);
   struct Gradients {
     Step step;
@@ -66,33 +75,47 @@ class Session {
   Optimizer& optimizer() { return *optimizer_; }
 
  private:
+  static constexpr size_t kInFlight = 4;
+  using Clock = std::chrono::steady_clock;
   struct Pass {
-    Step step;
+    Clock::time_point start;
+    Step step;  // but for the numbers that the device computes
     nn::Output output;
     PackedBatch batch;
+    ObjectiveValue objective;
+  };
+  struct Running {
+    Pass pass;
+    HostCopy numbers;  // of numbers_of
   };
   Pass forward_backward(at::ArrayRef<int64_t> dates);
-  void check_finite(const ObjectiveValue& objective, const Pass& pass) const;
+  HostCopy numbers_of(const Pass& pass, const Tensor& norm) const;
+  // Fills in the step; throws NotFinite.
+  void read(Pass& pass, const Tensor& numbers) const;
+  std::vector<Step> collect(size_t may_run);
   NamedTensors views() const;
 
   std::shared_ptr<const Panel> panel_;
   std::vector<Term> terms_;
   uint64_t seed_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::deque<Running> running_;
+  Tensor stop_;  // float 0-d on the device: 1 once a step was not finite
+  Clock::time_point last_end_;
 };
 
 // Evaluation mode, no gradient, one date at a time; the model's training flag is as before
 // afterwards.
 struct DatePrediction {
-  Tensor predictions;         // [N, P]
-  Tensor risk_factors;        // [N, K]
-  double statistics[3];       // effective neighbours, self weight, share of empty rows
-  std::vector<double> terms;  // NaN where undefined; turnover is the next function's
+  Tensor predictions;       // [N, P]
+  Tensor risk_factors;      // [N, K]
+  Tensor statistics;        // [3] double: effective neighbours, self weight, share of empty rows
+  std::vector<Loss> terms;  // turnover is the next function's
   PackedBatch batch;
 };
 DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, int64_t date,
                             const std::vector<Term>& terms);
-// The turnover term of a date and the next one asked for; NaN where they share no stock.
-double turnover_between(const DatePrediction& date, const DatePrediction& next);
+// The turnover term of a date and the next one asked for.
+Loss turnover_between(const DatePrediction& date, const DatePrediction& next);
 
 }  // namespace astgnn::train

@@ -75,14 +75,16 @@ void factor_losses(int64_t n, int64_t k) {
                            0.81 * (1 - *train::r_square(m, labels.select(1, 2)))) /
                               1.81 +
                           0.05 * *train::correlation_penalty(m);
-  check::close(*train::risk_loss(m, labels), expected, 1e-12,
+  const std::vector<train::Labels> horizons{labels.select(1, 0), labels.select(1, 1),
+                                            labels.select(1, 2)};
+  check::close(*train::risk_loss(m, horizons), expected, 1e-12,
                "risk weighs the horizons that have labels" + where);
   const auto gradient = [&](const std::string& name,
                             const std::function<train::Loss(const Tensor&)>& loss) {
     check::gradient([&](const std::vector<Tensor>& in) { return *loss(in[0]); }, {m},
                     name + " gradient" + where, 1e-6);
   };
-  gradient("risk", [&](const Tensor& x) { return train::risk_loss(x, labels); });
+  gradient("risk", [&](const Tensor& x) { return train::risk_loss(x, horizons); });
   gradient("vif", [&](const Tensor& x) { return train::variance_inflation_penalty(x); });
   gradient("turnover",
            [&](const Tensor& x) { return train::turnover_penalty(x, at::zeros_like(x) + 0.1); });
@@ -114,7 +116,7 @@ void undefined() {
   check::that(!train::r_square(m, at::ones({5}, at::kDouble)), "R^2 of equal labels is undefined");
   y[2] = NAN;
   check::that(!train::r_square(m, y), "a missing label takes its stock out of R^2");
-  check::that(!train::risk_loss(m, y.unsqueeze(1)), "risk without a defined horizon is undefined");
+  check::that(!train::risk_loss(m, {y}), "risk without a defined horizon is undefined");
   check::that(
       train::variance_inflation_penalty(m).has_value() && !train::variance_inflation_penalty(few),
       "VIF needs K + 2 stocks");

@@ -3,6 +3,7 @@
 #include "train/session.h"
 
 #include "check.h"
+#include "small_model.h"
 #include "small_panel.h"
 
 namespace {
@@ -17,24 +18,6 @@ std::shared_ptr<train::Panel> prepared_panel() {
   auto panel = std::make_shared<train::Panel>(small_panel(3, 5));
   panel->prepare();
   return panel;
-}
-
-std::shared_ptr<nn::ASTGNNFactorModel> small_model(const std::string& norm = "layer",
-                                                   int64_t predictions = 1) {
-  nn::Config config;
-  config.sequential_input_size = 5;
-  config.gru_hidden_size = 6;
-  config.gat_hidden_size = 8;
-  config.gat_num_heads = 2;
-  config.residual_hidden_size = 8;
-  config.num_risk_factors = 3;
-  config.tgc_hidden_size = 6;
-  config.tgc_output_size = 5;
-  config.prediction_hidden_sizes = {7};
-  config.num_predictions = predictions;
-  config.norm = norm;
-  config.dropout = 0.2;
-  return std::make_shared<nn::ASTGNNFactorModel>(config, 2);
 }
 
 Term on_prediction(const std::string& name, double weight = 1) {
@@ -205,16 +188,18 @@ void predictions() {
   const auto expected = (*train::mse_loss(out.predictions.select(1, 0), targets.select(1, 1)) +
                          *train::mse_loss(out.predictions.select(1, 1), targets.select(1, 0))) /
                         2;
-  check::near(out.terms[0], expected.item<double>(), 1e-6, "a term is the mean over its pairs");
-  check::that(std::isnan(out.terms[1]), "turnover of one date is NaN");
-  check::that(out.statistics[0] >= 1 && out.statistics[0] <= static_cast<double>(panel->rows(4)) &&
-                  out.statistics[2] == 0,
-              "graph statistics are in range");
+  check::near(out.terms[0]->item<double>(), expected.item<double>(), 1e-6,
+              "a term is the mean over its pairs");
+  check::that(!out.terms[1], "turnover of one date is undefined");
+  const auto statistic = [&](int64_t i) { return out.statistics[i].item<double>(); };
+  check::that(
+      statistic(0) >= 1 && statistic(0) <= static_cast<double>(panel->rows(4)) && statistic(2) == 0,
+      "graph statistics are in range");
   const auto again = train::predict_date(*model, *panel, 4, {});
   check::equal(again.predictions, out.predictions, "there is no dropout in a prediction");
   const auto empty = train::predict_date(*model, *panel, 6, {pairs});
   check::that(empty.predictions.size(0) == 0 && empty.risk_factors.size(1) == 3 &&
-                  std::isnan(empty.statistics[0]) && std::isnan(empty.terms[0]),
+                  empty.statistics.isnan().all().item<bool>() && !empty.terms[0],
               "a date without stocks gives no rows and NaN");
 }
 

@@ -9,9 +9,12 @@ import { fileURLToPath } from "node:url";
 import { loadCore } from "../../lib/binding/load.js";
 import type { Dtype, NativeConfig, NativeModule, NativePanel, NativeState, NativeTensor, NativeTerm, Precision, TermName, TypedArray } from "../../lib/binding/types.js";
 import { fromReferenceConfig } from "../../lib/model/config.js";
+import { resolveDevice } from "../../lib/model/device.js";
 import { readSafetensors, type SafetensorsTensor } from "../../lib/model/safetensors.js";
 
 export const core = loadCore();
+/** Where everything is computed: ASTGNN_DEVICE as for users, but the CPU where nothing is said, so that a run says what it tested. */
+export const device = resolveDevice(process.env["ASTGNN_DEVICE"] || "cpu");
 export const dtypes: readonly Dtype[] = ["float64", "float32"];
 const precision = (process.env["ASTGNN_PARITY_PRECISION"] ?? "highest") as Precision;
 if (core.setPrecision(precision) !== precision) throw new Error(`This machine has no precision "${precision}".`);
@@ -120,7 +123,7 @@ export function load<M extends NativeModule>(module: M, state: NativeState): M {
 }
 
 export function createModel(fixture: Fixture, dtype: Dtype): NativeModule {
-  return load(core.createModel(fixture.config, dtype, 1), nativeState(fixture, dtype));
+  return load(core.createModel(fixture.config, dtype, 1, device), nativeState(fixture, dtype));
 }
 
 export function createPanel(fixture: Fixture): NativePanel {
@@ -142,7 +145,7 @@ export function createPanel(fixture: Fixture): NativePanel {
     graph: layout.graph,
     ...(tensors["groups"] === undefined ? {} : { groups: int32(fixture, "groups") }),
     ...(edges === undefined ? {} : { edges: { source: row(0), target: row(1), from: row(2), to: row(3) } }),
-  });
+  }, device);
 }
 
 /** The generator's terms are complete; an empty list of pairs belongs to terms on M. */

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import type { Dtype, NativeGraph, NativeModule, NativeTensor } from "../../lib/binding/types.js";
 import { Comparison } from "./comparison.js";
-import { bars, core, createModel, createPanel, dtypes, load, nativeState, nativeTensor, numbers, objective, readFixtures, relativeError, take, type Fixture } from "./fixture.js";
+import { bars, core, createModel, createPanel, device, dtypes, load, nativeState, nativeTensor, numbers, objective, readFixtures, relativeError, take, type Fixture } from "./fixture.js";
 
 const fixtures = readFixtures();
 const comparison = new Comparison();
@@ -155,7 +155,7 @@ describe.each(fixtures)("$name", (fixture) => {
     });
 
     it("computes M with the factor extractor alone", async () => {
-      const extractor = load(core.createFactorExtractor(config, dtype, 1), nativeState(fixture, dtype, "factor_extractor."));
+      const extractor = load(core.createFactorExtractor(config, dtype, 1, device), nativeState(fixture, dtype, "factor_extractor."));
       const [m, state] = (await run(extractor, [sequences()], attentionGraph(fixture, batch))) as [Float64Array, Float64Array];
       compare("factor extractor M", m, expected("risk_factors"));
       compare("factor extractor state", state, expected("state"));
@@ -163,7 +163,7 @@ describe.each(fixtures)("$name", (fixture) => {
 
     it("computes the graph attention alone", async () => {
       const options = { inSize: config.gruHiddenSize, outSize: config.gatHiddenSize, heads: config.gatNumHeads, negativeSlope: config.gatNegativeSlope };
-      const gat = load(core.createGraphAttention(options, dtype, 1), nativeState(fixture, dtype, "factor_extractor.gat."));
+      const gat = load(core.createGraphAttention(options, dtype, 1, device), nativeState(fixture, dtype, "factor_extractor.gat."));
       const [out] = await run(gat, [tensor(expected("state"), rows, config.gruHiddenSize)], attentionGraph(fixture, batch));
       compare("graph attention", out!, expected("gat"));
     });
@@ -171,14 +171,14 @@ describe.each(fixtures)("$name", (fixture) => {
     it("computes the relational embedding and a single graph convolution alone", async () => {
       const x = relationalInput(fixture, batch);
       const inputs = (): NativeTensor[] => [tensor(x, rows, x.length / rows), tensor(expected("risk_factors"), rows, config.numRiskFactors)];
-      const embedding = load(core.createRelationalEmbedding(config, dtype, 1), nativeState(fixture, dtype, "relational_embedding."));
+      const embedding = load(core.createRelationalEmbedding(config, dtype, 1, device), nativeState(fixture, dtype, "relational_embedding."));
       const [z] = await run(embedding, inputs(), similarityGraph(fixture, batch));
       compare("relational embedding", z!, expected("embedding"));
 
       const { similarityScale, numRiskFactors, excludeSelf, topK, similarityGraph: kind } = config;
       const scale = similarityScale === "learned" ? Math.exp(numbers(fixture, "state.relational_embedding.log_scale")[0]!) : similarityScale === "sqrtK" ? numRiskFactors ** -0.5 : similarityScale;
       const options = { inSize: x.length / rows, outSize: widthOf(fixture, "forward.tgc"), mode: config.tgcModes[0]!, similarityScale: scale, excludeSelf, topK, similarityGraph: kind };
-      const layer = load(core.createTimeGraphConvolution(options, dtype, 1), nativeState(fixture, dtype, "relational_embedding.layers.0."));
+      const layer = load(core.createTimeGraphConvolution(options, dtype, 1, device), nativeState(fixture, dtype, "relational_embedding.layers.0."));
       const [first] = await run(layer, inputs(), similarityGraph(fixture, batch));
       compare("graph convolution", first!, expected("tgc"));
     });
@@ -219,7 +219,7 @@ it("notices a weight that is off by one part in a million", async () => {
   const name = "prediction.output.weight";
   const { shape } = fixture.tensors[`state.${name}`]!;
   state[name] = nativeTensor(numbers(fixture, `state.${name}`).map((value) => value * (1 + 1e-6)), shape, "float64");
-  const model = load(core.createModel(fixture.config, "float64", 1), state);
+  const model = load(core.createModel(fixture.config, "float64", 1, device), state);
   const panel = createPanel(fixture);
   const { predictions } = await core.predict(model, panel, { dates: Int32Array.from(fixture.layout.batch), riskFactors: false, threads: 1 }).done;
   expect(relativeError(predictions, numbers(fixture, "forward.predictions"))).toBeGreaterThan(bars(fixture, "float64").value);

@@ -6,13 +6,14 @@
 
 namespace astgnn::ops::cuda {
 
-at::Tensor DropoutMask::apply(const at::Tensor& x_any, const at::Tensor& place) const {
+at::Tensor DropoutMask::multiply(const at::Tensor& x_any, const at::Tensor& place, int64_t times,
+                                 int64_t rows) const {
   if (!active() || x_any.numel() == 0) return x_any;
   const at::Tensor x = x_any.contiguous(), out = at::empty_like(x);
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "dropout", [&] {
     dropout(x.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(),
-            place.defined() ? place.const_data_ptr<int64_t>() : nullptr, x.size(0),
-            x.numel() / x.size(0), site_, current_stream());
+            place.defined() ? place.const_data_ptr<int64_t>() : nullptr, times, rows,
+            x.numel() / (times * rows), site_, current_stream());
   });
   return out;
 }
@@ -20,6 +21,7 @@ at::Tensor DropoutMask::apply(const at::Tensor& x_any, const at::Tensor& place) 
 namespace {
 
 at::Tensor run(const at::Tensor& x, double p, const at::Tensor& key, int64_t site, int64_t time) {
+  const c10::DeviceGuard guard(x.device());
   return DropoutMask(p, key, site, time, x.device()).apply(x);
 }
 

@@ -2,13 +2,12 @@
 // of the forward is kept: the way back runs it again, so that a model in training holds one batch
 // of states only while it walks back through it.
 #include <ATen/Dispatch.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gru.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include "ops/cuda/device.h"
@@ -23,6 +22,7 @@ using Optional = std::optional<Tensor>;
 // [T, R, F] in the dtype of the weights.
 Tensor windows(const Tensor& panel_any, const Tensor& date_any, const Tensor& stock_any,
                int64_t window, at::ScalarType dtype) {
+  const c10::DeviceGuard guard(panel_any.device());
   const Tensor panel = panel_any.to(at::kFloat).contiguous(),
                date = date_any.to(panel.device()).contiguous(),
                stock = stock_any.to(panel.device()).contiguous(),
@@ -35,13 +35,27 @@ Tensor windows(const Tensor& panel_any, const Tensor& date_any, const Tensor& st
   return out;
 }
 
+// Dropout between layers, all times at once: its gradient has the same mask.
+struct DropOverTime : torch::autograd::Function<DropOverTime> {
+  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& y, double p,
+                        const Tensor& key, int64_t site) {
+    ctx->save_for_backward({key});
+    ctx->saved_data["p"] = p;
+    ctx->saved_data["site"] = site;
+    return DropoutMask(p, key, site, 0, y.device()).apply_over_time(y);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
+    const DropoutMask mask(ctx->saved_data["p"].toDouble(), ctx->get_saved_variables()[0],
+                           ctx->saved_data["site"].toInt(), 0, grads[0].device());
+    // slots: y, p, key, site
+    return {mask.apply_over_time(grads[0]), Tensor(), Tensor(), Tensor()};
+  }
+};
+
 // x [T, R, F] -> [R, H]. Differentiable by autograd in x and the weights.
 Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& key) {
-  // By name: this library knows the core's ops, not its symbols.
-  static const auto drop =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("astgnn::dropout", "")
-          .typed<Tensor(const Tensor&, double, const Tensor&, int64_t, int64_t)>();
+  const c10::DeviceGuard guard(x.device());
   Tensor y = x;
   const int64_t layers = static_cast<int64_t>(weights.size()) / 4;
   for (int64_t l = 0; l < layers; ++l) {
@@ -50,11 +64,7 @@ Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& ke
     y = std::get<0>(at::gru(y, start, own, /*has_biases=*/true, /*num_layers=*/1, /*dropout=*/0.0,
                             /*train=*/at::GradMode::is_enabled(), /*bidirectional=*/false,
                             /*batch_first=*/false));
-    if (!(p > 0) || l + 1 == layers) continue;
-    std::vector<Tensor> steps = y.unbind(0);
-    for (size_t t = 0; t < steps.size(); ++t)
-      steps[t] = drop.call(steps[t], p, *key, kGru + l, static_cast<int64_t>(t));
-    y = at::stack(steps);
+    if (p > 0 && l + 1 < layers) y = DropOverTime::apply(y, p, *key, kGru + l);
   }
   return y.select(0, y.size(0) - 1);
 }
@@ -62,6 +72,7 @@ Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& ke
 // Gradients of x (undefined unless asked for) and of the weights.
 std::vector<Tensor> run_backward(const Tensor& grad, const Tensor& x, at::TensorList weights,
                                  double p, const Optional& key, bool input_gradient) {
+  const c10::DeviceGuard guard(x.device());
   const at::AutoGradMode with_gradients(true);
   std::vector<Tensor> leaves, wanted;
   for (const Tensor& weight : weights) leaves.push_back(weight.detach().requires_grad_(true));

@@ -16,10 +16,10 @@ struct DropoutSite {
   double scale;  // 1 / (1 - p); 0 where nothing is dropped
 };
 
-// out = x times the mask, x [rows, columns]. Row r takes the key of packed row place[r], or of r
-// where place is null.
+// out = x times the mask, x [times, rows, columns] at the site's time and those after it. Row r
+// takes the key of packed row place[r], or of r where place is null.
 template <class T>
-void dropout(const T* x, T* out, const int64_t* place, int64_t rows, int64_t columns,
+void dropout(const T* x, T* out, const int64_t* place, int64_t times, int64_t rows, int64_t columns,
              const DropoutSite& site, Stream stream);
 
 template <class T>

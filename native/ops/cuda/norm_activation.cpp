@@ -15,6 +15,7 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x_any, const Tensor& weight_any
                                    const Tensor& bias_any, double eps, const Optional& residual_any,
                                    int64_t activation, double p, const Optional& key,
                                    int64_t site) {
+  const c10::DeviceGuard guard(x_any.device());
   const Tensor x = x_any.contiguous(), weight = weight_any.contiguous(),
                bias = bias_any.contiguous(),
                residual = residual_any ? residual_any->contiguous() : Tensor(),
@@ -40,6 +41,7 @@ Tensor infer(const Tensor& x, const Tensor& weight, const Tensor& bias, double e
 std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& weight_any,
                              const Tensor& y, const Tensor& moments, int64_t activation, double p,
                              bool residual_gradient) {
+  const c10::DeviceGuard guard(x_any.device());
   const Tensor grad = grad_any.contiguous(), x = x_any.contiguous(),
                weight = weight_any.contiguous(), dx = at::empty_like(x),
                dresidual = residual_gradient ? at::empty_like(x) : Tensor();

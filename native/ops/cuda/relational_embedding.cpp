@@ -10,6 +10,7 @@
 #include "ops/cuda/device.h"
 #include "ops/ops.h"
 #include "ops/segments.h"
+#include "ops/to_device.h"
 
 namespace astgnn::ops::cuda {
 namespace {
@@ -30,8 +31,8 @@ struct Places {
         cut.insert(cut.end(), {segments.bounds[s], segments.bounds[s + 1], row});
     }
     static_assert(sizeof(SimilarityTile) == 3 * sizeof(int64_t));
-    tiles = at::tensor(cut, at::kLong).view({-1, 3}).to(device);
-    if (!segments.ordered) order = at::tensor(segments.rows, at::kLong).to(device);
+    tiles = to_device(at::tensor(cut, at::kLong).view({-1, 3}), device);
+    if (!segments.ordered) order = to_device(at::tensor(segments.rows, at::kLong), device);
   }
   Tensor ordered(const Tensor& packed) const {
     return order.defined() ? packed.index_select(0, order) : packed.contiguous();
@@ -168,6 +169,7 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
                 double p, const Optional& key) {
   const size_t layers = weights.size();
   const at::Device device = x_any.device();
+  const c10::DeviceGuard guard(device);
   Tensor z, statistics, kept;
   std::vector<Tensor> inputs, values, sums;
   AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding", [&] {
@@ -211,6 +213,7 @@ std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tens
                              bool exclude_self, int64_t top_k, double p, const Optional& key,
                              bool x_gradient, bool graph_gradient) {
   const int64_t layers = static_cast<int64_t>(weights.size());
+  const c10::DeviceGuard guard(x_any.device());
   Tensor dx, dm, dscale;
   std::vector<Tensor> dweights(layers), dbiases(layers), weighted(layers);
   AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding_backward", [&] {

@@ -1,0 +1,160 @@
+// A model on a device of its own, as on a GPU: it trains and predicts as on the CPU, the host never
+// waits for a step, and a number that is not finite stops it although the host learns of it late.
+// The device is emulated (emulated_device.cpp).
+#include <dlfcn.h>
+
+#include <atomic>
+
+#include "check.h"
+#include "small_model.h"
+#include "small_panel.h"
+#include "train/session.h"
+
+namespace {
+
+using at::Tensor;
+using namespace astgnn;
+using train::Panel;
+using train::Session;
+using train::Term;
+
+const at::Device kCpu(at::kCPU), kDevice(at::kCUDA, 0);
+std::atomic<long>* waits;
+
+std::vector<Term> objective() {
+  std::vector<Term> terms;
+  for (const char* name : {"ic", "mse", "pairwiseRank", "risk", "vif", "turnover"}) {
+    Term term;
+    term.name = name;
+    term.weight = 0.1;
+    term.ridge = 0.1;  // so few stocks have nearly collinear factors, which amplify rounding
+    if (terms.size() < 3) term.predictions = term.horizons = {0};
+    terms.push_back(term);
+  }
+  return terms;
+}
+
+std::shared_ptr<Panel> panel_on(at::Device device, Panel::Graph graph, bool broken = false) {
+  at::manual_seed(8);
+  auto panel = std::make_shared<Panel>(small_panel(3, 5));
+  panel->graph = graph;
+  if (graph == Panel::Graph::kEdges) {
+    panel->edge_source = at::tensor({0, 1, 2, 3, 4, 5, 6, 7}, at::kInt);
+    panel->edge_target = at::tensor({1, 2, 3, 0, 6, 7, 8, 9}, at::kInt);
+    panel->edge_from = at::zeros({8}, at::kInt);
+    panel->edge_to = at::full({8}, 9, at::kInt);
+  }
+  if (broken) panel->features[8] *= NAN;  // seen by date 8 alone
+  panel->prepare(device);
+  return panel;
+}
+
+Session session_on(at::Device device, at::ScalarType dtype, Panel::Graph graph,
+                   const std::string& norm, bool broken = false) {
+  const auto model = small_model(norm);
+  model->to(device, dtype);
+  return Session(model, panel_on(device, graph, broken), objective(), {}, 3);
+}
+
+const std::vector<std::vector<int64_t>> kSteps = {{2, 3}, {4, 5}, {6, 7}, {7, 8},
+                                                  {3, 4}, {2, 3}, {4, 5}, {7, 8}};
+
+std::vector<train::Step> run(Session& session, const std::vector<std::vector<int64_t>>& steps) {
+  std::vector<train::Step> done;
+  const auto take = [&](std::vector<train::Step> some) {
+    std::move(some.begin(), some.end(), std::back_inserter(done));
+    return !some.empty();
+  };
+  for (const auto& dates : steps) take(session.advance(dates, 1e-2));
+  while (take(session.finish())) continue;
+  return done;
+}
+
+void trains_as_the_cpu(at::ScalarType dtype, double tolerance, Panel::Graph graph,
+                       const std::string& norm) {
+  const std::string where = std::string(" in ") + c10::toString(dtype) + ", graph " +
+                            std::to_string(static_cast<int>(graph)) + ", norm " + norm;
+  Session cpu = session_on(kCpu, dtype, graph, norm),
+          device = session_on(kDevice, dtype, graph, norm);
+  const auto expected = run(cpu, kSteps), done = run(device, kSteps);
+  check::that(done.size() == kSteps.size() && device.steps == cpu.steps, "every step ends" + where);
+  for (size_t i = 0; i < done.size(); ++i) {
+    check::near(done[i].loss, expected[i].loss, tolerance, "the loss" + where);
+    check::near(done[i].gradient_norm, expected[i].gradient_norm,
+                10 * tolerance * expected[i].gradient_norm, "the gradients' norm" + where);
+  }
+  const auto state = device.state(), wanted = cpu.state();
+  for (size_t i = 0; i < state.size(); ++i) {
+    check::that(state[i].second.device() == kDevice, state[i].first + " stays on the device");
+    // By size, not relative: some gradients are 0 but for rounding, and so are their moments.
+    const double off = (state[i].second.cpu() - wanted[i].second).abs().max().item<double>();
+    check::that(off <= tolerance, state[i].first + where + ": off by " + std::to_string(off));
+  }
+  const auto panel = panel_on(kDevice, graph), host = panel_on(kCpu, graph);
+  for (int64_t date : {4, 6}) {
+    const auto scores = train::predict_date(*device.averaged, *panel, date, objective());
+    const auto same = train::predict_date(*cpu.averaged, *host, date, objective());
+    check::close(scores.predictions.cpu(), same.predictions, tolerance, "predictions" + where);
+    check::close(scores.risk_factors.cpu(), same.risk_factors, tolerance, "factors" + where);
+    check::close(scores.statistics.cpu(), same.statistics, tolerance, "statistics" + where);
+  }
+}
+
+void never_waits() {
+  Session session = session_on(kDevice, at::kFloat, Panel::Graph::kGroups, "layer");
+  run(session, {kSteps[0]});
+  const long before = *waits;
+  size_t done = 0;
+  for (int64_t i = 0; i < 6; ++i) done += session.advance({3, 4}, 1e-2).size();
+  check::that(*waits == before, "no step waits for the device, but " +
+                                    std::to_string(*waits - before) + " copies or numbers did");
+  check::that(done < 6, "some steps are under way");
+  while (!session.finish().empty()) continue;
+}
+
+void stops_late_but_whole() {
+  for (const char* norm : {"layer", "batch"}) {
+    Session session = session_on(kDevice, at::kFloat, Panel::Graph::kComplete, norm, true);
+    run(session, {{3, 4}});
+    const auto before = session.state();
+    size_t done = 0;
+    try {
+      for (const auto& dates :
+           std::vector<std::vector<int64_t>>{{4, 5}, {5, 8}, {3, 4}, {2, 3}, {4, 5}, {2, 3}})
+        done += session.advance(dates, 1e-2).size();
+      for (auto more = session.finish(); !more.empty(); more = session.finish())
+        done += more.size();
+      check::that(false, "a NaN stops the run");
+    } catch (const train::NotFinite& failure) {
+      check::that(failure.step == 3 && failure.date_index, "the failure names its step and date");
+    }
+    check::that(done == 1 && session.steps == 2 && session.optimizer().updates == 2,
+                "steps before it are reported, steps after it forgotten");
+    Session clean = session_on(kDevice, at::kFloat, Panel::Graph::kComplete, norm, true);
+    run(clean, {{3, 4}, {4, 5}});
+    const auto state = session.state(), wanted = clean.state();
+    for (size_t i = 0; i < state.size(); ++i)
+      check::equal(state[i].second.cpu(), wanted[i].second.cpu(),
+                   state[i].first + " is as before that step with norm " + norm);
+    check::that(session.step({3, 4}, 1e-2).updated, "and the session goes on");
+  }
+}
+
+}  // namespace
+
+int main() {
+  void* library = dlopen(ASTGNN_EMULATED_DEVICE, RTLD_NOW);
+  if (!library) {
+    std::fprintf(stderr, "%s\n", dlerror());
+    return 1;
+  }
+  waits = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_waits"));
+  for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kNone})
+    trains_as_the_cpu(at::kDouble, 1e-9, graph, "layer");
+  trains_as_the_cpu(at::kDouble, 1e-7, Panel::Graph::kComplete, "batch");
+  // Eight steps of float32 rounding.
+  trains_as_the_cpu(at::kFloat, 1e-3, Panel::Graph::kComplete, "layer");
+  never_waits();
+  stops_late_but_whole();
+  return check::finish();
+}
