@@ -1,5 +1,7 @@
 // The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*,
 // predict, shutdown.
+#include <ATen/Context.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <omp.h>
 #include <torch/headeronly/version.h>
 
@@ -53,8 +55,26 @@ Napi::Value set_precision(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), name_of(wanted_precision()));
 }
 
+// The caching allocator's numbers, in bytes; the peak is since the last time they were asked for.
+Napi::Value device_memory(const Napi::CallbackInfo& info) {
+  const at::Device device = read_device(info[0], "device");
+  if (device.is_cpu()) expected("a GPU", "device", info[0]);
+  auto* allocator = c10::getDeviceAllocator(device.type());
+  const auto stats = allocator->getDeviceStats(device.index());
+  const auto& used = stats.allocated_bytes[0];  // of all sizes together
+  const auto [free, total] = allocator->getMemoryInfo(device.index());
+  allocator->resetPeakStats(device.index());
+  auto out = Napi::Object::New(info.Env());
+  out.Set("allocated", static_cast<double>(used.current));
+  out.Set("peak", static_cast<double>(used.peak));
+  out.Set("free", static_cast<double>(free));
+  out.Set("total", static_cast<double>(total));
+  return out;
+}
+
 const Method kFunctions[] = {
     {"info", info_of_core},
+    {"deviceMemory", device_memory},
     {"setPrecision", set_precision},
     {"setErrorFactory",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
@@ -93,7 +113,9 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
   using namespace astgnn::binding;
   return Napi::details::WrapCallback(raw, [&]() -> napi_value {
     Napi::Env env(raw);
-    static const bool once = (keep_large_blocks(), true);
+    // cuDNN rounds products to TF32 unless it is told not to.
+    static const bool once =
+        (keep_large_blocks(), at::globalContext().setAllowTF32CuDNN(false), true);
     (void)once;
     // JavaScript's thread computes nothing worth a second thread pool: only the compute thread has
     // one.

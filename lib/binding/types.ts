@@ -261,6 +261,8 @@ export type Precision = "highest" | "high" | "medium";
 export interface NativeCore {
   /** Throws where ASTGNN_ISA names kernels that this machine cannot run. */
   info(): NativeInfo;
+  /** Bytes of a GPU: tensors now and at their peak since the last call, and what the device has left and in all. */
+  deviceMemory(device: string): { allocated: number; peak: number; free: number; total: number };
   /** Of jobs started from now on, in every environment of the process. Returns what this machine offers for it. */
   setPrecision(precision: Precision): Precision;
   /** What makes the error object of a native failure; `site` is an Error with the stack of the call that started the job. */

@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { AstgnnError } from "../errors.js";
 import type { EpochEvent, StepEvent } from "../train/events.js";
 import { resolveModelOptions } from "../model/config.js";
+import { gibibytes } from "../train/memory.js";
 import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
 import { datasetFlags, panelFlags } from "./data-flags.js";
 import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
@@ -79,7 +80,7 @@ function modelOptionsFrom(written: Written): Record<string, unknown> {
 }
 
 /** What `train` reports: JSON lines, or a line per epoch with a bar between them where somebody watches. */
-function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: boolean): Pick<TrainOptions, "onStep" | "onEpoch" | "onWarning"> {
+function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: boolean): Pick<TrainOptions, "onStart" | "onStep" | "onEpoch" | "onWarning"> {
   const onWarning: TrainOptions["onWarning"] = (event) => terminal.err(`astgnn train: ${inFlags(event.text, GROUPS)}`);
   const member = (seed: number): string => (seeds === undefined ? "" : `seed ${seed}, `);
   if (json) {
@@ -90,6 +91,7 @@ function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: bo
   }
   const total = epochs ?? 4;
   return {
+    onStart: ({ seed, parameters, device, memoryBytes }) => terminal.err(`${member(seed)}${parameters} parameters on ${device}, about ${gibibytes(memoryBytes)} of memory at the peak`),
     onStep: (event: StepEvent) =>
       terminal.progress(
         `${member(event.seed)}epoch ${event.epoch}/${total} ${bar(event.stepInEpoch, event.stepsPerEpoch)} ${event.stepInEpoch}/${event.stepsPerEpoch} loss ${decimals(event.loss)}`,

@@ -41,9 +41,11 @@ export interface StartEvent {
   /** Steps that were done before, in a run that is resumed. */
   readonly stepsDone: number;
   readonly parameters: number;
+  /** Where it computes: "cpu", "cuda:0" ... */
+  readonly device: string;
   /** Compute threads of this run. */
   readonly threads: number;
-  /** Estimate of the memory training takes beside the JavaScript heap, in bytes. */
+  /** Estimate of the memory that training takes at its peak on its device, in bytes; on the CPU beside the JavaScript heap. */
   readonly memoryBytes: number;
   /** The seed of this member. */
   readonly seed: number;

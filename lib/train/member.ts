@@ -1,4 +1,3 @@
-import { totalmem } from "node:os";
 import { loadCore } from "../binding/load.js";
 import type { NativeSession } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
@@ -8,9 +7,10 @@ import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../model/native-panel.js";
 import { takeWeights, withNativeState, type Weights } from "../model/weights.js";
 import { dateOrder } from "./date-order.js";
-import { Callbacks, runSegment } from "./epoch-runner.js";
+import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
 import type { EpochEvent, SplitMetrics, WarningEvent } from "./events.js";
 import { writeResults } from "./finish.js";
+import { deviceBytes, gibibytes, namingMemory } from "./memory.js";
 import type { ResolvedTrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
 import { refuseOtherRun, RunFolder, type RunDescription } from "./run-folder.js";
@@ -146,7 +146,7 @@ class Member {
     while (position.stepInEpoch < plan.stepsPerEpoch) {
       const begin = position.stepInEpoch;
       const end = Math.min(plan.stepsPerEpoch, (Math.floor(begin / stride) + 1) * stride);
-      await runSegment({
+      const segment: Segment = {
         session, dataset, order, begin, end, rateOf,
         threads: this.#threads,
         signal: options.signal,
@@ -160,7 +160,12 @@ class Member {
             gradientNorm: step.gradientNorm, rows: step.rows, milliseconds: step.milliseconds, seed: this.#seed,
           });
         },
-      });
+      };
+      try {
+        await runSegment(segment);
+      } catch (error) {
+        throw namingMemory(error, { memoryBytes: plan.memoryBytes, datesPerStep: options.datesPerStep, device: this.model.device });
+      }
       if (end < plan.stepsPerEpoch) await this.#save(session);
     }
   }
@@ -233,11 +238,12 @@ class Member {
   #announce(): void {
     const { model, plan, options } = this;
     this.#callbacks.call(options.onStart, {
-      epochs: options.epochs, stepsPerEpoch: plan.stepsPerEpoch, stepsDone: this.#steps, parameters: model.parameterCount, threads: this.#threads,
+      epochs: options.epochs, stepsPerEpoch: plan.stepsPerEpoch, stepsDone: this.#steps, parameters: model.parameterCount, device: model.device, threads: this.#threads,
       memoryBytes: plan.memoryBytes, seed: this.#seed,
     });
-    if (plan.memoryBytes > 0.9 * totalmem()) {
-      this.#warn({ reason: "memory", text: `Training is estimated to take ${(plan.memoryBytes / 2 ** 30).toFixed(1)} GiB and this machine has ${(totalmem() / 2 ** 30).toFixed(1)}.` });
+    const available = deviceBytes(model.device);
+    if (plan.memoryBytes > 0.9 * available) {
+      this.#warn({ reason: "memory", text: `Training is estimated to take ${gibibytes(plan.memoryBytes)} and ${model.device === "cpu" ? "this machine" : model.device} has ${gibibytes(available)}.` });
     }
     if (this.stored !== undefined && this.stored.threads !== this.#threads) {
       this.#warn({ reason: "threads_changed", text: `The run began with ${this.stored.threads} threads and goes on with ${this.#threads}: its weights will differ in the last digits from an uninterrupted run.` });

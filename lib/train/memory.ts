@@ -1,25 +1,69 @@
+import { totalmem } from "node:os";
+import { loadCore } from "../binding/load.js";
 import type { Dtype, NativeTerm } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
+import { AstgnnError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 
+/** What memory depends on. */
+export interface MemoryDemand {
+  config: ModelConfig;
+  dtype: Dtype;
+  parameters: number;
+  dataset: Dataset;
+  objective: readonly NativeTerm[];
+  datesPerStep: number;
+  /** "cpu", "cuda:0" ... */
+  device: string;
+}
+
+/** Beside what a step keeps: tiles and blocks of the kernels on the CPU, the rows that go through a GPU's GRU together (native/ops/cuda/gru.cpp). */
+const SCRATCH_BYTES = 32 * 2 ** 20;
+const GPU_GRU_BYTES = 2 * 2 ** 30;
+
 /**
- * An estimate of the memory that training takes beside the JavaScript heap, in bytes: the resident panel, weights with gradients, moments
- * and averages, and what one step keeps for its backward. It counts tensors, not the allocator's slack: expect the right order, not the digit.
+ * An estimate of the memory that training takes at its peak, in bytes, where it computes: on a GPU its own memory, else that beside the
+ * JavaScript heap. The panel, the weights with gradients, moments and averages, and what one step keeps for its backward and makes there.
+ * Nothing grows with the square of the stocks. It counts tensors, not the allocator's slack: within a quarter of what was measured for 300 to
+ * 16,000 stocks on the CPU (test/bench/results).
  */
-export function estimateTrainingBytes(config: ModelConfig, dtype: Dtype, parameters: number, dataset: Dataset, objective: readonly NativeTerm[], datesPerStep: number): number {
+export function estimateTrainingBytes({ config, dtype, parameters, dataset, objective, datesPerStep, device }: MemoryDemand): number {
   const width = dtype === "float64" ? 8 : 4;
-  const panel = 4 * dataset.dates.length * dataset.tickers.length * (dataset.featureNames.length + dataset.horizons.length) + 8 * dataset.rowStocks.length;
-  // Raw weights, gradients, two moments, EMA, best weights and the copy that a checkpoint writes from.
-  const weights = width * parameters * 7;
+  const isGpu = device !== "cpu";
+  const panel = 4 * dataset.dates.length * dataset.tickers.length * (dataset.featureNames.length + (isGpu ? 0 : dataset.horizons.length));
+  // Raw weights, gradients, two moments, EMA and its change; where they are in this process's memory, also the best weights.
+  const weights = width * parameters * (isGpu ? 6 : 7);
   let stocks = 0;
   for (let t = 0; t < dataset.dates.length; t++) stocks = Math.max(stocks, dataset.rowOffsets[t + 1]! - dataset.rowOffsets[t]!);
   const rows = stocks * datesPerStep;
-  const { gruHiddenSize: h, gatHiddenSize, residualHiddenSize, numRiskFactors, tgcHiddenSize, tgcOutputSize, numTgcLayers, predictionHiddenSizes } = config;
-  // Per row and time step the GRU keeps its input, three gates, the candidate's hidden part and the state, per layer.
-  const sequence = dataset.window * (dataset.featureNames.length + config.gruNumLayers * 6 * h);
-  const layers = 4 * gatHiddenSize + 8 * residualHiddenSize + 4 * numRiskFactors + 4 * (numTgcLayers - 1) * tgcHiddenSize + 4 * tgcOutputSize;
-  const head = 4 * predictionHiddenSizes.reduce((sum, size) => sum + size, 0);
-  // Written out per date: attention scores and weights per head, A and its gradient; the pairwise loss compares all pairs.
-  const squares = stocks * stocks * (2 * config.gatNumHeads + 4 + (objective.some(({ name }) => name === "pairwiseRank") ? 4 : 0));
-  return panel + weights + width * (rows * (sequence + layers + head) + squares * datesPerStep);
+  const { gruHiddenSize, gruNumLayers, gatHiddenSize, gatNumHeads, residualHiddenSize, numRiskFactors, tgcHiddenSize, tgcOutputSize, numTgcLayers, predictionHiddenSizes } = config;
+  const features = dataset.featureNames.length;
+  const hidden = (numTgcLayers - 1) * tgcHiddenSize;
+  // Numbers per row that the forward keeps; the GRU keeps its last state only and repeats its steps on the way back.
+  const kept =
+    2 * gruHiddenSize + 5 * gatHiddenSize + 4 * gatNumHeads + 4 * residualHiddenSize + 4 * numRiskFactors + 2 * features + 3 * hidden + 3 * tgcOutputSize +
+    2 * predictionHiddenSizes.reduce((sum, size) => sum + size, 0);
+  // Gradients of some of it live beside it on the way back: measured.
+  const step = 1.7 * kept * rows + (objective.some(({ name }) => name === "pairwiseRank") ? 3 * 256 * stocks : 0);
+  const gru = isGpu ? Math.min(GPU_GRU_BYTES, width * rows * dataset.window * (features + 8 * gruNumLayers * gruHiddenSize)) : SCRATCH_BYTES;
+  return panel + weights + width * step + gru;
+}
+
+/** What the device has in all, in bytes. */
+export function deviceBytes(device: string): number {
+  return device === "cpu" ? totalmem() : loadCore().deviceMemory(device).total;
+}
+
+/** Bytes in words. */
+export function gibibytes(bytes: number): string {
+  return bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}
+
+/** The error of a training that found no memory: what it takes, what there is, what to lower. Any other error as it came. */
+export function namingMemory(error: unknown, { memoryBytes, datesPerStep, device }: { memoryBytes: number; datesPerStep: number; device: string }): unknown {
+  if (!(error instanceof AstgnnError) || error.code !== "ERR_OUT_OF_MEMORY") return error;
+  return new AstgnnError("ERR_OUT_OF_MEMORY", `Training needs about ${gibibytes(memoryBytes)} on ${device}, which has ${gibibytes(deviceBytes(device))} in all and not enough left: ${error.message}`, {
+    cause: error,
+    next: datesPerStep > 1 ? `Lower datesPerStep, which is ${datesPerStep}.` : "Narrow the model (gatHiddenSize, residualHiddenSize, tgcHiddenSize), train on fewer stocks, or end what else uses this memory.",
+  });
 }

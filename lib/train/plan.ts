@@ -51,7 +51,7 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
     consecutive: objective.some(({ name }) => name === "turnover"),
     session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed },
     identity: { config, dtype, recipe: recipeOf(options), dataset: dataset.options, split: dataset.splitSummary, fingerprint: dataset.fingerprint },
-    memoryBytes: estimateTrainingBytes(config, dtype, model.parameterCount, dataset, objective, datesPerStep),
+    memoryBytes: estimateTrainingBytes({ config, dtype, parameters: model.parameterCount, dataset, objective, datesPerStep, device: model.device }),
   };
 }
 

@@ -54,7 +54,7 @@ class PredictTask : public ModelTask {
  private:
   void predict_next() {
     std::optional<train::BlockClock> clock;
-    if (profile_) clock.emplace();
+    if (profile_) clock.emplace(panel_->device());
     auto out =
         train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_], terms_);
     if (clock) {

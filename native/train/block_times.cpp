@@ -1,5 +1,6 @@
 #include "train/block_times.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
 namespace astgnn::train {
@@ -20,12 +21,11 @@ struct Opened : at::ObserverContext {};
 
 }  // namespace
 
-thread_local BlockClock* BlockClock::current_ = nullptr;
+std::atomic<BlockClock*> BlockClock::current_ = nullptr;
 
-BlockClock::BlockClock() : lap_start_(Clock::now()) {
-  TORCH_INTERNAL_ASSERT(current_ == nullptr, "one clock per thread");
-  current_ = this;
-  handle_ = at::addThreadLocalCallback(
+BlockClock::BlockClock(at::Device device) : device_(device), lap_start_(now()) {
+  TORCH_INTERNAL_ASSERT(current_.exchange(this) == nullptr, "one clock at a time");
+  handle_ = at::addGlobalCallback(
       at::RecordFunctionCallback(enter, leave).scopes({at::RecordScope::FUNCTION}));
 }
 
@@ -39,10 +39,17 @@ void BlockClock::end_forward() { times_.total.forward += lap(); }
 void BlockClock::end_backward() { times_.total.backward += lap(); }
 
 double BlockClock::lap() {
-  const auto now = Clock::now();
-  const double passed = milliseconds(now - lap_start_);
-  lap_start_ = now;
+  const auto end = now();
+  const double passed = milliseconds(end - lap_start_);
+  lap_start_ = end;
   return passed;
+}
+
+// Once the device has done all that it was given.
+BlockClock::Clock::time_point BlockClock::now() const {
+  if (!device_.is_cpu())
+    c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
+  return Clock::now();
 }
 
 // An op of no block (dropout, soft_rank) counts as the rest.
@@ -56,16 +63,19 @@ BlockTime* BlockClock::block_of(std::string_view op) {
 std::unique_ptr<at::ObserverContext> BlockClock::enter(const at::RecordFunction& op) {
   const std::string_view name = op.name();
   if (name.substr(0, kNamespace.size()) != kNamespace) return nullptr;
-  if (current_->depth_++ == 0) current_->op_start_ = Clock::now();
+  BlockClock* clock = current_;
+  if (clock == nullptr) return nullptr;
+  if (clock->depth_++ == 0) clock->op_start_ = clock->now();
   return std::make_unique<Opened>();
 }
 
 void BlockClock::leave(const at::RecordFunction& op, at::ObserverContext* context) {
-  if (context == nullptr || --current_->depth_ > 0) return;
+  BlockClock* clock = current_;
+  if (context == nullptr || clock == nullptr || --clock->depth_ > 0) return;
   const std::string_view name = op.name();
-  BlockTime* block = current_->block_of(name);
+  BlockTime* block = clock->block_of(name);
   if (block == nullptr) return;
-  const double passed = milliseconds(Clock::now() - current_->op_start_);
+  const double passed = milliseconds(clock->now() - clock->op_start_);
   (contains(name, "_backward") ? block->backward : block->forward) += passed;
 }
 

@@ -3,6 +3,7 @@
 
 #include <ATen/record_function.h>
 
+#include <atomic>
 #include <chrono>
 #include <string_view>
 
@@ -28,14 +29,14 @@ struct BlockTimes {
   }
 };
 
-// Adds the time that this thread spends in the dispatcher's astgnn ops while the clock lives, the
-// outermost op only: an op's autograd call contains the call of its kernel. The backward of a graph
-// on the CPU runs on the thread that asked for it, so that a thread-local observer sees all of it.
-// It slows every dispatched op by a fraction of a microsecond: only for measurements. One clock per
-// thread at a time.
+// Adds the time spent in the dispatcher's astgnn ops while the clock lives, the outermost op only:
+// an op's autograd call contains the call of its kernel. The backward of a graph runs on a thread
+// of the device's, while the one that asked for it waits, so the clock sees all threads. It slows
+// every dispatched op by a fraction of a microsecond, and a GPU is waited for before and after
+// every block: only for measurements. One clock at a time.
 class BlockClock {
  public:
-  BlockClock();
+  explicit BlockClock(at::Device device);
   ~BlockClock();
   BlockClock(const BlockClock&) = delete;
   BlockClock& operator=(const BlockClock&) = delete;
@@ -51,8 +52,11 @@ class BlockClock {
   static void leave(const at::RecordFunction& op, at::ObserverContext* context);
   BlockTime* block_of(std::string_view op);
   double lap();
+  Clock::time_point now() const;
 
-  static thread_local BlockClock* current_;
+  static std::atomic<BlockClock*> current_;
+
+  at::Device device_;
 
   BlockTimes times_;
   int depth_ = 0;  // astgnn ops open

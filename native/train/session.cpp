@@ -111,7 +111,7 @@ Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
   c10::AutoGradMode with_gradients(true);
   TrainingMode training(*model, true);
   std::optional<BlockClock> clock;
-  if (profile) clock.emplace();
+  if (profile) clock.emplace(panel_->device());
   optimizer_->clear_gradients();
 
   pass.batch = pack(*panel_, dates, dtype_of(*model), seed_, steps + 1);

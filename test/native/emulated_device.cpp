@@ -8,7 +8,9 @@
 #include <ATen/NativeFunctions.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/native/CPUFallback.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <malloc.h>
 #include <torch/library.h>
 
 #include <atomic>
@@ -37,34 +39,74 @@ using at::Tensor;
 const c10::Device kDevice(at::kCUDA, 0);
 thread_local bool falling_back = false;
 
-struct Allocator final : c10::Allocator {
-  explicit Allocator(c10::Device of) : device(of) {}
+// ASTGNN_EMULATED_GPU_BYTES is what the device has.
+struct DeviceMemory final : c10::DeviceAllocator {
   c10::DataPtr allocate(size_t bytes) override {
+    TORCH_CHECK_WITH(OutOfMemoryError, used + bytes <= total(),
+                     "CUDA out of memory. Tried to allocate ", bytes,
+                     " bytes. GPU 0 has a total capacity of ", total(), " bytes of which ",
+                     total() - used, " are free.");
     void* data = bytes == 0 ? nullptr : std::malloc(bytes);
-    if (device.is_cpu()) {
-      std::lock_guard lock(mutex);
-      pinned.insert(data);
-    }
-    return {data, data, raw_deleter(), device};
+    used += malloc_usable_size(data);
+    peak = std::max(peak.load(), used.load());
+    return {data, data, &release, kDevice};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return device.is_cpu() ? &unpin : &std::free; }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
     default_copy_data(to, from, bytes);
   }
-  static void unpin(void* data) {
+  bool initialized() override { return true; }
+  void emptyCache(c10::MempoolId_t) override {}
+  void recordStream(const c10::DataPtr&, c10::Stream) override {}
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex) override {
+    c10::CachingDeviceAllocator::DeviceStats stats;
+    stats.allocated_bytes[0].current = static_cast<int64_t>(used);
+    stats.allocated_bytes[0].peak = static_cast<int64_t>(peak);
+    return stats;
+  }
+  void resetAccumulatedStats(c10::DeviceIndex) override {}
+  void resetPeakStats(c10::DeviceIndex) override { peak = used.load(); }
+  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex) override {
+    return {total() - used, total()};
+  }
+
+  static size_t total() {
+    const char* bytes = std::getenv("ASTGNN_EMULATED_GPU_BYTES");
+    return bytes ? std::strtoull(bytes, nullptr, 10) : size_t{1} << 30;
+  }
+  static void release(void* data) {
+    used -= malloc_usable_size(data);
+    std::free(data);
+  }
+  inline static std::atomic<size_t> used = 0, peak = 0;
+};
+DeviceMemory device_memory;
+
+// Pages of the host that a copy may leave or enter while the host goes on.
+struct PinnedMemory final : c10::Allocator {
+  c10::DataPtr allocate(size_t bytes) override {
+    void* data = bytes == 0 ? nullptr : std::malloc(bytes);
+    std::lock_guard lock(mutex);
+    pinned.insert(data);
+    return {data, data, &release, c10::kCPU};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    default_copy_data(to, from, bytes);
+  }
+  static void release(void* data) {
     std::lock_guard lock(mutex);
     pinned.erase(data);
     std::free(data);
   }
-  static bool is_pinned(const void* data) {
+  static bool holds(const void* data) {
     std::lock_guard lock(mutex);
     return pinned.count(data) > 0;
   }
-  c10::Device device;
   inline static std::mutex mutex;
   inline static std::unordered_set<const void*> pinned;
 };
-Allocator device_memory(kDevice), pinned_memory(c10::kCPU);
+PinnedMemory pinned_memory;
 
 // Events arrive late: the first look finds that the device is still at work.
 struct Guard final : c10::impl::DeviceGuardImplInterface {
@@ -106,7 +148,7 @@ struct CUDAHooks final : at::CUDAHooksInterface {
   c10::DeviceIndex getCurrentDevice() const override { return 0; }
   c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
   c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
-  bool isPinnedPtr(const void* data) const override { return Allocator::is_pinned(data); }
+  bool isPinnedPtr(const void* data) const override { return PinnedMemory::holds(data); }
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
     static const at::Generator generator = at::detail::createCPUGenerator();  // for manual_seed
     return generator;
@@ -139,7 +181,7 @@ Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
 
 Tensor& copy(Tensor& to, const Tensor& from, bool non_blocking) {
   const bool crosses = from.is_cpu() != to.is_cpu();
-  const bool pinned = Allocator::is_pinned((from.is_cpu() ? from : to).storage().data());
+  const bool pinned = PinnedMemory::holds((from.is_cpu() ? from : to).storage().data());
   if (crosses && !falling_back && !(non_blocking && pinned)) ++emulated_device_waits;
   host(to).copy_(host(from));
   return to;

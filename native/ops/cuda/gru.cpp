@@ -3,12 +3,16 @@
 // of states only while it walks back through it.
 #include <ATen/Dispatch.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gru.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
+
+#include <algorithm>
 
 #include "ops/cuda/device.h"
 #include "ops/ops.h"
@@ -85,18 +89,54 @@ std::vector<Tensor> run_backward(const Tensor& grad, const Tensor& x, at::Tensor
   return gradients;
 }
 
+// Rows of a batch that go through the layers together: cuDNN keeps about eight numbers per row,
+// time, layer and unit for the way back, and these are all that a step holds of the time steps.
+struct Block {
+  Tensor date, stock;
+  Optional key;
+  int64_t begin, end;
+};
+
+std::vector<Block> blocks(const Tensor& panel, const Tensor& date, const Tensor& stock,
+                          int64_t window, at::TensorList weights, const Optional& key) {
+  constexpr int64_t kBytes = int64_t{2} << 30;
+  const int64_t layers = static_cast<int64_t>(weights.size()) / 4,
+                per_row = window * (panel.size(2) + 8 * layers * weights[1].size(1)) *
+                          static_cast<int64_t>(weights[0].element_size()),
+                rows = std::max<int64_t>(1024, kBytes / per_row);
+  std::vector<Block> all;
+  for (int64_t lo = 0; lo < date.size(0); lo += rows) {
+    const int64_t hi = std::min(lo + rows, date.size(0));
+    Optional own = key;
+    if (key && (lo > 0 || hi < date.size(0)))
+      own = at::cat({key->slice(0, 0, 1), key->slice(0, lo + 1, hi + 1)});
+    all.push_back({date.slice(0, lo, hi), stock.slice(0, lo, hi), own, lo, hi});
+  }
+  return all;
+}
+
 Tensor panel_forward(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window,
                      at::TensorList weights, double p, const Optional& key) {
-  return run(windows(panel, date, stock, window, weights[0].scalar_type()), weights, p, key);
+  std::vector<Tensor> out = {at::empty({0, weights[1].size(1)}, weights[1].options())};
+  for (const Block& block : blocks(panel, date, stock, window, weights, key))
+    out.push_back(run(windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
+                      weights, p, block.key));
+  return at::cat(out);
 }
 
 std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, const Tensor& date,
                                    const Tensor& stock, int64_t window, at::TensorList weights,
                                    double p, const Optional& key) {
-  std::vector<Tensor> gradients = run_backward(
-      grad, windows(panel, date, stock, window, weights[0].scalar_type()), weights, p, key, false);
-  gradients.erase(gradients.begin());
-  return gradients;
+  std::vector<Tensor> sums;
+  for (const Tensor& weight : weights) sums.push_back(at::zeros_like(weight));
+  for (const Block& block : blocks(panel, date, stock, window, weights, key)) {
+    const std::vector<Tensor> gradients =
+        run_backward(grad.slice(0, block.begin, block.end),
+                     windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
+                     weights, p, block.key, /*input_gradient=*/false);
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += gradients[i + 1];
+  }
+  return sums;
 }
 
 }  // namespace
