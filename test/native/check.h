@@ -19,6 +19,7 @@ namespace check {
 
 inline int passed = 0;
 inline int failed = 0;
+inline bool emulated = false;  // the ops' kernels run one thread after the other: small sizes only
 
 inline void that(bool condition, const std::string& behaviour) {
   if (condition) {
@@ -31,8 +32,8 @@ inline void that(bool condition, const std::string& behaviour) {
 
 // body once for every instruction set that this machine has; the others are named.
 inline void each_instruction_set(const std::function<void(const std::string& name)>& body) {
-#ifdef ASTGNN_EMULATED_OPS
-  return body("emulated CUDA");
+#ifdef ASTGNN_CUDA_OPS
+  return body(emulated ? "emulated CUDA" : "CUDA");
 #endif
   for (const char* name : {"scalar", "avx2", "avx512"}) {
     if (astgnn::ops::use_kernels(name)) {

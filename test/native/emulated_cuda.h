@@ -33,8 +33,6 @@ struct dim3 {
 };
 inline dim3 threadIdx(0), blockIdx(0);
 
-extern "C" long emulated_cuda_launches;
-
 namespace emulated {
 
 constexpr unsigned int kWarp = 32;
@@ -173,7 +171,6 @@ namespace astgnn::ops::cuda {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void*,
             const Arguments&... arguments) {
-  ++emulated_cuda_launches;
   emulated::Block threads(block.x, [&] { kernel(arguments...); });
   for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
     for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) threads.run();

@@ -18,11 +18,7 @@
 #include <mutex>
 #include <unordered_set>
 
-#include "emulated_cuda.h"
-#include "ops/cuda/device.h"
-
 extern "C" {
-__attribute__((visibility("default"))) long emulated_cuda_launches = 0;
 // Copies and numbers that stop the host until the device has caught up.
 __attribute__((visibility("default"))) std::atomic<long> emulated_device_waits = 0;
 
@@ -247,12 +243,6 @@ std::tuple<Tensor, Tensor> gru(const Tensor& x, const Tensor& h0, at::TensorList
 }
 
 }  // namespace
-
-namespace astgnn::ops::cuda {
-
-Stream current_stream() { return nullptr; }
-
-}  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   m.impl("empty.memory_format", empty);

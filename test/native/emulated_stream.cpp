@@ -1,9 +1,4 @@
-#include "emulated_cuda.h"
 #include "ops/cuda/device.h"
-
-extern "C" {
-__attribute__((visibility("default"))) long emulated_cuda_launches = 0;
-}
 
 namespace astgnn::ops::cuda {
 

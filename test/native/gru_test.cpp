@@ -34,7 +34,7 @@ void behaviour() {
       },
       inputs, "central differences with dropout");
 
-#ifndef ASTGNN_EMULATED_OPS  // LibTorch's own GRU on the CPU makes no such promise
+#ifndef ASTGNN_CUDA_OPS  // LibTorch's own GRU on the CPU makes no such promise
   any_number_of_threads();
 #endif
   const Tensor panel = at::randn({40, stocks, features}),

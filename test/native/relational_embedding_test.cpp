@@ -275,7 +275,7 @@ void against_float64(int64_t n, const std::string& path) {
   }
 }
 
-#ifndef ASTGNN_EMULATED_OPS
+#ifndef ASTGNN_CUDA_OPS
 void every_path() {
   const std::vector<std::pair<const char*, ops::SimilarityPath>> paths = {
       {"automatic", ops::SimilarityPath::kAutomatic},
@@ -316,12 +316,12 @@ void every_path() {
 
 int main() {
   at::manual_seed(5);
-#ifdef ASTGNN_EMULATED_OPS
+#ifdef ASTGNN_CUDA_OPS
   all_options({{0}, {0, 1}, {0, 2, 2, 33}, {0, 0, 33, 34}}, {0.0, 0.3}, "");
   edges("");
   special_scores("");
   central_differences("");
-  against_float64(300, "");
+  against_float64(check::emulated ? 300 : 3001, "");
 #else
   all_options({{0}, {0, 0}, {0, 1}, {0, 2, 2, 33}, {0, 31, 182}, {0, 0, 33, 34}}, {0.0, 0.3}, "");
   every_path();
@@ -329,14 +329,10 @@ int main() {
 #endif
 
   // A date large enough for pieces of rows and library products; 113 groups.
-#ifdef ASTGNN_EMULATED_OPS
-  constexpr int64_t kMany = 200;
-#else
-  constexpr int64_t kMany = 1000;
-#endif
+  const int64_t many = check::emulated ? 200 : 1000;
   for (const bool grouped : {false, true}) {
-    Options o{{0, kMany}, std::nullopt, true, 0, 0.5, 0.1, 2};
-    if (grouped) o.groups = at::randint(0, 113, {kMany}, at::kInt);
+    Options o{{0, many}, std::nullopt, true, 0, 0.5, 0.1, 2};
+    if (grouped) o.groups = at::randint(0, 113, {many}, at::kInt);
     const std::string where = " (many stocks" + std::string(grouped ? ", 113 groups" : "");
     compare(draw(o, at::kDouble), o, 1e-10, where + ")");
     o.top_k = 20;

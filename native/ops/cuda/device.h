@@ -12,11 +12,6 @@
 #include "ops/philox.h"
 #include "ops/to_device.h"
 
-// The dispatcher's key that the ops are registered for; CPU in the tests.
-#ifndef ASTGNN_CUDA_KEY
-#define ASTGNN_CUDA_KEY CUDA
-#endif
-
 namespace astgnn::ops::cuda {
 
 Stream current_stream();  // of the current device

@@ -28,7 +28,7 @@ at::Tensor run(const at::Tensor& x, double p, const at::Tensor& key, int64_t sit
 }  // namespace
 }  // namespace astgnn::ops::cuda
 
-TORCH_LIBRARY_IMPL(astgnn, ASTGNN_CUDA_KEY, m) {
+TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("dropout", TORCH_FN(astgnn::ops::cuda::run));
   m.impl("_dropout_backward", TORCH_FN(astgnn::ops::cuda::run));
 }

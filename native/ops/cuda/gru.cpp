@@ -142,7 +142,7 @@ std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, cons
 }  // namespace
 }  // namespace astgnn::ops::cuda
 
-TORCH_LIBRARY_IMPL(astgnn, ASTGNN_CUDA_KEY, m) {
+TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("gru", TORCH_FN(astgnn::ops::cuda::panel_forward));
   m.impl("_gru_backward", TORCH_FN(astgnn::ops::cuda::panel_backward));
   m.impl("gru_dense", TORCH_FN(astgnn::ops::cuda::run));

@@ -64,7 +64,7 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
 }  // namespace
 }  // namespace astgnn::ops::cuda
 
-TORCH_LIBRARY_IMPL(astgnn, ASTGNN_CUDA_KEY, m) {
+TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("norm_activation", TORCH_FN(astgnn::ops::cuda::infer));
   m.impl("_norm_activation_forward", TORCH_FN(astgnn::ops::cuda::forward));
   m.impl("_norm_activation_backward", TORCH_FN(astgnn::ops::cuda::backward));

@@ -260,7 +260,7 @@ std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tens
 }  // namespace
 }  // namespace astgnn::ops::cuda
 
-TORCH_LIBRARY_IMPL(astgnn, ASTGNN_CUDA_KEY, m) {
+TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("relational_embedding", TORCH_FN(astgnn::ops::cuda::infer));
   m.impl("_relational_embedding_forward", TORCH_FN(astgnn::ops::cuda::forward));
   m.impl("_relational_embedding_backward", TORCH_FN(astgnn::ops::cuda::backward));

@@ -30,7 +30,7 @@ Tensor backward(const Tensor& grad, const Tensor& order, const Tensor& block, do
 }  // namespace
 }  // namespace astgnn::ops::cuda
 
-TORCH_LIBRARY_IMPL(astgnn, ASTGNN_CUDA_KEY, m) {
+TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("soft_rank", TORCH_FN(astgnn::ops::cuda::infer));
   m.impl("_soft_rank_forward", TORCH_FN(astgnn::ops::cuda::forward));
   m.impl("_soft_rank_backward", TORCH_FN(astgnn::ops::cuda::backward));
