@@ -1,6 +1,6 @@
 // `npm run bench`: our step beside PyTorch's on this machine. Flags: `npm run bench -- --help`. Needs `npm run build` and gigabytes for
 // PyTorch, hence no part of CI.
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseBenchArguments, USAGE, UsageError } from "./bench/arguments.mjs";
@@ -23,7 +23,8 @@ async function main() {
     return;
   }
   if (process.platform !== "linux") throw new Refused("memory and load are read from /proc, which only Linux has");
-  const busy = await busyReason();
+  // A GPU's steps hardly feel what others do to the processor; how much it was stands in every row.
+  const busy = settings.device === "cpu" ? await busyReason() : undefined;
   if (busy !== undefined) {
     if (!settings.force) throw new Refused(`${busy}. Run it on a quiet machine, or add --force (the result will say so)`);
     say(`forced although ${busy}`);
@@ -32,10 +33,11 @@ async function main() {
   const context = new BenchContext({ root, python, reference: referenceFolder(root), settings, say });
   const { model, builtAgainst: libtorch, ...sides } = await describeSides(context);
   const environment = { ...describeMachine(root), threads: settings.threads, libtorch, ...sides, forced: settings.force, ...(busy === undefined ? {} : { busyReason: busy }) };
-  say(`${environment.cpu}, ${environment.cores} cores; LibTorch ${libtorch} (${sides.precision}, ${sides.isa}) beside PyTorch ${sides.torch}`);
+  say(`${environment.gpu ?? environment.cpu}, ${environment.cores} cores; LibTorch ${libtorch} (${sides.precision}, ${sides.isa}) beside PyTorch ${sides.torch}`);
 
   const results = { environment, rows: [] };
-  if (settings.sections.configs) results.rows = await measureAll(context, { ...sides, model });
+  if (settings.checks !== undefined) results.checks = JSON.parse(readFileSync(settings.checks, "utf8"));
+  if (settings.sections.configs) Object.assign(results, await measureAll(context, { ...sides, model }));
   if (settings.sections.growth) results.growth = await measureGrowth(context, { ...sides, model });
   if (settings.sections.load) results.load = await optional("load", "us_dev.parquet", settings, () => measureLoad(context));
   if (settings.sections.epoch) results.epoch = await optional("epoch", "nasdaq.parquet", settings, () => measureEpoch(context));
@@ -53,17 +55,27 @@ async function builtAgainst() {
 
 async function measureAll(context, sides) {
   const rows = [];
+  const leftOut = [];
   for (const config of context.settings.configs) {
     for (const mode of context.settings.modes) {
+      if (context.settings.seconds > 0 && performance.now() > 1e3 * context.settings.seconds) {
+        leftOut.push({ config, mode });
+        continue;
+      }
       const row = await measureConfiguration(context, sides, config, mode);
       rows.push(row);
-      const others = row.torchSkipped ?? `eager ${row.torchMs} ms (${row.ratio}x), with memory settings ${row.torchMallocMs} ms (${row.ratioMalloc}x)`;
-      context.say(`${Object.values(config).join(",")} ${mode}: ours ${row.oursMs} ms, ${others}, ${row.oursPeakMiB} MiB to ${row.torchPeakMiB ?? "-"}, ${row.rounds} rounds`);
+      const others = row.torchSkipped ?? peerTimes(row);
+      context.say(`${Object.values(config).join(",")} ${mode}: ours ${row.oursMs} ms, ${others}, ${row.oursPeakMiB ?? "-"} MiB to ${row.torchPeakMiB ?? "-"}, ${row.rounds} rounds`);
       if (row.disturbance.idleProcesses > 0.02) context.say(`  processes whose turn it was not used ${(100 * row.disturbance.idleProcesses).toFixed(0)} % of the machine`);
       if (row.disturbance.others > 0.05) context.say(`  others used ${(100 * row.disturbance.others).toFixed(0)} % of the machine meanwhile`);
     }
   }
-  return rows;
+  return { rows, ...(leftOut.length === 0 ? {} : { leftOut }) };
+}
+
+function peerTimes({ torchMs, ratio, torchMallocMs, ratioMalloc, torchCompileMs, ratioCompile }) {
+  const peers = [["eager", torchMs, ratio], ["with memory settings", torchMallocMs, ratioMalloc], ["torch.compile", torchCompileMs ?? null, ratioCompile]];
+  return peers.filter(([, ms]) => ms !== null).map(([name, ms, times]) => `${name} ${ms} ms (${times}x)`).join(", ");
 }
 
 /** Sections on real data: left out, with a printed reason, where the data are not there. */
@@ -78,7 +90,7 @@ function write(results, settings) {
   const { rows, ...sections } = results;
   const folder = resolve(root, settings.out);
   mkdirSync(folder, { recursive: true });
-  const name = freeName(folder, `${results.environment.date.slice(0, 10)}-${shortCpuName(results.environment.cpu)}`);
+  const name = freeName(folder, `${results.environment.date.slice(0, 10)}-${shortCpuName(results.environment.gpu ?? results.environment.cpu)}`);
   const json = (value) => `${JSON.stringify(value, null, 1)}\n`;
   writeFileSync(join(folder, `${name}.json`), json(rows));
   writeFileSync(join(folder, `${name}.sections.json`), json(sections));

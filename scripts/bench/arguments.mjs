@@ -9,12 +9,17 @@ export const TARGET_CONFIGS = Object.freeze(
   [[300, 20, 21, 4], [1000, 20, 21, 4], [1000, 60, 21, 2], [3000, 20, 21, 1], [5000, 20, 21, 1], [5000, 60, 21, 1]].map(([n, t, f, b]) => Object.freeze({ n, t, f, b })),
 );
 
+/** The same on a GPU, with enough dates per step to fill one. */
+export const CUDA_CONFIGS = Object.freeze(
+  [[300, 20, 21, 16], [1000, 20, 21, 16], [3000, 60, 21, 8], [5000, 60, 21, 8], [5000, 60, 158, 8]].map(([n, t, f, b]) => Object.freeze({ n, t, f, b })),
+);
+
 export const GROWTH_STOCKS = Object.freeze([500, 1000, 2000, 4000, 8000, 16000]);
 
 export const USAGE = `npm run bench [-- FLAGS]: our training step and inference beside PyTorch's, in alternating steps on this machine
 
 Without flags: the six configurations of the target table, training and inference, then growth, load, epoch and boundary.
-A flag of the first group narrows the run to what is named.
+On a GPU: five configurations, training and inference. A flag of the first group narrows the run to what is named.
 
   --config N,T,F,B   one configuration: N stocks, window T, F features, B dates per step; repeatable
   --infer            inference only (default: training and inference)
@@ -23,16 +28,19 @@ A flag of the first group narrows the run to what is named.
   --epoch            one epoch of the NASDAQ protocol beside the same loop in PyTorch
   --boundary         what crossing from JavaScript to the core costs per step
 
+  --device NAME      cpu or cuda: where both sides compute; default cpu
   --compile          also torch.compile (minutes of compilation)
-  --no-blocks        leave out the times per block
+  --no-blocks        leave out the times per block, which a GPU does not give
   --threads K        compute threads of both sides; default 2
   --steps K          at most so many alternating rounds after 2 warm-up steps; default 15
   --budget SECONDS   stop a configuration's rounds after this long, 3 rounds at least; default 60
+  --seconds K        begin no configuration after so long, and name those left out; default 0, no limit
   --growth-stocks L  comma-separated N of --growth; default ${GROWTH_STOCKS.join(",")}
   --epoch-dates K    training dates that --epoch measures, extrapolated to the epoch; 0 takes all; default 60
   --data FOLDER      real market data for --load and --epoch; default ../shared/data
   --json FILE        also write the JSON there
   --out FOLDER       folder of the results; default test/bench/results
+  --checks FILE      outcomes of scripts/gpu-check, for a table of their own
   --force            run on a busy machine; the result says so
 
 ASTGNN_BENCH_PYTHON names the Python interpreter whose torch is measured; without it a scratch environment in the user cache is made.`;
@@ -44,15 +52,18 @@ const options = {
   load: { type: "boolean", default: false },
   epoch: { type: "boolean", default: false },
   boundary: { type: "boolean", default: false },
+  device: { type: "string", default: "cpu" },
   compile: { type: "boolean", default: false },
   "no-blocks": { type: "boolean", default: false },
   threads: { type: "string", default: "2" },
   steps: { type: "string", default: "15" },
   budget: { type: "string", default: "60" },
+  seconds: { type: "string", default: "0" },
   "growth-stocks": { type: "string", default: GROWTH_STOCKS.join(",") },
   "epoch-dates": { type: "string", default: "60" },
   data: { type: "string", default: "../shared/data" },
   json: { type: "string" },
+  checks: { type: "string" },
   out: { type: "string", default: "test/bench/results" },
   force: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
@@ -63,22 +74,29 @@ export function parseBenchArguments(argv) {
   const flags = parse(argv);
   const named = { growth: flags.growth, load: flags.load, epoch: flags.epoch, boundary: flags.boundary };
   const configs = flags.config?.map(parseConfig);
+  const { device } = flags;
+  if (device !== "cpu" && device !== "cuda") throw new UsageError(`Expected cpu or cuda for --device but received "${device}".`);
+  const onlyOnCpu = ["load", "epoch", "boundary"].find((section) => named[section]);
+  if (device !== "cpu" && onlyOnCpu !== undefined) throw new UsageError(`--${onlyOnCpu} is measured on the cpu, not on ${device}.`);
   const anySection = Object.values(named).some(Boolean);
   const everything = configs === undefined && !flags.infer && !anySection;
   return {
     help: flags.help,
-    sections: everything ? { configs: true, growth: true, load: true, epoch: true, boundary: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
-    configs: configs ?? TARGET_CONFIGS,
+    device,
+    sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, epoch: true, boundary: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
+    configs: configs ?? (device === "cpu" ? TARGET_CONFIGS : CUDA_CONFIGS),
     modes: flags.infer ? ["infer"] : ["train", "infer"],
     compile: flags.compile,
-    blocks: !flags["no-blocks"],
+    blocks: device === "cpu" && !flags["no-blocks"],
     threads: wholeNumber("--threads", flags.threads, 1),
     steps: wholeNumber("--steps", flags.steps, 1),
     budgetSeconds: wholeNumber("--budget", flags.budget, 1),
+    seconds: wholeNumber("--seconds", flags.seconds, 0),
     growthStocks: flags["growth-stocks"].split(",").map((part) => wholeNumber("--growth-stocks", part, 2)),
     epochDates: wholeNumber("--epoch-dates", flags["epoch-dates"], 0),
     data: flags.data,
     json: flags.json,
+    checks: flags.checks,
     out: flags.out,
     force: flags.force,
   };

@@ -16,12 +16,12 @@ export class BenchContext {
   }
 
   startOurs() {
-    return new MeasuringProcess(OURS, process.execPath, [file("ours.mjs"), String(this.settings.threads)], { cwd: this.root });
+    return new MeasuringProcess(OURS, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device], { cwd: this.root });
   }
 
   /** @param name EAGER, MALLOC or COMPILED */
   startPeer(name) {
-    const args = [file("peer.py"), this.reference, String(this.settings.threads), ...(name === MALLOC ? ["--malloc"] : [])];
+    const args = [file("peer.py"), this.reference, String(this.settings.threads), this.settings.device, ...(name === MALLOC ? ["--malloc"] : [])];
     return new MeasuringProcess(name, this.python, args, { cwd: this.root, env: { PYTHONDONTWRITEBYTECODE: "1" } });
   }
 

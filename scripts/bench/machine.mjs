@@ -85,8 +85,9 @@ export function describeMachine(root) {
   };
 }
 
-/** The commit, marked where tracked files differ from it. */
+/** The commit, marked where tracked files differ from it; ASTGNN_COMMIT says it where there is a copy without Git. */
 function commit(root) {
+  if (process.env.ASTGNN_COMMIT) return process.env.ASTGNN_COMMIT;
   try {
     const git = (...args) => execFileSync("git", ["-C", root, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
     return git("rev-parse", "--short=12", "HEAD") + (git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " with changes");

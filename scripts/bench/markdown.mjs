@@ -16,14 +16,16 @@ export function table([header, ...rows]) {
 
 const spread = (values) => (values === null || values === undefined ? "-" : `${figure(values.median)} (${figure(values.min)}-${figure(values.max)})`);
 
-/** @param results { environment, rows, growth?, load?, epoch?, boundary? } */
+/** @param results { environment, rows, checks?, leftOut?, growth?, load?, epoch?, boundary? } */
 export function renderMarkdown(results) {
   const { environment, rows } = results;
   const parts = ["# Benchmark", describe(environment)];
+  if (results.checks !== undefined) parts.push("## Checks before it", checks(results.checks));
   for (const mode of ["train", "infer"]) {
     const own = rows.filter((row) => row.mode === mode);
     if (own.length > 0) parts.push(`## ${mode === "train" ? "Training step" : "Inference"}`, configurations(own));
   }
+  if (results.leftOut !== undefined) parts.push(`Left out for want of time: ${results.leftOut.map(({ config, mode }) => `${shapeOf(config)} ${mode}`).join("; ")}.`);
   const profiled = rows.filter((row) => row.blocks !== undefined);
   if (profiled.length > 0) parts.push("## Blocks", blockNote, blocks(profiled));
   if (results.growth !== undefined) parts.push("## Growth with N", growth(results.growth));
@@ -34,44 +36,64 @@ export function renderMarkdown(results) {
 }
 
 function describe(e) {
+  const onGpu = e.gpu !== undefined;
   const lines = [
+    ...(onGpu ? [`- GPU: ${e.gpu}, ${Math.round(e.gpuMemoryMiB / 1024)} GiB; PyTorch's CUDA ${e.cuda}`] : []),
     `- machine: ${e.cpu}, ${e.cores} cores, ${e.memoryGiB} GiB, Linux ${e.kernel}; ${e.threads} compute threads on both sides`,
     `- date ${e.date}, commit ${e.commit}`,
     `- ours: LibTorch ${e.libtorch}, Node.js ${e.node}, precision ${e.precision}, instructions ${e.isa}; peer: PyTorch ${e.torch}, Python ${e.python}, float32`,
     `- same weights and windows give outputs that differ by at most ${Math.max(e.agreement.predictions, e.agreement.riskFactors).toExponential(1)}`,
-    "- medians (minimum-maximum) in milliseconds of rounds in which every side makes one step in turn, after two warm-up steps; a ratio above 1 means that ours is faster",
-    "- memory: maximum RSS less the RSS once the data are resident, in a process that did only this",
-    "- GFLOP/s: operations of the formulas (neither recomputation nor an N x N attention) per second; roofline: their share of the best float32 2048 x 2048 x 2048 product of PyTorch beside the rounds",
+    ...(onGpu ? GPU_NOTES : CPU_NOTES),
   ];
   if (e.forced) lines.push(`- **forced (--force)${e.busyReason === undefined ? "" : `: ${e.busyReason}`}**: not a result to quote`);
   return lines.join("\n");
 }
 
+const CPU_NOTES = [
+  "- medians (minimum-maximum) in milliseconds of rounds in which every side makes one step in turn, after two warm-up steps; a ratio above 1 means that ours is faster",
+  "- memory: maximum RSS less the RSS once the data are resident, in a process that did only this",
+  "- GFLOP/s: operations of the formulas (neither recomputation nor an N x N attention) per second; roofline: their share of the best float32 2048 x 2048 x 2048 product of PyTorch beside the rounds",
+];
+
+const GPU_NOTES = [
+  "- medians (minimum-maximum) in milliseconds per step of rounds in which every side makes five steps in turn, after two rounds to warm up: ours as one job, the peer's between two `torch.cuda.synchronize()`; a ratio above 1 means that ours is faster; ours brings its outputs to the host, the peer leaves them on the GPU",
+  "- memory: most that the pool of LibTorch or PyTorch had given out at once, less what it had once the data were resident",
+  "- GFLOP/s: operations of the formulas (neither recomputation nor an N x N attention) per second; bytes: float32 features under the windows, rows from block to block, weights, gradients and moments, each as often as a step cannot do without",
+  "- roofline: share of the time in which PyTorch's best float32 8192 x 8192 x 8192 product (no TF32) and its best copy would do those operations and move those bytes, whichever takes longer",
+];
+
+function checks(outcomes) {
+  return table([["step", "outcome", "seconds"], ...outcomes.map(({ step, ok, seconds, note }) => [step, `${ok ? "ok" : "**failed**"}: ${note.replaceAll("|", "/")}`, seconds.toFixed(0)])]);
+}
+
 function configurations(rows) {
+  const malloc = rows.some((row) => row.torchMallocMs !== null);
   const compiled = rows.some((row) => row.torchCompileMs !== undefined);
-  const header = ["N,T,F,B", "ours ms", "eager ms", "with memory settings ms", ...(compiled ? ["torch.compile ms"] : []), "ratio", "ratio, memory settings", ...(compiled ? ["ratio, compile"] : []), "ours MiB", "eager MiB", "memory ratio", "GFLOP/s ours / eager", "roofline ours / eager", "rounds", "others' CPU"];
+  const header = ["N,T,F,B", "ours ms", "eager ms", ...(malloc ? ["with memory settings ms"] : []), ...(compiled ? ["torch.compile ms"] : []), "ratio", ...(malloc ? ["ratio, memory settings"] : []), ...(compiled ? ["ratio, compile"] : []), "ours MiB", "eager MiB", "memory ratio", "GFLOP/s ours / eager", "roofline ours / eager", "rounds", "others' CPU"];
   return table([
     header,
     ...rows.map((row) => [
       shapeOf(row.config),
       spread(row.spread.ours),
       spread(row.spread.torch),
-      spread(row.spread.torchMalloc),
+      ...(malloc ? [spread(row.spread.torchMalloc)] : []),
       ...(compiled ? [spread(row.spread.torchCompile)] : []),
       ratioCell(row.ratio, row.ratioSpread?.ratio),
-      ratioCell(row.ratioMalloc, row.ratioSpread?.ratioMalloc),
+      ...(malloc ? [ratioCell(row.ratioMalloc, row.ratioSpread?.ratioMalloc)] : []),
       ...(compiled ? [number(row.ratioCompile, 2)] : []),
       number(row.oursPeakMiB, 0),
       number(row.torchPeakMiB, 0),
       row.oursPeakMiB > 0 && row.torchPeakMiB !== null ? number(row.torchPeakMiB / row.oursPeakMiB, 1) : "-",
       `${figure(row.gflops.ours)} / ${figure(row.gflops.torch)}`,
-      row.roofline === null ? "-" : `${percent(row.roofline.ours)} / ${percent(row.roofline.torch)} of ${figure(row.gemmPeakGflops)}`,
+      row.roofline === null ? "-" : `${percent(row.roofline.ours)} / ${percent(row.roofline.torch)} of ${roof(row)}`,
       String(row.rounds),
       percent(row.disturbance.others),
     ]),
   ]);
 }
 
+/** What was reached elsewhere: operations, and bytes where they may bound too. */
+const roof = ({ gemmPeakGflops, bandwidthGBs }) => `${figure(gemmPeakGflops)} GFLOP/s${bandwidthGBs === undefined ? "" : ` and ${figure(bandwidthGBs)} GB/s`}`;
 const percent = (share) => `${(100 * share).toFixed(0)} %`;
 const ratioCell = (ratio, paired) => (paired === undefined || ratio === null ? number(ratio, 2) : `${ratio.toFixed(2)} (${paired.q1.toFixed(2)}-${paired.q3.toFixed(2)})`);
 

@@ -3,10 +3,12 @@ import { alternate } from "./alternate.mjs";
 import { COMPILED, EAGER, MALLOC, OURS } from "./bench-context.mjs";
 import { memoryAvailableMiB, waitUntilQuiet } from "./machine.mjs";
 import { median, pairedRatio, summary } from "./statistics.mjs";
-import { total, usefulOperations } from "./useful-work.mjs";
+import { total, usefulBytes, usefulOperations } from "./useful-work.mjs";
 
 const WARM_UP_STEPS = 2;
 const BLOCK_ROUNDS = 5;
+/** Steps between two looks at the clock: a GPU is given them all before it has done the first. */
+const STEPS_PER_ROUND = { cpu: 1, cuda: 5 };
 const BLOCKS = ["gru", "graphAttention", "relationalEmbedding"];
 
 /** What eager holds at its peak: about 16 single-precision N x N matrices per date in training, 8 in inference, and the GRU's states. */
@@ -16,10 +18,11 @@ export function expectedPeerMiB({ n, t, b }, mode) {
 }
 
 /** Peers that fit into memory beside one another; the reason where none does. */
-function peersFor(config, mode, settings) {
-  const names = [EAGER, MALLOC, ...(settings.compile ? [COMPILED] : [])];
+function peersFor(config, mode, settings, sides) {
+  // The memory settings are those of the C library, which a GPU's tensors do not come from.
+  const names = [EAGER, ...(settings.device === "cpu" ? [MALLOC] : []), ...(settings.compile ? [COMPILED] : [])];
   const needed = names.length * expectedPeerMiB(config, mode);
-  const available = memoryAvailableMiB();
+  const available = sides.gpuMemoryMiB ?? memoryAvailableMiB();
   if (needed <= 0.7 * available) return { names };
   return { names: [], reason: `PyTorch would need about ${(needed / 1024).toFixed(0)} GiB for ${names.length} processes, ${(available / 1024).toFixed(0)} GiB are free` };
 }
@@ -32,11 +35,11 @@ function peersFor(config, mode, settings) {
 export async function measureConfiguration(context, sides, config, mode, options = {}) {
   const { settings } = context;
   const { rounds = settings.steps, budgetSeconds = settings.budgetSeconds, blocks = settings.blocks } = options;
-  await waitUntilQuiet({ force: settings.force, say: context.say });
-  const peers = peersFor(config, mode, settings);
+  if (settings.device === "cpu") await waitUntilQuiet({ force: settings.force, say: context.say });
+  const peers = peersFor(config, mode, settings, sides);
   return context.with([OURS, ...peers.names], async (processes) => {
     const prepared = [];
-    for (const each of processes) prepared.push(await each.request("prepare", { ...config, mode, compile: each.name === COMPILED }));
+    for (const each of processes) prepared.push(await each.request("prepare", { ...config, mode, repeat: STEPS_PER_ROUND[settings.device], compile: each.name === COMPILED }));
     const counts = new Set(prepared.map(({ parameters }) => parameters));
     if (counts.size !== 1) throw new Error(`The sides have different numbers of parameters: ${[...counts].join(", ")}.`);
 
@@ -46,8 +49,8 @@ export async function measureConfiguration(context, sides, config, mode, options
     for (const each of processes) memory[each.name] = (await each.request("memory")).peakMiB;
     const byBlock = blocks ? await measureBlocks(processes) : undefined;
     const eager = processes.find(({ name }) => name === EAGER);
-    const gemm = eager === undefined ? undefined : (await eager.request("gemm")).gflops;
-    return row({ context, sides, config, mode, answers, memory, byBlock, gemm, idleShare, foreignShare, skipped: peers.reason });
+    const peaks = eager === undefined ? undefined : await eager.request("peaks");
+    return row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters: prepared[0].parameters, idleShare, foreignShare, skipped: peers.reason });
   });
 }
 
@@ -68,19 +71,25 @@ async function measureBlocks(processes) {
   return times;
 }
 
-function row({ context, sides, config, mode, answers, memory, byBlock, gemm, idleShare, foreignShare, skipped }) {
+function row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters, idleShare, foreignShare, skipped }) {
   const ms = (name) => answers.get(name)?.map((answer) => answer.ms);
   const [ours, eager, malloc, compiled] = [OURS, EAGER, MALLOC, COMPILED].map(ms);
   const medianOf = (values) => (values === undefined ? null : round(median(values)));
   const spreadOf = (values) => (values === undefined ? null : roundAll(summary(values)));
   const ratioTo = (values) => (values === undefined ? null : round(median(values) / median(ours), 4));
   const memoryOf = (name) => (memory[name] === undefined ? null : round(memory[name], 1));
-  const operations = usefulOperations({ ...sides.model, sequentialInputSize: config.f }, config, mode);
+  const model = { ...sides.model, sequentialInputSize: config.f };
+  const operations = usefulOperations(model, config, mode);
+  const bytes = usefulBytes(model, config, mode, parameters);
+  // On the CPU caches hold what a step moves, so that operations alone bound it.
+  const leastMs = peaks === undefined ? undefined : Math.max(total(operations) / peaks.gflops, bytes / (peaks.bandwidthGBs ?? Infinity)) / 1e6;
+  const share = (values) => (values === undefined ? null : round(leastMs / median(values), 3));
   const gflops = (values) => (values === undefined ? null : round(total(operations) / median(values) / 1e6, 1));
   const native = answers.get(OURS).map((answer) => answer.nativeMs).filter((value) => value !== undefined);
   return {
     config,
     mode,
+    device: context.settings.device,
     precision: sides.precision,
     isa: sides.isa,
     oursMs: medianOf(ours),
@@ -95,11 +104,12 @@ function row({ context, sides, config, mode, answers, memory, byBlock, gemm, idl
     ...(native.length === 0 ? {} : { oursNativeMs: medianOf(native) }),
     rounds: ours.length,
     spread: { ours: spreadOf(ours), torch: spreadOf(eager), torchMalloc: spreadOf(malloc), ...(compiled === undefined ? {} : { torchCompile: spreadOf(compiled) }) },
-    ratioSpread: eager === undefined ? null : { ratio: roundAll(pairedRatio(eager, ours)), ratioMalloc: roundAll(pairedRatio(malloc, ours)) },
+    ratioSpread: eager === undefined ? null : { ratio: roundAll(pairedRatio(eager, ours)), ...(malloc === undefined ? {} : { ratioMalloc: roundAll(pairedRatio(malloc, ours)) }) },
     usefulGflop: round(total(operations) / 1e9, 3),
     gflops: { ours: gflops(ours), torch: gflops(eager), torchMalloc: gflops(malloc) },
-    gemmPeakGflops: gemm === undefined ? null : round(gemm, 1),
-    roofline: gemm === undefined ? null : { ours: round(gflops(ours) / gemm, 3), torch: round(gflops(eager) / gemm, 3), torchMalloc: round(gflops(malloc) / gemm, 3) },
+    gemmPeakGflops: peaks === undefined ? null : round(peaks.gflops, 1),
+    ...(peaks?.bandwidthGBs === undefined ? {} : { usefulMiB: round(bytes / 2 ** 20, 1), bandwidthGBs: round(peaks.bandwidthGBs, 1) }),
+    roofline: leastMs === undefined ? null : { ours: share(ours), torch: share(eager), torchMalloc: share(malloc) },
     ...(byBlock === undefined ? {} : { blocks: Object.fromEntries(Object.entries(byBlock).map(([name, blocks]) => [name, roundBlocks(blocks)])) }),
     ...(skipped === undefined ? {} : { torchSkipped: skipped }),
     threads: context.settings.threads,

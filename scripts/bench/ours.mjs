@@ -3,11 +3,15 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { loadCore } from "../../dist/binding/load.js";
 import { resolveConfig } from "../../dist/model/config.js";
-import { openProtocol, scanTable, timePanel } from "./real-data.mjs";
 import { stepDates, syntheticPanel } from "./synthetic-panel.mjs";
 
 const threads = Number(process.argv[2]);
 const core = loadCore();
+/** As the core calls it: cpu, cuda:0. */
+const device = core.info().devices.find((name) => name.split(":")[0] === process.argv[3]);
+if (device === undefined) throw new Error(`the core computes on ${core.info().devices.join(", ")}, not on ${process.argv[3]}`);
+/** Reads Parquet with DuckDB, which a machine that only computes need not have. */
+const realData = () => import("./real-data.mjs");
 const objective = [{ name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6 }];
 /** torch.optim.AdamW's defaults, no clipping, no average of the weights. */
 const sessionOptions = { objective, betas: [0.9, 0.999], adamEps: 1e-8, weightDecay: 0.01, clipNorm: 0, ema: 0, seed: 0 };
@@ -29,6 +33,17 @@ class Memory {
   }
 }
 
+/** The same of the device's memory; nothing where the core does not say. */
+class DeviceMemory {
+  constructor() {
+    core.resetPeak?.(device);
+    this.idle = core.deviceMemory?.(device).allocated;
+  }
+  peakMiB() {
+    return this.idle === undefined ? undefined : (core.deviceMemory(device).peak - this.idle) / 2 ** 20;
+  }
+}
+
 const schedule = (dates, steps) => ({
   dates: Int32Array.from({ length: steps * dates.length }, (_, i) => dates[i % dates.length]),
   offsets: Int32Array.from({ length: steps + 1 }, (_, step) => step * dates.length),
@@ -46,24 +61,31 @@ async function clock(work) {
 
 /** One configuration in one mode. */
 class Measured {
-  constructor({ n, t, f, b, mode }) {
+  constructor({ n, t, f, b, mode, repeat }) {
+    this.repeat = repeat;
     this.training = mode === "train";
     this.dates = stepDates({ t, b });
     // Kept, so that the memory of the arrays that the panel copied is not there to be reused unseen.
     this.source = syntheticPanel({ n, t, f, b });
-    this.panel = core.createPanel(this.source);
-    this.memory = new Memory();
-    this.model = core.createModel(resolveConfig({ sequentialInputSize: f }), "float32", 0);
+    this.panel = core.createPanel(this.source, device);
+    this.memory = device === "cpu" ? new Memory() : new DeviceMemory();
+    this.model = core.createModel(resolveConfig({ sequentialInputSize: f }), "float32", 0, device);
     if (this.training) this.session = core.createSession(this.model, this.panel, sessionOptions);
     else this.model.eval();
   }
 
-  /** Wall clock as JavaScript sees it, and the core's own. */
+  /** Per step: wall clock as JavaScript sees it, and the core's own. Training: all steps in one job. */
   async step() {
-    if (!this.training) return { ms: (await clock(() => this.predict())).ms };
-    let native;
-    const { ms } = await clock(() => this.session.run(schedule(this.dates, 1), threads, (step) => (native = step.milliseconds)).done);
-    return { ms, nativeMs: native };
+    const { repeat } = this;
+    if (!this.training) {
+      const { ms } = await clock(async () => {
+        for (let i = 0; i < repeat; i++) await this.predict();
+      });
+      return { ms: ms / repeat };
+    }
+    let native = 0;
+    const { ms } = await clock(() => this.session.run(schedule(this.dates, repeat), threads, (step) => (native += step.milliseconds)).done);
+    return { ms: ms / repeat, nativeMs: native / repeat };
   }
 
   predict(options = {}) {
@@ -102,11 +124,11 @@ async function boundary(steps) {
 
 /** Largest differences to what the peer predicted from the same weights and windows. */
 async function compare({ n, t, f, state, features, predictions, riskFactors }) {
-  const model = core.createModel(resolveConfig({ sequentialInputSize: f }), "float32", 0);
+  const model = core.createModel(resolveConfig({ sequentialInputSize: f }), "float32", 0, device);
   const tensors = Object.fromEntries(Object.entries(state).map(([name, { shape, data }]) => [name, core.tensor(Float32Array.from(data), shape)]));
   model.loadStateDict(tensors);
   model.eval();
-  const panel = core.createPanel(syntheticPanel({ n, t, f, b: 1 }, Float32Array.from(features)));
+  const panel = core.createPanel(syntheticPanel({ n, t, f, b: 1 }, Float32Array.from(features)), device);
   const own = await core.predict(model, panel, { dates: stepDates({ t, b: 1 }), riskFactors: true, threads }).done;
   const difference = (a, b) => a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), a.length === b.length ? 0 : Infinity);
   return { predictions: difference(own.predictions, predictions), riskFactors: difference(own.riskFactors, riskFactors) };
@@ -132,7 +154,7 @@ const commands = {
   boundary: ({ steps }) => boundary(steps),
   compare,
   epoch: async ({ data, folder }) => {
-    const opened = await openProtocol(data, folder);
+    const opened = await (await realData()).openProtocol(data, folder);
     const panel = core.createPanel(opened.native);
     const config = resolveConfig({ sequentialInputSize: opened.native.featureCount, relationalInput: "state", relationalSkip: true, excludeSelf: true });
     const model = core.createModel(config, "float32", 0);
@@ -141,8 +163,8 @@ const commands = {
   },
   train: async ({ dates }) => ({ ms: (await clock(() => protocol.session.run(dailySchedule(dates), threads, () => {}).done)).ms }),
   predict: async ({ dates }) => ({ ms: (await clock(() => core.predict(protocol.model, protocol.panel, { dates: Int32Array.from(dates), riskFactors: false, threads }).done)).ms }),
-  panel: ({ file }) => timePanel(file),
-  scan: ({ file, columns }) => scanTable(file, columns),
+  panel: async ({ file }) => (await realData()).timePanel(file),
+  scan: async ({ file, columns }) => (await realData()).scanTable(file, columns),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

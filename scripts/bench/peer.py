@@ -1,6 +1,6 @@
 """The measured PyTorch side: one JSON request per line in, one answer out; sleeps on its input in between.
 
-    python peer.py REFERENCE_FOLDER THREADS [--malloc]
+    python peer.py REFERENCE_FOLDER THREADS cpu|cuda [--malloc]
 
 The model, its loss and its step are those of astgnn_pytorch.py in REFERENCE_FOLDER; this file adds clocks around them.
 """
@@ -17,6 +17,8 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from astgnn_pytorch import BatchedASTGNN, minus_ic  # noqa: E402
 from astgnn_reference import Config  # noqa: E402
+
+DEVICE = sys.argv[3]
 
 
 def status_mib(field: str) -> float:
@@ -39,9 +41,27 @@ class Memory:
         return status_mib("VmHWM") - self.idle
 
 
+class DeviceMemory:
+    """The same of the GPU's memory."""
+
+    def start(self) -> None:
+        torch.cuda.reset_peak_memory_stats()
+        self.idle = torch.cuda.memory_allocated()
+
+    def peak(self) -> float:
+        return (torch.cuda.max_memory_allocated() - self.idle) / 2**20
+
+
+def synchronize() -> None:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
 def clock(work) -> tuple[float, object]:
+    synchronize()
     start = time.perf_counter()
     result = work()
+    synchronize()
     return 1e3 * (time.perf_counter() - start), result
 
 
@@ -49,22 +69,23 @@ class Measured:
     """One configuration in one mode."""
 
     def __init__(self, r: dict):
-        self.training = r["mode"] == "train"
+        self.training, self.repeat = r["mode"] == "train", r["repeat"]
         torch.manual_seed(0)
-        self.model = BatchedASTGNN(Config(sequential_input_size=r["f"]))
-        self.sequences = torch.randn(r["t"], r["b"], r["n"], r["f"])
-        self.label = torch.randn(r["b"], r["n"])
+        self.model = BatchedASTGNN(Config(sequential_input_size=r["f"])).to(DEVICE)
+        self.sequences = torch.randn(r["t"], r["b"], r["n"], r["f"], device=DEVICE)
+        self.label = torch.randn(r["b"], r["n"], device=DEVICE)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
         self.run = torch.compile(self.model) if r.get("compile") else self.model
         self.model.train(self.training)
-        self.memory = Memory()
+        self.memory = Memory() if DEVICE == "cpu" else DeviceMemory()
         self.memory.start()
 
     def loss(self) -> torch.Tensor:
         return minus_ic(self.run(self.sequences)[0][..., 0], self.label)
 
     def step(self) -> float:
-        return clock(self.train_step if self.training else self.infer_step)[0]
+        work = self.train_step if self.training else self.infer_step
+        return clock(lambda: [work() for _ in range(self.repeat)])[0] / self.repeat
 
     def train_step(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -168,8 +189,8 @@ class Epoch:
 def sample(r: dict) -> dict:
     """A model, an input and its outputs in evaluation mode: what the other side must reproduce before it is compared."""
     torch.manual_seed(1)
-    model = BatchedASTGNN(Config(sequential_input_size=r["f"])).eval()
-    sequences = torch.randn(r["t"], 1, r["n"], r["f"])
+    model = BatchedASTGNN(Config(sequential_input_size=r["f"])).eval().to(DEVICE)
+    sequences = torch.randn(r["t"], 1, r["n"], r["f"]).to(DEVICE)
     with torch.no_grad():
         predictions, factors = model(sequences)
     state = {name: {"shape": list(value.shape), "data": value.flatten().tolist()} for name, value in model.state_dict().items()}
@@ -177,11 +198,30 @@ def sample(r: dict) -> dict:
             "predictions": predictions.flatten().tolist(), "riskFactors": factors.flatten().tolist()}
 
 
-def gemm_peak(repeat: int = 7, size: int = 2048) -> float:
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def describe() -> dict:
+    sides = {"torch": torch.__version__, "python": sys.version.split()[0]}
+    if DEVICE == "cpu":
+        return sides
+    gpu = torch.cuda.get_device_properties(0)
+    return {**sides, "gpu": gpu.name, "gpuMemoryMiB": round(gpu.total_memory / 2**20), "cuda": torch.version.cuda}
+
+
+def best_ms(work, repeat: int = 7) -> float:
     for _ in range(2):
-        torch.mm(a, b)
-    return max(2e-6 * size**3 / clock(lambda: torch.mm(a, b))[0] for _ in range(repeat))
+        work()
+    return min(clock(work)[0] for _ in range(repeat))
+
+
+def peaks() -> dict:
+    """What this machine's best float32 product reaches and, on a GPU, its best copy (bytes read and written)."""
+    size = 2048 if DEVICE == "cpu" else 8192
+    a, b = torch.randn(size, size, device=DEVICE), torch.randn(size, size, device=DEVICE)
+    gemm = {"gflops": 2e-6 * size**3 / best_ms(lambda: torch.mm(a, b))}
+    if DEVICE == "cpu":
+        return gemm
+    source = torch.empty(2**28, device=DEVICE)
+    target = torch.empty_like(source)
+    return {**gemm, "bandwidthGBs": 8e-6 * source.numel() / best_ms(lambda: target.copy_(source))}
 
 
 def read_table(file: str, columns: list[str]) -> dict:
@@ -203,13 +243,14 @@ def main() -> None:
         for key, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 64 << 20)):
             libc.mallopt(key, value)
     torch.set_num_threads(int(sys.argv[2]))
+    torch.backends.cudnn.allow_tf32 = False  # float32 everywhere, as on the CPU
     measured = epoch = None
     for line in sys.stdin:
         r = json.loads(line)
         command = r["command"]
         try:
             if command == "describe":
-                answer = {"torch": torch.__version__, "python": sys.version.split()[0]}
+                answer = describe()
             elif command == "prepare":
                 measured = Measured(r)
                 answer = {"parameters": sum(p.numel() for p in measured.model.parameters())}
@@ -219,8 +260,8 @@ def main() -> None:
                 answer = {"peakMiB": measured.memory.peak()}
             elif command == "blocks":
                 answer = {"blocks": measured.blocks()}
-            elif command == "gemm":
-                answer = {"gflops": gemm_peak()}
+            elif command == "peaks":
+                answer = peaks()
             elif command == "sample":
                 answer = sample(r)
             elif command == "epoch":

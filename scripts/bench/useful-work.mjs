@@ -1,5 +1,6 @@
 // Floating-point operations that the model's formulas need, recomputation and the attention's N x N form not counted
-// (the formulas of the kernel notes, with the widths of the configuration at hand). Pure.
+// (the formulas of the kernel notes, with the widths of the configuration at hand), and the bytes that a step has to
+// move whatever the kernels. Pure.
 
 /**
  * @param model the architecture (lib/model/config.ts)
@@ -44,6 +45,21 @@ function denseOperations(model, f, widths) {
   const head = [widths.at(-1) + (model.relationalSkip ? widths[0] : 0), ...model.predictionHiddenSizes, model.numPredictions];
   for (let layer = 1; layer < head.length; layer++) products += head[layer - 1] * head[layer];
   return 2 * products;
+}
+
+/**
+ * Float32 bytes that pass through a device's memory in one step, if kernels kept all else on the chip: the features under the
+ * windows, the rows that one block hands to the next, and the weights.
+ *
+ * @param parameters number of weights
+ */
+export function usefulBytes(model, { n, t, f, b }, mode, parameters) {
+  const training = mode === "train";
+  const features = (t + b - 1) * n * f;
+  const rows = n * b * (model.gruHiddenSize + model.gatHiddenSize + model.numRiskFactors + model.tgcOutputSize + model.numPredictions);
+  // Training: forward and backward read the features; rows are written, read, read again on the way back, and so once more their
+  // gradients, written and read; weights are read twice, their gradients written, and AdamW reads four arrays and writes three.
+  return 4 * (training ? 2 * features + 5 * rows + 10 * parameters : features + 2 * rows + parameters);
 }
 
 export const total = (operations) => Object.values(operations).reduce((sum, value) => sum + value, 0);

@@ -4,9 +4,9 @@ import { resolveConfig } from "../../lib/model/config.js";
 
 // The benchmark is plain JavaScript without declarations, hence the imports by address.
 const load = async (name: string) => import(new URL(`../../scripts/bench/${name}.mjs`, import.meta.url).href);
-const { parseBenchArguments, parseConfig, TARGET_CONFIGS, UsageError } = await load("arguments");
+const { parseBenchArguments, parseConfig, CUDA_CONFIGS, TARGET_CONFIGS, UsageError } = await load("arguments");
 const { quantile, median, summary, fitExponent, localExponents, pairedRatio } = await load("statistics");
-const { usefulOperations, total } = await load("useful-work");
+const { usefulBytes, usefulOperations, total } = await load("useful-work");
 const { normalValues, syntheticPanel, stepDates } = await load("synthetic-panel");
 const { renderMarkdown, table } = await load("markdown");
 const { growthExponents, spreadChunks } = await load("sections");
@@ -39,11 +39,18 @@ describe("arguments", () => {
     });
   });
 
+  it("measures on a GPU what a GPU has", () => {
+    const settings = parseBenchArguments(["--device", "cuda", "--compile"]);
+    expect(settings).toMatchObject({ device: "cuda", configs: CUDA_CONFIGS, compile: true, blocks: false });
+    expect(settings.sections).toEqual({ configs: true, growth: false, load: false, epoch: false, boundary: false });
+    expect(() => parseBenchArguments(["--device", "cuda", "--load"])).toThrow("--load is measured on the cpu");
+  });
+
   it.each(["100,8,5", "100,8,5,2,1", "100,8,5,x", "1,8,5,2", "100,0,5,2", "100,8,5,1.5", "100,,5,2"])("refuses the configuration %j", (text) => {
     expect(() => parseConfig(text)).toThrow(UsageError);
   });
 
-  it.each([["--steps", "0"], ["--threads", "two"], ["--epoch-dates", "-1"], ["--growth-stocks", "500,"], ["--fast"], ["stray"]])("refuses %j", (...argv) => {
+  it.each([["--steps", "0"], ["--threads", "two"], ["--epoch-dates", "-1"], ["--growth-stocks", "500,"], ["--device", "tpu"], ["--fast"], ["stray"]])("refuses %j", (...argv) => {
     expect(() => parseBenchArguments(argv)).toThrow(UsageError);
   });
 });
@@ -100,6 +107,15 @@ describe("useful work", () => {
     // 2 operations per weight: GAT 64x128 twice, its scores, residual 128x128 twice, M, TGC, head.
     const weights = 2 * 64 * 128 + 2 * 128 + 2 * 128 * 128 + 128 * 32 + (21 * 128 + 128 * 64) + (64 * 128 + 128 * 64 + 64);
     expect(usefulOperations(model, { n: 10, t: 20, f: 21, b: 3 }, "infer").dense).toBe(2 * weights * 30);
+  });
+
+  it("moves the features once per direction, and weights as often as AdamW looks at them", () => {
+    const [small, large] = [10, 20].map((n) => usefulBytes(model, { n, t: 20, f: 21, b: 3 }, "infer", 0));
+    expect(large).toBe(2 * small);
+    // GRU state, GAT output, M, embedding and prediction, written and read.
+    expect(small).toBe(4 * (22 * 10 * 21 + 2 * 30 * (64 + 128 + 32 + 64 + 1)));
+    const weights = (mode: string) => usefulBytes(model, { n: 1, t: 1, f: 1, b: 1 }, mode, 1000) - usefulBytes(model, { n: 1, t: 1, f: 1, b: 1 }, mode, 0);
+    expect([weights("infer"), weights("train")]).toEqual([4000, 40_000]);
   });
 
   it("grows with the square of N only in the similarity", () => {
@@ -175,6 +191,21 @@ describe("report", () => {
   it("says when it was forced, and why that matters", () => {
     expect(renderMarkdown({ environment, rows: [] })).not.toContain("forced");
     expect(renderMarkdown({ environment: { ...environment, forced: true, busyReason: "others use 40 % of 2 cores" }, rows: [] })).toContain("forced (--force): others use 40 % of 2 cores");
+  });
+
+  it("says on a GPU what it ran on, what was checked before and what there was no time for", () => {
+    const gpu = { ...row, device: "cuda", torchMallocMs: null, ratioMalloc: null, oursPeakMiB: null, ratioSpread: { ratio: spread }, spread: { ours: spread, torch: spread, torchMalloc: null }, bandwidthGBs: 4000, roofline: { ours: 0.5, torch: 0.25, torchMalloc: null } };
+    const page = renderMarkdown({
+      environment: { ...environment, gpu: "NVIDIA H200", gpuMemoryMiB: 143_771, cuda: "13.0" },
+      rows: [gpu],
+      checks: [{ step: "sanitize", ok: false, seconds: 61.2, note: "memcheck: 3" }],
+      leftOut: [{ config: row.config, mode: "infer" }],
+    });
+    expect(page).toContain("- GPU: NVIDIA H200, 140 GiB; PyTorch's CUDA 13.0");
+    expect(page).toContain("| sanitize | **failed**: memcheck: 3 | 61 |");
+    expect(page).toContain("50 % / 25 % of 200 GFLOP/s and 4000 GB/s");
+    expect(page).toContain("Left out for want of time: 300,20,21,4 infer.");
+    expect(page).not.toMatch(/undefined|NaN|null|memory settings/);
   });
 
   it("prints a column for torch.compile only where it was measured", () => {
