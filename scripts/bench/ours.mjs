@@ -33,14 +33,13 @@ class Memory {
   }
 }
 
-/** The same of the device's memory; nothing where the core does not say. */
+/** The same of the device's memory. */
 class DeviceMemory {
   constructor() {
-    core.resetPeak?.(device);
-    this.idle = core.deviceMemory?.(device).allocated;
+    this.idle = core.deviceMemory(device).allocated;
   }
   peakMiB() {
-    return this.idle === undefined ? undefined : (core.deviceMemory(device).peak - this.idle) / 2 ** 20;
+    return (core.deviceMemory(device).peak - this.idle) / 2 ** 20;
   }
 }
 

@@ -57,9 +57,16 @@ struct DropOverTime : torch::autograd::Function<DropOverTime> {
   }
 };
 
+// cuDNN wants the weights in one piece and says once that it copies them there (0.1 MB a layer).
+struct Quiet : c10::WarningHandler {
+  void process(const c10::Warning&) override {}
+};
+
 // x [T, R, F] -> [R, H]. Differentiable by autograd in x and the weights.
 Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& key) {
   const c10::DeviceGuard guard(x.device());
+  Quiet quiet;
+  const c10::WarningUtils::WarningHandlerGuard warnings(&quiet);
   Tensor y = x;
   const int64_t layers = static_cast<int64_t>(weights.size()) / 4;
   for (int64_t l = 0; l < layers; ++l) {

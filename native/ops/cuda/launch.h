@@ -5,7 +5,8 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdio>
+#include <stdexcept>
+#include <string>
 
 namespace astgnn::ops::cuda {
 
@@ -14,6 +15,9 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream,
             const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
   kernel<<<grid, block, 0, static_cast<cudaStream_t>(stream)>>>(arguments...);
+  if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess)
+    throw std::runtime_error(std::string("A CUDA kernel was not launched: ") +
+                             cudaGetErrorString(error) + ".");
 }
 
 }  // namespace astgnn::ops::cuda
