@@ -137,18 +137,24 @@ export function inspectLibTorch(path: string, build = false): Inspected | { prob
   return { path, version: version.version, variant, libraries: order.libraries };
 }
 
-/** What one library needs: files to open in this order, names that are nowhere, and what is wrong with files that cannot be opened. */
+/** What libraries need: files to open in this order, names that are nowhere, and what is wrong with files that cannot be opened. */
 export interface LoadOrder {
   libraries: string[];
   missing: string[];
   damaged: string[];
 }
 
+/** The libraries of each variant that are opened by name, by this package or (the last) by ATen itself; the others are what these need. */
+export const entryLibraries: Record<Variant, string[]> = {
+  cpu: [`libtorch_cpu${librarySuffix}`],
+  cuda: ["torch_cpu", "torch_cuda", "torch_cuda_linalg"].map((name) => `lib${name}${librarySuffix}`),
+};
+
 /**
- * The files to open for one library of a LibTorch folder, dependencies first, and what it needs but is not there.
+ * The files to open for some libraries of a LibTorch folder, dependencies first, and what they need but is not there.
  * A pip torch keeps NVIDIA's libraries in ../nvidia/<package>/lib; what the system provides is left to its loader.
  */
-export function loadOrder(path: string, library: string): LoadOrder {
+export function loadOrder(path: string, ...names: string[]): LoadOrder {
   const folders = [join(path, "lib"), ...nvidiaFolders(dirname(path))];
   const libraries: string[] = [];
   const missing: string[] = [];
@@ -168,7 +174,7 @@ export function loadOrder(path: string, library: string): LoadOrder {
     else content?.needed.forEach(visit);
     libraries.push(file);
   };
-  visit(library);
+  names.forEach(visit);
   return { libraries, missing, damaged };
 }
 

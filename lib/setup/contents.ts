@@ -36,31 +36,3 @@ export function nvidiaContents(variant: Variant): Select {
 export function contentsOf(wheel: string, variant: Variant): Select {
   return /^torch-/.test(basename(wheel)) ? torchContents(variant) : nvidiaContents(variant);
 }
-
-/** One requirement of a wheel as pip takes it, e.g. `nvidia-nccl-cu13==2.30.7`, with its extras. */
-export interface Requirement {
-  name: string;
-  extras: string[];
-  specifier: string;
-}
-
-/**
- * Requirements of a wheel that are NVIDIA's libraries on this Linux machine, from its METADATA. `extras` are those it was asked for.
- */
-export function nvidiaRequirements(metadata: string, extras: readonly string[] = []): Requirement[] {
-  const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
-  const found = new Map<string, Requirement>();
-  for (const line of metadata.split(/\r?\n/)) {
-    const parts = /^Requires-Dist: *([\w.-]+)(?:\[([\w,-]+)\])? *\(?([^;)]*)\)? *(?:;(.*))?$/.exec(line);
-    if (parts === null) continue;
-    const [, name = "", wanted = "", specifier = "", marker = ""] = parts;
-    if (!/^(nvidia-|cuda-toolkit$)/.test(name)) continue;
-    const extra = /extra == ['"]([\w-]+)['"]/.exec(marker)?.[1];
-    if (extra !== undefined && !extras.includes(extra)) continue;
-    const machines = [...marker.matchAll(/sys_platform == ['"]linux['"] and platform_machine == ['"](\w+)['"]/g)].map((match) => match[1]);
-    if (machines.length > 0 && !machines.includes(machine)) continue;
-    if (/platform_system == ['"](?!Linux)/.test(marker)) continue;
-    found.set(name, { name, extras: wanted === "" ? [] : wanted.split(","), specifier: specifier.trim() });
-  }
-  return [...found.values()];
-}

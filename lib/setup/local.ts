@@ -6,7 +6,7 @@ import { sha256Of } from "./checksum.js";
 import { torchContents } from "./contents.js";
 import { isWheelOf, type FetchedFile } from "./pip.js";
 import type { OnProgress } from "./progress.js";
-import { pinnedVersion, platformSources } from "./sources.js";
+import { pinnedVersion, platformSources, wheelsOf } from "./sources.js";
 
 /** What `--from` names: files to unpack, or an unpacked LibTorch to copy. */
 export type LocalSource = { kind: "wheels"; files: FetchedFile[]; folder: string } | { kind: "archive"; file: FetchedFile } | { kind: "folder"; path: string };
@@ -49,7 +49,8 @@ export async function readLocalSource(from: string, options: ReadOptions): Promi
 async function checked(file: string, sha256: string | undefined, options: ReadOptions): Promise<FetchedFile> {
   const pip = platformSources().pip;
   const name = basename(file);
-  const pinned = pip?.wheels.find((wheel) => isWheelOf(name, wheel) && pip.platforms.some((platform) => name.includes(platform)));
+  const platforms = pip === undefined ? [] : [...pip.platforms, ...(pip.cudaPlatforms ?? [])];
+  const pinned = (pip === undefined ? [] : wheelsOf(pip, "cuda")).find((wheel) => isWheelOf(name, wheel) && platforms.some((platform) => name.includes(platform)));
   // torch has a wheel per Python; the others serve all.
   const isPinned = pinned !== undefined && (pinned.name !== "torch" || name.includes(`-cp${pip!.python.replace(".", "")}-`));
   const expected = sha256?.toLowerCase() ?? (isPinned ? pinned.sha256 : undefined);

@@ -3,11 +3,9 @@ import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { aborted, sha256Of } from "./checksum.js";
-import { nvidiaRequirements } from "./contents.js";
 import { bytesOf } from "./disk.js";
 import type { OnProgress } from "./progress.js";
-import type { PinnedWheel, PlatformSources, Variant } from "./sources.js";
-import { readZipText } from "./unpack.js";
+import { wheelsOf, type PinnedWheel, type PlatformSources, type Variant } from "./sources.js";
 
 /** How to start pip: the program and its first arguments. */
 export type PipCommand = readonly string[];
@@ -39,47 +37,19 @@ export async function findPip(env: NodeJS.ProcessEnv = process.env): Promise<Pip
 }
 
 /**
- * Fetches the wheels of a LibTorch with pip: torch and the NVIDIA libraries that the variant needs. A wheel that is already in the
- * folder with the right checksum is not fetched again.
+ * Fetches the pinned wheels of a variant with pip. A wheel that is already in the folder with the right checksum is not fetched again.
  *
  * @throws AstgnnError ERR_DOWNLOAD, ERR_ABORTED
  */
 export async function fetchWheels(options: FetchOptions): Promise<FetchedFile[]> {
-  const pinned = await fetchPinned(options.sources.wheels, options);
-  if (options.variant === "cpu") return pinned;
-  const torch = pinned.find(({ file }) => /^torch-/.test(basename(file)));
-  const wanted = nvidiaRequirements(torch === undefined ? "" : ((await readZipText(torch.file, /^torch-[^/]*\.dist-info\/METADATA$/)) ?? ""));
-  const toolkit = wanted.find(({ name }) => name === "cuda-toolkit");
-  const direct = wanted.filter((requirement) => requirement !== toolkit);
-  if (toolkit !== undefined) {
-    // cuda-toolkit is an empty wheel that only names the exact releases of its parts.
-    const [meta] = await fetchRequirements([`cuda-toolkit${toolkit.specifier}`], options);
-    const metadata = meta === undefined ? undefined : await readZipText(meta.file, /\.dist-info\/METADATA$/);
-    direct.push(...nvidiaRequirements(metadata ?? "", toolkit.extras));
-  }
-  const have = new Set(options.sources.wheels.map(({ name }) => name));
-  const rest = direct.filter(({ name }) => !have.has(name)).map(({ name, specifier }) => `${name}${specifier}`);
-  return [...pinned, ...(await fetchRequirements([...new Set(rest)], options))];
-}
-
-/** The wheel in the folder, whole and with the pinned checksum, or undefined. */
-export async function wheelIn(folder: string, wheel: PinnedWheel, onProgress?: OnProgress, signal?: AbortSignal): Promise<FetchedFile | undefined> {
-  const name = (await readdir(folder).catch(() => [])).find((each) => isWheelOf(each, wheel));
-  if (name === undefined) return undefined;
-  const file = join(folder, name);
-  const sha256 = await sha256Of(file, onProgress, signal);
-  return sha256 === (wheel.sha256 ?? sha256) ? { file, sha256 } : undefined;
-}
-
-async function fetchPinned(wheels: readonly PinnedWheel[], options: FetchOptions): Promise<FetchedFile[]> {
   const fetched: FetchedFile[] = [];
   const missing: PinnedWheel[] = [];
-  for (const wheel of wheels) {
+  for (const wheel of wheelsOf(options.sources, options.variant)) {
     const there = await wheelIn(options.into, wheel, options.onProgress, options.signal);
     if (there === undefined) missing.push(wheel);
     else fetched.push(there);
   }
-  for (const { file, sha256 } of await fetchRequirements(missing.map(({ name, version }) => `${name}==${version}`), options)) {
+  for (const { file, sha256 } of await download(missing, options)) {
     const wheel = missing.find((candidate) => isWheelOf(basename(file), candidate));
     if (wheel?.sha256 !== undefined && wheel.sha256 !== sha256) {
       await rm(file, { force: true });
@@ -93,14 +63,24 @@ async function fetchPinned(wheels: readonly PinnedWheel[], options: FetchOptions
   return fetched;
 }
 
+/** The wheel in the folder, whole and with the pinned checksum, or undefined. */
+export async function wheelIn(folder: string, wheel: PinnedWheel, onProgress?: OnProgress, signal?: AbortSignal): Promise<FetchedFile | undefined> {
+  const name = (await readdir(folder).catch(() => [])).find((each) => isWheelOf(each, wheel));
+  if (name === undefined) return undefined;
+  const file = join(folder, name);
+  const sha256 = await sha256Of(file, onProgress, signal);
+  return sha256 === (wheel.sha256 ?? sha256) ? { file, sha256 } : undefined;
+}
+
 /** Runs one pip download into a folder of this process and moves what is complete into `into`. */
-async function fetchRequirements(requirements: readonly string[], options: FetchOptions): Promise<FetchedFile[]> {
-  if (requirements.length === 0) return [];
+async function download(wheels: readonly PinnedWheel[], options: FetchOptions): Promise<FetchedFile[]> {
+  if (wheels.length === 0) return [];
   const { sources, onProgress, signal } = options;
   await mkdir(options.into, { recursive: true });
   const own = await mkdtemp(join(options.into, `pip-${process.pid}-`));
+  const requirements = wheels.map(({ name, version }) => `${name}==${version}`);
   const message = `downloading ${requirements.join(", ").replaceAll("==", " ")} with pip`;
-  const totalBytes = sources.wheels.filter(({ name, version }) => requirements.includes(`${name}==${version}`)).reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
+  const totalBytes = wheels.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
   onProgress?.({ stage: "download", message });
   // pip shows no progress to programs, so the growth of its temporary folder is watched.
   let downloading = true;

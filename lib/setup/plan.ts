@@ -6,7 +6,7 @@ import { bytesOf, diskOf, noSpace, notWritable } from "./disk.js";
 import { filesToCopy } from "./local.js";
 import { wheelIn, type FetchedFile } from "./pip.js";
 import { alreadyThere, chooseSource, resolveSetup, type SetupOptions, type SetupRequest, type Source } from "./request.js";
-import { cacheFolder, pinnedVersion, type Variant } from "./sources.js";
+import { cacheFolder, pinnedVersion, wheelsOf, type Variant } from "./sources.js";
 import { unpackedBytes, type Select } from "./unpack.js";
 
 /** What a set-up would do with one file. */
@@ -47,9 +47,7 @@ export interface SetupPlan {
 
 // pip keeps a wheel three times while it runs: in its cache, its temporary folder and the one it was asked for.
 const COPIES = 3;
-// The NVIDIA wheels that only torch's own METADATA names, and all of it unpacked.
-const CUDA_WHEELS = 2.5e9;
-const UNPACKED = { cpu: 0.51e9, cuda: 6e9 };
+const UNPACKED = { cpu: 0.51e9, cuda: 4e9 };
 // The official archive states its size only when it is asked for.
 const ARCHIVE = 0.3e9;
 
@@ -98,15 +96,14 @@ export async function expectedFiles(source: Source, request: SetupRequest): Prom
   switch (source.kind) {
     case "pip": {
       const files: PlannedFile[] = [];
-      for (const wheel of source.sources.wheels) {
+      for (const wheel of wheelsOf(source.sources, variant)) {
         const { name, version, ...pinned } = wheel;
         const isHere = (await wheelIn(downloads, wheel, request.onProgress, request.signal)) !== undefined;
         files.push({ name: `${name} ${version}`, ...pinned, action: isHere ? "unpack" : "fetch", ...(isHere && pinned.bytes !== undefined ? { hereBytes: pinned.bytes } : {}) });
       }
-      const missing = files.filter(({ action }) => action === "fetch").reduce((sum, { bytes = 0 }) => sum + bytes, variant === "cuda" ? CUDA_WHEELS : 0);
-      const here = files.filter(({ action }) => action === "unpack").map(({ name }) => ({ what: `fetching ${name}`, why: `it is in ${downloads}, with the right checksum` }));
-      const unknown = { what: "sizes and checksums of NVIDIA's other wheels", why: "torch's own METADATA names them, once it is there; about 2.5 GB" };
-      return { files, neededBytes: Math.max(COPIES * missing, missing + UNPACKED[variant]), skipped: variant === "cuda" ? [...here, unknown] : here };
+      const missing = files.filter(({ action }) => action === "fetch").reduce((sum, { bytes = 0 }) => sum + bytes, 0);
+      const skipped = files.filter(({ action }) => action === "unpack").map(({ name }) => ({ what: `fetching ${name}`, why: `it is in ${downloads}, with the right checksum` }));
+      return { files, neededBytes: Math.max(COPIES * missing, missing + UNPACKED[variant]), skipped };
     }
     case "download": {
       const hereBytes = await bytesHere(source.url, source.file);

@@ -1,5 +1,5 @@
 import { basename, join, resolve } from "node:path";
-import { inspectLibTorch, searchLibTorch, waysOut, type LibTorch } from "../binding/libtorch.js";
+import { entryLibraries, inspectLibTorch, loadOrder, searchLibTorch, waysOut, type LibTorch } from "../binding/libtorch.js";
 import { platformProblem } from "../binding/platform.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { readLocalSource, type LocalSource } from "./local.js";
@@ -44,15 +44,20 @@ export function resolveSetup(options: SetupOptions): SetupRequest {
   return { ...options, variant, env, target: cachedPath(pinnedVersion, variant, env), downloads: join(cacheFolder(env), `downloads-${pinnedVersion}`) };
 }
 
-/** The LibTorch that makes a set-up unnecessary, if there is one. */
+/** The LibTorch that makes a set-up unnecessary, if there is one: whole for the variant, where a search asks for the CPU's part only. */
 export function alreadyThere({ env, variant, target, from, force }: SetupRequest): LibTorch | undefined {
   if (force === true) return undefined;
   if (from === undefined) {
     const { found } = searchLibTorch({ env, build: true, ...(variant === "cuda" ? { variant } : {}) });
-    return found === undefined || (variant === "cuda" && found.variant !== "cuda") ? undefined : found;
+    return found !== undefined && isWhole(found.path, variant) ? found : undefined;
   }
   const cached = inspectLibTorch(target, true);
-  return "problem" in cached || cached.version !== pinnedVersion || cached.variant !== variant ? undefined : { ...cached, source: "cache" };
+  return "problem" in cached || cached.version !== pinnedVersion || cached.variant !== variant || !isWhole(target, variant) ? undefined : { ...cached, source: "cache" };
+}
+
+function isWhole(path: string, variant: Variant): boolean {
+  const { missing, damaged } = loadOrder(path, ...entryLibraries[variant]);
+  return missing.length === 0 && damaged.length === 0;
 }
 
 /**

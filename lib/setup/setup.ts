@@ -1,6 +1,6 @@
 import { readFile, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { inspectLibTorch, librarySuffix, loadOrder, waysOut, type LibTorch } from "../binding/libtorch.js";
+import { entryLibraries, inspectLibTorch, loadOrder, waysOut, type LibTorch } from "../binding/libtorch.js";
 import { AstgnnError } from "../errors.js";
 import { downloadFile } from "./archive.js";
 import { aborted } from "./checksum.js";
@@ -149,8 +149,7 @@ async function complete(partial: string, variant: Variant, files: readonly Fetch
 }
 
 function missingLibraries(path: string, variant: Variant): string[] {
-  const roots = variant === "cuda" ? ["torch_cpu", "torch_cuda", "torch_cuda_linalg"] : ["torch_cpu"];
-  return [...new Set(roots.flatMap((root) => loadOrder(path, `lib${root}${librarySuffix}`).missing))];
+  return loadOrder(path, ...entryLibraries[variant]).missing;
 }
 
 /** One rename makes the new folder appear; what was there before (damaged, or replaced on request) goes first. */

@@ -24,6 +24,8 @@ export interface PlatformSources {
     /** Further platform tags that wheels of the cuda variant carry. */
     cudaPlatforms?: string[];
     wheels: PinnedWheel[];
+    /** What the cuda variant needs besides: NVIDIA's libraries that the torch wheel's METADATA names, at the releases that pip chose for it. */
+    cudaWheels?: PinnedWheel[];
   };
   /** NVIDIA's compiler and headers, for a build from source. */
   cudaToolkit?: { version: string; wheels: PinnedWheel[] };
@@ -50,6 +52,11 @@ export function platformSources(env: NodeJS.ProcessEnv = process.env): PlatformS
   const known = sources.platforms[`${process.platform}-${process.arch}`] ?? {};
   const address = env["ASTGNN_LIBTORCH_URL"];
   return address === undefined || address === "" ? known : { ...known, archive: address };
+}
+
+/** The wheels of one variant. */
+export function wheelsOf(pip: NonNullable<PlatformSources["pip"]>, variant: Variant): PinnedWheel[] {
+  return variant === "cpu" ? pip.wheels : [...pip.wheels, ...(pip.cudaWheels ?? [])];
 }
 
 /** Folder that holds every LibTorch this package fetched. */

@@ -73,19 +73,6 @@ export async function unpackedBytes(file: string, select: Select): Promise<{ byt
   return { bytes: sum(all.chosen) - sum(left), leftOut: { files: left.length, bytes: sum(left) } };
 }
 
-/** Text of the one entry whose name matches, or undefined. */
-export async function readZipText(file: string, name: RegExp): Promise<string | undefined> {
-  const { zip, chosen } = await chosenEntries(file, (entry) => (name.test(entry) ? entry : undefined));
-  try {
-    if (chosen[0] === undefined) return undefined;
-    const chunks: Buffer[] = [];
-    for await (const chunk of await zip.openReadStreamPromise(chosen[0].entry)) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).toString("utf8");
-  } finally {
-    zip.close();
-  }
-}
-
 async function chosenEntries(file: string, select: Select): Promise<{ zip: ZipFile; chosen: { entry: Entry; target: string }[] }> {
   let zip: ZipFile | undefined;
   try {

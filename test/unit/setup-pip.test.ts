@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { nvidiaContents, nvidiaRequirements, torchContents } from "../../lib/setup/contents.js";
+import { nvidiaContents, torchContents } from "../../lib/setup/contents.js";
 import { fetchWheels, findPip } from "../../lib/setup/pip.js";
 import { scratch, write, zip } from "./libtorch-fixture.js";
 
@@ -10,13 +10,10 @@ const root = scratch();
 let count = 0;
 const fresh = (): string => join(root, `case-${++count}`);
 
-const torch = zip({ "torch/lib/libtorch_cpu.so": "", "torch-2.15.0.dist-info/METADATA": 'Requires-Dist: cuda-toolkit[cublas]==13.2.2; platform_system == "Linux"\nRequires-Dist: nvidia-nccl-cu13==2.30.7; platform_system == "Linux"\nRequires-Dist: sympy>=1.13\n' });
-const toolkit = zip({ "cuda_toolkit-13.2.2.dist-info/METADATA": "Requires-Dist: nvidia-cublas==13.4.1.3.*; extra == 'cublas'\nRequires-Dist: nvidia-npp==13.1.0.59.*; extra == 'npp'\n" });
+const torch = zip({ "torch/lib/libtorch_cpu.so": "" });
 const index: Record<string, [string, Buffer]> = {
   "torch==2.15.0": ["torch-2.15.0-cp311-cp311-manylinux_2_28_x86_64.whl", torch],
   "nvidia-cuda-runtime==13.2.86": ["nvidia_cuda_runtime-13.2.86-py3-none-any.whl", zip({ a: "runtime" })],
-  "cuda-toolkit==13.2.2": ["cuda_toolkit-13.2.2-py2.py3-none-any.whl", toolkit],
-  "nvidia-cublas==13.4.1.3.*": ["nvidia_cublas-13.4.1.3-py3-none-any.whl", zip({ a: "cublas" })],
   "nvidia-nccl-cu13==2.30.7": ["nvidia_nccl_cu13-2.30.7-py3-none-any.whl", zip({ a: "nccl" })],
 };
 
@@ -53,7 +50,8 @@ const wheels = [
   { name: "torch", version: "2.15.0", sha256: hashOf(torch) },
   { name: "nvidia-cuda-runtime", version: "13.2.86", sha256: hashOf(index["nvidia-cuda-runtime==13.2.86"]![1]) },
 ];
-const sources = { python: "3.11", implementation: "cp", platforms: ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64"], wheels };
+const cudaWheels = [{ name: "nvidia-nccl-cu13", version: "2.30.7", sha256: hashOf(index["nvidia-nccl-cu13==2.30.7"]![1]) }];
+const sources = { python: "3.11", implementation: "cp", platforms: ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64"], cudaPlatforms: ["manylinux_2_18_x86_64"], wheels, cudaWheels };
 
 describe("fetching with pip", () => {
   it("makes one call with the target spelled out, and checks what came", async () => {
@@ -87,15 +85,14 @@ describe("fetching with pip", () => {
     expect(readdirSync(into)).toEqual([]);
   });
 
-  it("for cuda also fetches what the wheels themselves require, and nothing of Python's", async () => {
+  it("for cuda also fetches NVIDIA's other libraries, which carry platforms of their own, and checks them", async () => {
     const pip = fakePip();
-    const files = await fetchWheels({ pip: [pip.bin], sources, into: fresh(), variant: "cuda", env: pip.env });
-    expect(files).toHaveLength(4);
-    expect(pip.calls().map((call) => call.filter((argument) => argument.includes("==")))).toEqual([
-      ["torch==2.15.0", "nvidia-cuda-runtime==13.2.86"],
-      ["cuda-toolkit==13.2.2"],
-      ["nvidia-nccl-cu13==2.30.7", "nvidia-cublas==13.4.1.3.*"],
-    ]);
+    const into = fresh();
+    const files = await fetchWheels({ pip: [pip.bin], sources, into, variant: "cuda", env: pip.env });
+    expect(files.map(({ sha256 }) => sha256).sort()).toEqual([...wheels, ...cudaWheels].map(({ sha256 }) => sha256).sort());
+    expect(pip.calls().map((call) => call.join(" "))).toEqual([expect.stringMatching(/--platform manylinux_2_18_x86_64 torch==2\.15\.0 nvidia-cuda-runtime==13\.2\.86 nvidia-nccl-cu13==2\.30\.7$/)]);
+    const others = { ...sources, cudaWheels: [{ ...cudaWheels[0]!, sha256: "0".repeat(64) }] };
+    await expect(fetchWheels({ pip: [pip.bin], sources: others, into, variant: "cuda", env: pip.env })).rejects.toThrow(/nvidia_nccl_cu13\S+ has SHA-256 \w+, expected 000/);
   });
 
   it("passes on what pip says when it fails", async () => {
@@ -117,25 +114,6 @@ describe("fetching with pip", () => {
   it("finds pip on PATH, or none", async () => {
     expect(await findPip({ PATH: dirname(fakePip().bin) })).toEqual(["pip"]);
     expect(await findPip({ PATH: fresh() })).toBeUndefined();
-  });
-});
-
-describe("what a wheel requires of NVIDIA", () => {
-  it("honours extras, markers and bounds", () => {
-    const metadata = [
-      'Requires-Dist: cuda-toolkit[cublas,cudart]==13.2.2; platform_system == "Linux"',
-      'Requires-Dist: cuda-bindings<14,>=13.0.3; platform_system == "Linux"',
-      'Requires-Dist: nvidia-cudnn-cu13==9.26.0.51; platform_system == "Linux"',
-      'Requires-Dist: nvidia-windows-only==1.0; platform_system == "Windows"',
-      "Requires-Dist: nvidia-other-machine==1.0; (sys_platform == 'linux' and platform_machine == 'riscv64')",
-      "Requires-Dist: nvidia-nvjitlink<14,>=13.2.86; extra == 'cufft'",
-      "Requires-Dist: jinja2",
-    ].join("\n");
-    expect(nvidiaRequirements(metadata)).toEqual([
-      { name: "cuda-toolkit", extras: ["cublas", "cudart"], specifier: "==13.2.2" },
-      { name: "nvidia-cudnn-cu13", extras: [], specifier: "==9.26.0.51" },
-    ]);
-    expect(nvidiaRequirements(metadata, ["cufft"]).at(-1)).toEqual({ name: "nvidia-nvjitlink", extras: [], specifier: "<14,>=13.2.86" });
   });
 });
 

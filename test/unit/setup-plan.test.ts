@@ -39,7 +39,13 @@ describe("the plan of a set-up", () => {
     expect(plan.files.map(({ name }) => name.split(" ")[0])).toEqual(["torch", "nvidia-cuda-runtime", "nvidia-cuda-cupti"]);
     for (const file of plan.files) expect(file).toMatchObject({ action: "fetch", bytes: expect.any(Number), sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
     expect(plan.space.neededBytes).toBeGreaterThan(plan.files.reduce((sum, { bytes }) => sum + bytes!, 0));
-    expect((await planSetup({ env, variant: "cuda" })).space.neededBytes).toBeGreaterThan(plan.space.neededBytes);
+    const cuda = await planSetup({ env, variant: "cuda" });
+    expect(cuda.files.slice(0, 3)).toEqual(plan.files);
+    // The eleven libraries of NVIDIA that libtorch_cuda and libtorch_cuda_linalg ask for.
+    expect(cuda.files.slice(3).map(({ name }) => name.split(" ")[0]!.replace(/^nvidia-(cuda-)?|-cu13$/g, ""))).toEqual(["cublas", "nvrtc", "cudnn", "cufft", "cufile", "cusolver", "cusparse", "cusparselt", "nccl", "nvjitlink", "nvshmem"]);
+    for (const file of cuda.files) expect(file).toMatchObject({ action: "fetch", bytes: expect.any(Number), sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(cuda.skipped).toEqual([]);
+    expect(cuda.space.neededBytes).toBeGreaterThan(cuda.files.reduce((sum, { bytes }) => sum + bytes!, 0));
     expect(readdirSync(base)).toEqual(["bin"]);
   });
 

@@ -182,6 +182,16 @@ it("for cuda keeps NVIDIA's libraries that are opened by name only", async () =>
   expect(existsSync(path)).toBe(true);
 });
 
+it("for cuda is not done where a LibTorch is there that is whole for the CPU only", async () => {
+  const { env, cache } = environment();
+  const whole = { "lib/libtorch_cuda.so": elf(["libcudnn.so.9"]), "lib/libtorch_cuda_linalg.so": elf([]), "lib/libcudnn.so.9": elf([]) };
+  const target = write(join(cache, "libtorch-2.15.0-cuda"), libtorchFiles("2.15.0", { ...whole, "lib/libcudnn.so.9": undefined }));
+  await expect(setup({ env, variant: "cuda" })).rejects.toMatchObject({ code: "ERR_DOWNLOAD" });
+  const from = write(fresh(), libtorchFiles("2.15.0", whole));
+  expect(await setup({ env, variant: "cuda", from })).toMatchObject({ path: target, source: "fetched" });
+  expect(await setup({ env, variant: "cuda" })).toMatchObject({ path: target, source: "cache" });
+});
+
 it.each([
   ["a missing file", "nowhere.whl", {}, /there is no such file or folder/],
   ["another file", "readme.txt", { "readme.txt": "" }, /its name is neither/],
