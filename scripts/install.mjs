@@ -14,7 +14,10 @@ const dist = join(root, "dist");
 const stampFile = join(build, "stamp.json");
 const logFile = join(build, "build.log");
 const coreName = process.platform === "darwin" ? "libastgnn_core.dylib" : "libastgnn_core.so";
+const cudaLibrary = join(build, "Release", "libastgnn_cuda.so");
 const outputs = { typescript: [join(dist, "errors.js")], native: [join(build, "Release", "astgnn.node"), join(build, "Release", coreName)] };
+// Semicolons between them, as CMake takes them; empty: those of everyday, in CMakeLists.txt.
+const architectures = process.env.ASTGNN_CUDA_ARCHITECTURES ?? "";
 const hasNative = existsSync(join(root, "native", "bootstrap.c")) && existsSync(join(root, "CMakeLists.txt"));
 const hasTypeScript = existsSync(join(root, "lib")) && existsSync(join(root, "tsconfig.json"));
 const isDependency = dirname(root).split(/[\\/]/).includes("node_modules");
@@ -66,6 +69,8 @@ function outdated() {
   const now = inputs();
   const named = process.env.ASTGNN_LIBTORCH || process.env.LIBTORCH;
   const libtorch = stamp.libtorch?.path;
+  // npx runs this before every command and shall not wait for a network that is not there.
+  const fetchAgain = stamp.cuda?.isFetchFailure === true && process.env.ASTGNN_CUDA !== "0" && process.env.npm_command !== "exec";
   return {
     typescript: hasTypeScript && (force || !same(stamp.typescript, now.typescript) || !outputs.typescript.every(existsSync)),
     native:
@@ -75,6 +80,8 @@ function outdated() {
         !outputs.native.every(existsSync) ||
         libtorch === undefined ||
         !existsSync(join(libtorch, "lib")) ||
+        fetchAgain ||
+        (stamp.cuda?.nvcc !== undefined && (stamp.cuda.architectures !== architectures || !existsSync(cudaLibrary))) ||
         (named !== undefined && resolve(named) !== libtorch)),
   };
 }
@@ -185,10 +192,10 @@ async function cuda(from) {
   const { progressPrinter } = await load("setup/progress.js");
   const printer = progressPrinter(process.stdout);
   try {
-    return { nvcc: await cudaCompiler({ signal: interrupted.signal, onProgress: printer.show }) };
+    return { nvcc: await cudaCompiler({ signal: interrupted.signal, onProgress: printer.show }), architectures };
   } catch (error) {
     stopIfInterrupted();
-    return { reason: error.message };
+    return { reason: error.message, isFetchFailure: error.code !== "ERR_CUDA_UNAVAILABLE" };
   } finally {
     printer.end();
   }
@@ -201,7 +208,8 @@ async function buildNative(path, nvcc = "") {
   const generator = /^CMAKE_GENERATOR:INTERNAL=(.*)$/m.exec(existsSync(join(build, "CMakeCache.txt")) ? readFileSync(join(build, "CMakeCache.txt"), "utf8") : "")?.[1];
   const common = [cmakeJs(), "--log-level", "error", ...(generator === undefined ? [] : ["--generator", generator])];
   // cmake-js ends a failed `compile` by deleting build/ and starting over, which hides the error and this run's stamp: two commands instead.
-  const configured = await run(process.execPath, [...common, "configure", `--CDLIBTORCH=${path}`, `--CDASTGNN_NVCC=${nvcc}`]);
+  // cmake-js drops a --CD without a value, and CMake would go on with the one of the last build.
+  const configured = await run(process.execPath, [...common, "configure", `--CDLIBTORCH=${path}`, "--", `-DASTGNN_NVCC=${nvcc}`, `-DASTGNN_CUDA_ARCHITECTURES=${architectures}`]);
   if (!configured.ok) throw new InstallError(`CMake could not configure the build:\n${tail(configured.output)}`);
   // A file that includes ATen takes up to 1.5 GB to compile.
   const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9)));
@@ -218,6 +226,8 @@ async function buildNative(path, nvcc = "") {
     }
   });
   if (isTerminal) process.stdout.write("\r\x1b[K");
+  // The loader would open one of an earlier build.
+  if (nvcc === "") rmSync(cudaLibrary, { force: true });
   writeFileSync(logFile, configured.output + compiled.output);
   if (!compiled.ok) {
     // Half a build must not stand before the prebuilt binary.

@@ -20,14 +20,14 @@ export interface CudaToolkitOptions {
  * user cache, which is fetched there with pip where it is missing (115 MB). No GPU and no driver are needed.
  *
  * @returns the path of nvcc
- * @throws AstgnnError ERR_DOWNLOAD where there is none and none can be fetched, ERR_ABORTED
+ * @throws AstgnnError ERR_CUDA_UNAVAILABLE where there is none and nothing to fetch one with, ERR_DOWNLOAD where fetching fails, ERR_ABORTED
  */
 export async function cudaCompiler(options: CudaToolkitOptions = {}): Promise<string> {
   const env = options.env ?? process.env;
   const named = env["CUDACXX"];
   if (named !== undefined && named !== "") {
     if (existsSync(named)) return named;
-    throw new AstgnnError("ERR_DOWNLOAD", `CUDACXX names ${named}, which is not there.`, { file: named, next: "Unset CUDACXX, or let it name an nvcc." });
+    throw new AstgnnError("ERR_CUDA_UNAVAILABLE", `CUDACXX names ${named}, which is not there.`, { file: named, next: "Unset CUDACXX, or let it name an nvcc." });
   }
   const folders = [env["CUDA_HOME"], env["CUDA_PATH"]].flatMap((home) => (home === undefined || home === "" ? [] : [join(home, "bin")]));
   folders.push(...(env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== ""));
@@ -63,7 +63,7 @@ export async function cudaCompiler(options: CudaToolkitOptions = {}): Promise<st
 }
 
 function unavailable(reason: string): AstgnnError {
-  return new AstgnnError("ERR_DOWNLOAD", `No CUDA compiler was found (CUDACXX, CUDA_HOME, PATH, the user cache), and ${reason}.`, {
+  return new AstgnnError("ERR_CUDA_UNAVAILABLE", `No CUDA compiler was found (CUDACXX, CUDA_HOME, PATH, the user cache), and ${reason}.`, {
     next: "Install the CUDA toolkit and set CUDA_HOME to it, or install pip; without either the CUDA library is left out and everything runs on the CPU.",
   });
 }

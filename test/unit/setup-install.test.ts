@@ -1,9 +1,9 @@
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
-import { existsSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { copyFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { scratch, write } from "./libtorch-fixture.js";
+import { pinnedVersion } from "../../lib/setup/sources.js";
+import { libtorchFiles, scratch, write } from "./libtorch-fixture.js";
 
 const repository = join(import.meta.dirname, "..", "..");
 const root = scratch();
@@ -69,6 +69,67 @@ describe("as a dependency with a prebuilt binary", () => {
   it("leaves another package's build from source alone", () => {
     const folder = clone({ ...files, [`${prebuilds}/${core}`]: "" }, where());
     expect(install(folder, { ...without, npm_config_build_from_source: "sharp" })).toMatchObject({ status: 0, stderr: "" });
+  });
+});
+
+describe("the CUDA library", () => {
+  /** A clone whose cmake-js notes what it is called with and leaves empty files, and whose pip reaches no index. */
+  function buildable(): { run: (env?: NodeJS.ProcessEnv, args?: string[]) => { status: number | null; stdout: string; stderr: string }; configured: () => string; library: string; nvcc: string } {
+    const core = `libastgnn_core.${process.platform === "darwin" ? "dylib" : "so"}`;
+    const cmakeJs = `const { appendFileSync, mkdirSync, readFileSync, writeFileSync } = require("node:fs");
+if (process.argv.includes("configure")) appendFileSync("configured", process.argv.filter((each) => each.startsWith("-D")).join(" ") + "\\n");
+else {
+  mkdirSync("build/Release", { recursive: true });
+  for (const name of ["astgnn.node", "${core}", ...(/NVCC=\\S[^\\n]*\\n$/.test(readFileSync("configured", "utf8")) ? ["libastgnn_cuda.so"] : [])]) writeFileSync("build/Release/" + name, "");
+}`;
+    const programs = Object.fromEntries(["bin/cmake", "bin/c++", "bin/make", "toolkit/nvcc"].map((name) => [name, ""]));
+    const pip = `#!/bin/sh\n[ "$1" = --version ] || { echo "ERROR: no network"; exit 1; }\n`;
+    const folder = clone({ "native/bootstrap.c": "", "CMakeLists.txt": "", "node_modules/cmake-js/bin/cmake-js": cmakeJs, "bin/pip": pip, ...programs });
+    chmodSync(join(folder, "bin", "pip"), 0o755);
+    symlinkSync(join(repository, "dist"), join(folder, "dist"));
+    const libtorch = write(join(folder, "libtorch"), libtorchFiles(pinnedVersion));
+    const common = { PATH: join(folder, "bin"), HOME: folder, XDG_CACHE_HOME: folder, ASTGNN_LIBTORCH: libtorch };
+    return {
+      run: (env = {}, args = []) => install(folder, { ...common, ...env }, args),
+      configured: () => readFileSync(join(folder, "configured"), "utf8").trim().split("\n").at(-1)!,
+      library: join(folder, "build", "Release", "libastgnn_cuda.so"),
+      nvcc: join(folder, "toolkit", "nvcc"),
+    };
+  }
+  const silent = { status: 0, stdout: "", stderr: "" };
+
+  it("is left out where its compiler cannot be fetched, which is tried again, but not by npx", () => {
+    const { run, configured, library, nvcc } = buildable();
+    const failed = { status: 0, stdout: expect.stringMatching(/without the CUDA library: pip could not download .*ERROR: no network/) };
+    expect(run()).toMatchObject(failed);
+    expect(configured()).toContain("-DASTGNN_NVCC= ");
+    expect(run({ npm_command: "exec" })).toMatchObject(silent);
+    expect(run()).toMatchObject(failed);
+    expect(run({ CUDACXX: nvcc })).toMatchObject({ status: 0, stdout: expect.not.stringContaining("without") });
+    expect(configured()).toContain(`-DASTGNN_NVCC=${nvcc} `);
+    expect(existsSync(library)).toBe(true);
+    expect(run()).toMatchObject(silent);
+  });
+
+  it("is not tried again where there is nothing to fetch its compiler with", () => {
+    const { run } = buildable();
+    expect(run({ CUDACXX: "/no/nvcc" }).stdout).toContain("without the CUDA library: CUDACXX names /no/nvcc");
+    expect(run()).toMatchObject(silent);
+  });
+
+  it("is built again for other GPUs or where it is gone, and goes where it is not wanted", () => {
+    const { run, configured, library, nvcc } = buildable();
+    const environment = { CUDACXX: nvcc, ASTGNN_CUDA_ARCHITECTURES: "75-real;120" };
+    run({ CUDACXX: nvcc });
+    expect(configured()).toMatch(/-DASTGNN_CUDA_ARCHITECTURES=$/);
+    expect(run(environment).stdout).toContain("built the native core");
+    expect(configured()).toMatch(/-DASTGNN_CUDA_ARCHITECTURES=75-real;120$/);
+    expect(run(environment)).toMatchObject(silent);
+    rmSync(library);
+    expect(run(environment).stdout).toContain("built the native core");
+    expect(existsSync(library)).toBe(true);
+    run({ ASTGNN_CUDA: "0" }, ["--force"]);
+    expect(existsSync(library)).toBe(false);
   });
 });
 
