@@ -61,30 +61,52 @@ static void spin_briefly(void) {
 #endif
 }
 
-/* load(paths: string[], core: string): the core's exports, made anew for the calling environment. */
-static napi_value load(napi_env env, napi_callback_info info) {
+/* open(paths: string[]): opens libraries in this order, their symbols for all that are opened later. */
+static napi_value open_libraries(napi_env env, napi_callback_info info) {
   spin_briefly();
-  size_t count = 2;
-  napi_value arguments[2];
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok) return NULL;
+  size_t count = 1;
+  napi_value paths;
+  if (napi_get_cb_info(env, info, &count, &paths, NULL, NULL) != napi_ok) return NULL;
   bool is_array = false;
-  if (count < 2 || napi_is_array(env, arguments[0], &is_array) != napi_ok || !is_array) {
-    return fail(env, "load expects (paths: string[], core: string)");
+  if (napi_is_array(env, paths, &is_array) != napi_ok || !is_array) {
+    return fail(env, "open expects (paths: string[])");
   }
   uint32_t length = 0;
-  napi_get_array_length(env, arguments[0], &length);
+  napi_get_array_length(env, paths, &length);
   for (uint32_t i = 0; i < length; i++) {
     napi_value path;
-    if (napi_get_element(env, arguments[0], i, &path) != napi_ok) return NULL;
-    if (open_library(env, path, RTLD_GLOBAL, "load expects every path to be a string") == NULL) return NULL;
+    if (napi_get_element(env, paths, i, &path) != napi_ok) return NULL;
+    if (open_library(env, path, RTLD_GLOBAL, "open expects every path to be a string") == NULL) return NULL;
   }
-  void* core = open_library(env, arguments[1], RTLD_LOCAL, "load expects the core's path to be a string");
+  return NULL;
+}
+
+/* load(core: string): the core's exports, made anew for the calling environment. */
+static napi_value load(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value path;
+  if (napi_get_cb_info(env, info, &count, &path, NULL, NULL) != napi_ok) return NULL;
+  void* core = open_library(env, path, RTLD_LOCAL, "load expects (core: string)");
   if (core == NULL) return NULL;
   core_init init = (core_init)dlsym(core, "astgnn_init");
   if (init == NULL) return fail(env, "the core exports no astgnn_init: it is not a build of this package");
   napi_value exports;
   if (napi_create_object(env, &exports) != napi_ok) return NULL;
   return init(env, exports);
+}
+
+/* cudaFailure(): string | undefined, why the CUDA runtime among the opened libraries finds no GPU, in its own words: no driver, one that is
+   too old, no device to be seen. It opens without any of them. */
+static napi_value cuda_failure(napi_env env, napi_callback_info info) {
+  (void)info;
+  int (*count_devices)(int*) = (int (*)(int*))dlsym(RTLD_DEFAULT, "cudaGetDeviceCount");
+  const char* (*describe)(int) = (const char* (*)(int))dlsym(RTLD_DEFAULT, "cudaGetErrorString");
+  if (count_devices == NULL || describe == NULL) return fail(env, "no CUDA runtime is open");
+  int count = 0;
+  const int error = count_devices(&count);
+  if (error == 0) return NULL;
+  napi_value text;
+  return napi_create_string_utf8(env, describe(error), NAPI_AUTO_LENGTH, &text) == napi_ok ? text : NULL;
 }
 
 struct found {
@@ -124,8 +146,12 @@ static napi_value loaded_libtorch(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   napi_value function;
   napi_value version;
-  if (napi_create_function(env, "load", NAPI_AUTO_LENGTH, load, NULL, &function) != napi_ok ||
+  if (napi_create_function(env, "open", NAPI_AUTO_LENGTH, open_libraries, NULL, &function) != napi_ok ||
+      napi_set_named_property(env, exports, "open", function) != napi_ok ||
+      napi_create_function(env, "load", NAPI_AUTO_LENGTH, load, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "load", function) != napi_ok ||
+      napi_create_function(env, "cudaFailure", NAPI_AUTO_LENGTH, cuda_failure, NULL, &function) != napi_ok ||
+      napi_set_named_property(env, exports, "cudaFailure", function) != napi_ok ||
       napi_create_function(env, "loadedLibTorch", NAPI_AUTO_LENGTH, loaded_libtorch, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "loadedLibTorch", function) != napi_ok ||
       napi_create_string_utf8(env, ASTGNN_LIBTORCH_VERSION, NAPI_AUTO_LENGTH, &version) != napi_ok ||

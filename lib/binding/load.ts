@@ -3,7 +3,8 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { pinnedVersion } from "../setup/sources.js";
-import { canonicalPath, findLibTorch, type LibTorch } from "./libtorch.js";
+import { deviceProblem, openCuda, type CudaProblem } from "./cuda.js";
+import { canonicalPath, findLibTorch, hasNvidiaDriver, type LibTorch } from "./libtorch.js";
 import { loadFailure, refuseDamaged } from "./load-failure.js";
 import { prepareCore } from "./native-errors.js";
 import { packageRoot } from "./package-root.js";
@@ -14,7 +15,10 @@ import type { NativeCore } from "./types.js";
 interface Bootstrap {
   /** Release of the LibTorch that the core was built against. */
   libtorchVersion: string;
-  load(paths: string[], core: string): NativeCore;
+  open(paths: string[]): void;
+  load(core: string): NativeCore;
+  /** Why the CUDA runtime, once it is open, finds no GPU. */
+  cudaFailure(): string | undefined;
   loadedLibTorch(): string[];
 }
 
@@ -33,22 +37,46 @@ export interface NativeBuild {
 const require = createRequire(import.meta.url);
 const nodeGypBuild = require("node-gyp-build") as NodeGypBuild;
 const coreName = process.platform === "darwin" ? "libastgnn_core.dylib" : "libastgnn_core.so";
+const cudaName = "libastgnn_cuda.so";
 const platform = `${process.platform}-${process.arch}`;
 /** How to get another core, as one of several ways out. */
 const rebuild = packageRoot.split(/[\\/]/).includes("node_modules")
   ? `install astgnn again, or run \`node ${join(packageRoot, "scripts", "install.mjs")} --force\`, which builds it from source and says what is missing`
   : "run `npm run build`";
 
-let loaded: { core: NativeCore; libtorch: LibTorch } | undefined;
+interface Loaded {
+  core: NativeCore;
+  libtorch: LibTorch;
+  cudaProblem(): CudaProblem | undefined;
+}
+
+/** What the first load of a thread goes by. */
+export interface LoadOptions {
+  /** Whether there is an NVIDIA driver; default: looked up. */
+  nvidiaDriver?: boolean;
+}
+
+let loaded: Loaded | undefined;
 
 /**
- * The native core, loaded on first use and kept for this thread.
+ * The native core, loaded on first use and kept for this thread. Where LibTorch has CUDA and there is a driver, the CUDA side is opened too;
+ * without it everything runs on the CPU, and {@link cudaProblem} tells why.
  *
  * @throws AstgnnError ERR_NATIVE_MISSING, ERR_LIBTORCH_MISSING or ERR_LIBTORCH_VERSION with numbered ways out
  */
-export function loadCore(): NativeCore {
-  loaded ??= load();
+export function loadCore(options: LoadOptions = {}): NativeCore {
+  loaded ??= load(options);
   return loaded.core;
+}
+
+/**
+ * Why models cannot run on a GPU, or undefined where they can. Loads the core.
+ *
+ * @throws AstgnnError as {@link loadCore}
+ */
+export function cudaProblem(): CudaProblem | undefined {
+  loaded ??= load({});
+  return loaded.cudaProblem();
 }
 
 /** The LibTorch behind the core of this thread, once it is loaded. */
@@ -92,15 +120,17 @@ function findBootstrap(): string {
   }
 }
 
-function load(): { core: NativeCore; libtorch: LibTorch } {
+function load({ nvidiaDriver = hasNvidiaDriver() }: LoadOptions): Loaded {
   const { bootstrap, build } = openBootstrap();
-  const libtorch = findLibTorch({ version: build.libtorchVersion });
+  const libtorch = findLibTorch({ version: build.libtorchVersion, nvidiaDriver });
   refuseSecondCopy(bootstrap.loadedLibTorch(), libtorch);
   refuseDamaged(build.core, rebuild);
   try {
-    const core = bootstrap.load(libtorch.libraries, build.core);
+    bootstrap.open(libtorch.libraries);
+    const unopened = openCuda(bootstrap.open, libtorch, join(dirname(build.core), cudaName), { isOff: process.env["ASTGNN_CUDA"] === "0", nvidiaDriver, rebuild });
+    const core = bootstrap.load(build.core);
     prepareCore(core);
-    return { core, libtorch };
+    return { core, libtorch, cudaProblem: () => unopened ?? deviceProblem(bootstrap.cudaFailure()) };
   } catch (cause) {
     throw loadFailure(cause, { file: build.core, version: build.libtorchVersion, libtorch, rebuild });
   }

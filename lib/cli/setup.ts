@@ -19,7 +19,7 @@ interface Written {
 export function setupCommand(): Command {
   return new Command("setup")
     .description("find LibTorch, or fetch it into the user cache")
-    .addOption(new Option("--variant <name>", "cuda comes with the libraries for NVIDIA GPUs, about 3 GB").choices(["cpu", "cuda"]).default("cpu"))
+    .addOption(new Option("--variant <name>", "cuda comes with the libraries for NVIDIA GPUs, 2.7 GB").choices(["cpu", "cuda"]).default("cpu"))
     .option("--from <path>", "install from a torch wheel (NVIDIA's wheels beside it), an official archive or an unpacked folder; no network")
     .option("--sha256 <hex>", "checksum that the archive, or the file of --from, must have")
     .option("--force", "fetch and replace what is in the cache even where a LibTorch is found")

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { findNativeBuild, loadCore } from "../binding/load.js";
+import { cudaProblem, findNativeBuild, loadCore } from "../binding/load.js";
 import type { Isa } from "../binding/types.js";
-import { hasNvidiaDriver, librarySuffix, loadOrder, searchLibTorch, type LibTorch, type LookedAt } from "../binding/libtorch.js";
+import { searchLibTorch, type LibTorch, type LookedAt } from "../binding/libtorch.js";
 import { packageVersion } from "../binding/package-root.js";
 
 /** What is installed on this machine. */
@@ -47,10 +47,8 @@ export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Insta
   const build = attempt(findNativeBuild);
   const search = searchLibTorch({ env, everywhere: true, ...(build === undefined ? {} : { version: build.libtorchVersion }) });
   const found = search.found;
-  if (found?.variant === "cuda" && hasNvidiaDriver()) {
-    const { missing } = loadOrder(found.path, `libtorch_cuda${librarySuffix}`);
-    if (missing.length > 0) problems.push(`CUDA cannot be used: libtorch_cuda needs ${missing.join(", ")}. Run \`npx astgnn setup --variant cuda\`.`);
-  }
+  const cuda = core === undefined ? undefined : cudaProblem();
+  if (cuda?.isMissed === true) problems.push(cuda.message);
   return {
     version: packageVersion,
     node: process.versions.node,

@@ -9,7 +9,7 @@ import { cacheFolder, cachedPath, pinnedVersion, platformSources, type PlatformS
 
 /** Options of a set-up. */
 export interface SetupOptions {
-  /** `cpu` (default) or `cuda`, which also fetches NVIDIA's libraries (about 3 GB). */
+  /** `cpu` (default) or `cuda`, which also fetches NVIDIA's libraries (2.7 GB). */
   variant?: Variant;
   /** Install from this wheel, archive or folder instead of the network. */
   from?: string;

@@ -84,7 +84,7 @@ describe.runIf(process.platform === "linux")("a LibTorch that the loader refuses
     mkdirSync(other);
     // Any library will do: its name is what tells.
     copyFileSync(real.libraries[0]!, join(other, "libtorch_cpu.so"));
-    const open = `try { require(${JSON.stringify(bootstrap)}).load([${JSON.stringify(join(other, "libtorch_cpu.so"))}], "/nowhere"); } catch {}`;
+    const open = `try { require(${JSON.stringify(bootstrap)}).open([${JSON.stringify(join(other, "libtorch_cpu.so"))}]); } catch {}`;
     const { code, message } = loaded({}, open);
     expect(code).toBe("ERR_LIBTORCH_VERSION");
     expect(message).toBe(
