@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// `npm run prebuildify`: makes prebuilds/<platform>-<arch>/ of the bootstrap and the core in build/Release (the CUDA library stays behind until
-// the loader opens it), stripped, and build/symbols/<platform>-<arch>/ of what was stripped; gdb and perf find it through the link each file carries.
+// `npm run prebuildify`: makes prebuilds/<platform>-<arch>/ of the bootstrap, the core and, where it was built, the CUDA library in build/Release,
+// stripped, and build/symbols/<platform>-<arch>/ of what was stripped; gdb and perf find it through the link each file carries.
 // prebuildify starts this file again as its node-gyp, where scripts/install.mjs builds what is outdated. It strips in place and moves the .node
 // away, so it works on copies: build/Release stays what `npm run build` made.
 import { execFileSync } from "node:child_process";
@@ -22,7 +22,7 @@ const symbols = join(root, "build", "symbols", platform);
 // objcopy knows ELF; what a Mac strips is in the object files of build/.
 const keepsSymbols = process.platform === "linux";
 
-const binaries = (folder) => readdirSync(folder).filter((name) => /^(astgnn\.node|libastgnn_core\.(so|dylib))$/.test(name));
+const binaries = (folder) => readdirSync(folder).filter((name) => /^(astgnn\.node|libastgnn_(core|cuda)\.(so|dylib))$/.test(name));
 
 /** As node-gyp: builds what is outdated and lays a copy where prebuildify looks. */
 function rebuild() {

@@ -12,6 +12,8 @@ import { parseArgs } from "node:util";
 const NEWEST = { GLIBC: "2.28", GLIBCXX: "3.4.25", CXXABI: "1.3.11", GCC: "7.0.0" };
 // LibTorch's own libraries, and those that every system with glibc and OpenMP has. Nothing else may be asked for.
 const NEEDED = /^(lib(torch_cpu|torch_cuda|c10|c10_cuda|cudart|gomp|stdc\+\+|gcc_s|c|m|dl|rt|pthread)|ld-linux-x86-64)\.so(\.\d+)?$/;
+// Compute capabilities of the GPUs that the CUDA library has code for: all that CUDA 13 knows in PCs and servers, and PTX of the last for those to come.
+const GPUS = [75, 80, 86, 89, 90, 100, 120];
 const PLATFORMS = ["linux-x64"];
 const REQUIRED = ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "dist/index.js", "dist/index.cjs", "dist/index.d.ts", "dist/cli/main.js"];
 
@@ -49,11 +51,12 @@ function versions() {
 
 function binaries(platform) {
   const folder = join(root, "prebuilds", platform);
-  for (const name of ["astgnn.node", "libastgnn_core.so"]) {
+  for (const name of ["astgnn.node", "libastgnn_core.so", "libastgnn_cuda.so"]) {
     const file = join(folder, name);
     const shown = `prebuilds/${platform}/${name}`;
     if (!existsSync(file)) {
-      check(`${shown} is there`, "it is not: npm run prebuildify");
+      // A machine may have no CUDA compiler.
+      check(`${shown} is there`, "it is not: npm run prebuildify", { later: name === "libastgnn_cuda.so" });
       continue;
     }
     const symbols = execFileSync("objdump", ["-T", file], { encoding: "utf8", maxBuffer: 1 << 28 });
@@ -70,7 +73,34 @@ function binaries(platform) {
     check(`${shown} has no search path of its own`, /^\s+(RPATH|RUNPATH)\s/m.test(headers) ? "it has a RPATH or RUNPATH" : undefined);
     const sections = execFileSync("objdump", ["-h", file], { encoding: "utf8" });
     check(`${shown} is stripped`, / \.debug_info /.test(sections) ? "it has debug information" : undefined);
+    if (name === "libastgnn_cuda.so") gpus(shown, fatbin(file, sections));
   }
+}
+
+/** The section with the code for GPUs, found through objdump's list: name, size, two addresses, place in the file. */
+function fatbin(file, sections) {
+  const [size, at] = (/\.nv_fatbin\s+(\w+)\s+\w+\s+\w+\s+(\w+)/.exec(sections)?.slice(1) ?? ["0", "0"]).map((hex) => parseInt(hex, 16));
+  return readFileSync(file).subarray(at, at + size);
+}
+
+function gpus(shown, section) {
+  const found = gpuCode(section);
+  const lacking = [...GPUS.map((gpu) => `sm_${gpu}`), `compute_${GPUS.at(-1)}`].filter((code) => !found.has(code));
+  const setting = GPUS.map((gpu) => (gpu === GPUS.at(-1) ? gpu : `${gpu}-real`)).join(";");
+  check(`${shown} has code for every GPU`, lacking.length === 0 ? undefined : `none for ${lacking.join(", ")}: ASTGNN_CUDA_ARCHITECTURES="${setting}" npm run prebuildify`, { later: true });
+}
+
+/** The names of what a fatbin section holds: sm_90 is code of that GPU, compute_90 PTX, which the driver compiles for it and later ones. */
+function gpuCode(section) {
+  const found = new Set();
+  for (let at = 0; at + 16 <= section.length; ) {
+    if (section.readUInt32LE(at) !== 0xba55ed50) throw new Error("The CUDA library's fatbin section is of another format than CUDA 13's.");
+    const end = at + section.readUInt16LE(at + 6) + Number(section.readBigUInt64LE(at + 8));
+    for (at += section.readUInt16LE(at + 6); at < end; at += section.readUInt32LE(at + 4) + Number(section.readBigUInt64LE(at + 8))) {
+      found.add(`${section.readUInt16LE(at) === 1 ? "compute" : "sm"}_${section.readUInt32LE(at + 28)}`);
+    }
+  }
+  return found;
 }
 
 function provenance() {

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -21,6 +21,9 @@ const folder = scratch();
 const user = join(folder, "user");
 const platform = `${process.platform}-${process.arch}`;
 const coreName = `libastgnn_core.${process.platform === "darwin" ? "dylib" : "so"}`;
+const cudaName = "libastgnn_cuda.so";
+/** Where a CUDA compiler was found or fetched; test/binding/cuda-library.test.ts says why not. */
+const hasCuda = existsSync(join(packageRoot, "build", "Release", cudaName));
 let tarball: Tarball;
 let paths: string[];
 
@@ -44,6 +47,7 @@ describe("the tarball", () => {
       ...["CHANGELOG.md", "CMakeLists.txt", "LICENSE", "README.md", "package.json", "scripts/install.mjs", "scripts/sources.json"],
       ...["dist/index.js", "dist/index.d.ts", "dist/index.cjs", "dist/index.d.cts", "dist/cli/main.js", "native/bootstrap.c", "native/addon.cpp"],
       ...[`prebuilds/${platform}/astgnn.node`, `prebuilds/${platform}/${coreName}`],
+      ...(hasCuda ? [`prebuilds/${platform}/${cudaName}`] : []),
     ];
     expect(needed.filter((path) => !paths.includes(path))).toEqual([]);
     // Native sources are there for a build from source. It compiles no TypeScript, so lib/ is not.
@@ -85,7 +89,7 @@ describe.skipIf(process.platform !== "linux")("the prebuilt binaries", () => {
   const prebuilt = (name: string): string => join(packageRoot, "prebuilds", platform, name);
   const built = (name: string): string => join(packageRoot, "build", "Release", name);
   const symbols = (name: string): string => join(packageRoot, "build", "symbols", platform, `${name}.debug`);
-  const names = ["astgnn.node", coreName];
+  const names = ["astgnn.node", coreName, ...(hasCuda ? [cudaName] : [])];
 
   it.each(names)("%s is stripped, and what was stripped lies apart, tied to it", (name) => {
     const nm = (file: string): string => spawnSync("nm", [file], { encoding: "utf8" }).stderr;
