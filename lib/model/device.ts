@@ -1,4 +1,4 @@
-import { loadCore } from "../binding/load.js";
+import { cudaProblem, loadCore } from "../binding/load.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 
 /**
@@ -19,8 +19,6 @@ export function resolveDevice(written?: string): string {
   const device = named === "cuda" ? "cuda:0" : named;
   if (devices.includes(device)) return device;
   if (!/^cuda:\d+$/.test(device)) throw invalidOption(written === undefined ? "ASTGNN_DEVICE" : "device", '"auto", "cpu", "cuda" or "cuda:<number>"', named);
-  throw new AstgnnError("ERR_CUDA_UNAVAILABLE", `There is no device ${device}: astgnn can use ${devices.join(", ")}.`, {
-    option: "device",
-    next: "`npx astgnn info` says why.",
-  });
+  const reason = devices.length > 1 ? undefined : cudaProblem()?.message;
+  throw new AstgnnError("ERR_CUDA_UNAVAILABLE", `There is no device ${device}: ${reason ?? `astgnn can use ${devices.join(", ")}.`}`, { option: "device" });
 }
