@@ -67,6 +67,8 @@ function everyPath() {
     console.log(`Parity under ${name}:`);
     vitest(["test/parity"], env);
   }
+  console.log("Parity on an emulated GPU:");
+  vitest(["test/parity"], { ...process.env, ASTGNN_EMULATED_GPU: "1", ASTGNN_DEVICE: "cuda" });
 }
 
 /** What a user gets who installs the package. */

@@ -67,4 +67,30 @@ inline void check_groups(const char* op, const std::optional<at::Tensor>& groups
               groups->scalar_type(), " ", groups->sizes(), ".");
 }
 
+// Lists on the host, edge_offsets [R + 1] and edge_targets [E], of rows that see themselves at
+// least and nobody of another date.
+inline void check_edges(const char* op, const at::Tensor& offsets, const at::Tensor& edge_offsets,
+                        const at::Tensor& edge_targets) {
+  const at::Tensor starts = edge_offsets.contiguous(), targets = edge_targets.contiguous();
+  const int64_t *start = starts.const_data_ptr<int64_t>(),
+                *target = targets.const_data_ptr<int64_t>();
+  const int64_t rows = starts.size(0) - 1, count = targets.size(0);
+  TORCH_CHECK(start[0] == 0 && start[rows] == count, op, ": Expected edge_offsets from 0 to ",
+              count, ".");
+  for (int64_t row = 0; row < rows; ++row) {
+    TORCH_CHECK(start[row] < start[row + 1], op,
+                ": Expected every row to see itself at least, but row ", row, " has no edge.");
+  }
+  const auto bounds = offsets.accessor<int64_t, 1>();
+  for (int64_t date = 0; date + 1 < bounds.size(0); ++date) {
+    const int64_t lo = bounds[date], hi = bounds[date + 1];
+    for (int64_t row = lo; row < hi; ++row) {
+      for (int64_t e = start[row]; e < start[row + 1]; ++e) {
+        TORCH_CHECK(target[e] >= lo && target[e] < hi, op,
+                    ": Expected edges within a date but row ", row, " sees row ", target[e], ".");
+      }
+    }
+  }
+}
+
 }  // namespace astgnn::ops

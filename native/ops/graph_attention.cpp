@@ -72,7 +72,8 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
       "graph_attention(Tensor v, Tensor source, Tensor target, Tensor offsets, Tensor? groups, "
       "Tensor? edge_offsets, Tensor? edge_targets, "
       "float negative_slope, float p, Tensor? key) -> Tensor");
-  // dropped: v after dropout, undefined for p = 0.
+  // dropped: v after dropout, undefined for p = 0. order: int32, as the same device's backward
+  // reads it.
   m.def(
       "_graph_attention_forward(Tensor v, Tensor source, Tensor target, Tensor offsets, Tensor? "
       "groups, Tensor? edge_offsets, Tensor? edge_targets, float negative_slope, float p, Tensor? "

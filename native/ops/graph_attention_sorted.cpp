@@ -49,8 +49,7 @@ Tensor fallback(const Tensor& v, const Tensor& source, const Tensor& target, con
 Tensor graph_attention_sorted(const Tensor& v, const Tensor& source, const Tensor& target,
                               const Graph& graph, double negative_slope, double p,
                               const Tensor& key) {
-  TORCH_CHECK(!graph.edge_offsets,
-              "graph_attention: Edges have a kernel on the CPU only; received ", v.device(), ".");
+  TORCH_CHECK(!graph.edge_offsets, "graph_attention: Edges have no kernel on ", v.device(), ".");
   const int64_t rows = v.size(0), width = v.size(1) * v.size(2);
   Tensor values = v;
   if (p > 0) {

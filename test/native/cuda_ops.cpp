@@ -26,12 +26,17 @@ c10::IValue moved(const c10::IValue& value, at::Device to) {
   return tensors;
 }
 
+// offsets by contract, edge lists because they are checked there (parity has them on the device).
+bool stays_on_host(const std::string& argument) {
+  return argument == "offsets" || argument == "edge_offsets" || argument == "edge_targets";
+}
+
 void call_there(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
   ++calls;
   const auto& arguments = op.schema().arguments();
   auto value = stack->end() - static_cast<int64_t>(arguments.size());
   for (const c10::Argument& argument : arguments) {
-    if (argument.name() != "offsets") *value = moved(*value, kDevice);  // the host's by contract
+    if (!stays_on_host(argument.name())) *value = moved(*value, kDevice);
     ++value;
   }
   op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CUDA), stack);

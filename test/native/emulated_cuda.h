@@ -48,13 +48,12 @@ class Block {
 
   void run() {
     running_ = this;
-    for (Fiber* fiber : fibers_) {
-      fiber->done = false;
-      fiber->exchanges = 0;
-    }
-    left_ = fibers_.size();
-    arrived_ = 0;
-    while (left_ > 0) {
+    for (Fiber* fiber : fibers_) fiber->done = false;
+    block_ = Gate{fibers_.size()};
+    warps_.clear();
+    for (size_t first = 0; first < fibers_.size(); first += kWarp)
+      warps_.push_back(Gate{std::min<size_t>(kWarp, fibers_.size() - first)});
+    while (block_.left > 0) {
       const size_t before = progress_;
       for (current_ = 0; current_ < fibers_.size(); ++current_) {
         Fiber& fiber = *fibers_[current_];
@@ -62,9 +61,9 @@ class Block {
         threadIdx.x = static_cast<unsigned int>(current_);
         if (_setjmp(scheduler_) == 0) resume(fiber);
         if (!fibers_[current_]->done) continue;
-        --left_;
         ++progress_;
-        release();
+        block_.leave();
+        warps_[current_ / kWarp].leave();
       }
       if (before == progress_) fail("the threads wait for each other for ever");
     }
@@ -72,13 +71,7 @@ class Block {
   }
 
   // Ended threads do not hold a barrier up, as on the device.
-  void barrier() {
-    ++progress_;
-    const size_t mine = passed_;
-    ++arrived_;
-    release();
-    wait([&] { return passed_ != mine; });
-  }
+  void barrier() { pass(block_); }
 
   // Every thread of the warp puts a value in and takes another's out.
   template <class T>
@@ -87,17 +80,12 @@ class Block {
     const size_t self = current_, first = self / kWarp * kWarp, from = first + lane % kWarp;
     static_assert(sizeof(T) <= sizeof own.slot[0]);
     if (from >= fibers_.size() || fibers_[from]->done) fail("a shuffle reads a thread that ended");
-    ++progress_;
-    const size_t mine = ++own.exchanges;
-    std::memcpy(&own.slot[mine % 2], &value, sizeof(T));
-    wait([&] {
-      for (size_t t = first; t < std::min<size_t>(first + kWarp, fibers_.size()); ++t) {
-        if (!fibers_[t]->done && fibers_[t]->exchanges < mine) return false;
-      }
-      return true;
-    });
+    Gate& warp = warps_[self / kWarp];
+    const size_t slot = warp.passed % 2;
+    std::memcpy(&own.slot[slot], &value, sizeof(T));
+    pass(warp);
     T out;
-    std::memcpy(&out, &fibers_[from]->slot[mine % 2], sizeof(T));
+    std::memcpy(&out, &fibers_[from]->slot[slot], sizeof(T));
     return out;
   }
 
@@ -108,9 +96,26 @@ class Block {
     jmp_buf place;
     char stack[kStack];
     bool started = false, done = true;
-    size_t exchanges = 0;
     // Two, so that a fast thread does not overwrite what a slow one has yet to read.
     double slot[2];
+  };
+  // Opens once all threads that have not ended are there.
+  struct Gate {
+    size_t left = 0, arrived = 0, passed = 0;
+
+    void arrive() {
+      ++arrived;
+      open();
+    }
+    void leave() {
+      --left;
+      open();
+    }
+    void open() {
+      if (arrived == 0 || arrived < left) return;
+      arrived = 0;
+      ++passed;
+    }
   };
 
   static void fail(const char* what) {
@@ -126,11 +131,6 @@ class Block {
       if (_setjmp(fiber.place) == 0) _longjmp(running_->scheduler_, 1);
     }
   }
-  void release() {
-    if (arrived_ == 0 || arrived_ < left_) return;
-    arrived_ = 0;
-    ++passed_;
-  }
   // Jumps, which cost no call of the system; a context of its own only puts a fiber on its stack.
   [[noreturn]] void resume(Fiber& fiber) {
     if (fiber.started) _longjmp(fiber.place, 1);
@@ -143,10 +143,11 @@ class Block {
     setcontext(&context);
     std::abort();
   }
-  template <class Ready>
-  void wait(Ready&& ready) {
-    const size_t self = current_;
-    while (!ready()) {
+  void pass(Gate& gate) {
+    ++progress_;
+    const size_t mine = gate.passed, self = current_;
+    gate.arrive();
+    while (gate.passed == mine) {
       if (_setjmp(fibers_[self]->place) == 0) _longjmp(scheduler_, 1);
     }
   }
@@ -155,12 +156,15 @@ class Block {
   std::function<void()> body_;
   std::vector<Fiber*> fibers_;
   jmp_buf scheduler_;
-  size_t current_ = 0, progress_ = 0, left_ = 0, arrived_ = 0, passed_ = 0;
+  Gate block_;
+  std::vector<Gate> warps_;
+  size_t current_ = 0, progress_ = 0;
 };
 
 }  // namespace emulated
 
 inline void __syncthreads() { emulated::Block::running().barrier(); }
+inline void __syncwarp() { emulated::Block::running().exchange(0, threadIdx.x); }
 template <class T>
 T __shfl_xor_sync(unsigned int, T value, int mask) {
   return emulated::Block::running().exchange(value, threadIdx.x % emulated::kWarp ^ mask);

@@ -1,7 +1,7 @@
 // With alpha the attention and g the gradient of out: dv'_j = sum_i alpha_ij g_i, de_ij = alpha_ij
 // g_i . (v'_j - out_i), dsource_i = sum_j LeakyReLU'(.) de_ij, dtarget_j = sum_i LeakyReLU'(.)
 // de_ij, dv = mask * dv'. Saved: the inputs (alive anyway), or v' instead of v where something is
-// dropped (it shows its mask), and the sort orders, int32 [2, A, R]. Nothing is N x N, and what the
+// dropped (it shows its mask), and the device's own sort order. Nothing is N x N, and what the
 // sweeps found is found again.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -81,7 +81,9 @@ Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& targ
     return op.call(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope,
                    p, key);
   }
-  if (!v.is_cpu()) {
+  static const auto kernel =
+      c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::_graph_attention_forward", "");
+  if (!kernel.hasKernelForDispatchKey(v.options().computeDispatchKey())) {
     return astgnn::ops::graph_attention_sorted(v, source, target,
                                                {offsets, groups, edge_offsets, edge_targets},
                                                negative_slope, p, key.value_or(Tensor()));

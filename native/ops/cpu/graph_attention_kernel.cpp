@@ -8,6 +8,7 @@
 #include <ATen/ops/empty_like.h>
 #include <torch/library.h>
 
+#include "ops/checks.h"
 #include "ops/cpu/dropout_mask.h"
 #include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
@@ -19,24 +20,6 @@ namespace {
 
 using at::Tensor;
 using Optional = std::optional<Tensor>;
-
-void check_edges(const Segments& segments, const EdgeList& edges, int64_t rows, int64_t count) {
-  TORCH_CHECK(edges.offsets[0] == 0 && edges.offsets[rows] == count,
-              "graph_attention: Expected edge_offsets from 0 to ", count, ".");
-  for (int64_t segment = 0; segment < segments.count(); ++segment) {
-    const int64_t lo = segments.bounds[segment], hi = segments.bounds[segment + 1];
-    for (int64_t row = lo; row < hi; ++row) {
-      TORCH_CHECK(edges.offsets[row] < edges.offsets[row + 1],
-                  "graph_attention: Expected every row to see itself at least, but row ", row,
-                  " has no edge.");
-      for (int64_t e = edges.offsets[row]; e < edges.offsets[row + 1]; ++e) {
-        TORCH_CHECK(edges.targets[e] >= lo && edges.targets[e] < hi,
-                    "graph_attention: Expected edges within a date but row ", row, " sees row ",
-                    edges.targets[e], ".");
-      }
-    }
-  }
-}
 
 // What both directions share: contiguous inputs, segments, and how a task finds its rows. values
 // are dropped by then.
@@ -130,7 +113,6 @@ AttentionOrder order_at(const Tensor& order, const Inputs& in, int64_t head, int
 
 // order: int32 [2, A, R], or undefined where no backward will follow.
 Tensor run_forward(const Inputs& in, const Tensor& order) {
-  if (in.edges) check_edges(in.segments, in.edge_list(), in.rows, in.edge_targets.size(0));
   Tensor out = at::empty({in.rows, in.heads * in.width}, in.values.options());
   AT_DISPATCH_FLOATING_TYPES(out.scalar_type(), "graph_attention", [&] {
     scalar_t* result = out.mutable_data_ptr<scalar_t>();
@@ -150,6 +132,7 @@ Tensor run_forward(const Inputs& in, const Tensor& order) {
 Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
              const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
              double negative_slope, double p, const Optional& key) {
+  if (edge_offsets) check_edges("graph_attention", offsets, *edge_offsets, *edge_targets);
   const Tensor values = dropped(v, p, key);
   const Inputs in(values.defined() ? values : v, source, target, offsets, groups, edge_offsets,
                   edge_targets, negative_slope, p);
@@ -161,6 +144,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source
                                            const Optional& groups, const Optional& edge_offsets,
                                            const Optional& edge_targets, double negative_slope,
                                            double p, const Optional& key) {
+  if (edge_offsets) check_edges("graph_attention", offsets, *edge_offsets, *edge_targets);
   const Tensor values = dropped(v, p, key);
   const Inputs in(values.defined() ? values : v, source, target, offsets, groups, edge_offsets,
                   edge_targets, negative_slope, p);

@@ -106,4 +106,77 @@ template <class T>
 void similarity_gradient(const Similarity<T>& graph, const SimilarityGradient<T>& gradient,
                          Stream stream);
 
+// out = v times the mask; a dropped element is -0 and no other is.
+template <class T>
+void drop_values(const T* v, T* out, int64_t rows, int64_t columns, const DropoutSite& site,
+                 Stream stream);
+
+// Attention where all rows of a segment see each other. `order` has two entries for each of them:
+// c < R is row c as it is seen, a column, and R + r is row r as it sees. By rising target_j and
+// -source_i, columns first where they are equal, a run of entries is one segment: the columns in
+// front of a row are its lower branch, those behind it are its upper one.
+struct AttentionRun {
+  int64_t lo, hi;  // entries
+  int64_t chunk;   // the first of its chunks
+};
+struct AttentionChunk {
+  int64_t run, lo;  // kAttentionChunk entries from lo on, or what is left of the run
+};
+constexpr int kAttentionChunk = 32;
+// Of an entry: what it is multiplied with in either branch, and what it gives beside its vector.
+struct AttentionFactor {
+  double lower, upper, given;
+};
+
+template <class T>
+struct Attention {
+  const AttentionRun* runs;
+  int64_t run_count;
+  const AttentionChunk* chunks;
+  int64_t chunk_count;
+  const int32_t* order;               // [A, 2 R]
+  const T *values, *source, *target;  // [R, A, D], dropped by then; [R, A]
+  int64_t rows, heads, width;
+  double slope;
+  double* peaks;             // [A, runs]: largest target
+  AttentionFactor* factors;  // [A, 2 R]
+  double* sums;              // [A, chunks, 2, D + 1]
+};
+template <class T>
+void attention_forward(const Attention<T>& attention, T* out, Stream stream);
+
+template <class T>
+struct AttentionGradients {
+  const T* grad;              // [R, A * D]
+  T *dv, *dsource, *dtarget;  // [R, A, D], [R, A]
+  double passed;              // 1 / (1 - p); 0 where nothing was dropped
+};
+template <class T>
+void attention_backward(const Attention<T>& attention, const AttentionGradients<T>& gradients,
+                        Stream stream);
+
+// Attention along lists: row r sees targets[offsets[r] .. offsets[r + 1]].
+template <class T>
+struct EdgeAttention {
+  const int64_t *offsets, *targets;
+  const T *values, *source, *target;
+  int64_t rows, heads, width;
+  double slope;
+};
+template <class T>
+void edge_attention_forward(const EdgeAttention<T>& attention, T* out, Stream stream);
+
+// Column j is seen by rows[offsets[j] .. offsets[j + 1]].
+struct EdgeViewers {
+  const int64_t *offsets, *rows;
+};
+// Of a row: largest score, 1 / sum of its weights, g . out.
+struct EdgeRow {
+  double peak, inverse, delta;
+};
+// kept: [R, A] of scratch.
+template <class T>
+void edge_attention_backward(const EdgeAttention<T>& attention, const EdgeViewers& viewers,
+                             const AttentionGradients<T>& gradients, EdgeRow* kept, Stream stream);
+
 }  // namespace astgnn::ops::cuda

@@ -1,0 +1,231 @@
+// The kernels of graph_attention.cu and edge_attention.cu, over entries that ATen has sorted: all
+// segments and heads take the same launches, and nothing is read back.
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/library.h>
+
+#include "ops/checks.h"
+#include "ops/cuda/device.h"
+#include "ops/ops.h"
+#include "ops/segments.h"
+#include "ops/to_device.h"
+
+namespace astgnn::ops::cuda {
+namespace {
+
+using at::Tensor;
+using Optional = std::optional<Tensor>;
+
+// Where the segments' entries lie, on the device.
+struct Runs {
+  Segments segments;
+  Tensor runs, chunks;  // int64 [S, 3], [chunks, 2]
+
+  Runs(const Tensor& offsets, const Optional& groups, at::Device device)
+      : segments(make_segments(offsets, groups ? Optional(groups->cpu()) : std::nullopt)) {
+    std::vector<int64_t> bounds, cut;
+    for (int64_t s = 0; s < segments.count(); ++s) {
+      const int64_t lo = 2 * segments.bounds[s], hi = 2 * segments.bounds[s + 1];
+      bounds.insert(bounds.end(), {lo, hi, static_cast<int64_t>(cut.size()) / 2});
+      for (int64_t entry = lo; entry < hi; entry += kAttentionChunk)
+        cut.insert(cut.end(), {s, entry});
+    }
+    static_assert(sizeof(AttentionRun) == 3 * sizeof(int64_t));
+    static_assert(sizeof(AttentionChunk) == 2 * sizeof(int64_t));
+    runs = to_device(at::tensor(bounds, at::kLong).view({-1, 3}), device);
+    chunks = to_device(at::tensor(cut, at::kLong).view({-1, 2}), device);
+  }
+
+  // int32 [A, 2 R]. By score, then by run; both sorts are stable: columns stay before rows, and
+  // either in the order of their rows.
+  Tensor order(const Tensor& source, const Tensor& target) const {
+    const int64_t rows = source.size(0), heads = source.size(1);
+    std::vector<int32_t> segment(rows);
+    for (int64_t s = 0; s < segments.count(); ++s) {
+      for (int64_t place = segments.bounds[s]; place < segments.bounds[s + 1]; ++place)
+        segment[segments.rows[place]] = static_cast<int32_t>(s);
+    }
+    const Tensor scores = at::stack({target.t(), source.t().neg()}, 1).view(-1);  // [A, 2, R]
+    const Tensor first =
+        at::arange(heads, runs.options().dtype(at::kInt)).mul_(segments.count()).view({-1, 1, 1});
+    const Tensor run = (first + to_device(at::tensor(segment, at::kInt), source.device()))
+                           .expand({heads, 2, rows})
+                           .reshape(-1);
+    const Tensor by_score = std::get<1>(scores.sort(/*stable=*/true, 0, /*descending=*/false));
+    const Tensor by_run =
+        std::get<1>(run.index_select(0, by_score).sort(/*stable=*/true, 0, /*descending=*/false));
+    return by_score.index_select(0, by_run).remainder_(2 * rows).to(at::kInt).view(
+        {heads, 2 * rows});
+  }
+};
+
+// Edge lists, and their transposes, on the device.
+struct Lists {
+  Tensor offsets, targets;
+
+  Lists(const Tensor& edge_offsets, const Tensor& edge_targets, at::Device device)
+      : offsets(to_device(edge_offsets, device).contiguous()),
+        targets(to_device(edge_targets, device).contiguous()) {}
+
+  // Who is seen by whom, the rows rising.
+  Lists transposed() const {
+    const auto [sorted, order] = targets.sort(/*stable=*/true, 0, /*descending=*/false);
+    const auto numbers = [&](int64_t count) { return at::arange(count, targets.options()); };
+    const Tensor row =
+        at::searchsorted(offsets, numbers(targets.size(0)), false, /*right=*/true) - 1;
+    return {at::searchsorted(sorted, numbers(offsets.size(0))), row.index_select(0, order),
+            targets.device()};
+  }
+};
+
+// What both directions read, contiguous; values are dropped by then.
+struct Inputs {
+  Tensor values, source, target;
+  int64_t rows, heads, width;
+  double slope;
+
+  Inputs(const Tensor& values_any, const Tensor& source_any, const Tensor& target_any,
+         double negative_slope)
+      : values(values_any.contiguous()),
+        source(source_any.contiguous()),
+        target(target_any.contiguous()),
+        rows(values.size(0)),
+        heads(values.size(1)),
+        width(values.size(2)),
+        slope(negative_slope) {}
+
+  template <class T>
+  EdgeAttention<T> along(const Lists& lists) const {
+    return {lists.offsets.const_data_ptr<int64_t>(),
+            lists.targets.const_data_ptr<int64_t>(),
+            values.const_data_ptr<T>(),
+            source.const_data_ptr<T>(),
+            target.const_data_ptr<T>(),
+            rows,
+            heads,
+            width,
+            slope};
+  }
+};
+
+// The kernels' view of the runs, with their scratch.
+template <class T>
+class Sorted {
+ public:
+  Sorted(const Inputs& in, const Runs& runs, const Tensor& order) {
+    const int64_t run_count = runs.runs.size(0), chunk_count = runs.chunks.size(0);
+    const auto scratch = [&](at::IntArrayRef shape) {
+      memory_.push_back(at::empty(shape, in.values.options().dtype(at::kDouble)));
+      return memory_.back().mutable_data_ptr<double>();
+    };
+    static_assert(sizeof(AttentionFactor) == 3 * sizeof(double));
+    attention = {reinterpret_cast<const AttentionRun*>(runs.runs.const_data_ptr<int64_t>()),
+                 run_count,
+                 reinterpret_cast<const AttentionChunk*>(runs.chunks.const_data_ptr<int64_t>()),
+                 chunk_count,
+                 order.const_data_ptr<int32_t>(),
+                 in.values.const_data_ptr<T>(),
+                 in.source.const_data_ptr<T>(),
+                 in.target.const_data_ptr<T>(),
+                 in.rows,
+                 in.heads,
+                 in.width,
+                 in.slope,
+                 scratch({in.heads, run_count}),
+                 reinterpret_cast<AttentionFactor*>(scratch({in.heads, 2 * in.rows, 3})),
+                 scratch({in.heads, chunk_count, 2, in.width + 1})};
+  }
+  Attention<T> attention;
+
+ private:
+  std::vector<Tensor> memory_;
+};
+
+// Undefined where nothing is dropped.
+Tensor dropped(const Tensor& v_any, double p, const Optional& key) {
+  const DropoutMask mask(p, key, kGat, 0, v_any.device());
+  if (!mask.active()) return Tensor();
+  const Tensor v = v_any.contiguous(), out = at::empty_like(v);
+  AT_DISPATCH_FLOATING_TYPES(v.scalar_type(), "graph_attention_dropout", [&] {
+    drop_values(v.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(), v.size(0),
+                v.size(1) * v.size(2), mask.site(), current_stream());
+  });
+  return out;
+}
+
+std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source,
+                                           const Tensor& target, const Tensor& offsets,
+                                           const Optional& groups, const Optional& edge_offsets,
+                                           const Optional& edge_targets, double negative_slope,
+                                           double p, const Optional& key) {
+  const c10::DeviceGuard guard(v.device());
+  const Tensor values = dropped(v, p, key);
+  const Inputs in(values.defined() ? values : v, source, target, negative_slope);
+  const Tensor out = at::empty({in.rows, in.heads * in.width}, in.values.options());
+  Tensor order = at::empty({0}, in.source.options().dtype(at::kInt));
+  // On a device they are make_graph's or a panel's, who check them; the host would wait for them.
+  if (edge_offsets && edge_offsets->is_cpu() && edge_targets->is_cpu())
+    check_edges("graph_attention", offsets, *edge_offsets, *edge_targets);
+  if (in.rows == 0) return {out, values, order};
+  AT_DISPATCH_FLOATING_TYPES(out.scalar_type(), "graph_attention", [&] {
+    scalar_t* result = out.mutable_data_ptr<scalar_t>();
+    if (edge_offsets) {
+      const Lists lists(*edge_offsets, *edge_targets, v.device());
+      edge_attention_forward(in.along<scalar_t>(lists), result, current_stream());
+    } else {
+      const Runs runs(offsets, groups, v.device());
+      order = runs.order(in.source, in.target);
+      attention_forward(Sorted<scalar_t>(in, runs, order).attention, result, current_stream());
+    }
+  });
+  return {out, values, order};
+}
+
+Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
+             const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
+             double negative_slope, double p, const Optional& key) {
+  return std::get<0>(forward(v, source, target, offsets, groups, edge_offsets, edge_targets,
+                             negative_slope, p, key));
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor& values,
+                                            const Tensor& source, const Tensor& target,
+                                            const Tensor& order, const Tensor& offsets,
+                                            const Optional& groups, const Optional& edge_offsets,
+                                            const Optional& edge_targets, double negative_slope,
+                                            double p) {
+  const c10::DeviceGuard guard(values.device());
+  const Inputs in(values, source, target, negative_slope);
+  const Tensor grad = grad_any.contiguous(), dv = at::empty_like(in.values),
+               dsource = at::empty_like(in.source), dtarget = at::empty_like(in.target);
+  if (in.rows == 0) return {dv, dsource, dtarget};
+  AT_DISPATCH_FLOATING_TYPES(dv.scalar_type(), "graph_attention_backward", [&] {
+    const AttentionGradients<scalar_t> gradients{
+        grad.const_data_ptr<scalar_t>(), dv.mutable_data_ptr<scalar_t>(),
+        dsource.mutable_data_ptr<scalar_t>(), dtarget.mutable_data_ptr<scalar_t>(),
+        p > 0 ? 1 / (1 - p) : 0};
+    if (edge_offsets) {
+      const Lists lists(*edge_offsets, *edge_targets, values.device()),
+          viewers = lists.transposed();
+      static_assert(sizeof(EdgeRow) == 3 * sizeof(double));
+      const Tensor kept = at::empty({in.rows, in.heads, 3}, dv.options().dtype(at::kDouble));
+      edge_attention_backward(
+          in.along<scalar_t>(lists),
+          {viewers.offsets.const_data_ptr<int64_t>(), viewers.targets.const_data_ptr<int64_t>()},
+          gradients, reinterpret_cast<EdgeRow*>(kept.mutable_data_ptr<double>()), current_stream());
+    } else {
+      const Runs runs(offsets, groups, values.device());
+      attention_backward(Sorted<scalar_t>(in, runs, order).attention, gradients, current_stream());
+    }
+  });
+  return {dv, dsource, dtarget};
+}
+
+}  // namespace
+}  // namespace astgnn::ops::cuda
+
+TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
+  m.impl("graph_attention", TORCH_FN(astgnn::ops::cuda::infer));
+  m.impl("_graph_attention_forward", TORCH_FN(astgnn::ops::cuda::forward));
+  m.impl("_graph_attention_backward", TORCH_FN(astgnn::ops::cuda::backward));
+}
