@@ -99,8 +99,18 @@ void trains_as_the_cpu(at::ScalarType dtype, double tolerance, Panel::Graph grap
   }
 }
 
-void never_waits() {
-  Session session = session_on(kDevice, at::kFloat, Panel::Graph::kGroups, "layer");
+void repeats_itself() {
+  Session first = session_on(kDevice, at::kFloat, Panel::Graph::kEdges, "batch"),
+          second = session_on(kDevice, at::kFloat, Panel::Graph::kEdges, "batch");
+  run(first, kSteps);
+  run(second, kSteps);
+  const auto state = first.state(), again = second.state();
+  for (size_t i = 0; i < state.size(); ++i)
+    check::equal(state[i].second.cpu(), again[i].second.cpu(), state[i].first + " repeats itself");
+}
+
+void never_waits(Panel::Graph graph) {
+  Session session = session_on(kDevice, at::kFloat, graph, "layer");
   run(session, {kSteps[0]});
   const long before = *waits;
   size_t done = 0;
@@ -145,12 +155,17 @@ void stops_late_but_whole() {
 int main(int, char** arguments) {
   void* library = open_cuda_library(arguments[1], arguments[2] == std::string("cuda"));
   waits = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_waits"));
-  for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kNone})
+  for (const auto graph :
+       {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges, Panel::Graph::kNone})
     trains_as_the_cpu(at::kDouble, 1e-9, graph, "layer");
   trains_as_the_cpu(at::kDouble, 1e-7, Panel::Graph::kComplete, "batch");
   // Eight steps of float32 rounding.
   trains_as_the_cpu(at::kFloat, 1e-3, Panel::Graph::kComplete, "layer");
-  if (waits != nullptr) never_waits();  // only an emulated device counts them
+  repeats_itself();
+  if (waits != nullptr) {  // only an emulated device counts them
+    for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges})
+      never_waits(graph);
+  }
   stops_late_but_whole();
   return check::finish();
 }
