@@ -60,11 +60,13 @@ function everyPath() {
   for (const { isa, env: own } of [...sets, { isa: "amx", env: { ASTGNN_ISA: "amx", ASTGNN_PARITY_PRECISION: "high" } }, ...ways]) {
     const env = { ...process.env, ...own };
     const name = Object.entries(own).map((pair) => pair.join("=")).join(" ");
+    if (isa === "amx" && !hasKernels(env)) env.ASTGNN_PREBUILD = join(build, "emulated-amx");
+    const emulated = env.ASTGNN_PREBUILD ? ", its registers emulated" : "";
     if (isa !== undefined && !hasKernels(env)) {
       console.log(`Parity under ${name}: not tested, this machine has no ${isa}.`);
       continue;
     }
-    console.log(`Parity under ${name}:`);
+    console.log(`Parity under ${name}${emulated}:`);
     vitest(["test/parity"], env);
   }
   console.log("Parity on an emulated GPU:");

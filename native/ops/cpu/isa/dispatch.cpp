@@ -26,7 +26,9 @@ bool has_avx512() {
 
 // Linux hands the tile registers out on request only, once per process.
 bool has_amx() {
-#if defined(ASTGNN_AMX)
+#if defined(ASTGNN_EMULATED_TILES)
+  return has_avx512();
+#elif defined(ASTGNN_AMX)
   static const bool granted = [] {
     constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
     constexpr long kRequestPermission = 0x1023, kTileData = 18;
