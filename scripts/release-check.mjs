@@ -4,6 +4,7 @@
 //   --tag v0.1.0   as in the release (.github/workflows/release.yml): each of these is a failure
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -73,6 +74,9 @@ function binaries(platform) {
     check(`${shown} has no search path of its own`, /^\s+(RPATH|RUNPATH)\s/m.test(headers) ? "it has a RPATH or RUNPATH" : undefined);
     const sections = execFileSync("objdump", ["-h", file], { encoding: "utf8" });
     check(`${shown} is stripped`, / \.debug_info /.test(sections) ? "it has debug information" : undefined);
+    const content = readFileSync(file, "latin1");
+    const folders = [root, homedir()].filter((folder) => content.includes(folder));
+    check(`${shown} names no folder of the machine that built it`, folders.length === 0 ? undefined : folders.join(", "));
     if (name === "libastgnn_cuda.so") gpus(shown, fatbin(file, sections));
   }
 }
