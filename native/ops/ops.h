@@ -73,6 +73,17 @@ std::tuple<at::Tensor, at::Tensor> relational_embedding(
 // Soft rank of theta [N] (Blondel et al. 2020): see SoftRank of the reference.
 at::Tensor soft_rank(const at::Tensor& theta, double strength);
 
+// A loss of each date's cross-section of predictions [R, P] and labels [R, L], by pairs of columns:
+// its mean [] over the pairs of a date and then over the dates, and its values [pairs, B], both
+// float64 (cross_sectional_loss.cpp has the formulas). A row is in where its label is neither NaN
+// nor infinite. date_offsets int64 [B + 1] lies where the predictions are; rows behind the last
+// date are in no date. Differentiable in predictions, by the mean, once.
+enum class CrossSectional : int64_t { kMse = 0, kIc = 1 };
+std::tuple<at::Tensor, at::Tensor> cross_sectional_loss(
+    CrossSectional kind, const at::Tensor& predictions, const at::Tensor& labels,
+    const at::Tensor& date_offsets, at::IntArrayRef prediction_columns,
+    at::IntArrayRef label_columns, double eps = 1e-8);
+
 // Explicit N x N results for one date, only when a user asks to see them. No gradient is kept
 // through them by the training path.
 at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude_self,

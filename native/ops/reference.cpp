@@ -251,4 +251,40 @@ Tensor soft_rank(const Tensor& theta, double strength) {
   return theta.numel() == 0 ? theta : SoftRank::apply(theta, strength);
 }
 
+std::tuple<Tensor, Tensor> cross_sectional_loss(CrossSectional kind, const Tensor& predictions,
+                                                const Tensor& labels, const Tensor& date_offsets,
+                                                at::IntArrayRef prediction_columns,
+                                                at::IntArrayRef label_columns, double eps) {
+  const auto offsets = date_offsets.accessor<int64_t, 1>();
+  const int64_t dates = offsets.size(0) - 1;
+  const Tensor values =
+      at::zeros({static_cast<int64_t>(prediction_columns.size()), dates}, at::kDouble);
+  std::vector<Tensor> of_dates;
+  for (int64_t date = 0; date < dates; ++date) {
+    std::vector<Tensor> of_pairs;
+    for (size_t pair = 0; pair < prediction_columns.size(); ++pair) {
+      const auto column = [&](const Tensor& x, int64_t c) {
+        return x.slice(0, offsets[date], offsets[date + 1]).select(1, c).to(at::kDouble);
+      };
+      const Tensor label = column(labels, label_columns[pair]), keep = at::isfinite(label);
+      const Tensor y = label.index({keep}),
+                   p = column(predictions, prediction_columns[pair]).index({keep});
+      Tensor value;
+      if (kind == CrossSectional::kMse) {
+        if (y.numel() == 0) continue;
+        value = (p - y).square().mean();
+      } else {
+        if (y.numel() < 2 || !(y != y[0]).any().item<bool>()) continue;
+        const Tensor dp = p - p.mean(), dy = y - y.mean();
+        value = -(dp * dy).sum() / (dp.norm() * dy.norm() + eps);
+      }
+      values[static_cast<int64_t>(pair)][date].copy_(value.detach());
+      of_pairs.push_back(value);
+    }
+    if (!of_pairs.empty()) of_dates.push_back(at::stack(of_pairs).mean());
+  }
+  if (of_dates.empty()) return {at::full({}, NAN, at::kDouble), values};
+  return {at::stack(of_dates).mean(), values};
+}
+
 }  // namespace astgnn::ops::reference

@@ -22,6 +22,10 @@ std::tuple<at::Tensor, at::Tensor> relational_embedding(
     at::ArrayRef<double> signs, const at::Tensor& offsets, const std::optional<at::Tensor>& groups,
     const at::Tensor& scale, bool exclude_self, int64_t top_k, double p, const at::Tensor& key);
 at::Tensor soft_rank(const at::Tensor& theta, double strength);
+std::tuple<at::Tensor, at::Tensor> cross_sectional_loss(
+    CrossSectional kind, const at::Tensor& predictions, const at::Tensor& labels,
+    const at::Tensor& date_offsets, at::IntArrayRef prediction_columns,
+    at::IntArrayRef label_columns, double eps = 1e-8);
 at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude_self,
                       int64_t top_k, const std::optional<at::Tensor>& group);
 at::Tensor attention(const at::Tensor& source, const at::Tensor& target, const Graph& graph,

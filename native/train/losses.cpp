@@ -70,16 +70,6 @@ Labels::Labels(const Tensor& on_host, const Tensor& on_device) : host(on_host), 
 
 Tensor Labels::of(const Tensor& x) const { return rows_.defined() ? x.index_select(0, rows_) : x; }
 
-Loss mse_loss(const Tensor& prediction, const Labels& label) {
-  if (label.count() == 0) return std::nullopt;
-  return (label.of(prediction) - label.device).square().mean();
-}
-
-Loss ic_loss(const Tensor& prediction, const Labels& label, double eps) {
-  if (!label.rankable()) return std::nullopt;
-  return minus_correlation(label.of(prediction), label.device, eps);
-}
-
 Loss pairwise_rank_loss(const Tensor& prediction, const Labels& label) {
   if (!label.rankable()) return std::nullopt;
   return PairwiseRank::apply(label.of(prediction), label.device);

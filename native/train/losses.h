@@ -30,11 +30,7 @@ class Labels {
   bool rankable_ = false;
 };
 
-// Mean squared error. Defined from one label on.
-Loss mse_loss(const Tensor& prediction, const Labels& label);
-// Minus the Pearson correlation. This and the two below: defined from two labels on that are not
-// all equal.
-Loss ic_loss(const Tensor& prediction, const Labels& label, double eps = 1e-8);
+// This and the next: defined from two labels on that are not all equal.
 // Mean over i, j of relu(-(p_i - p_j)(y_i - y_j)) (RSR, Feng et al. 2019). First derivatives only.
 Loss pairwise_rank_loss(const Tensor& prediction, const Labels& label);
 // Minus the correlation of soft ranks (of z-scored predictions) with the labels' ranks: -Spearman

@@ -1,13 +1,15 @@
 #include "train/objective.h"
 
+#include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <cmath>
 
+#include "ops/ops.h"
 #include "ops/to_device.h"
 
 namespace astgnn::train {
@@ -27,8 +29,6 @@ Loss mean_of(const std::vector<Tensor>& values) {
 }
 
 Loss prediction_loss(const Term& term, const Tensor& prediction, const Labels& label) {
-  if (term.name == "mse") return train::mse_loss(prediction, label);
-  if (term.name == "ic") return ic_loss(prediction, label);
   if (term.name == "pairwiseRank") return pairwise_rank_loss(prediction, label);
   return rank_ic_loss(prediction, label, term.strength);
 }
@@ -67,6 +67,58 @@ Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch&
   }
   return mean_of(pairs);
 }
+
+// Terms that one op computes on all dates at once.
+bool on_cross_sections(const Term& term) { return term.name == "mse" || term.name == "ic"; }
+
+std::tuple<Tensor, Tensor> cross_sectional_loss(const Term& term, const nn::Output& output,
+                                                const PackedBatch& batch) {
+  return ops::cross_sectional_loss(
+      term.name == "mse" ? ops::CrossSectional::kMse : ops::CrossSectional::kIc, output.predictions,
+      batch.targets, batch.date_offsets, term.predictions, term.horizons);
+}
+
+// Which dates and horizons have labels to speak of, as the ops find on the device; read on the
+// host, which does not wait for it.
+class LabelledDates {
+ public:
+  explicit LabelledDates(const PackedBatch& batch)
+      : dates_(batch.dates.size()), horizons_(batch.host_targets.size(1)) {
+    labelled_.resize(dates_ * horizons_);
+    rankable_.resize(dates_ * horizons_);
+    const auto targets = batch.host_targets.contiguous();
+    AT_DISPATCH_FLOATING_TYPES(targets.scalar_type(), "labelled_dates", [&] {
+      const auto* label = targets.const_data_ptr<scalar_t>();
+      std::vector<scalar_t> first(horizons_);
+      for (size_t d = 0; d < dates_; ++d) {
+        for (int64_t row = batch.offsets[d]; row < batch.offsets[d + 1]; ++row) {
+          for (size_t h = 0; h < horizons_; ++h, ++label) {
+            const size_t entry = d * horizons_ + h;
+            if (!std::isfinite(*label)) continue;
+            if (!labelled_[entry]) first[h] = *label;
+            labelled_[entry] = true;
+            if (*label != first[h]) rankable_[entry] = true;
+          }
+        }
+      }
+    });
+  }
+
+  // Dates on which none of the term's pairs is defined.
+  int64_t undefined(const Term& term) const {
+    const auto& defined = term.name == "mse" ? labelled_ : rankable_;
+    int64_t count = 0;
+    for (size_t d = 0; d < dates_; ++d)
+      count += std::none_of(term.horizons.begin(), term.horizons.end(), [&](int64_t h) {
+        return defined[d * horizons_ + static_cast<size_t>(h)];
+      });
+    return count;
+  }
+
+ private:
+  size_t dates_, horizons_;
+  std::vector<bool> labelled_, rankable_;  // [B, L]: one label; two that differ
+};
 
 // Turnover lives on neighbouring pairs: the last date of a batch starts none.
 size_t entries(const Term& term, const PackedBatch& batch) {
@@ -117,20 +169,26 @@ void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_
 }
 
 ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output,
-                        const PackedBatch& batch, bool per_date) {
+                        const PackedBatch& batch) {
   ObjectiveValue objective;
+  std::optional<LabelledDates> labels;
   for (const auto& term : terms) {
     TermValue value;
-    if (per_date) value.dates.assign(batch.dates.size(), std::numeric_limits<double>::quiet_NaN());
     const size_t count = entries(term, batch);
-    std::vector<Tensor> defined;
-    for (size_t d = 0; d < count; ++d) {
-      const auto of_date = term_of_date(term, output, batch, d);
-      if (of_date) defined.push_back(*of_date);
-      if (of_date && per_date) value.dates[d] = of_date->item<double>();
+    if (on_cross_sections(term)) {
+      if (!labels) labels.emplace(batch);
+      value.undefined = labels->undefined(term);
+      if (value.undefined < static_cast<int64_t>(count))
+        value.value = std::get<0>(cross_sectional_loss(term, output, batch));
+    } else {
+      std::vector<Tensor> defined;
+      for (size_t d = 0; d < count; ++d) {
+        const auto of_date = term_of_date(term, output, batch, d);
+        if (of_date) defined.push_back(*of_date);
+      }
+      value.undefined = static_cast<int64_t>(count - defined.size());
+      value.value = mean_of(defined);
     }
-    value.undefined = static_cast<int64_t>(count - defined.size());
-    value.value = mean_of(defined);
     if (value.value) {
       const auto weighted = *value.value * term.weight;
       objective.total = objective.total ? *objective.total + weighted : weighted;
@@ -143,6 +201,13 @@ ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output
 std::optional<int64_t> first_not_finite(const Term& term, const nn::Output& output,
                                         const PackedBatch& batch) {
   c10::NoGradGuard no_grad;
+  if (on_cross_sections(term)) {
+    const auto finite =
+        at::isfinite(std::get<1>(cross_sectional_loss(term, output, batch))).all(0).cpu();  // [B]
+    const bool* of_date = finite.const_data_ptr<bool>();
+    const auto first = std::find(of_date, of_date + finite.numel(), false) - of_date;
+    return first < finite.numel() ? std::optional(batch.dates[first]) : std::nullopt;
+  }
   for (size_t d = 0; d < entries(term, batch); ++d) {
     const auto value = term_of_date(term, output, batch, d);
     if (value && !at::isfinite(*value).item<bool>()) return batch.dates[d];

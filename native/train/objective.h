@@ -17,10 +17,8 @@ struct Term {
   double strength = 1.0, omega = 0.9, orthogonality = 0.05, ridge = 1e-6;
 };
 struct TermValue {
-  Loss value;                 // mean over the defined dates
-  int64_t undefined = 0;      // dates (pairs of neighbours for turnover) left out
-  std::vector<double> dates;  // per date, NaN where undefined; only filled when asked for.
-                              // Turnover: pair (d, d + 1) at d
+  Loss value;             // mean over the defined dates
+  int64_t undefined = 0;  // dates (pairs of neighbours for turnover) left out
 };
 struct ObjectiveValue {
   std::optional<Tensor> total;  // nullopt where no term is defined
@@ -39,7 +37,7 @@ Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tenso
 // A date's prediction term is the mean over its pairs that are defined there; undefined where none
 // is.
 ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output,
-                        const PackedBatch& batch, bool per_date);
+                        const PackedBatch& batch);
 
 // Panel date index of the first date on which the term is defined and not finite (turnover: the
 // first date of that pair).

@@ -63,10 +63,12 @@ Tensor pack_groups(const Panel& panel, const PackedBatch& packed) {
 }
 
 // What rows are read and which numbers they draw, in one block that goes to the device at once: the
-// dropout key (row 0: seed, step; row r + 1: panel date, row within its date), dates and stocks.
+// dropout key (row 0: seed, step; row r + 1: panel date, row within its date), dates, stocks and
+// where the dates' rows lie.
 void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, at::Device device) {
   const int64_t rows = packed.offsets.back();
-  const auto block = at::empty({2 * (rows + 1) + 2 * rows}, at::kLong);
+  const int64_t bounds = static_cast<int64_t>(packed.offsets.size());
+  const auto block = at::empty({2 * (rows + 1) + 2 * rows + bounds}, at::kLong);
   auto* key = block.mutable_data_ptr<int64_t>();
   int64_t *date = key + 2 * (rows + 1), *stock = date + rows;
   *key++ = static_cast<int64_t>(seed);
@@ -77,11 +79,14 @@ void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, at::Device devi
       *key++ = row - packed.offsets[d];
     }
   }
-  std::copy(packed.stocks.begin(), packed.stocks.end(), stock);
-  const auto parts = ops::to_device(block, device).split_with_sizes({2 * (rows + 1), rows, rows});
+  std::copy(packed.offsets.begin(), packed.offsets.end(),
+            std::copy(packed.stocks.begin(), packed.stocks.end(), stock));
+  const auto parts =
+      ops::to_device(block, device).split_with_sizes({2 * (rows + 1), rows, rows, bounds});
   packed.batch.key = parts[0].view({-1, 2});
   packed.sequences.date = parts[1];
   packed.sequences.stock = parts[2];
+  packed.date_offsets = parts[3];
 }
 
 Tensor pack_targets(const Panel& panel, const PackedBatch& packed, at::ScalarType dtype) {

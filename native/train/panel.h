@@ -50,6 +50,7 @@ struct PackedBatch {
   nn::Batch batch;
   Tensor targets;                // [R, L] in the dtype asked for; undefined without targets
   Tensor host_targets;           // the same on the CPU
+  Tensor date_offsets;           // offsets as int64 [B + 1] where the panel is
   std::vector<int64_t> offsets;  // [B + 1]
   std::vector<int64_t> dates;    // [B]
   std::vector<int32_t> stocks;   // [R]

@@ -125,7 +125,7 @@ Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
     pass.output.predictions = at::empty({0, model->config.num_predictions}, options);
     pass.output.risk_factors = at::empty({0, model->config.num_risk_factors}, options);
   }
-  pass.objective = evaluate(terms_, pass.output, pass.batch, /*per_date=*/false);
+  pass.objective = evaluate(terms_, pass.output, pass.batch);
   for (const auto& term : pass.objective.terms) pass.step.undefined.push_back(term.undefined);
   pass.step.updated = pass.objective.total.has_value();
   if (clock) clock->end_forward();
@@ -323,7 +323,7 @@ DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, in
   prediction.predictions = output.predictions;
   prediction.risk_factors = output.risk_factors;
   prediction.statistics = output.statistics[0];
-  const auto objective = evaluate(terms, output, prediction.batch, /*per_date=*/false);
+  const auto objective = evaluate(terms, output, prediction.batch);
   for (size_t i = 0; i < terms.size(); ++i) prediction.terms[i] = objective.terms[i].value;
   return prediction;
 }

@@ -179,4 +179,42 @@ template <class T>
 void edge_attention_backward(const EdgeAttention<T>& attention, const EdgeViewers& viewers,
                              const AttentionGradients<T>& gradients, EdgeRow* kept, Stream stream);
 
+// Which column of the predictions is held against which column of the labels.
+constexpr int kColumnPairs = 64;
+struct ColumnPairs {
+  int count;
+  int64_t prediction[kColumnPairs], label[kColumnPairs];
+};
+
+// cross_sectional_loss of ops.h for the pairs of one launch.
+template <class T>
+struct CrossSections {
+  const T *predictions, *labels;  // [rows, prediction_width], [rows, label_width]
+  int64_t rows, prediction_width, label_width;
+  const int64_t* date_offsets;  // [dates + 1]
+  int64_t dates;
+  bool mse;  // else ic
+  double eps;
+  double *values, *shares;  // [pairs, dates]; shares: 1 where defined, else 0
+  double* slopes;           // [pairs, rows]: derivative of the date's value by the prediction
+};
+template <class T>
+void cross_sections(const CrossSections<T>& sections, const ColumnPairs& pairs, Stream stream);
+// Of all pairs. shares become what a value counts in the mean.
+void cross_sections_mean(const double* values, double* shares, int64_t pairs, int64_t dates,
+                         double* mean, Stream stream);
+
+template <class T>
+struct CrossSectionGradients {
+  const double *grad, *slopes, *shares;  // one number; as above
+  int64_t rows, prediction_width;
+  const int64_t* date_offsets;
+  int64_t dates;
+  T* dpredictions;  // [rows, prediction_width]
+};
+// add: to what the launches before it have left there.
+template <class T>
+void cross_sections_backward(const CrossSectionGradients<T>& gradients, const ColumnPairs& pairs,
+                             bool add, Stream stream);
+
 }  // namespace astgnn::ops::cuda
