@@ -190,7 +190,8 @@ ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output
       value.value = mean_of(defined);
     }
     if (value.value) {
-      const auto weighted = *value.value * term.weight;
+      // Most objectives are one term of weight 1, and a product is a launch in either direction.
+      const auto weighted = term.weight == 1 ? *value.value : *value.value * term.weight;
       objective.total = objective.total ? *objective.total + weighted : weighted;
     }
     objective.terms.push_back(std::move(value));

@@ -1,6 +1,7 @@
 // A model on a device of its own, as on a GPU: it trains and predicts as on the CPU, the host never
 // waits for a step, and a number that is not finite stops it although the host learns of it late.
 // The device is emulated (emulated_device.cpp), or a GPU where there is one.
+#include <array>
 #include <atomic>
 
 #include "check.h"
@@ -18,7 +19,7 @@ using train::Session;
 using train::Term;
 
 const at::Device kCpu(at::kCPU), kDevice(at::kCUDA, 0);
-std::atomic<long>* waits;
+std::atomic<long>*waits, *launches;
 
 std::vector<Term> objective() {
   std::vector<Term> terms;
@@ -121,6 +122,46 @@ void never_waits(Panel::Graph graph) {
   while (!session.finish().empty()) continue;
 }
 
+// What a step gives a GPU to run, in parts: forward, objective, backward, update.
+std::array<long, 4> launches_of_step(const std::vector<Term>& terms,
+                                     const std::vector<int64_t>& dates) {
+  const auto model = small_model();
+  model->to(kDevice, at::kFloat);
+  const auto panel = panel_on(kDevice, Panel::Graph::kComplete);
+  train::Optimizer optimizer(*model, nullptr, {});
+  Tensor stop = at::zeros({}, at::TensorOptions(kDevice).dtype(at::kFloat));
+  const auto batch = train::pack(*panel, dates, at::kFloat, 3, 1);
+  std::array<long, 4> counts;
+  auto count = [&, before = launches->load()](size_t part) mutable {
+    counts[part] = *launches - before;
+    before = *launches;
+  };
+  const auto output = model->forward(batch.sequences, batch.batch);
+  count(0);
+  const auto objective = train::evaluate(terms, output, batch);
+  count(1);
+  objective.total->backward();
+  count(2);
+  optimizer.apply(1e-3, stop);
+  count(3);
+  std::printf("%zu dates, term %s: %ld launches forward, %ld objective, %ld backward, %ld update\n",
+              dates.size(), terms[0].name.c_str(), counts[0], counts[1], counts[2], counts[3]);
+  return counts;
+}
+
+void launches_once_for_all_dates() {
+  for (const char* name : {"ic", "mse"}) {
+    Term term;
+    term.name = name;
+    term.predictions = term.horizons = {0};
+    const auto few = launches_of_step({term}, {3, 4}),
+               many = launches_of_step({term}, {2, 3, 4, 5, 7, 8, 2, 3, 4, 5, 7, 8, 2, 3, 4, 5});
+    check::that(few == many, std::string("more dates are no more launches, term ") + name);
+    check::that(many[1] <= 3, "the objective is a few launches, but there were " +
+                                  std::to_string(many[1]) + ", term " + name);
+  }
+}
+
 void stops_late_but_whole() {
   for (const char* norm : {"layer", "batch"}) {
     Session session = session_on(kDevice, at::kFloat, Panel::Graph::kComplete, norm, true);
@@ -155,6 +196,7 @@ void stops_late_but_whole() {
 int main(int, char** arguments) {
   void* library = open_cuda_library(arguments[1], arguments[2] == std::string("cuda"));
   waits = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_waits"));
+  launches = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_launches"));
   for (const auto graph :
        {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges, Panel::Graph::kNone})
     trains_as_the_cpu(at::kDouble, 1e-9, graph, "layer");
@@ -165,6 +207,7 @@ int main(int, char** arguments) {
   if (waits != nullptr) {  // only an emulated device counts them
     for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges})
       never_waits(graph);
+    launches_once_for_all_dates();
   }
   stops_late_but_whole();
   return check::finish();

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -32,6 +33,8 @@ struct dim3 {
   explicit dim3(unsigned int width, unsigned int height = 1) : x(width), y(height) {}
 };
 inline dim3 threadIdx(0), blockIdx(0);
+
+extern "C" std::atomic<long> emulated_device_launches;
 
 namespace emulated {
 
@@ -179,6 +182,7 @@ namespace astgnn::ops::cuda {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void*,
             const Arguments&... arguments) {
+  ++emulated_device_launches;
   emulated::Block threads(block.x, [&] { kernel(arguments...); });
   for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
     for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) threads.run();

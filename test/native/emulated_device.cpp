@@ -1,7 +1,7 @@
 // "cuda:0" where there is no GPU and no CUDA in LibTorch, for tests: memory that only device code
 // may read, the CUDA library's ops over emulated kernels, and for all else a copy to the CPU, its
 // op, and a copy back. A tensor that was left on the host, or made there, fails as it would on a
-// GPU. It counts what a GPU would make the host wait for.
+// GPU. It counts what a GPU would make the host wait for, and what it would be given to run.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
@@ -23,6 +23,8 @@
 extern "C" {
 // Copies and numbers that stop the host until the device has caught up.
 __attribute__((visibility("default"))) std::atomic<long> emulated_device_waits = 0;
+// Kernels of our own, copies, and ops of LibTorch, each for one: a GPU may take several launches.
+__attribute__((visibility("default"))) std::atomic<long> emulated_device_launches = 0;
 
 // Node loads it like an addon.
 __attribute__((visibility("default"))) void* napi_register_module_v1(void*, void* exports) {
@@ -181,6 +183,7 @@ Tensor& copy(Tensor& to, const Tensor& from, bool non_blocking) {
   const bool crosses = from.is_cpu() != to.is_cpu();
   const bool pinned = PinnedMemory::holds((from.is_cpu() ? from : to).storage().data());
   if (crosses && !falling_back && !(non_blocking && pinned)) ++emulated_device_waits;
+  if (!falling_back) ++emulated_device_launches;
   host(to).copy_(host(from));
   return to;
 }
@@ -207,6 +210,7 @@ at::Scalar number(const Tensor& tensor) {
 
 void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const bool before = std::exchange(falling_back, true);
+  if (!before) ++emulated_device_launches;
   at::native::cpu_fallback(op, stack);
   falling_back = before;
 }
@@ -217,6 +221,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const std::option
                                               const std::optional<Tensor>& mean,
                                               const std::optional<Tensor>& variance, bool training,
                                               double momentum, double eps) {
+  ++emulated_device_launches;
   const auto on_host = [](const std::optional<Tensor>& t) {
     return t && t->defined() ? std::optional<Tensor>(host(*t)) : std::nullopt;
   };
@@ -264,6 +269,10 @@ TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   m.impl("_local_scalar_dense", number);
   m.impl("native_batch_norm", batch_norm);
   m.impl("gru.input", gru);
+  // LibTorch would take these lists apart.
+  for (const char* name : {"_foreach_norm.Scalar", "_foreach_mul_.Tensor", "_foreach_sub.List",
+                           "_foreach_add_.List", "_foreach_copy_"})
+    m.impl(name, torch::CppFunction::makeFromBoxedFunction<&on_the_cpu>());
 }
 TORCH_LIBRARY_IMPL(aten, AutogradCUDA, m) { m.impl("gru.input", gru); }
 TORCH_LIBRARY_IMPL(_, CUDA, m) {
