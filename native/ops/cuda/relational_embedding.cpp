@@ -5,6 +5,7 @@
 #include <ATen/Dispatch.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "ops/cuda/device.h"
@@ -147,18 +148,23 @@ Tensor statistics_of(const Places& places, const Tensor& kept, const Tensor& mom
       neighbours = at::where(somebody, (total.log() - moments.select(0, 1) / total).exp(),
                              at::zeros_like(total)),
                self = at::where(somebody, own / total, at::zeros_like(total));
-  const Tensor rows = at::stack({neighbours, self, somebody.to(at::kDouble)}, 1);
-  std::vector<Tensor> dates = {rows.new_empty({0, 3})};
+  // All dates at once: of each its places, filled up to the longest with a row of zeros.
   const Segments& segments = places.segments;
-  for (size_t date = 0; date + 1 < segments.dates.size(); ++date) {
-    const int64_t lo = segments.bounds[segments.dates[date]],
-                  hi = segments.bounds[segments.dates[date + 1]];
-    const Tensor sums = rows.slice(0, lo, hi).sum(0);
-    const double count = static_cast<double>(hi - lo);
-    dates.push_back(
-        at::stack({sums[0] / sums[2], sums[1] / count, 1 - sums[2] / count}).unsqueeze(0));
-  }
-  return at::cat(dates);
+  const int64_t count = total.size(0), dates = static_cast<int64_t>(segments.dates.size()) - 1;
+  std::vector<int64_t> bounds;
+  int64_t longest = 0;
+  for (const int64_t segment : segments.dates) bounds.push_back(segments.bounds[segment]);
+  for (int64_t d = 0; d < dates; ++d) longest = std::max(longest, bounds[d + 1] - bounds[d]);
+  const Tensor ends = to_device(at::tensor(bounds, at::kLong), total.device()),
+               lo = ends.slice(0, 0, dates).unsqueeze(1), hi = ends.slice(0, 1).unsqueeze(1),
+               place = lo + at::arange(longest, ends.options()),
+               rows = at::constant_pad_nd(at::stack({neighbours, self, somebody.to(at::kDouble)}),
+                                          {0, 1}),
+               sums = rows.index_select(1, at::where(place < hi, place, count).view(-1))
+                          .view({3, dates, longest})
+                          .sum(2),
+               size = (hi - lo).squeeze(1);
+  return at::stack({sums[0] / sums[2], sums[1] / size, 1 - sums[2] / size}, 1);
 }
 
 using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>;
