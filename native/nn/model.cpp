@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "nn/modules.h"
+#include "ops/device_segments.h"
 
 namespace astgnn::nn {
 
@@ -45,7 +46,23 @@ ASTGNNFactorModel::ASTGNNFactorModel(const Config& given, uint64_t seed) : confi
       "prediction", std::make_shared<Prediction>(config, config.tgc_output_size + skip, generator));
 }
 
-Output ASTGNNFactorModel::forward(const Sequences& x, const Batch& batch) {
+Batch ASTGNNFactorModel::with_segments(const Batch& batch) const {
+  Batch made = batch;
+  const Tensor& weight = prediction->output->weight;
+  if (weight.device().is_cpu() || !batch.similarity_segments.empty()) return made;
+  const auto send = [&](const std::optional<Tensor>& groups) {
+    return ops::segments_of({}, batch.graph.offsets, groups, weight);
+  };
+  const auto similar = relational_embedding->groups(batch), &seen = batch.graph.groups;
+  made.similarity_segments = send(similar);
+  if (batch.graph.edge_offsets) return made;
+  const bool same = similar && seen ? similar->is_same(*seen) : !similar && !seen;
+  made.graph.segments = same ? made.similarity_segments : send(seen);
+  return made;
+}
+
+Output ASTGNNFactorModel::forward(const Sequences& x, const Batch& given) {
+  const Batch batch = with_segments(given);
   const auto [m, state] = factor_extractor->forward(x, batch);  // [R, K], [R, H]
   const auto current = [&]() -> Tensor {                        // [R, X]
     if (config.relational_input == "state") return state;

@@ -16,8 +16,10 @@ using at::Tensor;
 // What a forward needs besides its input. key is undefined or unused in evaluation; dropout is
 // active iff the module is training.
 struct Batch {
-  ops::Graph graph;                         // GAT
+  ops::Graph graph;  // GAT
+
   std::optional<Tensor> similarity_groups;  // int32 [R], for similarity_graph "groups"
+  std::vector<Tensor> similarity_segments;  // as graph.segments, of the similarity
   Tensor key;                               // int64 [R + 1, 2], see ops.h
 };
 
@@ -126,6 +128,9 @@ struct RelationalEmbedding : torch::nn::Module {
   RelationalEmbedding(const Config& config, at::Generator generator);
   Embedded forward(const Tensor& x, const Tensor& m, const Batch& batch);
   Tensor similarity(const Tensor& m, const std::optional<Tensor>& group);  // one date: A [N, N]
+  // The groups the similarity is confined to, or none; a model that asks for groups must be given
+  // them.
+  std::optional<Tensor> groups(const Batch& batch) const;
   Tensor scale() const;  // 0-d, differentiable where learned
   std::vector<std::shared_ptr<TimeGraphConvolution>> layers;
   Tensor log_scale;  // defined where learned
@@ -148,6 +153,8 @@ struct Output {
 struct ASTGNNFactorModel : torch::nn::Module {
   ASTGNNFactorModel(const Config& config, uint64_t seed);
   Output forward(const Sequences& x, const Batch& batch);
+  // The batch with the segments that a device's ops read, unless it has them.
+  Batch with_segments(const Batch& batch) const;
   Config config;
   std::shared_ptr<FactorExtractor> factor_extractor;
   std::shared_ptr<RelationalEmbedding> relational_embedding;

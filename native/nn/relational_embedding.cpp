@@ -104,10 +104,14 @@ Embedded RelationalEmbedding::forward(const Tensor& x, const Tensor& m, const Ba
     signs.push_back(layer->sign);
   }
   auto [embedding, statistics] = ops::relational_embedding(
-      x, m, weights, biases, signs, batch.graph.offsets,
-      groups_of(config.similarity_graph, batch.similarity_groups), scale(), config.exclude_self,
-      config.top_k, is_training() ? config.dropout : 0.0, batch.key);
+      x, m, weights, biases, signs, batch.graph.offsets, groups(batch), scale(),
+      config.exclude_self, config.top_k, is_training() ? config.dropout : 0.0, batch.key,
+      batch.similarity_segments);
   return {embedding, statistics};
+}
+
+std::optional<Tensor> RelationalEmbedding::groups(const Batch& batch) const {
+  return groups_of(config.similarity_graph, batch.similarity_groups);
 }
 
 Tensor RelationalEmbedding::similarity(const Tensor& m, const std::optional<Tensor>& group) {

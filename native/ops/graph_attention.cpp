@@ -49,12 +49,12 @@ at::Tensor graph_attention(const at::Tensor& v, const at::Tensor& source, const 
   using Optional = const std::optional<at::Tensor>&;
   using Signature =
       at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                 Optional, Optional, Optional, double, double, Optional);
+                 Optional, Optional, Optional, at::TensorList, double, double, Optional);
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("astgnn::graph_attention", "")
                              .typed<Signature>();
   return op.call(v, source, target, graph.offsets, graph.groups, graph.edge_offsets,
-                 graph.edge_targets, negative_slope, p, key_if_used(p, key));
+                 graph.edge_targets, graph.segments, negative_slope, p, key_if_used(p, key));
 }
 
 at::Tensor attention(const at::Tensor& source, const at::Tensor& target, const Graph& graph,
@@ -70,16 +70,18 @@ at::Tensor attention(const at::Tensor& source, const at::Tensor& target, const G
 TORCH_LIBRARY_FRAGMENT(astgnn, m) {
   m.def(
       "graph_attention(Tensor v, Tensor source, Tensor target, Tensor offsets, Tensor? groups, "
-      "Tensor? edge_offsets, Tensor? edge_targets, "
+      "Tensor? edge_offsets, Tensor? edge_targets, Tensor[] segments, "
       "float negative_slope, float p, Tensor? key) -> Tensor");
   // dropped: v after dropout, undefined for p = 0. order: int32, as the same device's backward
   // reads it.
   m.def(
       "_graph_attention_forward(Tensor v, Tensor source, Tensor target, Tensor offsets, Tensor? "
-      "groups, Tensor? edge_offsets, Tensor? edge_targets, float negative_slope, float p, Tensor? "
+      "groups, Tensor? edge_offsets, Tensor? edge_targets, Tensor[] segments, float "
+      "negative_slope, float p, Tensor? "
       "key) -> (Tensor out, Tensor dropped, Tensor order)");
   m.def(
       "_graph_attention_backward(Tensor grad, Tensor dropped, Tensor source, Tensor target, Tensor "
-      "order, Tensor offsets, Tensor? groups, Tensor? edge_offsets, Tensor? edge_targets, float "
-      "negative_slope, float p) -> (Tensor dv, Tensor dsource, Tensor dtarget)");
+      "order, Tensor offsets, Tensor? groups, Tensor? edge_offsets, Tensor? edge_targets, "
+      "Tensor[] segments, float negative_slope, float p) -> (Tensor dv, Tensor dsource, Tensor "
+      "dtarget)");
 }

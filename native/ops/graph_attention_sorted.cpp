@@ -39,9 +39,10 @@ Tensor attend(const Tensor& v, const Tensor& source, const Tensor& target, doubl
 
 Tensor fallback(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
                 const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
-                double negative_slope, double p, const Optional& key) {
-  return graph_attention_sorted(v, source, target, {offsets, groups, edge_offsets, edge_targets},
-                                negative_slope, p, key.value_or(Tensor()));
+                at::TensorList, double negative_slope, double p, const Optional& key) {
+  return graph_attention_sorted(v, source, target,
+                                {offsets, groups, edge_offsets, edge_targets, {}}, negative_slope,
+                                p, key.value_or(Tensor()));
 }
 
 }  // namespace

@@ -52,6 +52,9 @@ struct Graph {
   std::optional<at::Tensor> groups;
   std::optional<at::Tensor> edge_offsets;
   std::optional<at::Tensor> edge_targets;
+  // Of offsets and groups on the device that computes (device_segments.h). Empty: an op there makes
+  // them itself, at every call.
+  std::vector<at::Tensor> segments = {};
 };
 
 // out_i = sum_j softmax_j(LeakyReLU(source_i + target_j)) dropout(v)_j per head, concatenated: [R,
@@ -64,11 +67,13 @@ at::Tensor graph_attention(const at::Tensor& v, const at::Tensor& source, const 
 // (effective neighbours over rows that have somebody, self weight, share of empty rows; NaN for a
 // date without rows; of A as computed in this call, so of dropped M in training). x [R, X], m [R,
 // K] undropped (site kRisk is applied inside), weights[l] [in, out], biases[l] [out], signs[l] +1
-// or -1, groups int32 [R] or none, scale 0-d (may require grad). Dropout sites kRisk, kTgc + l.
+// or -1, groups int32 [R] or none, scale 0-d (may require grad), segments as in Graph. Dropout
+// sites kRisk, kTgc + l.
 std::tuple<at::Tensor, at::Tensor> relational_embedding(
     const at::Tensor& x, const at::Tensor& m, at::TensorList weights, at::TensorList biases,
     at::ArrayRef<double> signs, const at::Tensor& offsets, const std::optional<at::Tensor>& groups,
-    const at::Tensor& scale, bool exclude_self, int64_t top_k, double p, const at::Tensor& key);
+    const at::Tensor& scale, bool exclude_self, int64_t top_k, double p, const at::Tensor& key,
+    at::TensorList segments = {});
 
 // Soft rank of theta [N] (Blondel et al. 2020): see SoftRank of the reference.
 at::Tensor soft_rank(const at::Tensor& theta, double strength);

@@ -17,7 +17,8 @@ namespace astgnn::ops {
 std::tuple<at::Tensor, at::Tensor> relational_embedding(
     const at::Tensor& x, const at::Tensor& m, at::TensorList weights, at::TensorList biases,
     at::ArrayRef<double> signs, const at::Tensor& offsets, const std::optional<at::Tensor>& groups,
-    const at::Tensor& scale, bool exclude_self, int64_t top_k, double p, const at::Tensor& key) {
+    const at::Tensor& scale, bool exclude_self, int64_t top_k, double p, const at::Tensor& key,
+    at::TensorList segments) {
   constexpr const char* kOp = "relational_embedding";
   check_floating(kOp, "x", x);
   TORCH_CHECK(x.dim() == 2, kOp, ": Expected x [R, X] but received ", x.sizes(), ".");
@@ -52,12 +53,13 @@ std::tuple<at::Tensor, at::Tensor> relational_embedding(
   using Optional = const std::optional<at::Tensor>&;
   using Signature = std::tuple<at::Tensor, at::Tensor>(
       const at::Tensor&, const at::Tensor&, at::TensorList, at::TensorList, at::ArrayRef<double>,
-      const at::Tensor&, Optional, const at::Tensor&, bool, int64_t, double, Optional);
+      const at::Tensor&, Optional, at::TensorList, const at::Tensor&, bool, int64_t, double,
+      Optional);
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("astgnn::relational_embedding", "")
                              .typed<Signature>();
-  return op.call(x, m, weights, biases, signs, offsets, groups, scale, exclude_self, top_k, p,
-                 key_if_used(p, key));
+  return op.call(x, m, weights, biases, signs, offsets, groups, segments, scale, exclude_self,
+                 top_k, p, key_if_used(p, key));
 }
 
 at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude_self,
@@ -75,7 +77,7 @@ at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude
 TORCH_LIBRARY_FRAGMENT(astgnn, m) {
   m.def(
       "relational_embedding(Tensor x, Tensor m, Tensor[] weights, Tensor[] biases, float[] signs, "
-      "Tensor offsets, Tensor? groups, "
+      "Tensor offsets, Tensor? groups, Tensor[] segments, "
       "Tensor scale, bool exclude_self, int top_k, float p, Tensor? key) -> (Tensor z, Tensor "
       "statistics)");
   // Rows ordered by (date, group). inputs: what layers 1, 2, ... saw; graph [4, R]: sum of a row's
@@ -83,13 +85,14 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
   // and sums, what their neighbours' add up to, [R, widths padded].
   m.def(
       "_relational_embedding_forward(Tensor x, Tensor m, Tensor[] weights, Tensor[] biases, "
-      "float[] signs, Tensor offsets, Tensor? groups, "
+      "float[] signs, Tensor offsets, Tensor? groups, Tensor[] segments, "
       "Tensor scale, bool exclude_self, int top_k, float p, Tensor? key) -> (Tensor z, Tensor "
       "statistics, Tensor[] inputs, Tensor graph, Tensor values, Tensor sums)");
   // dx, dm, dscale (each undefined unless asked for), dweights, dbiases.
   m.def(
       "_relational_embedding_backward(Tensor grad, Tensor x, Tensor m, Tensor[] weights, Tensor[] "
       "inputs, Tensor graph, Tensor values, Tensor sums, float[] signs, Tensor offsets, "
-      "Tensor? groups, Tensor scale, bool exclude_self, int top_k, float p, Tensor? key, bool "
+      "Tensor? groups, Tensor[] segments, Tensor scale, bool exclude_self, int top_k, float p, "
+      "Tensor? key, bool "
       "x_gradient, bool graph_gradient) -> Tensor[]");
 }

@@ -19,7 +19,7 @@ using train::Session;
 using train::Term;
 
 const at::Device kCpu(at::kCPU), kDevice(at::kCUDA, 0);
-std::atomic<long>*waits, *launches;
+std::atomic<long>*waits, *launches, *uploads;
 
 std::vector<Term> objective() {
   std::vector<Term> terms;
@@ -162,6 +162,26 @@ void launches_once_for_all_dates() {
   }
 }
 
+// Rows with their dropout keys, labels, and of each graph what it reads in both directions of who
+// meets whom: as many blocks whatever the number of dates, and one less where the graphs agree.
+void sends_little() {
+  for (const auto& [graph, blocks] :
+       {std::pair(Panel::Graph::kComplete, 3), std::pair(Panel::Graph::kGroups, 4)}) {
+    const auto model = small_model();
+    model->to(kDevice, at::kFloat);
+    Term term;
+    term.name = "vif";
+    Session session(model, panel_on(kDevice, graph), {term}, {}, 3);
+    for (const auto& dates : std::vector<std::vector<int64_t>>{{3}, {2, 3, 4, 5, 7}}) {
+      const long before = *uploads;
+      session.step(dates, 1e-2);
+      check::that(*uploads - before == blocks, std::to_string(dates.size()) +
+                                                   " dates are sent in " +
+                                                   std::to_string(*uploads - before) + " blocks");
+    }
+  }
+}
+
 void stops_late_but_whole() {
   for (const char* norm : {"layer", "batch"}) {
     Session session = session_on(kDevice, at::kFloat, Panel::Graph::kComplete, norm, true);
@@ -197,6 +217,7 @@ int main(int, char** arguments) {
   void* library = open_cuda_library(arguments[1], arguments[2] == std::string("cuda"));
   waits = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_waits"));
   launches = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_launches"));
+  uploads = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_uploads"));
   for (const auto graph :
        {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges, Panel::Graph::kNone})
     trains_as_the_cpu(at::kDouble, 1e-9, graph, "layer");
@@ -208,6 +229,7 @@ int main(int, char** arguments) {
     for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges})
       never_waits(graph);
     launches_once_for_all_dates();
+    sends_little();
   }
   stops_late_but_whole();
   return check::finish();

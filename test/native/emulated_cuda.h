@@ -25,6 +25,7 @@
 #define __shared__ static  // one block runs at a time
 
 using std::exp;
+using std::log;
 using std::sqrt;
 using std::tanh;
 

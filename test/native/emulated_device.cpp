@@ -1,7 +1,8 @@
 // "cuda:0" where there is no GPU and no CUDA in LibTorch, for tests: memory that only device code
 // may read, the CUDA library's ops over emulated kernels, and for all else a copy to the CPU, its
 // op, and a copy back. A tensor that was left on the host, or made there, fails as it would on a
-// GPU. It counts what a GPU would make the host wait for, and what it would be given to run.
+// GPU. It counts what a GPU would make the host wait for, what it would be given to run, and what
+// it would be sent.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
@@ -25,6 +26,8 @@ extern "C" {
 __attribute__((visibility("default"))) std::atomic<long> emulated_device_waits = 0;
 // Kernels of our own, copies, and ops of LibTorch, each for one: a GPU may take several launches.
 __attribute__((visibility("default"))) std::atomic<long> emulated_device_launches = 0;
+// Tensors that came from the host.
+__attribute__((visibility("default"))) std::atomic<long> emulated_device_uploads = 0;
 
 // Node loads it like an addon.
 __attribute__((visibility("default"))) void* napi_register_module_v1(void*, void* exports) {
@@ -184,6 +187,7 @@ Tensor& copy(Tensor& to, const Tensor& from, bool non_blocking) {
   const bool pinned = PinnedMemory::holds((from.is_cpu() ? from : to).storage().data());
   if (crosses && !falling_back && !(non_blocking && pinned)) ++emulated_device_waits;
   if (!falling_back) ++emulated_device_launches;
+  if (crosses && !falling_back && from.is_cpu()) ++emulated_device_uploads;
   host(to).copy_(host(from));
   return to;
 }

@@ -39,6 +39,11 @@ std::vector<Tensor> draw(const Options& o, at::ScalarType dtype) {
   return inputs;
 }
 
+// As the reference: a device's segments are its own making.
+constexpr auto kEmbed = [](const auto&... arguments) {
+  return ops::relational_embedding(arguments...);
+};
+
 template <class Op>
 std::tuple<Tensor, Tensor> call(Op&& op, const std::vector<Tensor>& in, const Options& o) {
   const at::TensorList all(in);
@@ -58,7 +63,7 @@ std::vector<Tensor> leaves(const std::vector<Tensor>& tensors) {
 void compare(const std::vector<Tensor>& inputs, const Options& o, double tolerance,
              const std::string& where) {
   const auto a = leaves(inputs), b = leaves(inputs);
-  const auto [z, statistics] = call(ops::relational_embedding, a, o);
+  const auto [z, statistics] = call(kEmbed, a, o);
   const auto [z_expected, statistics_expected] = call(ops::reference::relational_embedding, b, o);
   check::close(z, z_expected, tolerance, "values" + where);
   check::close(statistics, statistics_expected, std::max(tolerance, 1e-10), "statistics" + where);
@@ -151,14 +156,13 @@ void special_scores(const std::string& path) {
         small[1].abs() * 1e-5;  // S > 0 but exp(S) = 1 in float32: the gradient must not vanish
     compare(small, o, 1e-5, " (scores below float32's resolution of 1)" + path);
     const auto a = leaves(small);
-    const Tensor gradient =
-        check::gradients(std::get<0>(call(ops::relational_embedding, a, o)), a)[1];
+    const Tensor gradient = check::gradients(std::get<0>(call(kEmbed, a, o)), a)[1];
     check::that(gradient.abs().max().item<double>() > 1e-9,
                 "tiny positive scores still have a gradient");
     auto large = draw(o, at::kFloat);
     o.scale = 400;
     large[2].fill_(400);
-    const auto [z, statistics] = call(ops::relational_embedding, large, o);
+    const auto [z, statistics] = call(kEmbed, large, o);
     check::that(!z.isnan().any().item<bool>() && !statistics.isnan().any().item<bool>(),
                 "scores of 1,000 do not overflow float32");
   }
@@ -169,7 +173,7 @@ void special_scores(const std::string& path) {
     o.top_k = top_k;
     auto inputs = draw(o, at::kFloat);
     inputs[1][7][2] = NAN;
-    const Tensor lost = std::get<0>(call(ops::relational_embedding, inputs, o)).isnan().all(1);
+    const Tensor lost = std::get<0>(call(kEmbed, inputs, o)).isnan().all(1);
     check::equal(lost, at::arange(40).remainder(2).eq(1),
                  "a NaN in M shows in its group alone" + path);
   }
@@ -180,13 +184,10 @@ void central_differences(const std::string& path) {
     Options o{{0, 3, 14}, std::nullopt, true, grouped ? 0 : 4, 0.7, 0.2, 3};
     if (grouped) o.groups = at::randint(0, 4, {14}, at::kInt);
     auto inputs = draw(o, at::kDouble);
-    check::gradient(
-        [&](const std::vector<Tensor>& in) {
-          return std::get<0>(call(ops::relational_embedding, in, o));
-        },
-        inputs,
-        grouped ? ("central differences with groups" + path)
-                : ("central differences with top_k" + path));
+    check::gradient([&](const std::vector<Tensor>& in) { return std::get<0>(call(kEmbed, in, o)); },
+                    inputs,
+                    grouped ? ("central differences with groups" + path)
+                            : ("central differences with top_k" + path));
   }
 }
 
@@ -202,7 +203,7 @@ void same_bits(const std::string& path) {
       for (const int threads : {1, 2, 3}) {
         at::set_num_threads(threads);
         const auto a = leaves(inputs);
-        const auto [z, statistics] = call(ops::relational_embedding, a, o);
+        const auto [z, statistics] = call(kEmbed, a, o);
         runs.push_back(check::gradients(z, a));
         runs.back().push_back(z.detach());
         runs.back().push_back(statistics);
@@ -222,7 +223,7 @@ void same_bits(const std::string& path) {
       alone[0] = inputs[0].slice(0, 0, 31);
       alone[1] = inputs[1].slice(0, 0, 31);
       if (grouped) first.groups = o.groups->slice(0, 0, 31);
-      const auto [z, own] = call(ops::relational_embedding, alone, first);
+      const auto [z, own] = call(kEmbed, alone, first);
       check::equal(z, both.slice(0, 0, 31),
                    "a date does not depend on what shares its batch" + path);
       check::equal(own, runs[0].back().slice(0, 0, 1), "nor do its statistics" + path);
@@ -255,7 +256,7 @@ void against_float64(int64_t n, const std::string& path) {
     };
     const auto exact = results(ops::reference::relational_embedding, at::kDouble),
                plain = results(ops::reference::relational_embedding, at::kFloat),
-               ours = results(ops::relational_embedding, at::kFloat);
+               ours = results(kEmbed, at::kFloat);
     const std::vector<std::string> names = {"z", "dx", "dm", "dscale", "dw1", "dw2"};
     std::printf("N %ld, sigma %.1f%s, error (reference in float32):", static_cast<long>(n), sigma,
                 path.c_str());
@@ -301,9 +302,9 @@ void every_path() {
     Options o{{0, 300, 1100}, std::nullopt, false, 0, 0.5, 0, 2};
     const auto inputs = draw(o, at::kFloat);
     ops::force_similarity_path(ops::SimilarityPath::kMaterialised);
-    const Tensor kept = std::get<0>(call(ops::relational_embedding, inputs, o));
+    const Tensor kept = std::get<0>(call(kEmbed, inputs, o));
     ops::force_similarity_path(ops::SimilarityPath::kFlash);
-    check::equal(std::get<0>(call(ops::relational_embedding, inputs, o)), kept,
+    check::equal(std::get<0>(call(kEmbed, inputs, o)), kept,
                  std::string("keeping the weights changes no bit, ") + isa);
     ops::force_similarity_path(ops::SimilarityPath::kAutomatic);
   }
@@ -347,18 +348,15 @@ int main() {
     some[1] = inputs[1];
     some[2] = inputs[2];
     const auto full = leaves(inputs);
-    const auto a =
-        check::gradients(std::get<0>(call(ops::relational_embedding, some, o)), {some[3], some[5]});
-    const auto b =
-        check::gradients(std::get<0>(call(ops::relational_embedding, full, o)), {full[3], full[5]});
+    const auto a = check::gradients(std::get<0>(call(kEmbed, some, o)), {some[3], some[5]});
+    const auto b = check::gradients(std::get<0>(call(kEmbed, full, o)), {full[3], full[5]});
     check::equal(a[0], b[0], "weights alone get the same gradient");
     check::equal(a[1], b[1], "biases alone get the same gradient");
     std::vector<Tensor> strided = inputs;
     strided[0] = inputs[0].t().contiguous().t();
     strided[1] = inputs[1].t().contiguous().t();
     strided[3] = inputs[3].t().contiguous().t();
-    check::close(std::get<0>(call(ops::relational_embedding, strided, o)),
-                 std::get<0>(call(ops::relational_embedding, inputs, o)), 1e-13,
+    check::close(std::get<0>(call(kEmbed, strided, o)), std::get<0>(call(kEmbed, inputs, o)), 1e-13,
                  "non-contiguous inputs");
   }
 
@@ -369,11 +367,10 @@ int main() {
   Options bad{{0, 33}, std::nullopt, false, 0, 1, 0, 2};
   auto inputs = draw(bad, at::kDouble);
   bad.offsets = {0, 32};
-  check::throws([&] { call(ops::relational_embedding, inputs, bad); }, "number of rows (33)",
+  check::throws([&] { call(kEmbed, inputs, bad); }, "number of rows (33)",
                 "offsets that miss a row are refused");
   bad.offsets = {0, 33};
   bad.groups = at::zeros({33}, at::kLong);
-  check::throws([&] { call(ops::relational_embedding, inputs, bad); }, "int32 groups",
-                "int64 groups are refused");
+  check::throws([&] { call(kEmbed, inputs, bad); }, "int32 groups", "int64 groups are refused");
   return check::finish();
 }

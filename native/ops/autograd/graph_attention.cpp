@@ -19,6 +19,7 @@ using Optional = std::optional<Tensor>;
 struct Settings {
   Tensor offsets;
   Optional groups, edge_offsets, edge_targets;
+  variable_list segments;
   double negative_slope, p;
   Optional key;
 };
@@ -32,17 +33,25 @@ struct GraphAttention : torch::autograd::Function<GraphAttention> {
                         const Tensor& target, const Settings& settings) {
     using Signature = std::tuple<Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Optional&,
-        const Optional&, const Optional&, double, double, const Optional&);
+        const Optional&, const Optional&, at::TensorList, double, double, const Optional&);
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("astgnn::_graph_attention_forward", "")
                                .typed<Signature>();
     at::AutoDispatchBelowADInplaceOrView below;
-    const auto& [offsets, groups, edge_offsets, edge_targets, negative_slope, p, key] = settings;
+    const auto& [offsets, groups, edge_offsets, edge_targets, segments, negative_slope, p, key] =
+        settings;
     auto [out, dropped, order] = op.call(v, source, target, offsets, groups, edge_offsets,
-                                         edge_targets, negative_slope, p, key);
-    ctx->save_for_backward({dropped.defined() ? dropped : v, source, target, order, offsets,
-                            groups.value_or(Tensor()), edge_offsets.value_or(Tensor()),
-                            edge_targets.value_or(Tensor())});
+                                         edge_targets, segments, negative_slope, p, key);
+    variable_list saved = {dropped.defined() ? dropped : v,
+                           source,
+                           target,
+                           order,
+                           offsets,
+                           groups.value_or(Tensor()),
+                           edge_offsets.value_or(Tensor()),
+                           edge_targets.value_or(Tensor())};
+    saved.insert(saved.end(), segments.begin(), segments.end());
+    ctx->save_for_backward(saved);
     ctx->saved_data["negative_slope"] = negative_slope;
     ctx->saved_data["p"] = p;
     return out;
@@ -51,14 +60,14 @@ struct GraphAttention : torch::autograd::Function<GraphAttention> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     using Signature = std::tuple<Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-        const Optional&, const Optional&, const Optional&, double, double);
+        const Optional&, const Optional&, const Optional&, at::TensorList, double, double);
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("astgnn::_graph_attention_backward", "")
                                .typed<Signature>();
     const variable_list saved = ctx->get_saved_variables();
     auto [dv, dsource, dtarget] =
         op.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], optional(saved[5]),
-                optional(saved[6]), optional(saved[7]),
+                optional(saved[6]), optional(saved[7]), at::TensorList(saved).slice(8),
                 ctx->saved_data["negative_slope"].toDouble(), ctx->saved_data["p"].toDouble());
     // slots: v, source, target, settings
     return {dv, dsource, dtarget, Tensor()};
@@ -67,30 +76,30 @@ struct GraphAttention : torch::autograd::Function<GraphAttention> {
 
 Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& target,
                        const Tensor& offsets, const Optional& groups, const Optional& edge_offsets,
-                       const Optional& edge_targets, double negative_slope, double p,
-                       const Optional& key) {
+                       const Optional& edge_targets, at::TensorList segments, double negative_slope,
+                       double p, const Optional& key) {
   if (!at::GradMode::is_enabled() ||
       !(v.requires_grad() || source.requires_grad() || target.requires_grad())) {
     using Signature =
         Tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Optional&,
-               const Optional&, const Optional&, double, double, const Optional&);
+               const Optional&, const Optional&, at::TensorList, double, double, const Optional&);
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("astgnn::graph_attention", "")
                                .typed<Signature>();
     at::AutoDispatchBelowADInplaceOrView below;
-    return op.call(v, source, target, offsets, groups, edge_offsets, edge_targets, negative_slope,
-                   p, key);
+    return op.call(v, source, target, offsets, groups, edge_offsets, edge_targets, segments,
+                   negative_slope, p, key);
   }
   static const auto kernel =
       c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::_graph_attention_forward", "");
   if (!kernel.hasKernelForDispatchKey(v.options().computeDispatchKey())) {
     return astgnn::ops::graph_attention_sorted(v, source, target,
-                                               {offsets, groups, edge_offsets, edge_targets},
+                                               {offsets, groups, edge_offsets, edge_targets, {}},
                                                negative_slope, p, key.value_or(Tensor()));
   }
-  return GraphAttention::apply(
-      v, source, target,
-      Settings{offsets, groups, edge_offsets, edge_targets, negative_slope, p, key});
+  return GraphAttention::apply(v, source, target,
+                               Settings{offsets, groups, edge_offsets, edge_targets, segments.vec(),
+                                        negative_slope, p, key});
 }
 
 }  // namespace

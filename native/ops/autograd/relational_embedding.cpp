@@ -27,6 +27,7 @@ struct Settings {
   at::ArrayRef<double> signs;
   Tensor offsets;
   Optional groups;
+  at::TensorList segments;
   bool exclude_self;
   int64_t top_k;
   double p;
@@ -39,19 +40,22 @@ struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
                                const Settings& settings) {
     using Signature = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, at::TensorList, at::TensorList, at::ArrayRef<double>,
-        const Tensor&, const Optional&, const Tensor&, bool, int64_t, double, const Optional&);
+        const Tensor&, const Optional&, at::TensorList, const Tensor&, bool, int64_t, double,
+        const Optional&);
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("astgnn::_relational_embedding_forward", "")
                                .typed<Signature>();
     at::AutoDispatchBelowADInplaceOrView below;
-    const auto& [signs, offsets, groups, exclude_self, top_k, p, key] = settings;
+    const auto& [signs, offsets, groups, segments, exclude_self, top_k, p, key] = settings;
     auto [z, statistics, inputs, graph, values, sums] =
-        op.call(x, m, weights, biases, signs, offsets, groups, scale, exclude_self, top_k, p, key);
+        op.call(x, m, weights, biases, signs, offsets, groups, segments, scale, exclude_self, top_k,
+                p, key);
     variable_list saved = {
         x,     m,      scale, offsets, groups.value_or(Tensor()), key.value_or(Tensor()),
         graph, values, sums};
     saved.insert(saved.end(), weights.begin(), weights.end());
     saved.insert(saved.end(), inputs.begin(), inputs.end());
+    saved.insert(saved.end(), segments.begin(), segments.end());
     ctx->save_for_backward(saved);
     ctx->saved_data["signs"] = signs.vec();
     ctx->saved_data["exclude_self"] = exclude_self;
@@ -65,20 +69,21 @@ struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
     using Signature = std::vector<Tensor>(
         const Tensor&, const Tensor&, const Tensor&, at::TensorList, at::TensorList, const Tensor&,
         const Tensor&, const Tensor&, at::ArrayRef<double>, const Tensor&, const Optional&,
-        const Tensor&, bool, int64_t, double, const Optional&, bool, bool);
+        at::TensorList, const Tensor&, bool, int64_t, double, const Optional&, bool, bool);
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("astgnn::_relational_embedding_backward", "")
                                .typed<Signature>();
     const variable_list saved = ctx->get_saved_variables();
     const std::vector<double> signs = ctx->saved_data["signs"].toDoubleVector();
+    const size_t layers = signs.size();  // all but the first have an input that was kept
     const at::TensorList rest = at::TensorList(saved).slice(9);
     const bool graph_gradient = ctx->needs_input_grad(1) || ctx->needs_input_grad(2);
     variable_list gradients =
-        op.call(grads[0], saved[0], saved[1], rest.slice(0, signs.size()), rest.slice(signs.size()),
-                saved[6], saved[7], saved[8], signs, saved[3], optional(saved[4]), saved[2],
-                ctx->saved_data["exclude_self"].toBool(), ctx->saved_data["top_k"].toInt(),
-                ctx->saved_data["p"].toDouble(), optional(saved[5]), ctx->needs_input_grad(0),
-                graph_gradient);
+        op.call(grads[0], saved[0], saved[1], rest.slice(0, layers), rest.slice(layers, layers - 1),
+                saved[6], saved[7], saved[8], signs, saved[3], optional(saved[4]),
+                rest.slice(2 * layers - 1), saved[2], ctx->saved_data["exclude_self"].toBool(),
+                ctx->saved_data["top_k"].toInt(), ctx->saved_data["p"].toDouble(),
+                optional(saved[5]), ctx->needs_input_grad(0), graph_gradient);
     gradients.emplace_back();  // slots: x, m, scale, weights..., biases..., settings
     return gradients;
   }
@@ -87,11 +92,12 @@ struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
 std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m,
                                                 at::TensorList weights, at::TensorList biases,
                                                 at::ArrayRef<double> signs, const Tensor& offsets,
-                                                const Optional& groups, const Tensor& scale,
-                                                bool exclude_self, int64_t top_k, double p,
-                                                const Optional& key) {
+                                                const Optional& groups, at::TensorList segments,
+                                                const Tensor& scale, bool exclude_self,
+                                                int64_t top_k, double p, const Optional& key) {
   const variable_list out = RelationalEmbedding::apply(
-      x, m, scale, weights, biases, Settings{signs, offsets, groups, exclude_self, top_k, p, key});
+      x, m, scale, weights, biases,
+      Settings{signs, offsets, groups, segments, exclude_self, top_k, p, key});
   return {out[0], out[1]};
 }
 

@@ -131,7 +131,7 @@ Tensor run_forward(const Inputs& in, const Tensor& order) {
 
 Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
              const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
-             double negative_slope, double p, const Optional& key) {
+             at::TensorList, double negative_slope, double p, const Optional& key) {
   if (edge_offsets) check_edges("graph_attention", offsets, *edge_offsets, *edge_targets);
   const Tensor values = dropped(v, p, key);
   const Inputs in(values.defined() ? values : v, source, target, offsets, groups, edge_offsets,
@@ -142,8 +142,8 @@ Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const 
 std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source,
                                            const Tensor& target, const Tensor& offsets,
                                            const Optional& groups, const Optional& edge_offsets,
-                                           const Optional& edge_targets, double negative_slope,
-                                           double p, const Optional& key) {
+                                           const Optional& edge_targets, at::TensorList,
+                                           double negative_slope, double p, const Optional& key) {
   if (edge_offsets) check_edges("graph_attention", offsets, *edge_offsets, *edge_targets);
   const Tensor values = dropped(v, p, key);
   const Inputs in(values.defined() ? values : v, source, target, offsets, groups, edge_offsets,
@@ -156,8 +156,8 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor
                                             const Tensor& source, const Tensor& target,
                                             const Tensor& order, const Tensor& offsets,
                                             const Optional& groups, const Optional& edge_offsets,
-                                            const Optional& edge_targets, double negative_slope,
-                                            double p) {
+                                            const Optional& edge_targets, at::TensorList,
+                                            double negative_slope, double p) {
   const Inputs in(values, source, target, offsets, groups, edge_offsets, edge_targets,
                   negative_slope, p);
   const Tensor grad = grad_any.contiguous();

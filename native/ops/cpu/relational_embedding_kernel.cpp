@@ -105,8 +105,8 @@ using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, 
 
 Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights_any,
                 at::TensorList biases, at::ArrayRef<double> signs, const Tensor& offsets,
-                const Optional& groups, const Tensor& scale, bool exclude_self, int64_t top_k,
-                double p, const Optional& key) {
+                const Optional& groups, at::TensorList, const Tensor& scale, bool exclude_self,
+                int64_t top_k, double p, const Optional& key) {
   const Segments segments = make_segments(offsets, groups);
   const int64_t layers = static_cast<int64_t>(weights_any.size()), rows = x_any.size(0);
   const int64_t dates = static_cast<int64_t>(segments.dates.size()) - 1;
@@ -176,19 +176,20 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
 
 std::tuple<Tensor, Tensor> infer(const Tensor& x, const Tensor& m, at::TensorList weights,
                                  at::TensorList biases, at::ArrayRef<double> signs,
-                                 const Tensor& offsets, const Optional& groups, const Tensor& scale,
-                                 bool exclude_self, int64_t top_k, double p, const Optional& key) {
-  const Forward out =
-      forward(x, m, weights, biases, signs, offsets, groups, scale, exclude_self, top_k, p, key);
+                                 const Tensor& offsets, const Optional& groups, at::TensorList,
+                                 const Tensor& scale, bool exclude_self, int64_t top_k, double p,
+                                 const Optional& key) {
+  const Forward out = forward(x, m, weights, biases, signs, offsets, groups, {}, scale,
+                              exclude_self, top_k, p, key);
   return {std::get<0>(out), std::get<1>(out)};
 }
 
 std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& m_any,
                              at::TensorList weights, at::TensorList inputs, const Tensor& kept_any,
                              const Tensor& values, const Tensor& sums, at::ArrayRef<double> signs,
-                             const Tensor& offsets, const Optional& groups, const Tensor& scale,
-                             bool exclude_self, int64_t top_k, double p, const Optional& key,
-                             bool x_gradient, bool graph_gradient) {
+                             const Tensor& offsets, const Optional& groups, at::TensorList,
+                             const Tensor& scale, bool exclude_self, int64_t top_k, double p,
+                             const Optional& key, bool x_gradient, bool graph_gradient) {
   const Segments segments = make_segments(offsets, groups);
   const int64_t layers = static_cast<int64_t>(weights.size()), factors = m_any.size(1),
                 rows = x_any.size(0), ranges = count_ranges(rows);

@@ -6,9 +6,8 @@
 
 #include "ops/checks.h"
 #include "ops/cuda/device.h"
+#include "ops/device_segments.h"
 #include "ops/ops.h"
-#include "ops/segments.h"
-#include "ops/to_device.h"
 
 namespace astgnn::ops::cuda {
 namespace {
@@ -16,48 +15,20 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-// Where the segments' entries lie, on the device.
-struct Runs {
-  Segments segments;
-  Tensor runs, chunks;  // int64 [S, 3], [chunks, 2]
-
-  Runs(const Tensor& offsets, const Optional& groups, at::Device device)
-      : segments(make_segments(offsets, groups ? Optional(groups->cpu()) : std::nullopt)) {
-    std::vector<int64_t> bounds, cut;
-    for (int64_t s = 0; s < segments.count(); ++s) {
-      const int64_t lo = 2 * segments.bounds[s], hi = 2 * segments.bounds[s + 1];
-      bounds.insert(bounds.end(), {lo, hi, static_cast<int64_t>(cut.size()) / 2});
-      for (int64_t entry = lo; entry < hi; entry += kAttentionChunk)
-        cut.insert(cut.end(), {s, entry});
-    }
-    static_assert(sizeof(AttentionRun) == 3 * sizeof(int64_t));
-    static_assert(sizeof(AttentionChunk) == 2 * sizeof(int64_t));
-    runs = to_device(at::tensor(bounds, at::kLong).view({-1, 3}), device);
-    chunks = to_device(at::tensor(cut, at::kLong).view({-1, 2}), device);
-  }
-
-  // int32 [A, 2 R]. By score, then by run; both sorts are stable: columns stay before rows, and
-  // either in the order of their rows.
-  Tensor order(const Tensor& source, const Tensor& target) const {
-    const int64_t rows = source.size(0), heads = source.size(1);
-    std::vector<int32_t> segment(rows);
-    for (int64_t s = 0; s < segments.count(); ++s) {
-      for (int64_t place = segments.bounds[s]; place < segments.bounds[s + 1]; ++place)
-        segment[segments.rows[place]] = static_cast<int32_t>(s);
-    }
-    const Tensor scores = at::stack({target.t(), source.t().neg()}, 1).view(-1);  // [A, 2, R]
-    const Tensor first =
-        at::arange(heads, runs.options().dtype(at::kInt)).mul_(segments.count()).view({-1, 1, 1});
-    const Tensor run = (first + to_device(at::tensor(segment, at::kInt), source.device()))
-                           .expand({heads, 2, rows})
-                           .reshape(-1);
-    const Tensor by_score = std::get<1>(scores.sort(/*stable=*/true, 0, /*descending=*/false));
-    const Tensor by_run =
-        std::get<1>(run.index_select(0, by_score).sort(/*stable=*/true, 0, /*descending=*/false));
-    return by_score.index_select(0, by_run).remainder_(2 * rows).to(at::kInt).view(
-        {heads, 2 * rows});
-  }
-};
+// int32 [A, 2 R]. By score, then by run; both sorts are stable: columns stay before rows, and
+// either in the order of their rows.
+Tensor order_of(at::TensorList segments, const Tensor& source, const Tensor& target) {
+  const int64_t rows = source.size(0), heads = source.size(1);
+  const Tensor scores = at::stack({target.t(), source.t().neg()}, 1).view(-1);  // [A, 2, R]
+  const Tensor runs = segments[kRunOfRow].to(at::kInt);
+  const Tensor first =
+      at::arange(heads, runs.options()).mul_(segments[kRuns].size(0)).view({-1, 1, 1});
+  const Tensor run = (first + runs).expand({heads, 2, rows}).reshape(-1);
+  const Tensor by_score = std::get<1>(scores.sort(/*stable=*/true, 0, /*descending=*/false));
+  const Tensor by_run =
+      std::get<1>(run.index_select(0, by_score).sort(/*stable=*/true, 0, /*descending=*/false));
+  return by_score.index_select(0, by_run).remainder_(2 * rows).to(at::kInt).view({heads, 2 * rows});
+}
 
 // Edge lists, and their transposes, on the device.
 struct Lists {
@@ -112,28 +83,29 @@ struct Inputs {
 template <class T>
 class Sorted {
  public:
-  Sorted(const Inputs& in, const Runs& runs, const Tensor& order) {
-    const int64_t run_count = runs.runs.size(0), chunk_count = runs.chunks.size(0);
+  Sorted(const Inputs& in, at::TensorList segments, const Tensor& order) {
+    const int64_t run_count = segments[kRuns].size(0), chunk_count = segments[kChunks].size(0);
     const auto scratch = [&](at::IntArrayRef shape) {
       memory_.push_back(at::empty(shape, in.values.options().dtype(at::kDouble)));
       return memory_.back().mutable_data_ptr<double>();
     };
     static_assert(sizeof(AttentionFactor) == 3 * sizeof(double));
-    attention = {reinterpret_cast<const AttentionRun*>(runs.runs.const_data_ptr<int64_t>()),
-                 run_count,
-                 reinterpret_cast<const AttentionChunk*>(runs.chunks.const_data_ptr<int64_t>()),
-                 chunk_count,
-                 order.const_data_ptr<int32_t>(),
-                 in.values.const_data_ptr<T>(),
-                 in.source.const_data_ptr<T>(),
-                 in.target.const_data_ptr<T>(),
-                 in.rows,
-                 in.heads,
-                 in.width,
-                 in.slope,
-                 scratch({in.heads, run_count}),
-                 reinterpret_cast<AttentionFactor*>(scratch({in.heads, 2 * in.rows, 3})),
-                 scratch({in.heads, chunk_count, 2, in.width + 1})};
+    attention = {
+        reinterpret_cast<const AttentionRun*>(segments[kRuns].const_data_ptr<int64_t>()),
+        run_count,
+        reinterpret_cast<const AttentionChunk*>(segments[kChunks].const_data_ptr<int64_t>()),
+        chunk_count,
+        order.const_data_ptr<int32_t>(),
+        in.values.const_data_ptr<T>(),
+        in.source.const_data_ptr<T>(),
+        in.target.const_data_ptr<T>(),
+        in.rows,
+        in.heads,
+        in.width,
+        in.slope,
+        scratch({in.heads, run_count}),
+        reinterpret_cast<AttentionFactor*>(scratch({in.heads, 2 * in.rows, 3})),
+        scratch({in.heads, chunk_count, 2, in.width + 1})};
   }
   Attention<T> attention;
 
@@ -156,8 +128,8 @@ Tensor dropped(const Tensor& v_any, double p, const Optional& key) {
 std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source,
                                            const Tensor& target, const Tensor& offsets,
                                            const Optional& groups, const Optional& edge_offsets,
-                                           const Optional& edge_targets, double negative_slope,
-                                           double p, const Optional& key) {
+                                           const Optional& edge_targets, at::TensorList given,
+                                           double negative_slope, double p, const Optional& key) {
   const c10::DeviceGuard guard(v.device());
   const Tensor values = dropped(v, p, key);
   const Inputs in(values.defined() ? values : v, source, target, negative_slope);
@@ -173,9 +145,9 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source
       const Lists lists(*edge_offsets, *edge_targets, v.device());
       edge_attention_forward(in.along<scalar_t>(lists), result, current_stream());
     } else {
-      const Runs runs(offsets, groups, v.device());
-      order = runs.order(in.source, in.target);
-      attention_forward(Sorted<scalar_t>(in, runs, order).attention, result, current_stream());
+      const auto segments = segments_of(given, offsets, groups, in.values);
+      order = order_of(segments, in.source, in.target);
+      attention_forward(Sorted<scalar_t>(in, segments, order).attention, result, current_stream());
     }
   });
   return {out, values, order};
@@ -183,8 +155,8 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source
 
 Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
              const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
-             double negative_slope, double p, const Optional& key) {
-  return std::get<0>(forward(v, source, target, offsets, groups, edge_offsets, edge_targets,
+             at::TensorList given, double negative_slope, double p, const Optional& key) {
+  return std::get<0>(forward(v, source, target, offsets, groups, edge_offsets, edge_targets, given,
                              negative_slope, p, key));
 }
 
@@ -192,8 +164,8 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor
                                             const Tensor& source, const Tensor& target,
                                             const Tensor& order, const Tensor& offsets,
                                             const Optional& groups, const Optional& edge_offsets,
-                                            const Optional& edge_targets, double negative_slope,
-                                            double p) {
+                                            const Optional& edge_targets, at::TensorList given,
+                                            double negative_slope, double p) {
   const c10::DeviceGuard guard(values.device());
   const Inputs in(values, source, target, negative_slope);
   const Tensor grad = grad_any.contiguous(), dv = at::empty_like(in.values),
@@ -214,8 +186,9 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor
           {viewers.offsets.const_data_ptr<int64_t>(), viewers.targets.const_data_ptr<int64_t>()},
           gradients, reinterpret_cast<EdgeRow*>(kept.mutable_data_ptr<double>()), current_stream());
     } else {
-      const Runs runs(offsets, groups, values.device());
-      attention_backward(Sorted<scalar_t>(in, runs, order).attention, gradients, current_stream());
+      const auto segments = segments_of(given, offsets, groups, in.values);
+      attention_backward(Sorted<scalar_t>(in, segments, order).attention, gradients,
+                         current_stream());
     }
   });
   return {dv, dsource, dtarget};

@@ -106,6 +106,17 @@ template <class T>
 void similarity_gradient(const Similarity<T>& graph, const SimilarityGradient<T>& gradient,
                          Stream stream);
 
+// Of a date's rows, places bounds[d] .. bounds[d + 1]: see ops::relational_embedding.
+template <class T>
+struct SimilarityStatistics {
+  const int64_t* bounds;  // [B + 1]
+  int64_t dates;
+  const double *others, *moments;  // [R]: as a forward's first pass filled them
+  const T* own;
+};
+template <class T>
+void similarity_statistics(const SimilarityStatistics<T>& rows, double* out, Stream stream);
+
 // out = v times the mask; a dropped element is -0 and no other is.
 template <class T>
 void drop_values(const T* v, T* out, int64_t rows, int64_t columns, const DropoutSite& site,

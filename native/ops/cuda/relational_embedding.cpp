@@ -5,13 +5,11 @@
 #include <ATen/Dispatch.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <limits>
 
 #include "ops/cuda/device.h"
+#include "ops/device_segments.h"
 #include "ops/ops.h"
-#include "ops/segments.h"
-#include "ops/to_device.h"
 
 namespace astgnn::ops::cuda {
 namespace {
@@ -19,28 +17,21 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-// The rows' order and the segments' tiles, on the device.
-struct Places {
-  Segments segments;
-  Tensor order, tiles;  // int64 [R] (undefined where packed rows lie right), [tiles, 3]
+// Rows in the order of the segments.
+class Places {
+ public:
+  explicit Places(at::TensorList segments) : order_(segments[kOrder]) {}
+  bool ordered() const { return order_.numel() == 0; }
+  Tensor order() const { return ordered() ? Tensor() : order_; }  // as DropoutMask takes it
+  Tensor in_order(const Tensor& packed) const {
+    return ordered() ? packed.contiguous() : packed.index_select(0, order_);
+  }
+  Tensor packed(const Tensor& in_order) const {
+    return ordered() ? in_order : at::empty_like(in_order).index_copy_(0, order_, in_order);
+  }
 
-  Places(const Tensor& offsets, const Optional& groups, at::Device device, int64_t tile)
-      : segments(make_segments(offsets, groups ? Optional(groups->cpu()) : std::nullopt)) {
-    std::vector<int64_t> cut;
-    for (int64_t s = 0; s < segments.count(); ++s) {
-      for (int64_t row = segments.bounds[s]; row < segments.bounds[s + 1]; row += tile)
-        cut.insert(cut.end(), {segments.bounds[s], segments.bounds[s + 1], row});
-    }
-    static_assert(sizeof(SimilarityTile) == 3 * sizeof(int64_t));
-    tiles = to_device(at::tensor(cut, at::kLong).view({-1, 3}), device);
-    if (!segments.ordered) order = to_device(at::tensor(segments.rows, at::kLong), device);
-  }
-  Tensor ordered(const Tensor& packed) const {
-    return order.defined() ? packed.index_select(0, order) : packed.contiguous();
-  }
-  Tensor packed(const Tensor& ordered) const {
-    return order.defined() ? at::empty_like(ordered).index_copy_(0, order, ordered) : ordered;
-  }
+ private:
+  Tensor order_;
 };
 
 // Rows of `kept`, in the order of the segments.
@@ -49,11 +40,11 @@ enum Kept : int64_t { kOthers, kOwn, kThreshold, kPeak, kKeptRows };
 template <class T>
 class Graph {
  public:
-  Graph(const Places& places, const Tensor& m, const Tensor& scale, bool exclude_self,
-        int64_t top_k, const Tensor& kept)
-      : places_(places), m_(m), scale_(scale.to(m.options()).contiguous()), kept_(kept) {
-    graph_ = {reinterpret_cast<const SimilarityTile*>(places.tiles.const_data_ptr<int64_t>()),
-              places.tiles.size(0),
+  Graph(const Tensor& tiles, const Tensor& m, const Tensor& scale, bool exclude_self, int64_t top_k,
+        const Tensor& kept)
+      : tiles_(tiles), m_(m), scale_(scale.to(m.options()).contiguous()), kept_(kept) {
+    graph_ = {reinterpret_cast<const SimilarityTile*>(tiles_.const_data_ptr<int64_t>()),
+              tiles_.size(0),
               m_.const_data_ptr<T>(),
               m_.size(1),
               scale_.const_data_ptr<T>(),
@@ -62,13 +53,15 @@ class Graph {
               row(kPeak)};
   }
 
-  void choose(int64_t top_k) {
+  void choose(int64_t top_k, const Tensor& offsets, const Optional& groups) {
     similarity_peaks(graph_, row(kPeak), current_stream());
     if (top_k == 0) return;
     Tensor threshold = kept_.select(0, kThreshold);
     threshold.fill_(-std::numeric_limits<double>::infinity());
-    const std::vector<int64_t>& bounds = places_.segments.bounds;
-    for (int64_t s = 0, tile = 0; s < places_.segments.count(); ++s) {
+    const Segments segments =
+        make_segments(offsets, groups ? Optional(groups->cpu()) : std::nullopt);
+    const std::vector<int64_t>& bounds = segments.bounds;
+    for (int64_t s = 0, tile = 0; s < segments.count(); ++s) {
       constexpr int64_t kEntries = 1 << 24;  // of scores at a time
       const int64_t n = bounds[s + 1] - bounds[s],
                     tiles = (n + kSimilarityTile<T> - 1) / kSimilarityTile<T>,
@@ -120,8 +113,7 @@ class Graph {
  private:
   T* row(Kept which) { return kept_.mutable_data_ptr<T>() + which * m_.size(0); }
 
-  const Places& places_;
-  Tensor m_, scale_, kept_;
+  Tensor tiles_, m_, scale_, kept_;
   Similarity<T> graph_;
 };
 
@@ -142,51 +134,38 @@ struct Shares {
 
 // [B, 3] double: effective neighbours over rows that have somebody, self weight, share of empty
 // rows; NaN for a date without rows.
-Tensor statistics_of(const Places& places, const Tensor& kept, const Tensor& moments) {
-  const Tensor own = kept.select(0, kOwn).to(at::kDouble), total = moments.select(0, 0) + own,
-               somebody = total != 0,  // NaN counts as somebody and shows
-      neighbours = at::where(somebody, (total.log() - moments.select(0, 1) / total).exp(),
-                             at::zeros_like(total)),
-               self = at::where(somebody, own / total, at::zeros_like(total));
-  // All dates at once: of each its places, filled up to the longest with a row of zeros.
-  const Segments& segments = places.segments;
-  const int64_t count = total.size(0), dates = static_cast<int64_t>(segments.dates.size()) - 1;
-  std::vector<int64_t> bounds;
-  int64_t longest = 0;
-  for (const int64_t segment : segments.dates) bounds.push_back(segments.bounds[segment]);
-  for (int64_t d = 0; d < dates; ++d) longest = std::max(longest, bounds[d + 1] - bounds[d]);
-  const Tensor ends = to_device(at::tensor(bounds, at::kLong), total.device()),
-               lo = ends.slice(0, 0, dates).unsqueeze(1), hi = ends.slice(0, 1).unsqueeze(1),
-               place = lo + at::arange(longest, ends.options()),
-               rows = at::constant_pad_nd(at::stack({neighbours, self, somebody.to(at::kDouble)}),
-                                          {0, 1}),
-               sums = rows.index_select(1, at::where(place < hi, place, count).view(-1))
-                          .view({3, dates, longest})
-                          .sum(2),
-               size = (hi - lo).squeeze(1);
-  return at::stack({sums[0] / sums[2], sums[1] / size, 1 - sums[2] / size}, 1);
+template <class T>
+Tensor statistics_of(const Tensor& bounds, const Tensor& kept, const Tensor& moments) {
+  const int64_t dates = bounds.size(0) - 1;
+  const Tensor out = at::empty({dates, 3}, moments.options());
+  similarity_statistics<T>(
+      {bounds.const_data_ptr<int64_t>(), dates, moments.select(0, 0).const_data_ptr<double>(),
+       moments.select(0, 1).const_data_ptr<double>(), kept.select(0, kOwn).const_data_ptr<T>()},
+      out.mutable_data_ptr<double>(), current_stream());
+  return out;
 }
 
 using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>;
 
 Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights,
                 at::TensorList biases, at::ArrayRef<double> signs, const Tensor& offsets,
-                const Optional& groups, const Tensor& scale, bool exclude_self, int64_t top_k,
-                double p, const Optional& key) {
+                const Optional& groups, at::TensorList given, const Tensor& scale,
+                bool exclude_self, int64_t top_k, double p, const Optional& key) {
   const size_t layers = weights.size();
   const at::Device device = x_any.device();
   const c10::DeviceGuard guard(device);
   Tensor z, statistics, kept;
   std::vector<Tensor> inputs, values, sums;
   AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding", [&] {
-    const Places places(offsets, groups, device, kSimilarityTile<scalar_t>);
+    const std::vector<Tensor> segments = segments_of(given, offsets, groups, x_any);
+    const Places places(segments);
     kept = at::zeros({kKeptRows, x_any.size(0)}, x_any.options());
     const Tensor moments = at::zeros({2, x_any.size(0)}, x_any.options().dtype(at::kDouble));
     const Tensor m =
-        DropoutMask(p, key, kRisk, 0, device).apply(places.ordered(m_any), places.order);
-    Graph<scalar_t> graph(places, m, scale, exclude_self, top_k, kept);
-    graph.choose(top_k);
-    z = places.ordered(x_any);
+        DropoutMask(p, key, kRisk, 0, device).apply(places.in_order(m_any), places.order());
+    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept);
+    graph.choose(top_k, offsets, groups);
+    z = places.in_order(x_any);
     for (size_t l = 0; l < layers; ++l) {
       if (l > 0) inputs.push_back(z);
       values.push_back(z.mm(weights[l]));
@@ -195,9 +174,9 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
       z = shares.keep(signs[l]) * values[l] + (signs[l] * shares.inverse) * sums[l] + biases[l];
       if (l + 1 < layers)
         z = DropoutMask(p, key, kTgc + static_cast<int64_t>(l), 0, device)
-                .apply(z.relu_(), places.order);
+                .apply(z.relu_(), places.order());
     }
-    statistics = statistics_of(places, kept, moments);
+    statistics = statistics_of<scalar_t>(segments[kDateBounds], kept, moments);
     z = places.packed(z);
   });
   return {z, statistics, inputs, kept, at::cat(values, 1), at::cat(sums, 1)};
@@ -205,30 +184,32 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
 
 std::tuple<Tensor, Tensor> infer(const Tensor& x, const Tensor& m, at::TensorList weights,
                                  at::TensorList biases, at::ArrayRef<double> signs,
-                                 const Tensor& offsets, const Optional& groups, const Tensor& scale,
-                                 bool exclude_self, int64_t top_k, double p, const Optional& key) {
-  const Forward out =
-      forward(x, m, weights, biases, signs, offsets, groups, scale, exclude_self, top_k, p, key);
+                                 const Tensor& offsets, const Optional& groups,
+                                 at::TensorList given, const Tensor& scale, bool exclude_self,
+                                 int64_t top_k, double p, const Optional& key) {
+  const Forward out = forward(x, m, weights, biases, signs, offsets, groups, given, scale,
+                              exclude_self, top_k, p, key);
   return {std::get<0>(out), std::get<1>(out)};
 }
 
 std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tensor& m_any,
                              at::TensorList weights, at::TensorList inputs, const Tensor& kept,
                              const Tensor& values, const Tensor& sums, at::ArrayRef<double> signs,
-                             const Tensor& offsets, const Optional& groups, const Tensor& scale,
-                             bool exclude_self, int64_t top_k, double p, const Optional& key,
-                             bool x_gradient, bool graph_gradient) {
+                             const Tensor& offsets, const Optional& groups, at::TensorList given,
+                             const Tensor& scale, bool exclude_self, int64_t top_k, double p,
+                             const Optional& key, bool x_gradient, bool graph_gradient) {
   const int64_t layers = static_cast<int64_t>(weights.size());
   const c10::DeviceGuard guard(x_any.device());
   Tensor dx, dm, dscale;
   std::vector<Tensor> dweights(layers), dbiases(layers), weighted(layers);
   AT_DISPATCH_FLOATING_TYPES(x_any.scalar_type(), "relational_embedding_backward", [&] {
-    const Places places(offsets, groups, x_any.device(), kSimilarityTile<scalar_t>);
+    const std::vector<Tensor> segments = segments_of(given, offsets, groups, x_any);
+    const Places places(segments);
     const DropoutMask risk_mask(p, key, kRisk, 0, x_any.device());
-    const Tensor m = risk_mask.apply(places.ordered(m_any), places.order);
-    Graph<scalar_t> graph(places, m, scale, exclude_self, top_k, kept);
+    const Tensor m = risk_mask.apply(places.in_order(m_any), places.order());
+    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept);
     const Shares shares(kept);
-    Tensor g = places.ordered(grad), mean = at::zeros_like(shares.own), diagonal = mean.clone();
+    Tensor g = places.in_order(grad), mean = at::zeros_like(shares.own), diagonal = mean.clone();
     for (int64_t l = layers - 1, end = values.size(1); l >= 0; --l) {
       const int64_t start = end - weights[l].size(1);
       const Tensor v = values.slice(1, start, end), s = sums.slice(1, start, end) * shares.inverse;
@@ -239,7 +220,7 @@ std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tens
         diagonal += shares.own * (weighted[l] * (others * v - s)).sum(1, /*keepdim=*/true);
       }
       const Tensor dv = graph.apply(weighted[l], true, shares.keep(signs[l]) * g, Tensor());
-      const Tensor input = l == 0 ? places.ordered(x_any) : inputs[l - 1];
+      const Tensor input = l == 0 ? places.in_order(x_any) : inputs[l - 1];
       dweights[l] = input.t().mm(dv);
       dbiases[l] = g.sum(0);
       end = start;
@@ -255,7 +236,7 @@ std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tens
     const Tensor norm = (m * m).sum(1, /*keepdim=*/true) * factor;
     dm += at::where(norm <= 0, at::zeros_like(norm), 2 * diagonal) * m;
     dscale = ((m * dm).sum() / 2).to(scale.options()).view(scale.sizes());
-    dm = places.packed(risk_mask.apply(dm * factor, places.order));
+    dm = places.packed(risk_mask.apply(dm * factor, places.order()));
   });
   std::vector<Tensor> out = {dx, dm, dscale};
   out.insert(out.end(), dweights.begin(), dweights.end());
