@@ -14,6 +14,7 @@
 #endif
 
 #include "binding/handles.h"
+#include "ops/cpu/isa/kernels.h"
 
 namespace astgnn::binding {
 
@@ -42,17 +43,21 @@ Napi::Value info_of_core(const Napi::CallbackInfo& info) {
   out.Set("devices", names);
   auto cpu = Napi::Object::New(env);
   cpu.Set("isa", ops::instruction_set());
-  cpu.Set("precision", name_of(wanted_precision()));
   out.Set("cpu", cpu);
   return out;
 }
 
 Napi::Value set_precision(const Napi::CallbackInfo& info) {
   const std::string name = read_string(info[0], "precision", {"highest", "high", "medium"});
-  wanted_precision() = ops::offered_precision(name == "high"     ? ops::Precision::kHigh
-                                              : name == "medium" ? ops::Precision::kMedium
-                                                                 : ops::Precision::kHighest);
-  return Napi::String::New(info.Env(), name_of(wanted_precision()));
+  wanted_precision() = name == "high"     ? ops::Precision::kHigh
+                       : name == "medium" ? ops::Precision::kMedium
+                                          : ops::Precision::kHighest;
+  return info.Env().Undefined();
+}
+
+Napi::Value precision_on(const Napi::CallbackInfo& info) {
+  const at::Device device = read_device(info[0], "device");
+  return Napi::String::New(info.Env(), name_of(ops::offered_precision(wanted_precision(), device)));
 }
 
 // The caching allocator's numbers, in bytes; the peak is since the last time they were asked for.
@@ -76,6 +81,7 @@ const Method kFunctions[] = {
     {"info", info_of_core},
     {"deviceMemory", device_memory},
     {"setPrecision", set_precision},
+    {"precisionOn", precision_on},
     {"setErrorFactory",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        Environment::of(info.Env()).error_factory =

@@ -249,8 +249,8 @@ export interface NativeInfo {
   builtAgainst: string;
   /** "cpu", then every GPU that the kernels can run on. */
   devices: string[];
-  /** The kernels in use, and what products of new jobs are computed in. */
-  cpu: { isa: Isa; precision: Precision };
+  /** The kernels in use. */
+  cpu: { isa: Isa };
 }
 
 /** Vector instructions of the kernels. */
@@ -263,8 +263,10 @@ export interface NativeCore {
   info(): NativeInfo;
   /** Bytes of a GPU: tensors now and at their peak since the last call, and what the device has left and in all. */
   deviceMemory(device: string): { allocated: number; peak: number; free: number; total: number };
-  /** Of jobs started from now on, in every environment of the process. Returns what this machine offers for it. */
-  setPrecision(precision: Precision): Precision;
+  /** Of jobs started from now on, in every environment of the process, where their device offers it. */
+  setPrecision(precision: Precision): void;
+  /** What products of such a job on a device are computed in: what was set, or "highest". */
+  precisionOn(device: string): Precision;
   /** What makes the error object of a native failure; `site` is an Error with the stack of the call that started the job. */
   setErrorFactory(factory: (code: string, message: string, details: { step?: number; dateIndex?: number; term?: string }, site?: Error) => Error): void;
   /** Copies. */

@@ -7,8 +7,10 @@ export const precisionFlags: FlagGroup = {
   flags: [{ flags: "--precision <name>", option: "precision", kind: "text", help: "highest, high or medium: what matrix products are computed in (default: highest)" }],
 };
 
-/** Sets the process's precision where the flag is given. */
-export async function usePrecision(written: Readonly<Record<string, unknown>>): Promise<void> {
+/** Sets the process's precision where the flag is given, for work on `device`. */
+export async function usePrecision(written: Readonly<Record<string, unknown>>, device: string | undefined): Promise<void> {
   const { precision } = optionsFrom(precisionFlags, written) as { precision?: Precision };
-  if (precision !== undefined) (await import("../model/precision.js")).setPrecision(precision);
+  if (precision === undefined) return;
+  const [{ setPrecisionFor }, { resolveDevice }] = await Promise.all([import("../model/precision.js"), import("../model/device.js")]);
+  setPrecisionFor(precision, resolveDevice(device));
 }

@@ -32,7 +32,7 @@ export function predictCommand(terminal: Terminal): Command {
       try {
         const source = sourceFrom(written);
         const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "device" | "threads">), out: written.out };
-        await usePrecision(written);
+        await usePrecision(written, options.device);
         const { predictRun } = await import("../evaluate/run-prediction.js");
         const result = await interruptible((signal) => predictRun(written.run, source, { ...options, signal }));
         if (written.json === true) return terminal.out(JSON.stringify(result));

@@ -51,7 +51,7 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
   // Reading may take a while; a typo should not have to wait for it.
   resolveModelOptions(model);
   resolveTrainOptions(options);
-  await usePrecision(written);
+  await usePrecision(written, model["device"] as string | undefined);
   const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
   await interruptible(async (signal) => {
     const panel = await openPanel(source, { ...panelOptions, signal });

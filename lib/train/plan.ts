@@ -77,7 +77,7 @@ export function describeRun(
     ledger: dataset.ledger,
     threads,
     device: model.device,
-    kernels: loadCore().info().cpu,
+    kernels: { ...loadCore().info().cpu, precision: loadCore().precisionOn(model.device) },
     versions: { astgnn: packageVersion, libtorch: loadedLibTorch()?.version ?? "unknown", node: process.versions.node },
     hardware: { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, memoryBytes: totalmem(), platform: `${process.platform}-${process.arch}` },
     memoryEstimateBytes: plan.memoryBytes,

@@ -1,7 +1,7 @@
 import { appendFile, mkdir, open, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { NativeInfo } from "../binding/types.js";
+import type { Isa, Precision } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import { partialPath, writeFileAtomically } from "../model/atomic-write.js";
 import type { EpochEvent } from "./events.js";
@@ -36,7 +36,7 @@ export interface RunDescription {
   threads: number;
   device: string;
   /** Instruction set, and what products are computed in. */
-  kernels: NativeInfo["cpu"];
+  kernels: { isa: Isa; precision: Precision };
   versions: { astgnn: string; libtorch: string; node: string };
   hardware: { cpu: string; cores: number; memoryBytes: number; platform: string };
   memoryEstimateBytes: number;

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "ops/cpu/isa/kernels.h"
+#include "ops/precision.h"
 
 namespace astgnn::train {
 

@@ -136,7 +136,7 @@ async function compare({ n, t, f, state, features, predictions, riskFactors }) {
 /** What the core computes with; its own word where it gives one. */
 function describe() {
   const { builtAgainst, cpu } = core.info();
-  return { builtAgainst, isa: cpu.isa, precision: cpu.precision, model: resolveConfig({}) };
+  return { builtAgainst, isa: cpu.isa, precision: core.precisionOn(device), model: resolveConfig({}) };
 }
 
 let measured;

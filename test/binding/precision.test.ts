@@ -14,11 +14,11 @@ const infoUnder = (isa: string): ReturnType<typeof spawnSync> =>
 
 describe("precision", () => {
   test("is float32 unless asked for, and what the machine offers where it is", async () => {
-    expect(loadCore().info().cpu.precision).toBe("highest");
+    expect(loadCore().precisionOn("cpu")).toBe("highest");
     const warning = new Promise<Error & { code?: string }>((resolve) => process.once("warning", resolve));
     const hasTiles = /\bamx_bf16\b/.test(readFileSync("/proc/cpuinfo", "utf8")) && loadCore().info().cpu.isa === "amx";
     expect(setPrecision("high")).toBe(hasTiles ? "high" : "highest");
-    expect(loadCore().info().cpu.precision).toBe(hasTiles ? "high" : "highest");
+    expect(loadCore().precisionOn("cpu")).toBe(hasTiles ? "high" : "highest");
     if (!hasTiles) expect(await warning).toMatchObject({ code: "ASTGNN_PRECISION", message: expect.stringContaining('"highest" is used') });
     expect(setPrecision("highest")).toBe("highest");
   });

@@ -23,6 +23,7 @@
 #define __global__
 #define __device__
 #define __shared__ static  // one block runs at a time
+#define __launch_bounds__(...)
 
 using std::exp;
 using std::log;
@@ -177,6 +178,8 @@ template <class T>
 T __shfl_xor_sync(unsigned int, T value, int mask) {
   return emulated::Block::running().exchange(value, threadIdx.x % emulated::kWarp ^ mask);
 }
+
+#include "emulated_wmma.h"
 
 namespace astgnn::ops::cuda {
 

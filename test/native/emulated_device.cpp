@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <unordered_set>
 
@@ -258,6 +259,12 @@ std::tuple<Tensor, Tensor> gru(const Tensor& x, const Tensor& h0, at::TensorList
 namespace astgnn::ops::cuda {
 
 Stream current_stream() { return nullptr; }
+
+// ASTGNN_EMULATED_GPU_BF16=0 for a GPU before compute capability 8.0.
+bool has_bf16(c10::DeviceIndex) {
+  const char* offered = std::getenv("ASTGNN_EMULATED_GPU_BF16");
+  return offered == nullptr || std::strcmp(offered, "0") != 0;
+}
 
 }  // namespace astgnn::ops::cuda
 

@@ -76,5 +76,15 @@ int main() {
     accuracy(isa, {2e-6, 3e-6});
     behaviour();
   });
+#ifdef ASTGNN_CUDA_OPS
+  // Weights as a model starts with. The state itself is rounded to 2^-9 at every step.
+  ops::use_precision(ops::Precision::kMedium);
+  accuracy("medium", {2e-2, 3e-2}, /*spread=*/0.577);
+  const auto weights = make_weights(5, 6, 2, at::kDouble);
+  const Tensor x = at::randn({3, 40, 5}, at::kDouble),
+               rounded = ops::gru_dense(x, weights, 0, Tensor());
+  ops::use_precision(ops::Precision::kHighest);
+  check::equal(rounded, ops::gru_dense(x, weights, 0, Tensor()), "medium rounds no float64");
+#endif
   return check::finish();
 }

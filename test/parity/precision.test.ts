@@ -47,14 +47,17 @@ const bars: Record<"layer" | "batch", Record<Precision, [least: number, most: nu
   layer: { highest: [0, 1e-3], high: [0, 0.01], medium: [1e-3, 0.02] },
   batch: { highest: [0, 1e-3], high: [0, 0.01], medium: [1e-2, 0.1] },
 };
+// cuDNN keeps the GRU's state itself in bfloat16.
+if (device !== "cpu") [bars.layer.medium, bars.batch.medium] = [[1e-3, 0.05], [1e-2, 0.2]];
 
-const precision = core.info().cpu.precision;
+const precision = core.precisionOn(device);
 afterAll(() => void core.setPrecision(precision));
 
 test.each(["layer", "batch"] as const)('a model of default size with norm "%s" has gradients within what each precision states', async (norm) => {
   const exact = await gradients(norm, "float64");
   for (const name of ["highest", "high", "medium"] as const) {
-    if (core.setPrecision(name) !== name) continue;
+    core.setPrecision(name);
+    if (core.precisionOn(device) !== name) continue;
     const off = error(await gradients(norm, "float32"), exact);
     console.log(`norm "${norm}", ${name}: gradient off by ${off.toExponential(1)}`);
     const [least, most] = bars[norm][name];

@@ -14,7 +14,13 @@
 
 namespace astgnn::ops::cuda {
 
-Stream current_stream();  // of the current device
+Stream current_stream();                 // of the current device
+bool has_bf16(c10::DeviceIndex device);  // on its tensor cores
+
+// How many bf16 values stand for a float32 factor of a product in what computes so
+// (ops/precision.h): 0, which is float32 itself, for kHighest and for whatever else cannot or must
+// not be rounded; 2 for kHigh; 1 for kMedium.
+int bf16_parts(const at::Tensor& x);
 
 // The mask of a site, with the key (of any device) where the kernels can read it.
 class DropoutMask {

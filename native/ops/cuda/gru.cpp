@@ -62,22 +62,26 @@ struct Quiet : c10::WarningHandler {
   void process(const c10::Warning&) override {}
 };
 
-// x [T, R, F] -> [R, H]. Differentiable by autograd in x and the weights.
+// x [T, R, F] -> [R, H]. Differentiable by autograd in x and the weights. At precision medium cuDNN
+// gets bf16 copies, and gradients come back through the copying as float32.
 Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& key) {
   const c10::DeviceGuard guard(x.device());
   Quiet quiet;
   const c10::WarningUtils::WarningHandlerGuard warnings(&quiet);
-  Tensor y = x;
+  const at::ScalarType dtype = bf16_parts(x) == 1 ? at::kBFloat16 : x.scalar_type();
+  Tensor y = x.to(dtype);
   const int64_t layers = static_cast<int64_t>(weights.size()) / 4;
   for (int64_t l = 0; l < layers; ++l) {
-    const at::TensorList own = weights.slice(4 * l, 4);
+    std::vector<Tensor> own;
+    for (const Tensor& weight : weights.slice(4 * l, 4)) own.push_back(weight.to(dtype));
     const Tensor start = at::zeros({1, y.size(1), own[1].size(1)}, y.options());
     y = std::get<0>(at::gru(y, start, own, /*has_biases=*/true, /*num_layers=*/1, /*dropout=*/0.0,
                             /*train=*/at::GradMode::is_enabled(), /*bidirectional=*/false,
                             /*batch_first=*/false));
-    if (p > 0 && l + 1 < layers) y = DropOverTime::apply(y, p, *key, kGru + l);
+    if (p > 0 && l + 1 < layers)
+      y = DropOverTime::apply(y.to(x.scalar_type()), p, *key, kGru + l).to(dtype);
   }
-  return y.select(0, y.size(0) - 1);
+  return y.select(0, y.size(0) - 1).to(x.scalar_type());
 }
 
 // Gradients of x (undefined unless asked for) and of the weights.

@@ -72,6 +72,10 @@ struct Similarity {
   bool self;           // a stock's weight for itself counts
   const T* threshold;  // [R], or null: no score is too small
   const T* peak;       // [R]: largest score that counts, not below 0
+  // 0, or how many bf16 values stand for a factor of the products with values and of their
+  // gradients (2 or 1; float only): those are left to tensor cores, which the GPU then has to have.
+  // Scores, weights and sums are T.
+  int parts;
 };
 // Largest scores into peak [R] of a graph whose own peak is not read.
 template <class T>
@@ -99,7 +103,7 @@ template <class T>
 struct SimilarityGradient {
   const T *weighted, *values;  // G = sign g / total, V of all layers side by side, [R, width]
   int64_t width;
-  const T* mean;  // [R]: G_i . (A V)_i
+  T* mean;  // [R]: G_i . (A V)_i; scratch afterwards
   T* out;
 };
 template <class T>

@@ -50,7 +50,8 @@ class Graph {
               scale_.const_data_ptr<T>(),
               !exclude_self,
               top_k > 0 ? row(kThreshold) : nullptr,
-              row(kPeak)};
+              row(kPeak),
+              bf16_parts(m_)};
   }
 
   void choose(int64_t top_k, const Tensor& offsets, const Optional& groups) {
@@ -105,7 +106,7 @@ class Graph {
     const Tensor out = at::empty_like(m_);
     similarity_gradient<T>(graph_,
                            {weighted.const_data_ptr<T>(), values.const_data_ptr<T>(),
-                            values.size(1), mean.const_data_ptr<T>(), out.mutable_data_ptr<T>()},
+                            values.size(1), mean.mutable_data_ptr<T>(), out.mutable_data_ptr<T>()},
                            current_stream());
     return out;
   }

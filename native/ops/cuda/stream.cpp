@@ -1,9 +1,17 @@
+// What CUDA's runtime is asked.
 #include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
 
 #include "ops/cuda/device.h"
 
 namespace astgnn::ops::cuda {
 
 Stream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+
+bool has_bf16(c10::DeviceIndex device) {
+  int major = 0;
+  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         major >= 8;
+}
 
 }  // namespace astgnn::ops::cuda

@@ -77,8 +77,8 @@ const InstructionSet* choose() {
 }
 
 std::atomic<const InstructionSet*> chosen{nullptr};
-// Not kHigh where there is AMX: the tiles' hardware form has not run on such a machine yet.
-std::atomic<Precision> precision{Precision::kHighest};
+// Not kHigh where there is AMX or a GPU: neither form has run on such hardware yet.
+std::atomic<Precision> in_use{Precision::kHighest};
 
 const InstructionSet& chosen_set() {
   const InstructionSet* now = chosen.load(std::memory_order_acquire);
@@ -101,21 +101,22 @@ const Kernels* at_precision(const InstructionSet& set, Precision wanted) {
 
 const Kernels& kernels() {
   const InstructionSet& set = chosen_set();
-  const Kernels* found = at_precision(set, precision.load(std::memory_order_relaxed));
+  const Kernels* found = at_precision(set, precision());
   return found ? *found : *set.kernels;
 }
 
 const char* instruction_set() { return chosen_set().name; }
 
-Precision offered_precision(Precision wanted) {
+Precision offered_by_cpu(Precision wanted) {
   return at_precision(chosen_set(), wanted) ? wanted : Precision::kHighest;
 }
 
 Precision use_precision(Precision wanted) {
-  const Precision in_force = offered_precision(wanted);
-  precision.store(in_force, std::memory_order_relaxed);
-  return in_force;
+  in_use.store(wanted, std::memory_order_relaxed);
+  return offered_by_cpu(wanted);
 }
+
+Precision precision() { return in_use.load(std::memory_order_relaxed); }
 
 Kernels with_tiles(Kernels rest, const TileKernels& tiles) {
   rest.single.gru_scratch = tiles.gru_scratch;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "ops/precision.h"
+
 namespace astgnn::ops {
 
 // Masks of one dropout site: see ops.h. dropped: the largest random word that is dropped.
@@ -211,10 +213,6 @@ struct TileKernels {
   decltype(KernelsOf<float>::similarity_apply) similarity_apply;
 };
 
-// Of float products: kHighest is float32; kHigh splits every operand into two bf16 values and takes
-// three products, kMedium takes one bf16 product. Sums are float32 always.
-enum class Precision { kHighest, kHigh, kMedium };
-
 struct InstructionSet {
   const char* name;        // as in ASTGNN_ISA; "amx" has the float32 kernels of "avx512"
   const Kernels* kernels;  // kHighest; null below where the set has no other precision
@@ -232,10 +230,7 @@ extern const TileKernels kAmxHigh, kAmxMedium;
 // the one that ASTGNN_ISA names; throws where it has not that one.
 const Kernels& kernels();
 const char* instruction_set();
-// What this machine offers for it: kHigh and kMedium need AMX, and are kHighest without it.
-Precision offered_precision(Precision wanted);
-// From now on, for the whole process: to be called between ops. Returns what is in force.
-Precision use_precision(Precision wanted);
+Precision offered_by_cpu(Precision wanted);
 
 Kernels with_tiles(Kernels rest, const TileKernels& tiles);
 

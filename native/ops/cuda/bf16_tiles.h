@@ -1,0 +1,124 @@
+// Products of a warp on tensor cores, from shared memory: factors in one or two bf16 values each,
+// sums in float32. GPUs before compute capability 8.0 have no bf16; code for them has none of this.
+//
+// A tensor core adds up with the low bits cut off, which is a drift and not noise: long sums take
+// several short ones and add those themselves.
+#pragma once
+
+#include <type_traits>
+
+#ifndef ASTGNN_EMULATED_CUDA
+#include <cuda_bf16.h>
+#include <mma.h>
+#endif
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+
+namespace astgnn::ops::cuda {
+
+namespace wmma = nvcuda::wmma;
+using Rounded = __nv_bfloat16;
+
+constexpr int kSquare = 16;
+using Sum = wmma::fragment<wmma::accumulator, kSquare, kSquare, kSquare, float>;
+template <int kHigh, int kWide>
+using Sums = Sum[kHigh][kWide];
+
+// Parts of a matrix, each of rows of kRow elements.
+template <int kParts, int kRows, int kRow>
+using Parts = Rounded[kParts][kRows][kRow];
+
+// Puts x there in kParts parts and returns what they add up to.
+template <int kParts, int kRows, int kRow>
+__device__ float split(float x, Parts<kParts, kRows, kRow>& to, int row, int column) {
+  const Rounded high = __float2bfloat16_rn(x);
+  to[0][row][column] = high;
+  float sum = __bfloat162float(high);
+  if constexpr (kParts == 2) {
+    const Rounded low = __float2bfloat16_rn(x - sum);
+    to[1][row][column] = low;
+    sum += __bfloat162float(low);
+  }
+  return sum;
+}
+
+template <int kHigh, int kWide>
+__device__ void clear(Sums<kHigh, kWide>& sums) {
+#pragma unroll
+  for (int r = 0; r < kHigh; ++r) {
+#pragma unroll
+    for (int c = 0; c < kWide; ++c) wmma::fill_fragment(sums[r][c], 0.0f);
+  }
+}
+
+template <int kHigh, int kWide>
+__device__ void add(Sums<kHigh, kWide>& sums, const Sums<kHigh, kWide>& part) {
+#pragma unroll
+  for (int r = 0; r < kHigh; ++r) {
+#pragma unroll
+    for (int c = 0; c < kWide; ++c) {
+#pragma unroll
+      for (int i = 0; i < sums[r][c].num_elements; ++i) sums[r][c].x[i] += part[r][c].x[i];
+    }
+  }
+}
+
+// sums += kHigh squares of rows, from (row, k) of `left` on, times kWide squares of columns of
+// `right`, over a depth of one square. right is [depth, columns] from (k, column) on, or where
+// Order is col_major [columns, depth]. Of two parts each, low times low is left out: 2^-18.
+template <class Order, int kParts, int kHigh, int kWide, int kLeftRows, int kLeftRow,
+          int kRightRows, int kRightRow>
+__device__ void multiply(Sums<kHigh, kWide>& sums, const Parts<kParts, kLeftRows, kLeftRow>& left,
+                         int row, int k, const Parts<kParts, kRightRows, kRightRow>& right,
+                         int right_row, int right_column) {
+  constexpr bool kAcross = std::is_same_v<Order, wmma::row_major>;
+  wmma::fragment<wmma::matrix_a, kSquare, kSquare, kSquare, Rounded, wmma::row_major> a[kParts];
+  wmma::fragment<wmma::matrix_b, kSquare, kSquare, kSquare, Rounded, Order> b[kParts][kWide];
+#pragma unroll
+  for (int p = 0; p < kParts; ++p) {
+#pragma unroll
+    for (int c = 0; c < kWide; ++c)
+      wmma::load_matrix_sync(b[p][c],
+                             &right[p][right_row + (kAcross ? 0 : c * kSquare)]
+                                   [right_column + (kAcross ? c * kSquare : 0)],
+                             kRightRow);
+  }
+#pragma unroll
+  for (int r = 0; r < kHigh; ++r) {
+#pragma unroll
+    for (int p = 0; p < kParts; ++p)
+      wmma::load_matrix_sync(a[p], &left[p][row + r * kSquare][k], kLeftRow);
+#pragma unroll
+    for (int c = 0; c < kWide; ++c) {
+      if constexpr (kParts == 2) {
+        wmma::mma_sync(sums[r][c], a[1], b[0][c], sums[r][c]);
+        wmma::mma_sync(sums[r][c], a[0], b[1][c], sums[r][c]);
+      }
+      wmma::mma_sync(sums[r][c], a[0], b[0][c], sums[r][c]);
+    }
+  }
+}
+
+// Where a warp's share of a product leaves the fragments: store(row, column, sum) for each.
+template <int kHigh, int kWide, class Store>
+__device__ void store_each(const Sums<kHigh, kWide>& sums, float (&stage)[kSquare][kSquare],
+                           const Store& store) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int r = 0; r < kHigh; ++r) {
+#pragma unroll
+    for (int c = 0; c < kWide; ++c) {
+      wmma::store_matrix_sync(&stage[0][0], sums[r][c], kSquare, wmma::mem_row_major);
+      __syncwarp();
+      for (int at = lane; at < kSquare * kSquare; at += 32) {
+        const int i = at / kSquare, k = at % kSquare;
+        store(r * kSquare + i, c * kSquare + k, stage[i][k]);
+      }
+      __syncwarp();
+    }
+  }
+}
+
+}  // namespace astgnn::ops::cuda
+
+#endif

@@ -1,0 +1,22 @@
+// What products of float32 tensors are computed in. float64 is never rounded.
+#pragma once
+
+#include <c10/core/Device.h>
+
+namespace astgnn::ops {
+
+// kHighest is float32. kHigh splits every factor into two bf16 values and takes three products,
+// kMedium takes one product of one; sums are float32 always. The CPU needs AMX for it, and computes
+// the GRU and the values of the TGC so; a GPU needs tensor cores with bf16 (compute capability 8.0)
+// and computes the TGC's products over pairs of stocks so, but for its scores, and under kMedium
+// the GRU.
+enum class Precision { kHighest, kHigh, kMedium };
+
+// What it comes to there: itself, or kHighest.
+Precision offered_precision(Precision wanted, c10::Device device);
+// From now on, for the whole process: to be called between ops, so that the way back finds what the
+// way there had. Returns what the CPU offers.
+Precision use_precision(Precision wanted);
+Precision precision();
+
+}  // namespace astgnn::ops
