@@ -1,64 +1,11 @@
 // Relational embedding: equal to the reference in values, statistics and all gradients over every
 // option, under every instruction set of this machine and every path through the tiles.
-#include <ATen/Parallel.h>
-
-#include "check.h"
 #include "ops/cpu/similarity_graph.h"
-#include "ops/reference.h"
+#include "relational_embedding_cases.h"
 
 namespace {
 
-using at::Tensor;
-using namespace astgnn;
-
-struct Options {
-  std::vector<int64_t> offsets;
-  std::optional<Tensor> groups;
-  bool exclude_self = false;
-  int64_t top_k = 0;
-  double scale = 1, p = 0;
-  int64_t layers = 2;
-  std::vector<int64_t> widths = {4, 7, 5, 3};  // of x, then of each layer
-  int64_t factors = 6;
-};
-
-Tensor make_key(int64_t rows) {
-  return at::cat({at::tensor({5, 9}, at::kLong).view({1, 2}),
-                  at::stack({at::full({rows}, 40, at::kLong), at::arange(rows, at::kLong)}, 1)});
-}
-
-// x, m, scale, then weights, then biases.
-std::vector<Tensor> draw(const Options& o, at::ScalarType dtype) {
-  const int64_t rows = o.offsets.back();
-  std::vector<Tensor> inputs = {at::randn({rows, o.widths[0]}, dtype),
-                                at::randn({rows, o.factors}, dtype).tanh(),
-                                at::scalar_tensor(o.scale, dtype)};
-  for (int64_t l = 0; l < o.layers; ++l)
-    inputs.push_back(at::randn({o.widths[l], o.widths[l + 1]}, dtype));
-  for (int64_t l = 0; l < o.layers; ++l) inputs.push_back(at::randn({o.widths[l + 1]}, dtype));
-  return inputs;
-}
-
-// As the reference: a device's segments are its own making.
-constexpr auto kEmbed = [](const auto&... arguments) {
-  return ops::relational_embedding(arguments...);
-};
-
-template <class Op>
-std::tuple<Tensor, Tensor> call(Op&& op, const std::vector<Tensor>& in, const Options& o) {
-  const at::TensorList all(in);
-  std::vector<double> signs;
-  for (int64_t l = 0; l < o.layers; ++l) signs.push_back(l % 2 ? -1 : 1);
-  return op(in[0], in[1], all.slice(3, o.layers), all.slice(3 + o.layers), signs,
-            at::tensor(o.offsets, at::kLong), o.groups, in[2], o.exclude_self, o.top_k, o.p,
-            make_key(o.offsets.back()));
-}
-
-std::vector<Tensor> leaves(const std::vector<Tensor>& tensors) {
-  std::vector<Tensor> out;
-  for (const Tensor& each : tensors) out.push_back(each.detach().clone().requires_grad_(true));
-  return out;
-}
+using namespace relational_embedding_cases;
 
 void compare(const std::vector<Tensor>& inputs, const Options& o, double tolerance,
              const std::string& where) {
@@ -191,6 +138,19 @@ void central_differences(const std::string& path) {
   }
 }
 
+// float32 at sizes of many tiles, beside the reference in float32.
+void against_float64(int64_t n, const std::string& path) {
+  for (const double sigma : {0.1, 1.0, 3.0}) {
+    const Errors errors = errors_against_float64({{0, n}, std::nullopt, false, 0, 1, 0, 2}, sigma);
+    print("N " + std::to_string(n) + ", sigma " + std::to_string(sigma).substr(0, 3) + path,
+          errors);
+    for (size_t k = 0; k < kResults.size(); ++k)
+      check::that(errors.own[k] <= std::max(sigma < 2 ? 2e-6 : 1e-5, 1.5 * errors.reference[k]),
+                  "float32 " + kResults[k] + " at " + std::to_string(n) + path);
+  }
+}
+
+#ifndef ASTGNN_CUDA_OPS
 // The same bits whatever the number of threads, and values whatever shares the batch.
 void same_bits(const std::string& path) {
   for (const bool grouped : {false, true}) {
@@ -231,155 +191,6 @@ void same_bits(const std::string& path) {
   }
 }
 
-const std::vector<std::string> kResults = {"z", "dx", "dm", "dscale", "dw1", "dw2"};
-
-// Errors of kResults against the reference in float64: ours in float32, and the reference's.
-struct Errors {
-  std::vector<double> own, reference;
-};
-
-// The first layer's bias keeps ReLU out of the way: a value next to its kink would flip, whatever
-// the kernel. What it adds to each stock cancels again in the second layer, which costs M's
-// gradient digits where A is nearly uniform, here and in the reference.
-Errors errors_against_float64(Options o, double sigma) {
-  const int64_t n = o.offsets.back();
-  o.widths = {64, 128, 64};
-  o.factors = 32;
-  std::vector<Tensor> inputs = draw(o, at::kFloat);
-  inputs[1] = (at::randn({n, o.factors}, at::kFloat) * sigma).tanh();
-  for (const int layer : {3, 4}) inputs[layer].mul_(0.05);
-  inputs[5].fill_(2);
-  const Tensor cotangent = at::randn({n, 64}, at::kFloat);
-  const auto results = [&](auto&& op, at::ScalarType dtype) {
-    std::vector<Tensor> in;
-    for (const Tensor& each : inputs) in.push_back(each.to(dtype));
-    in = leaves(in);
-    const Tensor z = std::get<0>(call(op, in, o));
-    std::vector<Tensor> out = torch::autograd::grad({z}, in, {cotangent.to(dtype)});
-    out.insert(out.begin(), z.detach());
-    return out;
-  };
-  const auto exact = results(ops::reference::relational_embedding, at::kDouble),
-             plain = results(ops::reference::relational_embedding, at::kFloat),
-             ours = results(kEmbed, at::kFloat);
-  // A sum whose terms cancel: against the sum of their sizes.
-  const double share =
-      (exact[3].abs() / (exact[2] * inputs[1]).abs().sum().mul(0.5)).item<double>();
-  Errors errors;
-  for (size_t k = 0; k < kResults.size(); ++k) {
-    const double scale = kResults[k] == "dscale" ? share : 1;
-    errors.own.push_back(scale * check::error(ours[k], exact[k]));
-    errors.reference.push_back(scale * check::error(plain[k], exact[k]));
-  }
-  return errors;
-}
-
-void print(const std::string& where, const Errors& errors) {
-  std::printf("%s, error (reference in float32):", where.c_str());
-  for (size_t k = 0; k < kResults.size(); ++k)
-    std::printf(" %s %.1e (%.1e)", kResults[k].c_str(), errors.own[k], errors.reference[k]);
-  std::printf("\n");
-}
-
-// float32 at sizes of many tiles, beside the reference in float32.
-void against_float64(int64_t n, const std::string& path) {
-  for (const double sigma : {0.1, 1.0, 3.0}) {
-    const Errors errors = errors_against_float64({{0, n}, std::nullopt, false, 0, 1, 0, 2}, sigma);
-    print("N " + std::to_string(n) + ", sigma " + std::to_string(sigma).substr(0, 3) + path,
-          errors);
-    for (size_t k = 0; k < kResults.size(); ++k)
-      check::that(errors.own[k] <= std::max(sigma < 2 ? 2e-6 : 1e-5, 1.5 * errors.reference[k]),
-                  "float32 " + kResults[k] + " at " + std::to_string(n) + path);
-  }
-}
-
-#ifdef ASTGNN_CUDA_OPS
-// Of float32 in bf16 products on tensor cores: bars against float64 for kResults, the larger of a
-// number and of a multiple of the reference's error in float32, which tells how many digits the
-// case costs; and a bar beside float32 on the same kernels.
-struct Rounding {
-  ops::Precision precision;
-  const char* name;
-  double least, multiple, beside;
-};
-const Rounding kRoundings[] = {{ops::Precision::kHigh, "high", 4e-5, 15, 1e-4},
-                               {ops::Precision::kMedium, "medium", 2e-2, 2000, 5e-2}};
-
-void rounded_against_float64() {
-  const Tensor groups = at::randint(0, 5, {1000}, at::kInt);
-  for (const Rounding& rounding : kRoundings) {
-    ops::use_precision(rounding.precision);
-    const auto hold = [&](const Options& o, double sigma, const std::string& what) {
-      const std::string where = std::string(rounding.name) + ", " + what + ", sigma " +
-                                std::to_string(sigma).substr(0, 3);
-      const Errors errors = errors_against_float64(o, sigma);
-      print(where, errors);
-      for (size_t k = 0; k < kResults.size(); ++k)
-        check::that(
-            errors.own[k] <= std::max(rounding.least, rounding.multiple * errors.reference[k]),
-            where + ": " + kResults[k]);
-    };
-    for (const double sigma : {0.1, 1.0, 3.0})
-      hold({{0, 1000}, std::nullopt, false, 0, 1, 0, 2}, sigma, "N 1000");
-    hold({{0, 1, 34, 34, 163, 1000}, groups, true, 0, 1, 0.2, 2}, 1, "N 1000 in segments");
-    hold({{0, 3001}, std::nullopt, false, 0, 1, 0, 2}, 1, "N 3001");
-  }
-  ops::use_precision(ops::Precision::kHighest);
-}
-
-std::vector<Tensor> values_and_gradients(const std::vector<Tensor>& inputs, const Options& o) {
-  const auto in = leaves(inputs);
-  const auto [z, statistics] = call(ops::relational_embedding, in, o);
-  std::vector<Tensor> out = check::gradients(z, in);
-  out.push_back(z.detach());
-  out.push_back(statistics);
-  return out;
-}
-
-// Every option beside float32 on the same kernels, whose scores have the same bits: the top_k keep
-// the same stocks. Widths of more than one block of columns, more factors than one block has.
-void rounded_options() {
-  for (const bool grouped : {false, true}) {
-    for (const bool exclude_self : {false, true}) {
-      for (const int64_t top_k : {0, 5}) {
-        for (const std::vector<int64_t>& offsets :
-             {std::vector<int64_t>{0, 1}, {0, 2, 2, 33}, {0, 31, 160}}) {
-          Options o{offsets, std::nullopt, exclude_self, top_k, 0.5, 0.2, 2};
-          o.widths = {21, 150, 17};
-          o.factors = exclude_self ? 67 : 33;
-          if (grouped) o.groups = at::randint(-1, 3, {offsets.back()}, at::kInt);
-          auto inputs = draw(o, at::kFloat);
-          inputs[1] *= 0.5;
-          // ReLU would flip a value next to its kink.
-          inputs[5].fill_(60);
-          const auto exact = values_and_gradients(inputs, o);
-          double largest = 0;
-          for (const Tensor& each : exact)
-            largest = std::max(largest, each.nan_to_num().abs().max().item<double>());
-          for (const Rounding& rounding : kRoundings) {
-            ops::use_precision(rounding.precision);
-            const auto got = values_and_gradients(inputs, o);
-            ops::use_precision(ops::Precision::kHighest);
-            double off = 0;
-            for (size_t k = 0; k < got.size(); ++k)
-              off = std::max(off, at::equal(got[k].isnan(), exact[k].isnan())
-                                      ? (got[k] - exact[k]).abs().nan_to_num().max().item<double>()
-                                      : INFINITY);
-            check::that(off <= rounding.beside * largest,
-                        std::string(rounding.name) + ", " + std::to_string(offsets.back()) +
-                            " rows" + (grouped ? " in groups" : "") +
-                            (exclude_self ? ", self out" : "") + ", top " + std::to_string(top_k) +
-                            ": off by " + std::to_string(off / largest));
-            if (offsets.back() == 160) check::that(off > 0, std::string(rounding.name) + " rounds");
-          }
-        }
-      }
-    }
-  }
-}
-#endif
-
-#ifndef ASTGNN_CUDA_OPS
 void every_path() {
   const std::vector<std::pair<const char*, ops::SimilarityPath>> paths = {
       {"automatic", ops::SimilarityPath::kAutomatic},
@@ -426,8 +237,6 @@ int main() {
   special_scores("");
   central_differences("");
   against_float64(check::emulated ? 300 : 3001, "");
-  rounded_options();
-  rounded_against_float64();
 #else
   all_options({{0}, {0, 0}, {0, 1}, {0, 2, 2, 33}, {0, 31, 182}, {0, 0, 33, 34}}, {0.0, 0.3}, "");
   every_path();
