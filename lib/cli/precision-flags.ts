@@ -4,7 +4,7 @@ import { type FlagGroup, optionsFrom } from "./flags.js";
 /** What `train` and `predict` compute in. */
 export const precisionFlags: FlagGroup = {
   title: "Computation",
-  flags: [{ flags: "--precision <name>", option: "precision", kind: "text", help: "highest, high or medium: what matrix products are computed in (default: highest)" }],
+  flags: [{ flags: "--precision <name>", option: "precision", kind: "text", help: "highest, high or medium: what matrix products are computed in (default: high on a processor with AMX, else highest)" }],
 };
 
 /** Sets the process's precision where the flag is given, for work on `device`. */

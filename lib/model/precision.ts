@@ -6,8 +6,8 @@ import { resolveDevice } from "./device.js";
 const names: readonly Precision[] = ["highest", "high", "medium"];
 
 /**
- * Sets what matrix products of float32 models are computed in, in jobs of this process that start from now on. `highest`, the default, is
- * float32. `high` splits factors into two bfloat16 values and sums three products in float32, `medium` takes one bfloat16 product:
+ * Sets what matrix products of float32 models are computed in, in jobs of this process that start from now on. Until then it is `high` on a
+ * processor with AMX and `highest` everywhere else. `highest` is float32. `high` splits factors into two bfloat16 values and sums three products in float32, `medium` takes one bfloat16 product:
  * - on a processor with AMX, in the GRU and in A times values;
  * - on a GPU of compute capability 8.0 or newer, in A times values and its gradients, but for the scores that A is made of; the GRU is
  *   float32 with `high` and bfloat16 with `medium`.

@@ -19,7 +19,7 @@ void Task::finish(std::exception_ptr error) noexcept {
 }
 
 std::atomic<ops::Precision>& wanted_precision() {
-  static std::atomic<ops::Precision> wanted{ops::Precision::kHighest};
+  static std::atomic<ops::Precision> wanted{ops::Precision::kDefault};
   return wanted;
 }
 

@@ -11,8 +11,9 @@ Precision offered_precision(Precision wanted, c10::Device device) {
   if (device.is_cpu()) return offered_by_cpu(wanted);
   // The CUDA library's.
   const auto has_bf16 = c10::Dispatcher::singleton().findSchema({"astgnn::_has_bf16", ""});
-  return has_bf16 && has_bf16->typed<bool(int64_t)>().call(device.index()) ? wanted
-                                                                           : Precision::kHighest;
+  const bool offered = wanted != Precision::kDefault && has_bf16 &&
+                       has_bf16->typed<bool(int64_t)>().call(device.index());
+  return offered ? wanted : Precision::kHighest;
 }
 
 }  // namespace astgnn::ops

@@ -14,6 +14,8 @@ export const CUDA_CONFIGS = Object.freeze(
   [[300, 20, 21, 16], [1000, 20, 21, 16], [3000, 60, 21, 8], [5000, 60, 21, 8], [5000, 60, 158, 8]].map(([n, t, f, b]) => Object.freeze({ n, t, f, b })),
 );
 
+const PRECISIONS = ["highest", "high", "medium"];
+
 export const GROWTH_STOCKS = Object.freeze([500, 1000, 2000, 4000, 8000, 16000]);
 
 export const USAGE = `npm run bench [-- FLAGS]: our training step and inference beside PyTorch's, in alternating steps on this machine
@@ -29,6 +31,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
   --boundary         what crossing from JavaScript to the core costs per step
 
   --device NAME      cpu or cuda: where both sides compute; default cpu
+  --precision NAME   highest, high or medium: what our products are computed in; default the device's own
   --compile          also torch.compile (minutes of compilation)
   --no-blocks        leave out the times per block, which a GPU does not give
   --threads K        compute threads of both sides; default 2
@@ -53,6 +56,7 @@ const options = {
   epoch: { type: "boolean", default: false },
   boundary: { type: "boolean", default: false },
   device: { type: "string", default: "cpu" },
+  precision: { type: "string" },
   compile: { type: "boolean", default: false },
   "no-blocks": { type: "boolean", default: false },
   threads: { type: "string", default: "2" },
@@ -74,8 +78,9 @@ export function parseBenchArguments(argv) {
   const flags = parse(argv);
   const named = { growth: flags.growth, load: flags.load, epoch: flags.epoch, boundary: flags.boundary };
   const configs = flags.config?.map(parseConfig);
-  const { device } = flags;
+  const { device, precision } = flags;
   if (device !== "cpu" && device !== "cuda") throw new UsageError(`Expected cpu or cuda for --device but received "${device}".`);
+  if (precision !== undefined && !PRECISIONS.includes(precision)) throw new UsageError(`Expected ${PRECISIONS.join(", ")} for --precision but received "${precision}".`);
   const onlyOnCpu = ["load", "epoch", "boundary"].find((section) => named[section]);
   if (device !== "cpu" && onlyOnCpu !== undefined) throw new UsageError(`--${onlyOnCpu} is measured on the cpu, not on ${device}.`);
   const anySection = Object.values(named).some(Boolean);
@@ -83,6 +88,7 @@ export function parseBenchArguments(argv) {
   return {
     help: flags.help,
     device,
+    precision,
     sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, epoch: true, boundary: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
     configs: configs ?? (device === "cpu" ? TARGET_CONFIGS : CUDA_CONFIGS),
     modes: flags.infer ? ["infer"] : ["train", "infer"],

@@ -16,7 +16,7 @@ export class BenchContext {
   }
 
   startOurs() {
-    return new MeasuringProcess(OURS, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device], { cwd: this.root });
+    return new MeasuringProcess(OURS, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device, this.settings.precision ?? ""], { cwd: this.root });
   }
 
   /** @param name EAGER, MALLOC or COMPILED */

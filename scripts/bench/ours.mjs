@@ -10,6 +10,9 @@ const core = loadCore();
 /** As the core calls it: cpu, cuda:0. */
 const device = core.info().devices.find((name) => name.split(":")[0] === process.argv[3]);
 if (device === undefined) throw new Error(`the core computes on ${core.info().devices.join(", ")}, not on ${process.argv[3]}`);
+const precision = process.argv[4];
+if (precision) core.setPrecision(precision);
+if (precision && core.precisionOn(device) !== precision) throw new Error(`precision "${precision}" is not to be had on this machine's ${device}`);
 /** Reads Parquet with DuckDB, which a machine that only computes need not have. */
 const realData = () => import("./real-data.mjs");
 const objective = [{ name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6 }];

@@ -50,7 +50,7 @@ describe("arguments", () => {
     expect(() => parseConfig(text)).toThrow(UsageError);
   });
 
-  it.each([["--steps", "0"], ["--threads", "two"], ["--epoch-dates", "-1"], ["--growth-stocks", "500,"], ["--device", "tpu"], ["--fast"], ["stray"]])("refuses %j", (...argv) => {
+  it.each([["--steps", "0"], ["--threads", "two"], ["--epoch-dates", "-1"], ["--growth-stocks", "500,"], ["--device", "tpu"], ["--precision", "fp8"], ["--fast"], ["stray"]])("refuses %j", (...argv) => {
     expect(() => parseBenchArguments(argv)).toThrow(UsageError);
   });
 });

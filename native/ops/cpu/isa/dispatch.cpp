@@ -77,7 +77,6 @@ const InstructionSet* choose() {
 }
 
 std::atomic<const InstructionSet*> chosen{nullptr};
-// Not kHigh where there is AMX or a GPU: neither form has run on such hardware yet.
 std::atomic<Precision> in_use{Precision::kHighest};
 
 const InstructionSet& chosen_set() {
@@ -100,14 +99,13 @@ const Kernels* at_precision(const InstructionSet& set, Precision wanted) {
 }  // namespace
 
 const Kernels& kernels() {
-  const InstructionSet& set = chosen_set();
-  const Kernels* found = at_precision(set, precision());
-  return found ? *found : *set.kernels;
+  return *at_precision(chosen_set(), offered_by_cpu(precision()));
 }
 
 const char* instruction_set() { return chosen_set().name; }
 
 Precision offered_by_cpu(Precision wanted) {
+  if (wanted == Precision::kDefault) wanted = Precision::kHigh;
   return at_precision(chosen_set(), wanted) ? wanted : Precision::kHighest;
 }
 
