@@ -16,8 +16,8 @@ using at::Tensor;
 // What a forward needs besides its input. key is undefined or unused in evaluation; dropout is
 // active iff the module is training.
 struct Batch {
-  ops::Graph graph;  // GAT
-
+  ops::Graph graph;                         // GAT
+  bool padded = false;                      // the last date is filler: see train::pack
   std::optional<Tensor> similarity_groups;  // int32 [R], for similarity_graph "groups"
   std::vector<Tensor> similarity_segments;  // as graph.segments, of the similarity
   Tensor key;                               // int64 [R + 1, 2], see ops.h

@@ -25,8 +25,10 @@ inline int64_t similarity_tile(at::ScalarType dtype) {
   return dtype == at::kDouble ? cuda::kSimilarityTile<double> : cuda::kSimilarityTile<float>;
 }
 
+// most > 0: every part has the size that suits any `most` segments of so many rows; those that are
+// none are empty.
 inline std::vector<at::Tensor> device_segments(const Segments& segments, at::ScalarType dtype,
-                                               at::Device device) {
+                                               at::Device device, int64_t most = 0) {
   static_assert(sizeof(cuda::SimilarityTile) == 3 * sizeof(int64_t));
   static_assert(sizeof(cuda::AttentionRun) == 3 * sizeof(int64_t));
   static_assert(sizeof(cuda::AttentionChunk) == 2 * sizeof(int64_t));
@@ -43,6 +45,17 @@ inline std::vector<at::Tensor> device_segments(const Segments& segments, at::Sca
     for (int64_t entry = 2 * lo; entry < 2 * hi; entry += cuda::kAttentionChunk)
       parts[kChunks].insert(parts[kChunks].end(), {s, entry});
     for (int64_t place = lo; place < hi; ++place) parts[kRunOfRow][segments.rows[place]] = s;
+  }
+  if (most > 0) {
+    const auto rows = static_cast<int64_t>(segments.rows.size()),
+               chunks = static_cast<int64_t>(parts[kChunks].size()) / 2;
+    const auto fill = [](std::vector<int64_t>& part, int64_t count,
+                         std::initializer_list<int64_t> entry) {
+      while (part.size() < count * entry.size()) part.insert(part.end(), entry);
+    };
+    fill(parts[kTiles], rows / tile + most, {rows, rows, rows});
+    fill(parts[kRuns], most, {2 * rows, 2 * rows, chunks});
+    fill(parts[kChunks], 2 * rows / cuda::kAttentionChunk + most, {most - 1, 2 * rows});
   }
   for (const int64_t s : segments.dates) parts[kDateBounds].push_back(segments.bounds[s]);
   if (!segments.ordered) parts[kOrder] = segments.rows;
@@ -63,11 +76,11 @@ inline std::vector<at::Tensor> device_segments(const Segments& segments, at::Sca
 // Those that an op was given, or of its own making.
 inline std::vector<at::Tensor> segments_of(at::TensorList given, const at::Tensor& offsets,
                                            const std::optional<at::Tensor>& groups,
-                                           const at::Tensor& computed) {
+                                           const at::Tensor& computed, int64_t most = 0) {
   if (!given.empty()) return given.vec();
   return device_segments(
       make_segments(offsets, groups ? std::optional(groups->cpu()) : std::nullopt),
-      computed.scalar_type(), computed.device());
+      computed.scalar_type(), computed.device(), most);
 }
 
 }  // namespace astgnn::ops

@@ -4,12 +4,15 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "ops/to_device.h"
 
 namespace astgnn::train {
 namespace {
+
+constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
 
 void check_int32(const char* name, const Tensor& tensor, int64_t size) {
   TORCH_CHECK(tensor.defined() && tensor.scalar_type() == at::kInt && tensor.dim() == 1 &&
@@ -53,24 +56,25 @@ void pack_edges(const Panel& panel, const PackedBatch& packed, ops::Graph& graph
 }
 
 // Groups of the packed rows from the panel's groups per row.
-Tensor pack_groups(const Panel& panel, const PackedBatch& packed) {
+Tensor pack_groups(const Panel& panel, const PackedBatch& packed, int64_t rows) {
   const auto* row_offsets = panel.row_offsets.const_data_ptr<int32_t>();
   std::vector<Tensor> parts;
   for (int64_t date : packed.dates) {
     parts.push_back(panel.groups.slice(0, row_offsets[date], row_offsets[date + 1]));
   }
-  return parts.empty() ? at::empty({0}, at::kInt) : at::cat(parts);
+  parts.push_back(at::zeros({rows - packed.offsets.back()}, at::kInt));
+  return at::cat(parts);
 }
 
 // What rows are read and which numbers they draw, in one block that goes to the device at once: the
 // dropout key (row 0: seed, step; row r + 1: panel date, row within its date), dates, stocks and
 // where the dates' rows lie.
-void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, at::Device device) {
-  const int64_t rows = packed.offsets.back();
+void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, int64_t rows, at::Device device) {
   const int64_t bounds = static_cast<int64_t>(packed.offsets.size());
   const auto block = at::empty({2 * (rows + 1) + 2 * rows + bounds}, at::kLong);
   auto* key = block.mutable_data_ptr<int64_t>();
   int64_t *date = key + 2 * (rows + 1), *stock = date + rows;
+  const int64_t *const dates = date, *const stocks = stock;
   *key++ = static_cast<int64_t>(seed);
   *key++ = step;
   for (size_t d = 0; d < packed.dates.size(); ++d) {
@@ -79,8 +83,15 @@ void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, at::Device devi
       *key++ = row - packed.offsets[d];
     }
   }
-  std::copy(packed.offsets.begin(), packed.offsets.end(),
-            std::copy(packed.stocks.begin(), packed.stocks.end(), stock));
+  stock = std::copy(packed.stocks.begin(), packed.stocks.end(), stock);
+  // The first row's window: filler has no number that is not finite unless its batch has one.
+  for (int64_t row = packed.offsets.back(); row < rows; ++row) {
+    *key++ = *date++ = dates[0];
+    *key++ = row;
+    *stock++ = stocks[0];
+  }
+  std::copy(packed.offsets.begin(), packed.offsets.end(), stock);
+
   const auto parts =
       ops::to_device(block, device).split_with_sizes({2 * (rows + 1), rows, rows, bounds});
   packed.batch.key = parts[0].view({-1, 2});
@@ -89,14 +100,18 @@ void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, at::Device devi
   packed.date_offsets = parts[3];
 }
 
-Tensor pack_targets(const Panel& panel, const PackedBatch& packed, at::ScalarType dtype) {
+Tensor pack_targets(const Panel& panel, const PackedBatch& packed, int64_t rows,
+                    at::ScalarType dtype) {
   auto cells = at::empty({packed.offsets.back()}, at::kLong);
   auto* cell = cells.mutable_data_ptr<int64_t>();
   for (size_t d = 0; d < packed.dates.size(); ++d) {
     for (int64_t row = packed.offsets[d]; row < packed.offsets[d + 1]; ++row)
       *cell++ = packed.dates[d] * panel.targets.size(1) + packed.stocks[row];
   }
-  return panel.targets.view({-1, panel.targets.size(2)}).index_select(0, cells).to(dtype);
+  const Tensor targets =
+      panel.targets.view({-1, panel.targets.size(2)}).index_select(0, cells).to(dtype);
+  const int64_t filler = rows - packed.offsets.back();
+  return filler == 0 ? targets : at::constant_pad_nd(targets, {0, 0, 0, filler}, kMissing);
 }
 
 }  // namespace
@@ -186,8 +201,14 @@ size_t Panel::bytes() const {
   return total;
 }
 
+int64_t padded_rows(int64_t rows) {
+  const auto step =
+      std::max<int64_t>(64, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 16);
+  return (rows + step - 1) / step * step;
+}
+
 PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype,
-                 uint64_t seed, int64_t step) {
+                 uint64_t seed, int64_t step, int64_t padded) {
   PackedBatch packed;
   packed.dates.assign(dates.begin(), dates.end());
   packed.offsets.push_back(0);
@@ -201,23 +222,30 @@ PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType
     packed.offsets.push_back(static_cast<int64_t>(packed.stocks.size()));
   }
 
-  const int64_t rows = packed.offsets.back();
+  int64_t rows = packed.offsets.back();
+  auto graph_offsets = packed.offsets;
+  if (padded > 0) {
+    TORCH_INTERNAL_ASSERT(rows > 0 && padded >= rows && panel.graph != Panel::Graph::kEdges,
+                          "these rows cannot be padded");
+    graph_offsets.push_back(rows = padded);
+    packed.batch.padded = true;
+  }
   packed.sequences.panel = panel.features;
   packed.sequences.window = panel.window;
-  pack_rows(packed, seed, step, panel.device());
+  pack_rows(packed, seed, step, rows, panel.device());
   if (panel.targets.defined()) {
-    packed.host_targets = pack_targets(panel, packed, dtype);
+    packed.host_targets = pack_targets(panel, packed, rows, dtype);
     packed.targets = ops::to_device(packed.host_targets, panel.device());
   }
 
   auto& graph = packed.batch.graph;
-  graph.offsets = copy_of(packed.offsets);
+  graph.offsets = copy_of(graph_offsets);
   if (panel.graph == Panel::Graph::kNone) {
     // The ablation: a stock is alone in both graphs, whatever groups the data has.
     graph.groups = packed.batch.similarity_groups = at::arange(rows, at::kInt);
     return packed;
   }
-  if (panel.groups.defined()) packed.batch.similarity_groups = pack_groups(panel, packed);
+  if (panel.groups.defined()) packed.batch.similarity_groups = pack_groups(panel, packed, rows);
   if (panel.graph == Panel::Graph::kGroups) graph.groups = packed.batch.similarity_groups;
   if (panel.graph == Panel::Graph::kEdges) {
     TORCH_INTERNAL_ASSERT(!panel.neighbour_offsets.empty(), "Panel::prepare was not called");

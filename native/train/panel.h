@@ -44,7 +44,8 @@ struct Panel {
   void check() const;
 };
 
-// Rows of the dates asked for, packed in that order.
+// Rows of the dates asked for, packed in that order. Behind them, where asked for, filler in the
+// tensors.
 struct PackedBatch {
   nn::Sequences sequences;
   nn::Batch batch;
@@ -55,7 +56,12 @@ struct PackedBatch {
   std::vector<int64_t> dates;    // [B]
   std::vector<int32_t> stocks;   // [R]
 };
+// rows > 0: filler makes up what the dates lack of so many rows, as one more date of the graph
+// whose stocks have no label, and what it adds to any gradient is 0. Without groups and edges all
+// sizes then depend on rows and the number of dates alone. Not for edges.
 PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype,
-                 uint64_t seed, int64_t step);
+                 uint64_t seed, int64_t step, int64_t rows = 0);
+// So many rows and up to a sixteenth more, such that few numbers come out.
+int64_t padded_rows(int64_t rows);
 
 }  // namespace astgnn::train

@@ -182,6 +182,58 @@ void sends_little() {
   }
 }
 
+// The loss and all gradients of a batch that is filled up to so many rows (0: it is not).
+std::vector<Tensor> gradients_of(at::Device device, Panel::Graph graph,
+                                 const std::vector<int64_t>& dates, int64_t rows) {
+  const auto model = small_model();
+  model->to(device, at::kDouble);
+  const auto panel = panel_on(device, graph);
+  const auto batch = train::pack(*panel, dates, at::kDouble, 3, 1, rows);
+  const auto output = model->forward(batch.sequences, batch.batch);
+  const auto value = train::evaluate(objective(), output, batch);
+  value.total->backward();
+  std::vector<Tensor> all = {value.total->detach().cpu()};
+  for (const auto& parameter : model->parameters()) all.push_back(parameter.grad().cpu());
+  return all;
+}
+
+// A sum over more rows has its terms in other groups, so that its last bits may differ.
+void filler_adds_nothing(at::Device device, Panel::Graph graph) {
+  const std::vector<int64_t> dates = {4, 6, 7};  // no stock on the second
+  const auto panel = panel_on(device, graph);
+  const int64_t rows = panel->rows(4) + panel->rows(7);
+  const auto wanted = gradients_of(device, graph, dates, 0);
+  for (const int64_t filled : {rows, rows + 1, train::padded_rows(rows)}) {
+    const auto got = gradients_of(device, graph, dates, filled);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      // By size, not relative: some gradients are 0 but for rounding.
+      check::near((got[i] - wanted[i]).abs().max().item<double>(), 0, 1e-13,
+                  std::to_string(filled - rows) + " rows of filler on " + device.str() +
+                      ", graph " + std::to_string(static_cast<int>(graph)) + ", number " +
+                      std::to_string(i));
+    }
+  }
+}
+
+void filler_evens_sizes() {
+  const auto model = small_model();
+  model->to(kDevice, at::kFloat);
+  for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kNone}) {
+    const auto panel = panel_on(kDevice, graph);
+    const auto sizes = [&](const std::vector<int64_t>& dates) {
+      auto batch = train::pack(*panel, dates, at::kFloat, 3, 1, 64);
+      const auto& [graph_of, padded, groups, similar, key] = model->with_segments(batch.batch);
+      std::vector<std::vector<int64_t>> all = {batch.sequences.date.sizes().vec(),
+                                               batch.targets.sizes().vec(), key.sizes().vec()};
+      for (const auto& parts : {graph_of.segments, similar})
+        for (const auto& part : parts) all.push_back(part.sizes().vec());
+      return all;
+    };
+    check::that(sizes({2, 3}) == sizes({4, 5}) && sizes({2, 3}) == sizes({6, 7}),
+                "filled batches of as many dates have the same sizes");
+  }
+}
+
 void stops_late_but_whole() {
   for (const char* norm : {"layer", "batch"}) {
     Session session = session_on(kDevice, at::kFloat, Panel::Graph::kComplete, norm, true);
@@ -231,6 +283,10 @@ int main(int, char** arguments) {
     launches_once_for_all_dates();
     sends_little();
   }
+  for (const at::Device device : {kCpu, kDevice})
+    for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kNone})
+      filler_adds_nothing(device, graph);
+  filler_evens_sizes();
   stops_late_but_whole();
   return check::finish();
 }
