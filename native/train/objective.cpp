@@ -68,9 +68,6 @@ Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch&
   return mean_of(pairs);
 }
 
-// Terms that one op computes on all dates at once.
-bool on_cross_sections(const Term& term) { return term.name == "mse" || term.name == "ic"; }
-
 std::tuple<Tensor, Tensor> cross_sectional_loss(const Term& term, const nn::Output& output,
                                                 const PackedBatch& batch) {
   return ops::cross_sectional_loss(
@@ -127,6 +124,15 @@ size_t entries(const Term& term, const PackedBatch& batch) {
 }
 
 }  // namespace
+
+bool on_cross_sections(const Term& term) { return term.name == "mse" || term.name == "ic"; }
+
+std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const PackedBatch& batch) {
+  const LabelledDates labels(batch);
+  std::vector<int64_t> counts;
+  for (const auto& term : terms) counts.push_back(labels.undefined(term));
+  return counts;
+}
 
 Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tensor& m_next,
                       at::ArrayRef<int32_t> stocks_next) {

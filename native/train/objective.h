@@ -34,6 +34,11 @@ void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_
 Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tensor& m_next,
                       at::ArrayRef<int32_t> stocks_next);
 
+// Terms that one op computes on all dates at once.
+bool on_cross_sections(const Term& term);
+// TermValue::undefined of such terms, from the labels alone.
+std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const PackedBatch& batch);
+
 // A date's prediction term is the mean over its pairs that are defined there; undefined where none
 // is.
 ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output,

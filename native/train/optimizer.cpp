@@ -26,8 +26,16 @@ void Optimizer::clear_gradients() {
   for (auto& parameter : parameters()) parameter.mutable_grad().reset();
 }
 
-Tensor Optimizer::apply(double learning_rate, Tensor& stop) {
+// b = min(decay, u / (u + 10)) at update u; the average moves by the share 1 - b.
+Tensor Optimizer::next(double learning_rate) {
+  const double u = static_cast<double>(++updates);
+  return at::tensor({learning_rate, u, 1 - std::min(options_.ema, u / (u + 10))}, at::kDouble);
+}
+
+Tensor Optimizer::apply(const Tensor& numbers, Tensor& stop) {
   c10::NoGradGuard no_grad;
+  const bool on_host = numbers.is_cpu();
+  const Tensor learning_rate = on_host ? numbers[0] : numbers[0].to(at::kFloat);
   auto weights = parameters();
   std::vector<Tensor> gradients;
   for (auto& weight : weights) {
@@ -41,23 +49,22 @@ Tensor Optimizer::apply(double learning_rate, Tensor& stop) {
     const Tensor factor = (options_.clip_norm / (norm.to(at::kDouble) + 1e-6)).clamp_max(1);
     at::_foreach_mul_(gradients, factor.to(norm.scalar_type()));
   }
-  ++updates;
-  // One tensor for all: every parameter has had the same number of updates.
-  const std::vector<Tensor> counts(weights.size(),
-                                   at::full({}, static_cast<double>(updates), stop.options()));
+  // One tensor for all: every parameter has had the same number of updates. Written there by a
+  // kernel: a copy from the host would have it wait.
+  const Tensor count =
+      on_host ? at::full({}, numbers[1].item<double>(), stop.options()) : numbers[1].to(at::kFloat);
+  const std::vector<Tensor> counts(weights.size(), count);
   at::_fused_adamw_(weights, gradients, exp_avg, exp_avg_sq, /*max_exp_avg_sqs=*/{}, counts,
                     learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
                     options_.eps, /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{},
                     /*found_inf=*/stop);
   clear_gradients();
-  if (averaged_) average(stop);
+  if (averaged_) average(numbers[2].to(weights[0].scalar_type()), stop);
   return norm;
 }
 
-// e <- e + (1 - b) (w - e) with b = min(decay, u / (u + 10)) at update u; buffers are copied.
-void Optimizer::average(const Tensor& stop) {
-  const double u = static_cast<double>(updates);
-  const double share = 1 - std::min(options_.ema, u / (u + 10));
+// e <- e + share (w - e); buffers are copied.
+void Optimizer::average(const Tensor& share, const Tensor& stop) {
   auto averages = averaged_->parameters();
   auto changes = at::_foreach_sub(parameters(), averages);
   at::_foreach_mul_(changes, (1 - stop.to(averages[0].scalar_type())) * share);

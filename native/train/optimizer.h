@@ -22,10 +22,14 @@ class Optimizer {
   // weights.
   Optimizer(torch::nn::Module& module, torch::nn::Module* averaged,
             const OptimizerOptions& options);
+  // Counts an update and says what it depends on besides gradients: [3] double on the CPU.
+  Tensor next(double learning_rate);
   // Uses and clears .grad of each parameter (undefined = zero); returns the norm before clipping
   // (0-d) without waiting for the device. `stop` (float 0-d, 0 or 1) is set where the norm is not
-  // finite; where it is set, nothing changes but `updates`.
-  Tensor apply(double learning_rate, Tensor& stop);
+  // finite; where it is set, nothing changes. `numbers` are what `next` gave, on the CPU or, for an
+  // update that is captured and has others each time, where the weights are (and the learning rate
+  // in float32, as LibTorch reads it there).
+  Tensor apply(const Tensor& numbers, Tensor& stop);
   void clear_gradients();
 
   int64_t updates = 0;
@@ -33,7 +37,7 @@ class Optimizer {
   std::vector<std::string> names;
 
  private:
-  void average(const Tensor& stop);
+  void average(const Tensor& share, const Tensor& stop);
   // Looked up at each use: Module::to and load_state_dict keep these handles valid, but a list of
   // our own would be a second truth.
   std::vector<Tensor> parameters() const;

@@ -188,6 +188,8 @@ void Panel::prepare(at::Device device) {
 }
 
 int64_t Panel::rows(int64_t date) const {
+  TORCH_CHECK(date >= 0 && date < features.size(0), "dates: ", date, " is no panel date below ",
+              features.size(0));
   const auto* offsets = row_offsets.const_data_ptr<int32_t>();
   return offsets[date + 1] - offsets[date];
 }
@@ -215,10 +217,9 @@ PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType
   const auto* row_offsets = panel.row_offsets.const_data_ptr<int32_t>();
   const auto* row_stocks = panel.row_stocks.const_data_ptr<int32_t>();
   for (int64_t date : dates) {
-    TORCH_CHECK(date >= 0 && date < panel.features.size(0), "dates: ", date,
-                " is no panel date below ", panel.features.size(0));
-    packed.stocks.insert(packed.stocks.end(), row_stocks + row_offsets[date],
-                         row_stocks + row_offsets[date + 1]);
+    const int64_t rows_of_date = panel.rows(date);
+    const int32_t* first = row_stocks + row_offsets[date];
+    packed.stocks.insert(packed.stocks.end(), first, first + rows_of_date);
     packed.offsets.push_back(static_cast<int64_t>(packed.stocks.size()));
   }
 

@@ -9,6 +9,8 @@
 #include <limits>
 #include <unordered_map>
 
+#include "ops/to_device.h"
+
 namespace astgnn::train {
 namespace {
 
@@ -62,8 +64,8 @@ at::ScalarType dtype_of(const nn::ASTGNNFactorModel& model) {
 }
 
 // The date to blame where only one is in the step.
-std::optional<int64_t> only_date(const PackedBatch& batch) {
-  return batch.dates.size() == 1 ? std::optional(batch.dates[0]) : std::nullopt;
+std::optional<int64_t> only_date(at::ArrayRef<int64_t> dates) {
+  return dates.size() == 1 ? std::optional(dates[0]) : std::nullopt;
 }
 
 std::string not_finite_text(int64_t step, std::optional<int64_t> date_index,
@@ -103,79 +105,140 @@ Session::Session(std::shared_ptr<nn::ASTGNNFactorModel> trained, std::shared_ptr
   stop_ = at::zeros({}, at::TensorOptions(panel_->device()).dtype(at::kFloat));
 }
 
-// Forward, objective and backward of step `steps + 1`. Gradients stay in the parameters where the
-// step is to be `updated`.
-Session::Pass Session::forward_backward(at::ArrayRef<int64_t> dates) {
+std::optional<std::string> Session::capture_steps() {
+  if (profile) return "its blocks are timed";
+  const auto reason = not_capturable(*model, *panel_, terms_);
+  if (!reason && !graphs_) graphs_ = std::make_unique<StepGraphs>(panel_->device());
+  return reason;
+}
+
+// Step `steps + 1` with its batch.
+std::pair<Session::Pass, PackedBatch> Session::begin(at::ArrayRef<int64_t> dates, bool fill) const {
   Pass pass;
   pass.start = Clock::now();
-  c10::AutoGradMode with_gradients(true);
-  TrainingMode training(*model, true);
-  std::optional<BlockClock> clock;
-  if (profile) clock.emplace(panel_->device());
-  optimizer_->clear_gradients();
-
-  pass.batch = pack(*panel_, dates, dtype_of(*model), seed_, steps + 1);
+  pass.dates = dates.vec();
   pass.step.step = steps + 1;
-  pass.step.rows = pass.batch.offsets.back();
-  if (pass.step.rows > 0) {
-    pass.output = model->forward(pass.batch.sequences, pass.batch.batch);
+  for (const int64_t date : dates) pass.step.rows += panel_->rows(date);
+  if (fill && pass.step.rows > 0) pass.filled = padded_rows(pass.step.rows);
+  auto batch = batch_of(pass);
+  return {std::move(pass), std::move(batch)};
+}
+
+PackedBatch Session::batch_of(const Pass& pass) const {
+  return pack(*panel_, pass.dates, dtype_of(*model), seed_, pass.step.step, pass.filled);
+}
+
+Session::Forward Session::forward(const PackedBatch& batch) {
+  Forward out;
+  TrainingMode training(*model, true);
+  if (!batch.stocks.empty()) {
+    out.output = model->forward(batch.sequences, batch.batch);
   } else {
     // No stock on any date: nothing to run, and every term is undefined.
     const auto options = model->prediction->output->weight.options().requires_grad(false);
-    pass.output.predictions = at::empty({0, model->config.num_predictions}, options);
-    pass.output.risk_factors = at::empty({0, model->config.num_risk_factors}, options);
+    out.output.predictions = at::empty({0, model->config.num_predictions}, options);
+    out.output.risk_factors = at::empty({0, model->config.num_risk_factors}, options);
   }
-  pass.objective = evaluate(terms_, pass.output, pass.batch);
-  for (const auto& term : pass.objective.terms) pass.step.undefined.push_back(term.undefined);
-  pass.step.updated = pass.objective.total.has_value();
+  return out;
+}
+
+// Gradients stay in the parameters where a term is defined.
+Session::Forward Session::forward_backward(const PackedBatch& batch, BlockClock* clock) {
+  c10::AutoGradMode with_gradients(true);
+  optimizer_->clear_gradients();
+  auto out = forward(batch);
+  out.objective = evaluate(terms_, out.output, batch);
   if (clock) clock->end_forward();
-  if (pass.step.updated) pass.objective.total->backward();
-  if (clock) {
-    clock->end_backward();
-    pass.step.blocks = clock->times();
+  if (out.objective.total) out.objective.total->backward();
+  if (clock) clock->end_backward();
+  return out;
+}
+
+Session::Forward Session::forward_backward(Pass& pass, const PackedBatch& batch) {
+  std::optional<BlockClock> clock;
+  if (profile) clock.emplace(panel_->device());
+  auto out = forward_backward(batch, clock ? &*clock : nullptr);
+  if (clock) pass.step.blocks = clock->times();
+  for (const auto& term : out.objective.terms) {
+    pass.step.undefined.push_back(term.undefined);
+    pass.defined.push_back(term.value.has_value());
   }
-  return pass;
+  pass.step.updated = out.objective.total.has_value();
+  return out;
+}
+
+// The norm.
+Tensor Session::update(const Tensor& total, const Tensor& numbers) {
+  stop_.masked_fill_(total.detach().isfinite().logical_not(), 1);
+  return optimizer_->apply(numbers, stop_);
 }
 
 // The norm, the total and the terms that are defined.
-HostCopy Session::numbers_of(const Pass& pass, const Tensor& norm) const {
+Tensor Session::numbers_of(const ObjectiveValue& objective, const Tensor& norm) const {
   std::vector<Tensor> numbers{norm};
-  if (pass.objective.total) numbers.push_back(*pass.objective.total);
-  for (const auto& term : pass.objective.terms)
+  if (objective.total) numbers.push_back(*objective.total);
+  for (const auto& term : objective.terms)
     if (term.value) numbers.push_back(*term.value);
   for (auto& number : numbers) number = number.detach().to(at::kDouble);
-  return HostCopy(at::stack(numbers));
+  return at::stack(numbers);
 }
 
-void Session::read(Pass& pass, const Tensor& numbers) const {
+void Session::read(Pass& pass, const Tensor& numbers) {
   const double* next = numbers.const_data_ptr<double>();
   pass.step.gradient_norm = *next++;
-  pass.step.loss = pass.objective.total ? *next++ : kNaN;
-  for (const auto& term : pass.objective.terms)
-    pass.step.terms.push_back(term.value ? *next++ : kNaN);
+  pass.step.loss = pass.step.updated ? *next++ : kNaN;
+  for (const bool defined : pass.defined) pass.step.terms.push_back(defined ? *next++ : kNaN);
   for (size_t i = 0; i < terms_.size(); ++i) {
-    if (!pass.objective.terms[i].value || std::isfinite(pass.step.terms[i])) continue;
-    throw NotFinite(pass.step.step, first_not_finite(terms_[i], pass.output, pass.batch),
-                    terms_[i].name);
+    if (!pass.defined[i] || std::isfinite(pass.step.terms[i])) continue;
+    throw NotFinite(pass.step.step, date_to_blame(pass, terms_[i]), terms_[i].name);
   }
-  if (!pass.objective.total) return;
+  if (!pass.step.updated) return;
   if (!std::isfinite(pass.step.loss))
-    throw NotFinite(pass.step.step, only_date(pass.batch), "total");
+    throw NotFinite(pass.step.step, only_date(pass.dates), "total");
   if (!std::isfinite(pass.step.gradient_norm))
-    throw NotFinite(pass.step.step, only_date(pass.batch), "gradient");
+    throw NotFinite(pass.step.step, only_date(pass.dates), "gradient");
+}
+
+// What the step computed is gone by now, and was never of its own where it was captured; but as no
+// weight has changed since, its forward gives the same again.
+std::optional<int64_t> Session::date_to_blame(const Pass& pass, const Term& term) {
+  c10::NoGradGuard no_grad;
+  BufferGuard buffers(*model);
+  const auto batch = batch_of(pass);
+  return first_not_finite(term, forward(batch).output, batch);
+}
+
+Tensor Session::plain_step(Pass& pass, const PackedBatch& batch, double learning_rate) {
+  BufferGuard buffers(*model);
+  const auto [output, objective] = forward_backward(pass, batch);
+  if (!pass.step.updated) return numbers_of(objective, at::zeros_like(stop_));
+  const auto norm = update(*objective.total, optimizer_->next(learning_rate));
+  buffers.keep_changes_unless(stop_);
+  return numbers_of(objective, norm);
+}
+
+// As plain_step, of a batch whose tensors alone tell it from others of its shape.
+Tensor Session::graph_step(Pass& pass, PackedBatch& batch, double learning_rate) {
+  pass.step.undefined = undefined_dates(terms_, batch);
+  const auto dates = static_cast<int64_t>(pass.dates.size());
+  for (const int64_t undefined : pass.step.undefined) pass.defined.push_back(undefined < dates);
+  pass.step.updated =
+      std::find(pass.defined.begin(), pass.defined.end(), true) != pass.defined.end();
+  if (!pass.step.updated) return at::zeros({1}, stop_.options().dtype(at::kDouble));
+  batch.batch = model->with_segments(batch.batch);
+  const auto numbers = ops::to_device(optimizer_->next(learning_rate), panel_->device());
+  return graphs_->run({pass.filled, dates, pass.defined}, batch, numbers,
+                      [this](const PackedBatch& given, const Tensor& update_numbers) {
+                        const auto [output, objective] = forward_backward(given);
+                        return numbers_of(objective, update(*objective.total, update_numbers));
+                      });
 }
 
 std::vector<Step> Session::advance(at::ArrayRef<int64_t> dates, double learning_rate) {
-  BufferGuard buffers(*model);
-  auto pass = forward_backward(dates);
-  Tensor norm = at::zeros_like(stop_);
-  if (pass.step.updated) {
-    stop_.masked_fill_(pass.objective.total->detach().isfinite().logical_not(), 1);
-    norm = optimizer_->apply(learning_rate, stop_);
-    buffers.keep_changes_unless(stop_);
-  }
+  auto [pass, batch] = begin(dates, /*fill=*/graphs_ != nullptr);
+  HostCopy numbers(pass.filled > 0 ? graph_step(pass, batch, learning_rate)
+                                   : plain_step(pass, batch, learning_rate));
   ++steps;
-  auto numbers = numbers_of(pass, norm);
   running_.push_back({std::move(pass), std::move(numbers)});
   return collect(kInFlight);
 }
@@ -220,7 +283,8 @@ std::vector<Step> Session::collect(size_t may_run) {
 Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
   BufferGuard buffers(*model);
   TORCH_INTERNAL_ASSERT(running_.empty(), "the steps before this one have not been finished");
-  auto pass = forward_backward(dates);
+  auto [pass, batch] = begin(dates, /*fill=*/false);
+  const auto [output, objective] = forward_backward(pass, batch);
   Gradients result;
   c10::NoGradGuard no_grad;
   std::vector<Tensor> norms;
@@ -232,12 +296,12 @@ Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
     result.gradients.emplace_back(entry.key(), std::move(gradient));
   }
   optimizer_->clear_gradients();
-  read(pass, numbers_of(pass, at::linalg_vector_norm(at::stack(norms))).wait());
+  read(pass, HostCopy(numbers_of(objective, at::linalg_vector_norm(at::stack(norms)))).wait());
   pass.step.milliseconds =
       std::chrono::duration<double, std::milli>(Clock::now() - pass.start).count();
   if (pass.step.updated) buffers.keep_changes();
-  result.predictions = pass.output.predictions.detach();
-  result.risk_factors = pass.output.risk_factors.detach();
+  result.predictions = output.predictions.detach();
+  result.risk_factors = output.risk_factors.detach();
   pass.step.updated = false;
   result.step = std::move(pass.step);
   return result;
@@ -263,7 +327,7 @@ double Session::apply(const NamedTensors& gradients, double learning_rate) {
             .to(entry.value().options().requires_grad(false), /*non_blocking=*/false,
                 /*copy=*/true);
   }
-  const double norm = optimizer_->apply(learning_rate, stop_).item<double>();
+  const double norm = optimizer_->apply(optimizer_->next(learning_rate), stop_).item<double>();
   if (!std::isfinite(norm)) {
     --optimizer_->updates;
     stop_.zero_();

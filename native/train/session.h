@@ -14,6 +14,7 @@
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/panel.h"
+#include "train/step_graph.h"
 
 namespace astgnn::train {
 
@@ -72,26 +73,43 @@ class Session {
   std::shared_ptr<nn::ASTGNNFactorModel> model, averaged;  // the same object where ema is 0
   int64_t steps = 0;
   bool profile = false;  // steps carry their block times
+  // From now on `advance` fills batches up to a few row counts (padded_rows), so that a GPU takes
+  // steps as CUDA graphs. Returns why it does not where these steps cannot be captured; they are
+  // what they were then.
+  std::optional<std::string> capture_steps();
   Optimizer& optimizer() { return *optimizer_; }
 
  private:
   static constexpr size_t kInFlight = 4;
   using Clock = std::chrono::steady_clock;
+  // What the host keeps of a step until the numbers come.
   struct Pass {
     Clock::time_point start;
     Step step;  // but for the numbers that the device computes
+    std::vector<int64_t> dates;
+    int64_t filled = 0;         // rows of its batch where it was filled up; else 0
+    std::vector<bool> defined;  // terms
+  };
+  struct Forward {
     nn::Output output;
-    PackedBatch batch;
     ObjectiveValue objective;
   };
   struct Running {
     Pass pass;
     HostCopy numbers;  // of numbers_of
   };
-  Pass forward_backward(at::ArrayRef<int64_t> dates);
-  HostCopy numbers_of(const Pass& pass, const Tensor& norm) const;
+  std::pair<Pass, PackedBatch> begin(at::ArrayRef<int64_t> dates, bool fill) const;
+  PackedBatch batch_of(const Pass& pass) const;
+  Forward forward(const PackedBatch& batch);
+  Forward forward_backward(const PackedBatch& batch, BlockClock* clock = nullptr);
+  Forward forward_backward(Pass& pass, const PackedBatch& batch);
+  Tensor update(const Tensor& total, const Tensor& numbers);
+  Tensor numbers_of(const ObjectiveValue& objective, const Tensor& norm) const;
+  Tensor plain_step(Pass& pass, const PackedBatch& batch, double learning_rate);
+  Tensor graph_step(Pass& pass, PackedBatch& batch, double learning_rate);
   // Fills in the step; throws NotFinite.
-  void read(Pass& pass, const Tensor& numbers) const;
+  void read(Pass& pass, const Tensor& numbers);
+  std::optional<int64_t> date_to_blame(const Pass& pass, const Term& term);
   std::vector<Step> collect(size_t may_run);
   NamedTensors views() const;
 
@@ -99,6 +117,7 @@ class Session {
   std::vector<Term> terms_;
   uint64_t seed_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<StepGraphs> graphs_;  // null: steps are not captured
   std::deque<Running> running_;
   Tensor stop_;  // float 0-d on the device: 1 once a step was not finite
   Clock::time_point last_end_;

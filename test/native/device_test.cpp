@@ -142,7 +142,7 @@ std::array<long, 4> launches_of_step(const std::vector<Term>& terms,
   count(1);
   objective.total->backward();
   count(2);
-  optimizer.apply(1e-3, stop);
+  optimizer.apply(optimizer.next(1e-3), stop);
   count(3);
   std::printf("%zu dates, term %s: %ld launches forward, %ld objective, %ld backward, %ld update\n",
               dates.size(), terms[0].name.c_str(), counts[0], counts[1], counts[2], counts[3]);

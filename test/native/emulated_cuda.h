@@ -40,6 +40,8 @@ extern "C" std::atomic<long> emulated_device_launches;
 
 namespace emulated {
 
+void run(const std::function<void()>& work);  // emulated_graph.h
+
 constexpr unsigned int kWarp = 32;
 constexpr size_t kStack = 64 << 10;
 
@@ -187,10 +189,12 @@ template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void*,
             const Arguments&... arguments) {
   ++emulated_device_launches;
-  emulated::Block threads(block.x, [&] { kernel(arguments...); });
-  for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
-    for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) threads.run();
-  }
+  emulated::run([=] {
+    emulated::Block threads(block.x, [&] { kernel(arguments...); });
+    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
+      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) threads.run();
+    }
+  });
 }
 
 }  // namespace astgnn::ops::cuda

@@ -11,7 +11,6 @@
 #include <ATen/native/CPUFallback.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-#include <malloc.h>
 #include <torch/library.h>
 
 #include <atomic>
@@ -20,6 +19,7 @@
 #include <mutex>
 #include <unordered_set>
 
+#include "emulated_graph.h"
 #include "ops/cuda/device.h"
 
 extern "C" {
@@ -46,16 +46,16 @@ thread_local bool falling_back = false;
 // ASTGNN_EMULATED_GPU_BYTES is what the device has.
 struct DeviceMemory final : c10::DeviceAllocator {
   c10::DataPtr allocate(size_t bytes) override {
+    auto& used = emulated::memory_used;
     TORCH_CHECK_WITH(OutOfMemoryError, used + bytes <= total(),
                      "CUDA out of memory. Tried to allocate ", bytes,
                      " bytes. GPU 0 has a total capacity of ", total(), " bytes of which ",
                      total() - used, " are free.");
-    void* data = bytes == 0 ? nullptr : std::malloc(bytes);
-    used += malloc_usable_size(data);
+    void* data = emulated::allocate(bytes);
     peak = std::max(peak.load(), used.load());
-    return {data, data, &release, kDevice};
+    return {data, data, &emulated::release, kDevice};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  c10::DeleterFnPtr raw_deleter() const override { return &emulated::release; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
     default_copy_data(to, from, bytes);
   }
@@ -64,31 +64,28 @@ struct DeviceMemory final : c10::DeviceAllocator {
   void recordStream(const c10::DataPtr&, c10::Stream) override {}
   c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex) override {
     c10::CachingDeviceAllocator::DeviceStats stats;
-    stats.allocated_bytes[0].current = static_cast<int64_t>(used);
+    stats.allocated_bytes[0].current = static_cast<int64_t>(emulated::memory_used);
     stats.allocated_bytes[0].peak = static_cast<int64_t>(peak);
     return stats;
   }
   void resetAccumulatedStats(c10::DeviceIndex) override {}
-  void resetPeakStats(c10::DeviceIndex) override { peak = used.load(); }
+  void resetPeakStats(c10::DeviceIndex) override { peak = emulated::memory_used.load(); }
   std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex) override {
-    return {total() - used, total()};
+    return {total() - emulated::memory_used, total()};
   }
 
   static size_t total() {
     const char* bytes = std::getenv("ASTGNN_EMULATED_GPU_BYTES");
     return bytes ? std::strtoull(bytes, nullptr, 10) : size_t{1} << 30;
   }
-  static void release(void* data) {
-    used -= malloc_usable_size(data);
-    std::free(data);
-  }
-  inline static std::atomic<size_t> used = 0, peak = 0;
+  inline static std::atomic<size_t> peak = 0;
 };
 DeviceMemory device_memory;
 
 // Pages of the host that a copy may leave or enter while the host goes on.
 struct PinnedMemory final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
+    emulated::refuse_in_capture("pinned memory");  // it looks which copies have ended
     void* data = bytes == 0 ? nullptr : std::malloc(bytes);
     std::lock_guard lock(mutex);
     pinned.insert(data);
@@ -112,7 +109,8 @@ struct PinnedMemory final : c10::Allocator {
 };
 PinnedMemory pinned_memory;
 
-// Events arrive late: the first look finds that the device is still at work.
+// Events arrive late: the first look finds that the device is still at work. A capture has a stream
+// of its own, which no other may wait for or have it wait.
 struct Guard final : c10::impl::DeviceGuardImplInterface {
   c10::DeviceType type() const override { return at::kCUDA; }
   c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
@@ -120,20 +118,23 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   void setDevice(c10::Device) const override {}
   void uncheckedSetDevice(c10::Device) const noexcept override {}
   c10::Stream getStream(c10::Device) const override {
-    return c10::Stream(c10::Stream::DEFAULT, kDevice);
+    return emulated::capturing() ? c10::Stream(c10::Stream::UNSAFE, kDevice, /*id=*/1)
+                                 : c10::Stream(c10::Stream::DEFAULT, kDevice);
   }
   c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
   c10::DeviceIndex deviceCount() const noexcept override { return 1; }
   void record(void** event, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {
+    emulated::refuse_in_capture("an event");
     if (*event == nullptr) *event = new bool;
     *static_cast<bool*>(*event) = false;
   }
-  void block(void*, const c10::Stream&) const override {}
+  void block(void*, const c10::Stream&) const override { emulated::refuse_in_capture("a wait"); }
   bool queryEvent(void* event) const override {
+    emulated::refuse_in_capture("a look at an event");
     return event == nullptr || std::exchange(*static_cast<bool*>(event), true);
   }
-  void synchronizeEvent(void*) const override {}
-  void synchronizeDevice(c10::DeviceIndex) const override {}
+  void synchronizeEvent(void*) const override { emulated::refuse_in_capture("a wait"); }
+  void synchronizeDevice(c10::DeviceIndex) const override { emulated::refuse_in_capture("a wait"); }
   void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
     delete static_cast<bool*>(event);
   }
@@ -184,12 +185,17 @@ Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
 }
 
 Tensor& copy(Tensor& to, const Tensor& from, bool non_blocking) {
+  if (falling_back) {
+    host(to).copy_(host(from));
+    return to;
+  }
   const bool crosses = from.is_cpu() != to.is_cpu();
+  if (crosses) emulated::refuse_in_capture("a copy from or to the host");
   const bool pinned = PinnedMemory::holds((from.is_cpu() ? from : to).storage().data());
-  if (crosses && !falling_back && !(non_blocking && pinned)) ++emulated_device_waits;
-  if (!falling_back) ++emulated_device_launches;
-  if (crosses && !falling_back && from.is_cpu()) ++emulated_device_uploads;
-  host(to).copy_(host(from));
+  if (crosses && !(non_blocking && pinned)) ++emulated_device_waits;
+  ++emulated_device_launches;
+  if (crosses && from.is_cpu()) ++emulated_device_uploads;
+  emulated::run([to = host(to), from = host(from)] { to.copy_(from); });
   return to;
 }
 
@@ -209,15 +215,23 @@ const Tensor& resize(const Tensor& tensor, at::IntArrayRef size, std::optional<a
 }
 
 at::Scalar number(const Tensor& tensor) {
-  if (!falling_back) ++emulated_device_waits;
+  if (!falling_back) {
+    emulated::refuse_in_capture("a number for the host");
+    ++emulated_device_waits;
+  }
   return host(tensor).item();
 }
 
-void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+void on_copies(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const bool before = std::exchange(falling_back, true);
-  if (!before) ++emulated_device_launches;
   at::native::cpu_fallback(op, stack);
   falling_back = before;
+}
+
+void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  if (falling_back) return on_copies(op, stack);
+  ++emulated_device_launches;
+  emulated::run(op, stack, on_copies);
 }
 
 // Its schema does not say that it moves the running statistics: the fallback would move copies.
@@ -226,6 +240,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const std::option
                                               const std::optional<Tensor>& mean,
                                               const std::optional<Tensor>& variance, bool training,
                                               double momentum, double eps) {
+  emulated::refuse_in_capture("a batch norm");  // it would not be written down
   ++emulated_device_launches;
   const auto on_host = [](const std::optional<Tensor>& t) {
     return t && t->defined() ? std::optional<Tensor>(host(*t)) : std::nullopt;

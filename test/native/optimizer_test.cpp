@@ -67,7 +67,7 @@ void follows_the_formulas(at::ScalarType dtype, double clip, double decay, doubl
     const double factor = clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0;
     for (size_t i = 0; i < weights.size(); ++i)
       expected[i].update(gradients[i].to(at::kDouble) * factor, u, rate, options);
-    check::near(optimizer.apply(rate, stop).item<double>(), norm, 1e-5 * norm,
+    check::near(optimizer.apply(optimizer.next(rate), stop).item<double>(), norm, 1e-5 * norm,
                 "the norm is that before clipping" + where);
   }
   check::close(module.wide, expected[0].weight, tolerance, "weights" + where);
@@ -86,17 +86,18 @@ void leaves_all_as_it_was_on_a_bad_gradient() {
   const Tensor before = module.wide.clone();
   module.wide.mutable_grad() = at::full({3, 7}, INFINITY);
   Tensor stop = at::zeros({});
-  check::that(!std::isfinite(optimizer.apply(0.1, stop).item<double>()) && stop.item<float>() == 1,
+  check::that(!std::isfinite(optimizer.apply(optimizer.next(0.1), stop).item<double>()) &&
+                  stop.item<float>() == 1,
               "an infinite gradient has no finite norm and stops");
   check::equal(module.wide, before, "weights stay");
   check::equal(averaged.wide, before, "averages stay");
   check::that(optimizer.exp_avg[0].eq(0).all().item<bool>(), "moments stay");
   module.wide.mutable_grad() = at::ones({3, 7});
-  optimizer.apply(0.1, stop);
+  optimizer.apply(optimizer.next(0.1), stop);
   check::equal(module.wide, before, "and so does everything after it");
   stop.zero_();
   module.wide.mutable_grad() = at::ones({3, 7});
-  optimizer.apply(0.1, stop);
+  optimizer.apply(optimizer.next(0.1), stop);
   check::that(!at::equal(module.wide, before), "until it is let go on");
   check::that(module.scalar.isfinite().item<bool>(),
               "a parameter without a gradient counts as gradient zero");

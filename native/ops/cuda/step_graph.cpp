@@ -1,0 +1,98 @@
+// CUDA graphs for the core, which does not see LibTorch's CUDA half and asks through the
+// dispatcher (train/step_graph.h). One thread computes, so one graph is captured at a time.
+//
+// A capture is on a stream of its own, for the default one cannot be captured. It waits for no
+// other and none waits for it, since nothing runs; replays go to the current stream, where they
+// are in order with the copies into and out of them. Nothing made before the capture may bring
+// that other stream into it: autograd accumulates a gradient on the stream that was current when
+// the graph first met the weight, so no autograd graph of an earlier step may be alive.
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <torch/library.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace astgnn::ops::cuda {
+namespace {
+
+struct StepGraph {
+  c10::DeviceIndex device;
+  at::cuda::CUDAGraph graph;
+  std::optional<c10::cuda::CUDAStreamGuard> capturing;
+};
+
+// Leaked on purpose: at process exit CUDA may be gone before static objects.
+std::map<int64_t, std::unique_ptr<StepGraph>>& graphs() {
+  static auto* all = new std::map<int64_t, std::unique_ptr<StepGraph>>;
+  return *all;
+}
+
+StepGraph& graph_of(int64_t id) {
+  const auto found = graphs().find(id);
+  TORCH_INTERNAL_ASSERT(found != graphs().end(), "no step graph ", id);
+  return *found->second;
+}
+
+// One stream per device for every capture: cuBLAS keeps a workspace per stream.
+c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
+  static std::map<c10::DeviceIndex, c10::cuda::CUDAStream> streams;
+  const auto found = streams.find(device);
+  if (found != streams.end()) return found->second;
+  return streams.emplace(device, c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device))
+      .first->second;
+}
+
+// Captures what the current stream of the device is given from now on, into memory shared with the
+// graph `sibling` (0: its own). Calls that CUDA forbids in a capture are forbidden to this thread
+// alone: others may free a pinned block meanwhile.
+int64_t begin(int64_t device, int64_t sibling) {
+  static int64_t last = 0;
+  auto made = std::make_unique<StepGraph>();
+  made->device = static_cast<c10::DeviceIndex>(device);
+  const auto pool = sibling == 0 ? c10::MempoolId_t{0, 0} : graph_of(sibling).graph.pool();
+  made->capturing.emplace(capture_stream(made->device));
+  made->graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+  graphs().emplace(++last, std::move(made));
+  return last;
+}
+
+void end(int64_t id) {
+  StepGraph& own = graph_of(id);
+  own.graph.capture_end();
+  own.capturing.reset();
+}
+
+void replay(int64_t id) {
+  StepGraph& own = graph_of(id);
+  const c10::cuda::CUDAGuard guard(own.device);
+  own.graph.replay();
+}
+
+// Also of a graph whose capture failed: its stream is given back first.
+void free(int64_t id) {
+  StepGraph& own = graph_of(id);
+  if (own.capturing) {
+    try {
+      own.graph.capture_end();
+    } catch (const c10::Error&) {
+      // What made the capture fail is on its way to the caller.
+    }
+    own.capturing.reset();
+  }
+  const c10::cuda::CUDAGuard guard(own.device);
+  graphs().erase(id);
+}
+
+}  // namespace
+}  // namespace astgnn::ops::cuda
+
+TORCH_LIBRARY_FRAGMENT(astgnn, m) {
+  m.def("_step_graph_begin(int device, int sibling) -> int", TORCH_FN(astgnn::ops::cuda::begin));
+  m.def("_step_graph_end(int graph) -> ()", TORCH_FN(astgnn::ops::cuda::end));
+  m.def("_step_graph_replay(int graph) -> ()", TORCH_FN(astgnn::ops::cuda::replay));
+  m.def("_step_graph_free(int graph) -> ()", TORCH_FN(astgnn::ops::cuda::free));
+}
