@@ -168,6 +168,8 @@ export interface NativeSessionOptions {
   seed: number;
   /** True: steps carry `blocks`, which slows them a little. Default false. */
   profile?: boolean;
+  /** True: steps are CUDA graphs where they can be; batches are then filled up to a few row counts. Default false. */
+  cudaGraph?: boolean;
 }
 
 /** Date batches: step s covers dates[offsets[s] .. offsets[s + 1]] with learningRates[s]. */
@@ -207,6 +209,8 @@ export interface NativeJob<R> {
 export interface NativeSession {
   /** The EMA weights as a module of their own (the model itself where ema is 0). */
   readonly averaged: NativeModule;
+  /** Only with `cudaGraph`: why steps are not CUDA graphs, where they are not. */
+  readonly notCaptured?: string;
   readonly steps: number;
   readonly disposed: boolean;
   /** Many steps; `onStep` after each one. On a non-finite loss or term: rejects with ERR_NOT_FINITE, weights as before that step. */

@@ -22,6 +22,7 @@ export const trainFlags: FlagGroup = {
     { flags: "--monitor <metric>", option: "monitor", kind: "text", help: "validation metric that chooses the best epoch (default: ic)" },
     { flags: "--seed <number>", option: "seed", kind: "scalar", help: "seed of initial weights, date order and dropout (default: 0)" },
     { flags: "--seeds <numbers>", option: "seeds", kind: "scalars", help: "train an ensemble, one member per seed, e.g. 0,1,2" },
+    { flags: "--cuda-graph", option: "cudaGraph", kind: "switch", help: "launch each step on a GPU as one CUDA graph; no GPU has run it yet" },
     { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: ASTGNN_THREADS, else the physical cores)" },
     { flags: "--out <folder>", option: "out", kind: "text", help: "run folder; without it nothing is kept" },
     { flags: "--resume", option: "resume", kind: "switch", help: "continue the run in the folder; harmless where it is empty or finished" },

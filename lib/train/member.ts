@@ -115,6 +115,9 @@ class Member {
       await describe();
       if (this.stored !== undefined && this.#best !== undefined) await this.#writeModel();
       this.#announce();
+      if (session.notCaptured !== undefined && model.device !== "cpu") {
+        this.#warn({ reason: "no_cuda_graph", text: `Steps are not captured as CUDA graphs: ${session.notCaptured}.` });
+      }
       while (!this.#isDone()) {
         const started = performance.now();
         await this.#trainEpoch(session);

@@ -53,6 +53,12 @@ export interface TrainOptions extends TrainEvents {
   seed?: number;
   /** Trains one member per seed from `model`'s config (the model itself stays untouched); together with `seed` an error. */
   seeds?: readonly number[];
+  /**
+   * Launches each step on a GPU as one CUDA graph, captured once per number of dates and rows; rows are filled up with neutral ones to one
+   * of a few counts, which changes results by rounding. For the losses `mse` and `ic`, norm "layer", no `topK`, and the complete graph: a
+   * warning says where steps are not captured. Without effect on the CPU. Default false: no GPU has run it yet.
+   */
+  cudaGraph?: boolean;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores; a resumed run keeps its own count unless told otherwise. */
   threads?: number;
   /** Run folder. Absent: nothing is written. */
@@ -90,6 +96,7 @@ const schema = z.strictObject({
   monitor: z.enum(["ic", "icir", "rankIc", "rankIcir", "hitRate", "mse", "loss"]).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "mse" or "loss"'),
   seed: seedSchema,
   seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).optional().describe("a list of whole numbers from 0 to 4294967295"),
+  cudaGraph: z.boolean().default(false).describe("true or false"),
   threads: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096"),
   out: z.string().min(1).optional().describe("the path of a folder"),
   resume: z.boolean().default(false).describe("true or false"),
@@ -111,7 +118,7 @@ export type Recipe = Readonly<Record<string, unknown>>;
 
 const RECIPE = [
   "loss", "epochs", "learningRate", "minLearningRate", "schedule", "warmupSteps", "plateauFactor", "plateauPatience", "betas", "adamEps",
-  "weightDecay", "clipNorm", "datesPerStep", "ema", "patience", "monitor", "seed",
+  "weightDecay", "clipNorm", "datesPerStep", "ema", "patience", "monitor", "seed", "cudaGraph",
 ] as const;
 
 /**

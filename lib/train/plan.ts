@@ -41,7 +41,7 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
     const option = options.patience > 0 ? "patience" : "schedule";
     throw new AstgnnError("ERR_OPTION", `${option} needs validation dates and the dataset has none.`, { option, next: "Give panel.dataset a validation part, or leave the option out." });
   }
-  const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep } = options;
+  const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep, cudaGraph } = options;
   const objective = resolveLoss(options.loss, config.numPredictions, horizons, datesPerStep);
   return {
     objective,
@@ -49,7 +49,7 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
     pairs: evaluationPairs(objective, config.numPredictions, horizons),
     stepsPerEpoch: stepsPerEpoch(dates, datesPerStep),
     consecutive: objective.some(({ name }) => name === "turnover"),
-    session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed },
+    session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed, cudaGraph },
     identity: { config, dtype, recipe: recipeOf(options), dataset: dataset.options, split: dataset.splitSummary, fingerprint: dataset.fingerprint },
     memoryBytes: estimateTrainingBytes({ config, dtype, parameters: model.parameterCount, dataset, objective, datesPerStep, device: model.device }),
   };

@@ -189,6 +189,9 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
       options, seed);
   handle->session->profile =
       has(object, "profile") && read_boolean(object.Get("profile"), "profile");
+  std::optional<std::string> not_captured;
+  if (has(object, "cudaGraph") && read_boolean(object.Get("cudaGraph"), "cudaGraph"))
+    not_captured = handle->session->capture_steps();
   handle->averaged = module;
   if (handle->session->averaged != handle->session->model) {
     handle->averaged = std::make_shared<ModuleHandle>();
@@ -203,6 +206,7 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
     bytes += 3 * static_cast<int64_t>(tensor.nbytes());
   auto out = wrap(env, handle, bytes);
   out.Set("averaged", wrap_module(env, handle->averaged));
+  if (not_captured) out.Set("notCaptured", *not_captured);
   return out;
 }
 

@@ -101,6 +101,40 @@ describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("a GPU (emul
     expect(weights[1]).toEqual(weights[0]);
   });
 
+  it("takes steps as CUDA graphs when asked: the results within rounding, a resumed run to the bit", async () => {
+    const graphs: TrainOptions = { ...recipe, datesPerStep: 2, checkpointSteps: 4, cudaGraph: true };
+    using plain = new ASTGNNFactorModel({ ...small, device: "cuda" });
+    using straight = new ASTGNNFactorModel({ ...small, device: "cuda" });
+    const expected = await train(plain, dataset, { ...graphs, cudaGraph: false });
+    const run = await train(straight, dataset, graphs);
+    expect([run.steps, run.warnings.map(({ reason }) => reason)]).toEqual([expected.steps, expected.warnings.map(({ reason }) => reason)]);
+    // 20 steps of float32 rounding in other orders of addition.
+    run.epochs.forEach((epoch, i) => expect(epoch.train.loss).toBeCloseTo(expected.epochs[i]!.train.loss, 4));
+    expect(weightsOf(straight)).not.toEqual(weightsOf(plain));
+    const out = join(folder, "graphs");
+    const stop = new AbortController();
+    using cut = new ASTGNNFactorModel({ ...small, device: "cuda" });
+    const stopped = await failure(() => train(cut, dataset, { ...graphs, out, signal: stop.signal, onStep: ({ step }) => step === 7 && stop.abort() }));
+    expect(stopped.code).toBe("ERR_ABORTED");
+    using resumed = new ASTGNNFactorModel({ ...small, device: "cuda", seed: 99 });
+    await train(resumed, dataset, { ...graphs, out, resume: true });
+    expect(weightsOf(resumed)).toEqual(weightsOf(straight));
+    expect(JSON.parse(readFileSync(join(out, "run.json"), "utf8"))).toMatchObject({ status: "finished", training: { cudaGraph: true } });
+  });
+
+  it("says why steps are no CUDA graphs, and takes them as they are", async () => {
+    const weights = [];
+    for (const cudaGraph of [false, true]) {
+      using model = new ASTGNNFactorModel({ ...small, device: "cuda", norm: "batch" });
+      const { warnings } = await train(model, dataset, { ...recipe, cudaGraph });
+      expect(warnings.filter(({ reason }) => reason === "no_cuda_graph").map(({ text }) => text)).toEqual(cudaGraph ? ['Steps are not captured as CUDA graphs: norm "batch" counts filler rows.'] : []);
+      weights.push(weightsOf(model));
+    }
+    expect(weights[1]).toEqual(weights[0]);
+    using cpu = new ASTGNNFactorModel({ ...small, device: "cpu" });
+    expect((await train(cpu, dataset, { ...recipe, cudaGraph: true })).warnings.map(({ reason }) => reason)).not.toContain("no_cuda_graph");
+  });
+
   it("computes a layer alone on inputs from anywhere", async () => {
     using gat = new GraphAttention(4, 8, { heads: 2, device: "cuda" });
     using same = new GraphAttention(4, 8, { heads: 2, device: "cpu" });
