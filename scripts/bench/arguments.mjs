@@ -32,6 +32,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
 
   --device NAME      cpu or cuda: where both sides compute; default cpu
   --precision NAME   highest, high or medium: what our products are computed in; default the device's own
+  --cuda-graph       on a GPU, also our training steps as CUDA graphs
   --compile          also torch.compile (minutes of compilation)
   --no-blocks        leave out the times per block, which a GPU does not give
   --threads K        compute threads of both sides; default 2
@@ -57,6 +58,7 @@ const options = {
   boundary: { type: "boolean", default: false },
   device: { type: "string", default: "cpu" },
   precision: { type: "string" },
+  "cuda-graph": { type: "boolean", default: false },
   compile: { type: "boolean", default: false },
   "no-blocks": { type: "boolean", default: false },
   threads: { type: "string", default: "2" },
@@ -83,6 +85,7 @@ export function parseBenchArguments(argv) {
   if (precision !== undefined && !PRECISIONS.includes(precision)) throw new UsageError(`Expected ${PRECISIONS.join(", ")} for --precision but received "${precision}".`);
   const onlyOnCpu = ["load", "epoch", "boundary"].find((section) => named[section]);
   if (device !== "cpu" && onlyOnCpu !== undefined) throw new UsageError(`--${onlyOnCpu} is measured on the cpu, not on ${device}.`);
+  if (device !== "cuda" && flags["cuda-graph"]) throw new UsageError("--cuda-graph needs --device cuda.");
   const anySection = Object.values(named).some(Boolean);
   const everything = configs === undefined && !flags.infer && !anySection;
   return {
@@ -92,6 +95,7 @@ export function parseBenchArguments(argv) {
     sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, epoch: true, boundary: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
     configs: configs ?? (device === "cpu" ? TARGET_CONFIGS : CUDA_CONFIGS),
     modes: flags.infer ? ["infer"] : ["train", "infer"],
+    cudaGraph: flags["cuda-graph"],
     compile: flags.compile,
     blocks: device === "cpu" && !flags["no-blocks"],
     threads: wholeNumber("--threads", flags.threads, 1),

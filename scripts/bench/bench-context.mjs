@@ -6,6 +6,7 @@ const file = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 /** Process names double as the columns of the tables. */
 export const OURS = "ours";
+export const GRAPH = "ours as CUDA graphs";
 export const EAGER = "eager";
 export const MALLOC = "eager with memory settings";
 export const COMPILED = "torch.compile";
@@ -15,8 +16,9 @@ export class BenchContext {
     Object.assign(this, { root, python, reference, settings, say });
   }
 
-  startOurs() {
-    return new MeasuringProcess(OURS, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device, this.settings.precision ?? ""], { cwd: this.root });
+  /** @param name OURS or GRAPH */
+  startOurs(name) {
+    return new MeasuringProcess(name, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device, this.settings.precision ?? ""], { cwd: this.root });
   }
 
   /** @param name EAGER, MALLOC or COMPILED */
@@ -27,7 +29,7 @@ export class BenchContext {
 
   /** Runs `work` with fresh processes, which end with it. */
   async with(names, work) {
-    const processes = names.map((name) => (name === OURS ? this.startOurs() : this.startPeer(name)));
+    const processes = names.map((name) => (name === OURS || name === GRAPH ? this.startOurs(name) : this.startPeer(name)));
     try {
       return await work(processes);
     } finally {

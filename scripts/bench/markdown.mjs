@@ -26,6 +26,7 @@ export function renderMarkdown(results) {
     if (own.length > 0) parts.push(`## ${mode === "train" ? "Training step" : "Inference"}`, configurations(own));
   }
   if (results.leftOut !== undefined) parts.push(`Left out for want of time: ${results.leftOut.map(({ config, mode }) => `${shapeOf(config)} ${mode}`).join("; ")}.`);
+  for (const row of rows.filter(({ oursGraphFailed }) => oursGraphFailed !== undefined)) parts.push(`${shapeOf(row.config)} without CUDA graphs: ${row.oursGraphFailed.split("\n")[0]}`);
   const profiled = rows.filter((row) => row.blocks !== undefined);
   if (profiled.length > 0) parts.push("## Blocks", blockNote, blocks(profiled));
   if (results.growth !== undefined) parts.push("## Growth with N", growth(results.growth));
@@ -69,16 +70,19 @@ function checks(outcomes) {
 function configurations(rows) {
   const malloc = rows.some((row) => row.torchMallocMs !== null);
   const compiled = rows.some((row) => row.torchCompileMs !== undefined);
-  const header = ["N,T,F,B", "ours ms", "eager ms", ...(malloc ? ["with memory settings ms"] : []), ...(compiled ? ["torch.compile ms"] : []), "ratio", ...(malloc ? ["ratio, memory settings"] : []), ...(compiled ? ["ratio, compile"] : []), "ours MiB", "eager MiB", "memory ratio", "GFLOP/s ours / eager", "roofline ours / eager", "rounds", "others' CPU"];
+  const graph = rows.some((row) => row.oursGraphMs !== undefined);
+  const header = ["N,T,F,B", "ours ms", ...(graph ? ["as CUDA graphs ms"] : []), "eager ms", ...(malloc ? ["with memory settings ms"] : []), ...(compiled ? ["torch.compile ms"] : []), "ratio", ...(graph ? ["ratio, graphs"] : []), ...(malloc ? ["ratio, memory settings"] : []), ...(compiled ? ["ratio, compile"] : []), "ours MiB", "eager MiB", "memory ratio", "GFLOP/s ours / eager", "roofline ours / eager", "rounds", "others' CPU"];
   return table([
     header,
     ...rows.map((row) => [
       shapeOf(row.config),
       spread(row.spread.ours),
+      ...(graph ? [spread(row.spread.oursGraph)] : []),
       spread(row.spread.torch),
       ...(malloc ? [spread(row.spread.torchMalloc)] : []),
       ...(compiled ? [spread(row.spread.torchCompile)] : []),
       ratioCell(row.ratio, row.ratioSpread?.ratio),
+      ...(graph ? [number(row.ratioGraph, 2)] : []),
       ...(malloc ? [ratioCell(row.ratioMalloc, row.ratioSpread?.ratioMalloc)] : []),
       ...(compiled ? [number(row.ratioCompile, 2)] : []),
       number(row.oursPeakMiB, 0),

@@ -1,6 +1,6 @@
 // One row of the tables: one configuration in one mode, every side in a process of its own that does nothing else.
 import { alternate } from "./alternate.mjs";
-import { COMPILED, EAGER, MALLOC, OURS } from "./bench-context.mjs";
+import { COMPILED, EAGER, GRAPH, MALLOC, OURS } from "./bench-context.mjs";
 import { memoryAvailableMiB, waitUntilQuiet } from "./machine.mjs";
 import { median, pairedRatio, summary } from "./statistics.mjs";
 import { total, usefulBytes, usefulOperations } from "./useful-work.mjs";
@@ -37,9 +37,24 @@ export async function measureConfiguration(context, sides, config, mode, options
   const { rounds = settings.steps, budgetSeconds = settings.budgetSeconds, blocks = settings.blocks } = options;
   if (settings.device === "cpu") await waitUntilQuiet({ force: settings.force, say: context.say });
   const peers = peersFor(config, mode, settings, sides);
-  return context.with([OURS, ...peers.names], async (processes) => {
+  const own = settings.cudaGraph && mode === "train" ? [OURS, GRAPH] : [OURS];
+  return context.with([...own, ...peers.names], async (started) => {
+    const prepare = (each) => each.request("prepare", { ...config, mode, repeat: STEPS_PER_ROUND[settings.device], compile: each.name === COMPILED, cudaGraph: each.name === GRAPH });
     const prepared = [];
-    for (const each of processes) prepared.push(await each.request("prepare", { ...config, mode, repeat: STEPS_PER_ROUND[settings.device], compile: each.name === COMPILED }));
+    const processes = [];
+    let graphFailure;
+    for (const each of started) {
+      try {
+        prepared.push(await prepare(each));
+        if (each.name === GRAPH) await each.request("step");
+        processes.push(each);
+      } catch (error) {
+        // No GPU has run them yet: the other sides are measured all the same.
+        if (each.name !== GRAPH) throw error;
+        graphFailure = error.message;
+        context.say(`without CUDA graphs: ${graphFailure}`);
+      }
+    }
     const counts = new Set(prepared.map(({ parameters }) => parameters));
     if (counts.size !== 1) throw new Error(`The sides have different numbers of parameters: ${[...counts].join(", ")}.`);
 
@@ -50,7 +65,7 @@ export async function measureConfiguration(context, sides, config, mode, options
     const byBlock = blocks ? await measureBlocks(processes) : undefined;
     const eager = processes.find(({ name }) => name === EAGER);
     const peaks = eager === undefined ? undefined : await eager.request("peaks");
-    return row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters: prepared[0].parameters, idleShare, foreignShare, skipped: peers.reason });
+    return row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters: prepared[0].parameters, idleShare, foreignShare, skipped: peers.reason, graphFailure });
   });
 }
 
@@ -71,9 +86,9 @@ async function measureBlocks(processes) {
   return times;
 }
 
-function row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters, idleShare, foreignShare, skipped }) {
+function row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters, idleShare, foreignShare, skipped, graphFailure }) {
   const ms = (name) => answers.get(name)?.map((answer) => answer.ms);
-  const [ours, eager, malloc, compiled] = [OURS, EAGER, MALLOC, COMPILED].map(ms);
+  const [ours, graph, eager, malloc, compiled] = [OURS, GRAPH, EAGER, MALLOC, COMPILED].map(ms);
   const medianOf = (values) => (values === undefined ? null : round(median(values)));
   const spreadOf = (values) => (values === undefined ? null : roundAll(summary(values)));
   const ratioTo = (values) => (values === undefined ? null : round(median(values) / median(ours), 4));
@@ -100,10 +115,11 @@ function row({ context, sides, config, mode, answers, memory, byBlock, peaks, pa
     oursPeakMiB: memoryOf(OURS),
     torchPeakMiB: memoryOf(EAGER),
     torchMallocPeakMiB: memoryOf(MALLOC),
+    ...(graph === undefined ? {} : { oursGraphMs: medianOf(graph), ratioGraph: eager === undefined ? null : round(median(eager) / median(graph), 4), oursGraphPeakMiB: memoryOf(GRAPH) }),
     ...(compiled === undefined ? {} : { torchCompileMs: medianOf(compiled), ratioCompile: ratioTo(compiled), torchCompilePeakMiB: memoryOf(COMPILED) }),
     ...(native.length === 0 ? {} : { oursNativeMs: medianOf(native) }),
     rounds: ours.length,
-    spread: { ours: spreadOf(ours), torch: spreadOf(eager), torchMalloc: spreadOf(malloc), ...(compiled === undefined ? {} : { torchCompile: spreadOf(compiled) }) },
+    spread: { ours: spreadOf(ours), torch: spreadOf(eager), torchMalloc: spreadOf(malloc), ...(graph === undefined ? {} : { oursGraph: spreadOf(graph) }), ...(compiled === undefined ? {} : { torchCompile: spreadOf(compiled) }) },
     ratioSpread: eager === undefined ? null : { ratio: roundAll(pairedRatio(eager, ours)), ...(malloc === undefined ? {} : { ratioMalloc: roundAll(pairedRatio(malloc, ours)) }) },
     usefulGflop: round(total(operations) / 1e9, 3),
     gflops: { ours: gflops(ours), torch: gflops(eager), torchMalloc: gflops(malloc) },
@@ -112,6 +128,7 @@ function row({ context, sides, config, mode, answers, memory, byBlock, peaks, pa
     roofline: leastMs === undefined ? null : { ours: share(ours), torch: share(eager), torchMalloc: share(malloc) },
     ...(byBlock === undefined ? {} : { blocks: Object.fromEntries(Object.entries(byBlock).map(([name, blocks]) => [name, roundBlocks(blocks)])) }),
     ...(skipped === undefined ? {} : { torchSkipped: skipped }),
+    ...(graphFailure === undefined ? {} : { oursGraphFailed: graphFailure }),
     threads: context.settings.threads,
     disturbance: { idleProcesses: round(idleShare, 3), others: round(foreignShare, 3) },
     forced: context.settings.force,

@@ -63,7 +63,7 @@ async function clock(work) {
 
 /** One configuration in one mode. */
 class Measured {
-  constructor({ n, t, f, b, mode, repeat }) {
+  constructor({ n, t, f, b, mode, repeat, cudaGraph }) {
     this.repeat = repeat;
     this.training = mode === "train";
     this.dates = stepDates({ t, b });
@@ -72,8 +72,9 @@ class Measured {
     this.panel = core.createPanel(this.source, device);
     this.memory = device === "cpu" ? new Memory() : new DeviceMemory();
     this.model = core.createModel(resolveConfig({ sequentialInputSize: f }), "float32", 0, device);
-    if (this.training) this.session = core.createSession(this.model, this.panel, sessionOptions);
+    if (this.training) this.session = core.createSession(this.model, this.panel, { ...sessionOptions, cudaGraph });
     else this.model.eval();
+    if (this.session?.notCaptured !== undefined) throw new Error(`steps are no CUDA graphs: ${this.session.notCaptured}`);
   }
 
   /** Per step: wall clock as JavaScript sees it, and the core's own. Training: all steps in one job. */

@@ -43,6 +43,8 @@ describe("arguments", () => {
     const settings = parseBenchArguments(["--device", "cuda", "--compile"]);
     expect(settings).toMatchObject({ device: "cuda", configs: CUDA_CONFIGS, compile: true, blocks: false });
     expect(settings.sections).toEqual({ configs: true, growth: false, load: false, epoch: false, boundary: false });
+    expect([settings.cudaGraph, parseBenchArguments(["--device", "cuda", "--cuda-graph"]).cudaGraph]).toEqual([false, true]);
+    expect(() => parseBenchArguments(["--cuda-graph"])).toThrow("--cuda-graph needs --device cuda");
     expect(() => parseBenchArguments(["--device", "cuda", "--load"])).toThrow("--load is measured on the cpu");
   });
 
@@ -211,6 +213,14 @@ describe("report", () => {
   it("prints a column for torch.compile only where it was measured", () => {
     expect(renderMarkdown({ environment, rows: [row] })).not.toContain("torch.compile ms");
     expect(renderMarkdown({ environment, rows: [{ ...row, torchCompileMs: 15, ratioCompile: 1.5, spread: { ...row.spread, torchCompile: spread } }] })).toContain("torch.compile ms");
+  });
+
+  it("prints columns for CUDA graphs only where they were measured, and why they were not", () => {
+    expect(renderMarkdown({ environment, rows: [row] })).not.toContain("graphs");
+    const page = renderMarkdown({ environment, rows: [{ ...row, oursGraphMs: 10, ratioGraph: 1.25, spread: { ...row.spread, oursGraph: spread } }] });
+    expect(page).toMatch(/as CUDA graphs ms .* ratio, graphs/);
+    expect(page).toContain("| 1.25 |");
+    expect(renderMarkdown({ environment, rows: [{ ...row, oursGraphFailed: "refused\nwith a stack" }] })).toContain("300,20,21,4 without CUDA graphs: refused\n");
   });
 });
 
