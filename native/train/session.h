@@ -75,7 +75,7 @@ class Session {
   bool profile = false;  // steps carry their block times
   // From now on `advance` fills batches up to a few row counts (padded_rows), so that a GPU takes
   // steps as CUDA graphs. Returns why it does not where these steps cannot be captured; they are
-  // what they were then.
+  // what they were then, as `gradients` and `apply` are anyway.
   std::optional<std::string> capture_steps();
   Optimizer& optimizer() { return *optimizer_; }
 

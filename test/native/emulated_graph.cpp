@@ -111,7 +111,10 @@ void replay(int64_t id) {
   refuse_in_capture("a replay");
   ++emulated_device_launches;
   const at::AutoDispatchBelowADInplaceOrView below;
-  const Graph& graph = graphs.at(id);
+  const Graph& graph = [&]() -> const Graph& {
+    const std::lock_guard lock(mutex);
+    return graphs.at(id);
+  }();
   for (const auto& work : graph.work) work();
   const std::lock_guard lock(mutex);
   for (void* data : graph.dead) scribble(data);

@@ -1,5 +1,6 @@
 // CUDA graphs for the core, which does not see LibTorch's CUDA half and asks through the
-// dispatcher (train/step_graph.h). One thread computes, so one graph is captured at a time.
+// dispatcher (train/step_graph.h). One thread computes, so one graph is captured at a time; others
+// may free theirs meanwhile.
 //
 // A capture is on a stream of its own, for the default one cannot be captured. It waits for no
 // other and none waits for it, since nothing runs; replays go to the current stream, where they
@@ -7,6 +8,7 @@
 // that other stream into it: autograd accumulates a gradient on the stream that was current when
 // the graph first met the weight, so no autograd graph of an earlier step may be alive.
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -14,6 +16,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 namespace astgnn::ops::cuda {
@@ -25,16 +28,36 @@ struct StepGraph {
   std::optional<c10::cuda::CUDAStreamGuard> capturing;
 };
 
-// Leaked on purpose: at process exit CUDA may be gone before static objects.
-std::map<int64_t, std::unique_ptr<StepGraph>>& graphs() {
-  static auto* all = new std::map<int64_t, std::unique_ptr<StepGraph>>;
-  return *all;
-}
+class StepGraphs {
+ public:
+  int64_t add(std::unique_ptr<StepGraph> graph) {
+    const std::lock_guard lock(mutex_);
+    graphs_.emplace(++last_, std::move(graph));
+    return last_;
+  }
+  StepGraph& at(int64_t id) {
+    const std::lock_guard lock(mutex_);
+    const auto found = graphs_.find(id);
+    TORCH_INTERNAL_ASSERT(found != graphs_.end(), "no step graph ", id);
+    return *found->second;
+  }
+  std::unique_ptr<StepGraph> take(int64_t id) {
+    const std::lock_guard lock(mutex_);
+    auto node = graphs_.extract(id);
+    TORCH_INTERNAL_ASSERT(node, "no step graph ", id);
+    return std::move(node.mapped());
+  }
 
-StepGraph& graph_of(int64_t id) {
-  const auto found = graphs().find(id);
-  TORCH_INTERNAL_ASSERT(found != graphs().end(), "no step graph ", id);
-  return *found->second;
+ private:
+  std::mutex mutex_;
+  std::map<int64_t, std::unique_ptr<StepGraph>> graphs_;
+  int64_t last_ = 0;  // 0 is none
+};
+
+// Leaked on purpose: at process exit CUDA may be gone before static objects.
+StepGraphs& graphs() {
+  static auto* all = new StepGraphs;
+  return *all;
 }
 
 // One stream per device for every capture: cuBLAS keeps a workspace per stream.
@@ -50,41 +73,42 @@ c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
 // graph `sibling` (0: its own). Calls that CUDA forbids in a capture are forbidden to this thread
 // alone: others may free a pinned block meanwhile.
 int64_t begin(int64_t device, int64_t sibling) {
-  static int64_t last = 0;
   auto made = std::make_unique<StepGraph>();
   made->device = static_cast<c10::DeviceIndex>(device);
-  const auto pool = sibling == 0 ? c10::MempoolId_t{0, 0} : graph_of(sibling).graph.pool();
+  const auto pool = sibling == 0 ? c10::MempoolId_t{0, 0} : graphs().at(sibling).graph.pool();
+  // What the steps before it left unused is not memory for the graph's pool, and may not be given
+  // back in a capture.
+  c10::cuda::CUDACachingAllocator::emptyCache();
   made->capturing.emplace(capture_stream(made->device));
   made->graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
-  graphs().emplace(++last, std::move(made));
-  return last;
+  return graphs().add(std::move(made));
 }
 
 void end(int64_t id) {
-  StepGraph& own = graph_of(id);
+  StepGraph& own = graphs().at(id);
   own.graph.capture_end();
   own.capturing.reset();
 }
 
 void replay(int64_t id) {
-  StepGraph& own = graph_of(id);
+  StepGraph& own = graphs().at(id);
   const c10::cuda::CUDAGuard guard(own.device);
   own.graph.replay();
 }
 
 // Also of a graph whose capture failed: its stream is given back first.
 void free(int64_t id) {
-  StepGraph& own = graph_of(id);
-  if (own.capturing) {
+  auto own = graphs().take(id);
+  if (own->capturing) {
     try {
-      own.graph.capture_end();
+      own->graph.capture_end();
     } catch (const c10::Error&) {
       // What made the capture fail is on its way to the caller.
     }
-    own.capturing.reset();
+    own->capturing.reset();
   }
-  const c10::cuda::CUDAGuard guard(own.device);
-  graphs().erase(id);
+  const c10::cuda::CUDAGuard guard(own->device);
+  own.reset();
 }
 
 }  // namespace
