@@ -10,62 +10,15 @@
 #include <unordered_map>
 
 #include "ops/to_device.h"
+#include "train/module_guards.h"
 
 namespace astgnn::train {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// Sets dropout and batch statistics for a scope: whoever else holds the model finds its flag as it
-// was.
-class TrainingMode {
- public:
-  TrainingMode(torch::nn::Module& module, bool training)
-      : module_(module), before_(module.is_training()) {
-    module_.train(training);
-  }
-  ~TrainingMode() { module_.train(before_); }
-  TrainingMode(const TrainingMode&) = delete;
-  TrainingMode& operator=(const TrainingMode&) = delete;
-
- private:
-  torch::nn::Module& module_;
-  bool before_;
-};
-
-// A forward in training mode moves the running statistics before anyone knows whether the step
-// stands; unless it does, they go back.
-class BufferGuard {
- public:
-  explicit BufferGuard(const torch::nn::Module& module) : buffers_(module.buffers()) {
-    for (const auto& buffer : buffers_) copies_.push_back(buffer.clone());
-  }
-  ~BufferGuard() {
-    c10::NoGradGuard no_grad;
-    for (size_t i = 0; i < copies_.size(); ++i) buffers_[i].copy_(copies_[i]);
-  }
-  void keep_changes() { copies_.clear(); }
-  // Of a step that the device may have stopped: float 0-d, 0 or 1.
-  void keep_changes_unless(const Tensor& stop) {
-    c10::NoGradGuard no_grad;
-    for (size_t i = 0; i < copies_.size(); ++i)
-      buffers_[i].copy_(at::where(stop.to(at::kBool), copies_[i], buffers_[i]));
-    copies_.clear();
-  }
-  BufferGuard(const BufferGuard&) = delete;
-  BufferGuard& operator=(const BufferGuard&) = delete;
-
- private:
-  std::vector<Tensor> buffers_, copies_;
-};
-
 at::ScalarType dtype_of(const nn::ASTGNNFactorModel& model) {
   return model.prediction->output->weight.scalar_type();
-}
-
-// The date to blame where only one is in the step.
-std::optional<int64_t> only_date(at::ArrayRef<int64_t> dates) {
-  return dates.size() == 1 ? std::optional(dates[0]) : std::nullopt;
 }
 
 std::string not_finite_text(int64_t step, std::optional<int64_t> date_index,
@@ -194,9 +147,9 @@ void Session::read(Pass& pass, const Tensor& numbers) {
   }
   if (!pass.step.updated) return;
   if (!std::isfinite(pass.step.loss))
-    throw NotFinite(pass.step.step, only_date(pass.dates), "total");
+    throw NotFinite(pass.step.step, date_of_gradient(pass), "total");
   if (!std::isfinite(pass.step.gradient_norm))
-    throw NotFinite(pass.step.step, only_date(pass.dates), "gradient");
+    throw NotFinite(pass.step.step, date_of_gradient(pass), "gradient");
 }
 
 // What the step computed is gone by now, and was never of its own where it was captured; but as no
@@ -206,6 +159,25 @@ std::optional<int64_t> Session::date_to_blame(const Pass& pass, const Term& term
   BufferGuard buffers(*model);
   const auto batch = batch_of(pass);
   return first_not_finite(term, forward(batch).output, batch);
+}
+
+// The first date whose gradient is not finite by itself; nullopt where they are so together only.
+std::optional<int64_t> Session::date_of_gradient(const Pass& pass) {
+  if (pass.dates.size() == 1) return pass.dates[0];
+  BufferGuard buffers(*model);
+  for (const int64_t date : pass.dates) {
+    Pass alone = pass;
+    alone.dates = {date};
+    alone.filled = 0;
+    forward_backward(batch_of(alone));
+    bool finite = true;
+    for (const auto& parameter : model->parameters())
+      if (const Tensor& gradient = parameter.grad(); gradient.defined())
+        finite = finite && at::linalg_vector_norm(gradient).isfinite().item<bool>();
+    optimizer_->clear_gradients();
+    if (!finite) return date;
+  }
+  return std::nullopt;
 }
 
 Tensor Session::plain_step(Pass& pass, const PackedBatch& batch, double learning_rate) {

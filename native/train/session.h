@@ -110,6 +110,7 @@ class Session {
   // Fills in the step; throws NotFinite.
   void read(Pass& pass, const Tensor& numbers);
   std::optional<int64_t> date_to_blame(const Pass& pass, const Term& term);
+  std::optional<int64_t> date_of_gradient(const Pass& pass);
   std::vector<Step> collect(size_t may_run);
   NamedTensors views() const;
 

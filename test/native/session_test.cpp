@@ -137,6 +137,20 @@ void broken_numbers() {
         std::string("weights, averages, statistics and counts are as before with norm ") + norm);
     check::that(session.step({3, 4}, 1e-2).updated, "and the session goes on");
   }
+  {
+    // Labels whose loss is finite, in float64, and whose gradient is not, in float32.
+    const auto panel = prepared_panel();
+    panel->targets[4].masked_fill_(panel->targets[4].isfinite(), 3e38);
+    Session session(small_model(), panel, {on_prediction("mse")}, {}, 3);
+    try {
+      session.step({3, 4, 5}, 1e-2);
+      check::that(false, "an infinite gradient stops the step");
+    } catch (const train::NotFinite& failure) {
+      check::that(failure.term == "gradient" && failure.date_index == 4,
+                  "an infinite gradient of a finite loss is traced to its date");
+    }
+    check::that(session.step({3, 5}, 1e-2).updated, "and the session goes on");
+  }
   const auto panel = prepared_panel();
   Session session(small_model(), panel, {on_prediction("ic")}, {}, 3);
   auto gradients = session.gradients(4).gradients;
