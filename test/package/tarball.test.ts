@@ -63,15 +63,15 @@ describe("the tarball", () => {
 
   it("stays small", () => {
     const bytes = (pattern: RegExp): number => tarball.files.filter(({ path }) => pattern.test(path)).reduce((sum, file) => sum + file.bytes, 0);
-    // A quarter more than was measured (0.6, 0.5 and, for the one platform, 4.4 MB): LibTorch linked in, fixtures or source maps packed would not fit.
+    // A quarter more than was measured (0.6, 0.5 and, for the one platform, 4.7 MB): LibTorch linked in, fixtures or source maps packed would not fit.
     expect(bytes(/^dist\//)).toBeLessThan(0.75e6);
     expect(bytes(/^native\//)).toBeLessThan(0.65e6);
-    expect(bytes(new RegExp(`^prebuilds/${platform}/(astgnn\\.node|${coreName.replace(".", "\\.")})$`))).toBeLessThan(5.6e6);
-    // The CUDA library with code for seven GPUs, as a release has it: 1.3 MB. Of everyday, with two, it is 0.8 MB.
-    expect(bytes(new RegExp(`^prebuilds/${platform}/${cudaName.replace(".", "\\.")}$`))).toBeLessThan(1.6e6);
-    // What npm downloads and what it takes on disk: 3.4 and 7.0 MB of a release.
-    expect(tarball.packedBytes).toBeLessThan(4.2e6);
-    expect(tarball.unpackedBytes).toBeLessThan(8.8e6);
+    expect(bytes(new RegExp(`^prebuilds/${platform}/(astgnn\\.node|${coreName.replace(".", "\\.")})$`))).toBeLessThan(5.9e6);
+    // The CUDA library with code for seven GPUs, as a release has it: 3.3 MB. Of everyday, with two, it is 1.6 MB.
+    expect(bytes(new RegExp(`^prebuilds/${platform}/${cudaName.replace(".", "\\.")}$`))).toBeLessThan(4.1e6);
+    // What npm downloads and what it takes on disk: 5.4 and 9.3 MB of a release.
+    expect(tarball.packedBytes).toBeLessThan(6.7e6);
+    expect(tarball.unpackedBytes).toBeLessThan(11.6e6);
   });
 
   it("has nothing that publint would change", () => {
