@@ -41,7 +41,7 @@ function nativeTests() {
     total.failed++;
     return;
   }
-  const result = run("ctest", ["--test-dir", build, "--output-on-failure", "--timeout", "600"], { stdio: ["ignore", "pipe", "inherit"] });
+  const result = run("ctest", ["--test-dir", build, "--output-on-failure", "--parallel", String(availableParallelism()), "--timeout", "600"], { stdio: ["ignore", "pipe", "inherit"] });
   const text = String(result.stdout);
   process.stdout.write(text);
   const [, failed, count] = /(\d+) tests? failed out of (\d+)/.exec(text) ?? [];

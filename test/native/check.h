@@ -19,7 +19,8 @@ namespace check {
 
 inline int passed = 0;
 inline int failed = 0;
-inline bool emulated = false;  // the ops' kernels run one thread after the other: small sizes only
+inline bool on_device = false;  // the ops are the CUDA library's
+inline bool emulated = false;   // its kernels run one thread after the other: small sizes only
 
 inline void that(bool condition, const std::string& behaviour) {
   if (condition) {
@@ -32,9 +33,7 @@ inline void that(bool condition, const std::string& behaviour) {
 
 // body once for every instruction set that this machine has; the others are named.
 inline void each_instruction_set(const std::function<void(const std::string& name)>& body) {
-#ifdef ASTGNN_CUDA_OPS
-  return body(emulated ? "emulated CUDA" : "CUDA");
-#endif
+  if (on_device) return body(emulated ? "emulated CUDA" : "CUDA");
   for (const char* name : {"scalar", "avx2", "avx512"}) {
     if (astgnn::ops::use_kernels(name)) {
       body(name);

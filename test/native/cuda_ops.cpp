@@ -1,5 +1,6 @@
-// A test of an op once more, over the CUDA library's ops: `test <library> emulated` on the device
-// of emulated_device.cpp, `test <library> cuda` on a GPU. Every op that the library has gets a CPU
+// Makes a test of an op one of the CUDA library's op as well: `test` alone is over the CPU's ops,
+// `test <library> emulated` over the library's on the device of emulated_device.cpp, `test
+// <library> cuda` on a GPU. There every op that the library has gets a CPU
 // kernel that carries its arguments to the device, calls the op there and brings the results back.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/library.h>
@@ -62,7 +63,9 @@ void redirect(torch::Library& cpu) {
 
 }  // namespace
 
-int main(int, char** arguments) {
+int main(int count, char** arguments) {
+  if (count < 3) return test_main();
+  check::on_device = true;
   check::emulated = arguments[2] == std::string("emulated");
   open_cuda_library(arguments[1], !check::emulated);
   torch::Library cpu(torch::Library::IMPL, "astgnn", c10::DispatchKey::CPU, __FILE__, __LINE__);
