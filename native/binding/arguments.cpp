@@ -122,7 +122,7 @@ at::ScalarType read_dtype(Napi::Value value, const std::string& name) {
 std::vector<at::Device> devices() {
   std::vector<at::Device> found{at::kCPU};
   const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::relational_embedding", "");
+      c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::_relational_embedding_forward", "");
   if (!c10::impl::hasDeviceGuardImpl(at::kCUDA) ||
       !op.hasKernelForDispatchKey(at::DispatchKey::CUDA))
     return found;

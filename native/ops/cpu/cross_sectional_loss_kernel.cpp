@@ -112,14 +112,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
   return {mean, values, slopes, shares};
 }
 
-std::tuple<Tensor, Tensor> infer(const Tensor& predictions, const Tensor& labels,
-                                 const Tensor& date_offsets, at::IntArrayRef prediction_columns,
-                                 at::IntArrayRef label_columns, int64_t kind, double eps) {
-  const auto out =
-      forward(predictions, labels, date_offsets, prediction_columns, label_columns, kind, eps);
-  return {std::get<0>(out), std::get<1>(out)};
-}
-
 Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& date_offsets,
                 at::IntArrayRef prediction_columns, const Tensor& slopes, const Tensor& shares) {
   const int64_t rows = predictions.size(0), width = predictions.size(1),
@@ -147,7 +139,6 @@ Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& dat
 }  // namespace astgnn::ops
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
-  m.impl("cross_sectional_loss", TORCH_FN(astgnn::ops::infer));
   m.impl("_cross_sectional_loss_forward", TORCH_FN(astgnn::ops::forward));
   m.impl("_cross_sectional_loss_backward", TORCH_FN(astgnn::ops::backward));
 }

@@ -174,16 +174,6 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
   return {z, statistics, inputs, kept, values, sums};
 }
 
-std::tuple<Tensor, Tensor> infer(const Tensor& x, const Tensor& m, at::TensorList weights,
-                                 at::TensorList biases, at::ArrayRef<double> signs,
-                                 const Tensor& offsets, const Optional& groups, at::TensorList,
-                                 const Tensor& scale, bool exclude_self, int64_t top_k, double p,
-                                 const Optional& key) {
-  const Forward out = forward(x, m, weights, biases, signs, offsets, groups, {}, scale,
-                              exclude_self, top_k, p, key);
-  return {std::get<0>(out), std::get<1>(out)};
-}
-
 std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& m_any,
                              at::TensorList weights, at::TensorList inputs, const Tensor& kept_any,
                              const Tensor& values, const Tensor& sums, at::ArrayRef<double> signs,
@@ -297,7 +287,6 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
 }  // namespace astgnn::ops
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
-  m.impl("relational_embedding", TORCH_FN(astgnn::ops::infer));
   m.impl("_relational_embedding_forward", TORCH_FN(astgnn::ops::forward));
   m.impl("_relational_embedding_backward", TORCH_FN(astgnn::ops::backward));
 }

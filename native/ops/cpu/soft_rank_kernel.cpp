@@ -69,10 +69,6 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& theta_any, double stren
   return {out, order, block};
 }
 
-Tensor soft_rank(const Tensor& theta, double strength) {
-  return std::get<0>(forward(theta, strength));
-}
-
 Tensor backward(const Tensor& grad_any, const Tensor& order, const Tensor& block, double strength) {
   const Tensor grad = grad_any.contiguous();
   const int64_t n = grad.numel();
@@ -98,7 +94,6 @@ Tensor backward(const Tensor& grad_any, const Tensor& order, const Tensor& block
 }  // namespace
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
-  m.impl("soft_rank", TORCH_FN(soft_rank));
   m.impl("_soft_rank_forward", TORCH_FN(forward));
   m.impl("_soft_rank_backward", TORCH_FN(backward));
 }

@@ -55,14 +55,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
   return {mean, values, slopes, shares};
 }
 
-std::tuple<Tensor, Tensor> infer(const Tensor& predictions, const Tensor& labels,
-                                 const Tensor& date_offsets, at::IntArrayRef prediction_columns,
-                                 at::IntArrayRef label_columns, int64_t kind, double eps) {
-  const auto out =
-      forward(predictions, labels, date_offsets, prediction_columns, label_columns, kind, eps);
-  return {std::get<0>(out), std::get<1>(out)};
-}
-
 Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& date_offsets_any,
                 at::IntArrayRef prediction_columns, const Tensor& slopes, const Tensor& shares) {
   const c10::DeviceGuard guard(predictions.device());
@@ -85,7 +77,6 @@ Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& dat
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("cross_sectional_loss", TORCH_FN(astgnn::ops::cuda::infer));
   m.impl("_cross_sectional_loss_forward", TORCH_FN(astgnn::ops::cuda::forward));
   m.impl("_cross_sectional_loss_backward", TORCH_FN(astgnn::ops::cuda::backward));
 }

@@ -32,12 +32,6 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x_any, const Tensor& weight_any
   return {y, moments};
 }
 
-Tensor infer(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps,
-             const Optional& residual, int64_t activation, double p, const Optional& key,
-             int64_t site) {
-  return std::get<0>(forward(x, weight, bias, eps, residual, activation, p, key, site));
-}
-
 std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& weight_any,
                              const Tensor& y, const Tensor& moments, int64_t activation, double p,
                              bool residual_gradient) {
@@ -65,7 +59,6 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("norm_activation", TORCH_FN(astgnn::ops::cuda::infer));
   m.impl("_norm_activation_forward", TORCH_FN(astgnn::ops::cuda::forward));
   m.impl("_norm_activation_backward", TORCH_FN(astgnn::ops::cuda::backward));
 }

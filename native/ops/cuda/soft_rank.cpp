@@ -18,8 +18,6 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& theta, double strength)
   return {out.to(theta.device()), order, block};
 }
 
-Tensor infer(const Tensor& theta, double strength) { return std::get<0>(forward(theta, strength)); }
-
 Tensor backward(const Tensor& grad, const Tensor& order, const Tensor& block, double strength) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("astgnn::_soft_rank_backward", "")
@@ -31,7 +29,6 @@ Tensor backward(const Tensor& grad, const Tensor& order, const Tensor& block, do
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("soft_rank", TORCH_FN(astgnn::ops::cuda::infer));
   m.impl("_soft_rank_forward", TORCH_FN(astgnn::ops::cuda::forward));
   m.impl("_soft_rank_backward", TORCH_FN(astgnn::ops::cuda::backward));
 }
