@@ -20,11 +20,8 @@ void Executor::join_owner(const void* owner) {
 
 void Executor::submit(std::shared_ptr<Job> job) {
   std::lock_guard lock(mutex_);
+  if (!thread_.joinable()) thread_ = std::thread([this, turn = turn_] { work(turn); });
   queue_.push_back(std::move(job));
-  if (!thread_.joinable()) {
-    stop_ = false;
-    thread_ = std::thread([this] { work(); });
-  }
   wake_.notify_one();
 }
 
@@ -51,19 +48,19 @@ void Executor::leave_owner(const void* owner) {
     if (at == owners_.end()) return;
     owners_.erase(at);
     if (!owners_.empty() || !thread_.joinable()) return;
-    stop_ = true;
+    ++turn_;
     ended = std::move(thread_);
     wake_.notify_all();
   }
   ended.join();
 }
 
-void Executor::work() {
+void Executor::work(uint64_t turn) {
   int threads = 0;
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [&] { return stop_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+    wake_.wait(lock, [&] { return turn != turn_ || !queue_.empty(); });
+    if (turn != turn_) return;
     running_ = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <memory>
@@ -54,7 +55,7 @@ class Executor {
 
  private:
   Executor() = default;
-  void work();
+  void work(uint64_t turn);
   bool has_jobs(const void* owner) const;
 
   std::mutex mutex_;
@@ -63,7 +64,8 @@ class Executor {
   std::shared_ptr<Job> running_;
   std::deque<const void*> owners_;
   std::thread thread_;
-  bool stop_ = false;
+  // Counts the threads that were told to end: one of an earlier turn takes no job of a later one.
+  uint64_t turn_ = 0;
 };
 
 }  // namespace astgnn::train

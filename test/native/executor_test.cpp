@@ -128,5 +128,31 @@ int main() {
     check::that(job->end() == "done", "the thread starts again");
     executor.leave_owner(&first);
   }
+  {  // an owner comes while the last one leaves: its jobs go to a thread that stays
+    std::atomic<int> inside = 0, together = 0, turns = 0;
+    const auto step = [&] {
+      together += inside++;
+      for (int i = 0; i < 100; ++i) std::atomic_signal_fence(std::memory_order_seq_cst);
+      return --inside, ++turns % 4 != 0;
+    };
+    bool let_go = true;
+    for (int life = 0; life < 1000 && let_go; ++life) {
+      executor.join_owner(&first);
+      start(&first, step)->end();
+      std::atomic<bool> starts = false;
+      auto leaving =
+          std::async(std::launch::async, [&] { starts = true, executor.leave_owner(&first); });
+      while (!starts) std::this_thread::yield();
+      const auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds(100 * life);
+      while (std::chrono::steady_clock::now() < until) {
+      }
+      executor.join_owner(&second);
+      start(&second, step)->end();
+      let_go = leaving.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+      executor.leave_owner(&second);
+    }
+    check::that(let_go, "the owner that left is let go");
+    check::that(together == 0, "there is one compute thread at a time");
+  }
   return check::finish();
 }
