@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { RunEvaluation, SplitEvaluation } from "../evaluate/run-evaluation.js";
+import { ledgerJson, printLedger } from "./ledger.js";
 import { decimals, type Terminal } from "./terminal.js";
 
 /** `astgnn evaluate`: metrics of a run, from its predictions. */
@@ -13,16 +14,17 @@ export function evaluateCommand(terminal: Terminal): Command {
       const { evaluateRun } = await import("../evaluate/run-evaluation.js");
       const evaluation = await evaluateRun(run);
       if (json === true) terminal.out(JSON.stringify(toJson(evaluation)));
-      else for (const line of text(evaluation)) terminal.out(line);
+      else {
+        printLedger(terminal, evaluation.ledger);
+        for (const line of text(evaluation)) terminal.out(line);
+      }
     });
 }
 
 /** Everything but the daily values. */
-function toJson(evaluation: RunEvaluation): Record<string, Omit<SplitEvaluation, "daily">> {
-  return Object.fromEntries((["valid", "test"] as const).map((name) => {
-    const { daily: _, ...numbers } = evaluation[name];
-    return [name, numbers];
-  }));
+function toJson({ valid, test, ledger }: RunEvaluation): Record<string, unknown> {
+  const numbers = ({ daily: _, ...others }: SplitEvaluation): Omit<SplitEvaluation, "daily"> => others;
+  return { valid: numbers(valid), test: numbers(test), ledger: ledgerJson(ledger) };
 }
 
 function text({ valid, test }: RunEvaluation): string[] {

@@ -4,12 +4,14 @@ import { addSourceFlags, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import type { PredictRunOptions } from "../evaluate/run-prediction.js";
 import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
+import { ledgerJson, printLedger } from "./ledger.js";
 import { precisionFlags, usePrecision } from "./precision-flags.js";
 import type { Terminal } from "./terminal.js";
 
 const predictFlags: FlagGroup = {
   title: "Prediction",
   flags: [
+    { flags: "--from <date>", option: "from", kind: "text", help: "first date to score, YYYY-MM-DD (default: the first with enough history before it)" },
     { flags: "--device <device>", option: "device", kind: "text", help: "cpu, cuda, cuda:1 ... or auto (default: ASTGNN_DEVICE, else auto, the first GPU that can be used, else the CPU)" },
     { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: ASTGNN_THREADS, else the physical cores)" },
   ],
@@ -31,12 +33,13 @@ export function predictCommand(terminal: Terminal): Command {
     .action(async (written: Record<string, unknown> & { run: string; out: string; json?: boolean }) => {
       try {
         const source = sourceFrom(written);
-        const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "device" | "threads">), out: written.out };
+        const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "from" | "device" | "threads">), out: written.out };
         await usePrecision(written, options.device);
         const { predictRun } = await import("../evaluate/run-prediction.js");
         const result = await interruptible((signal) => predictRun(written.run, source, { ...options, signal }));
-        if (written.json === true) return terminal.out(JSON.stringify(result));
-        const { rows, dates, firstDate, lastDate, members, out } = result;
+        const { rows, dates, firstDate, lastDate, members, out, ledger } = result;
+        if (written.json === true) return terminal.out(JSON.stringify({ ...result, ledger: ledgerJson(ledger) }));
+        printLedger(terminal, ledger);
         terminal.out(`${rows} predictions on ${dates} dates, ${firstDate} to ${lastDate}${members > 1 ? `, the mean of ${members} members` : ""}, are in ${out}`);
       } catch (error) {
         throw namingFlags(error, [panelFlags, predictFlags, precisionFlags]);

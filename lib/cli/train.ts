@@ -8,6 +8,7 @@ import { datasetFlags, panelFlags } from "./data-flags.js";
 import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import { addFlags, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
+import { ledgerJson, printLedger } from "./ledger.js";
 import { modelFlags } from "./model-flags.js";
 import { precisionFlags, usePrecision } from "./precision-flags.js";
 import { bar, decimals, type Terminal } from "./terminal.js";
@@ -59,10 +60,11 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
     if (written.json !== true) {
       const { train: first, valid, test } = dataset;
       terminal.err(`${dataset.tickers.length} stocks, ${dataset.dates.length} dates; sample dates: ${first.dates.length} train, ${valid.dates.length} valid, ${test.dates.length} test`);
+      printLedger(terminal, dataset.ledger);
     }
     using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
     const run = await train(untrained, dataset, { ...options, ...listeners(terminal, options, written.json === true), signal });
-    if (written.json === true) terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch }));
+    if (written.json === true) terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch, ledger: ledgerJson(dataset.ledger) }));
     else terminal.out(options.out === undefined ? `best epoch ${run.bestEpoch}; nothing was kept, name a folder with --out` : `best epoch ${run.bestEpoch}; the run is in ${options.out}`);
   });
 }

@@ -5,7 +5,8 @@ const name = z.string().min(1).describe("a column name");
 const names = z.array(name).min(1).optional().describe("a list of feature names");
 const days = (from: number, byDefault: number) => z.number().int().min(from).max(10_000).default(byDefault).describe(`a whole number of panel dates from ${from}`);
 const isoText = z.string().regex(/^\d{4}-\d{2}-\d{2}$/).describe("a date as YYYY-MM-DD");
-const share = (byDefault: number) => z.number().min(0).max(1).default(byDefault).describe("a share from 0 to 1");
+const SHARE = "a share from 0 to 1";
+const share = z.number().min(0).max(1);
 const factor = z.number().positive().finite();
 
 const PROCESSORS = ["rank", "zscore", "winsorize", "standardize", "fill"] as const;
@@ -63,7 +64,7 @@ export const DatasetOptionsSchema = z.strictObject({
   processors: z.array(ProcessorSchema).optional().describe("a list of processors"),
   labelTransform: LabelTransformSchema.default({ transform: "rank" }).describe(LabelTransformSchema.description!),
   graph: z.enum(GRAPHS).default("complete").describe('"complete", "groups", "edges" or "none"'),
-  maxDropped: share(0.05),
+  maxDropped: share.default(0.05).describe(SHARE),
 });
 
 /** The part of the options that {@link DatasetDescription} stores, as read back from a checkpoint. */
@@ -75,13 +76,14 @@ export const DescriptionSchema = z.object({
   graph: z.enum(GRAPHS),
   label: LabelSchema,
   labelTransform: LabelTransformSchema,
+  maxDropped: share.default(0.05),
 });
 
 export const DescribedOptionsSchema = z.strictObject({
   description: z.custom<DatasetDescription>((value) => typeof value === "object" && value !== null).describe("a dataset description, as dataset.describe() returns it"),
   split: SplitSchema.optional(),
   embargo: days(0, 0),
-  maxDropped: share(1),
+  maxDropped: share.optional().describe(SHARE),
 });
 
 export type ResolvedProcessor = z.output<typeof ProcessorSchema>;
@@ -142,7 +144,7 @@ export type DatasetOptions =
       readonly labelTransform?: LabelTransform;
       /** Who attends to whom in the GAT. Default "complete". */
       readonly graph?: GraphKind;
-      /** Largest share of rows (universe, complete window) that a missing feature may drop before this is refused, 0 to 1. Default .05. */
+      /** Largest share of rows (universe, complete window) that may lack a feature in their window, filled by a processor or dropped, before this is refused: 0 to 1. Default .05. */
       readonly maxDropped?: number;
     }
   | {
@@ -151,6 +153,6 @@ export type DatasetOptions =
       /** Default: none; then every sample date is in `unlabelled`. */
       readonly split?: SplitOptions;
       readonly embargo?: number;
-      /** Default 1: new data are scored as far as they go. */
+      /** Default: that of the description. */
       readonly maxDropped?: number;
     };

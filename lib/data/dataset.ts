@@ -1,13 +1,14 @@
 import { AstgnnError } from "../errors.js";
 import type { DatasetOptions } from "./dataset-options.js";
 import { computeFeature, OHLCV_FEATURES } from "./features.js";
+import { historyParts, refuseShortPanel } from "./history.js";
 import { columnLabels, forwardReturns, labelShape, transformLabels, type LabelShape } from "./labels.js";
 import { LedgerBuilder } from "./ledger.js";
 import { PanelDataset } from "./panel-dataset.js";
 import type { Panel } from "./panel.js";
 import { ProcessorChain } from "./processors.js";
 import { requireFeatureColumns, requireGraph, resolveRecipe, type Recipe } from "./recipe.js";
-import { findRows, groupsOfRows, type Rows } from "./rows.js";
+import { findWindows, groupsOfRows, type Rows, rowsWithin } from "./rows.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
 
@@ -17,26 +18,30 @@ export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
   requireFeatureColumns(panel, recipe);
   const { dates, tickers } = panel;
   const [D, N, T] = [dates.length, tickers.length, recipe.window];
-  if (D < T) throw new AstgnnError("ERR_DATA", `The panel has ${D} dates, fewer than the window of ${T}.`, { file: panel.source, option: "window", next: "Read more dates or shorten the window." });
+  refuseShortPanel(dates, recipe, panel.source);
   requireGraph(panel, recipe.graph);
 
   const ledger = new LedgerBuilder(panel.ledger.entries);
   const shape = labelShape(recipe.label);
   const { labels, untradable } = rawLabels(panel, recipe, shape);
-  const calendar = planSplits(dates, T, shape, lastLabelledDate(recipe, shape, labels, D, N), recipe.split, recipe.embargo);
+  const calendar = planSplits(dates, recipe, shape, lastLabelledDate(recipe, shape, labels, D, N), recipe.split, recipe.embargo);
   if (recipe.split !== undefined) refuseEmptySplits(calendar, dates);
 
   const fit = calendar.train.length === 0 ? undefined : { from: calendar.train[0]!, to: calendar.train[calendar.train.length - 1]! };
   const chain = new ProcessorChain(recipe.processors, recipe.featureNames, { dates: D, stocks: N, universe: panel.universe, fit });
-  const { features, complete, missing, unfilled } = assembleFeatures(panel, recipe, chain);
-  recipe.featureNames.forEach((name, f) => ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing where the stock counts`));
+  const windows = findWindows({ dates: D, stocks: N, universe: panel.universe, priced: pricedCells(panel) }, T, calendar.first);
+  const { features, known, complete, missing, unfilled } = assembleFeatures(panel, recipe, chain, windows.read);
+  recipe.featureNames.forEach((name, f) => ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing in the windows of rows${unfilled[f] === 0 ? ": a processor fills them" : ""}`));
 
-  const rows = findRows({ dates: D, stocks: N, universe: panel.universe, priced: pricedCells(panel), complete }, T, calendar.first);
-  ledger.add("rows", "incomplete_window", rows.incompleteWindow, "rows", `rows lack a ${panel.has("close") ? "close" : "table row"} on one of the ${T} dates of their window`);
-  ledger.add("rows", "missing_feature", rows.missingFeature, "rows", "rows have a missing feature in their window");
-  refuseDropped(rows, recipe.maxDropped, unfilled, recipe.featureNames);
+  const rows = rowsWithin(windows, complete, N, T);
+  const [found, kept, whole] = [windows, rows, rowsWithin(windows, known, N, T)].map(({ stocks }) => stocks.length) as [number, number, number];
+  ledger.add("rows", "incomplete_window", windows.incompleteWindow, "rows", `rows lack a ${panel.has("close") ? "close" : "table row"} on one of the ${T} dates of their window`);
+  ledger.add("rows", "missing_feature", found - kept, "rows", "rows have a missing feature in their window");
+  ledger.add("rows", "filled_feature", kept - whole, "rows", "rows have a missing feature in their window that a processor fills");
+  refuseDropped({ found, kept, whole }, recipe.maxDropped, recipe.featureNames[missing.indexOf(Math.max(...missing))]!);
 
   const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
+  ledger.add("split", "short_history", plan.shortHistory, "dates", `dates are no sample dates: a sample needs ${recipe.requiredHistory} dates (${historyParts(recipe)}), so scoring is possible from ${dates[calendar.first]!} on`);
   if (recipe.split !== undefined) refuseEmptySplits(plan, dates);
   ledger.add("labels", "untradable_entry", untradable, "values", "labels were removed because the stock is not tradable on its entry date");
   addSplitLosses(ledger, plan, recipe, shape, labels, rows, N);
@@ -87,16 +92,18 @@ function pricedCells(panel: Panel): Uint8Array {
 
 interface Assembled {
   readonly features: Float32Array;
-  /** 1 where no feature is missing: [dates * stocks]. */
+  /** 1 where no feature was missing before the processors ran: [dates * stocks]. */
+  readonly known: Uint8Array;
+  /** The same after they ran. */
   readonly complete: Uint8Array;
-  /** Per feature, cells of the universe without a value before the processors ran. */
+  /** Per feature, cells in windows of rows without a value before the processors ran. */
   readonly missing: readonly number[];
   /** The same after they ran. */
   readonly unfilled: readonly number[];
 }
 
 /** Computes, processes and stores one feature after the other: only one column of them is in double precision at a time. */
-function assembleFeatures(panel: Panel, recipe: Recipe, chain: ProcessorChain): Assembled {
+function assembleFeatures(panel: Panel, recipe: Recipe, chain: ProcessorChain, read: Uint8Array): Assembled {
   const [D, N, F] = [panel.dates.length, panel.tickers.length, recipe.featureNames.length];
   const cells = D * N;
   let features: Float32Array;
@@ -106,6 +113,7 @@ function assembleFeatures(panel: Panel, recipe: Recipe, chain: ProcessorChain): 
     throw new AstgnnError("ERR_OUT_OF_MEMORY", `${D} dates x ${N} stocks x ${F} features do not fit into memory.`, { cause, next: "Use fewer features, stocks or dates." });
   }
   const values = new Float64Array(cells);
+  const known = new Uint8Array(cells).fill(1);
   const complete = new Uint8Array(cells).fill(1);
   const prices = recipe.features === "ohlcv" ? { open: panel.values("open"), high: panel.values("high"), low: panel.values("low"), close: panel.values("close"), volume: panel.values("volume") } : undefined;
   const missing: number[] = [];
@@ -113,29 +121,32 @@ function assembleFeatures(panel: Panel, recipe: Recipe, chain: ProcessorChain): 
   recipe.featureNames.forEach((name, f) => {
     if (prices === undefined) values.set(panel.values(name));
     else computeFeature(OHLCV_FEATURES[f]!, prices, D, N, values);
-    missing.push(countMissing(values, panel.universe));
+    missing.push(markMissing(values, known, read));
     chain.apply(name, values);
-    unfilled.push(countMissing(values, panel.universe));
-    const beyond = store(values, features, F, f, complete);
+    unfilled.push(markMissing(values, complete, read));
+    const beyond = store(values, features, F, f);
     if (beyond >= 0) throw beyondSinglePrecision(panel, name, values[beyond]!, beyond);
   });
-  return { features, complete, missing, unfilled };
+  return { features, known, complete, missing, unfilled };
 }
 
-function countMissing(values: Float64Array, universe: Uint8Array): number {
+/** Marks the cells without a value as 0, and returns how many of them windows read. */
+function markMissing(values: Float64Array, complete: Uint8Array, read: Uint8Array): number {
   let missing = 0;
-  for (let i = 0; i < values.length; i++) if (universe[i] === 1 && values[i] !== values[i]) missing++;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] === values[i]) continue;
+    complete[i] = 0;
+    missing += read[i]!;
+  }
   return missing;
 }
 
 /** Returns the first cell whose value is infinite in single precision, or -1. */
-function store(values: Float64Array, features: Float32Array, width: number, f: number, complete: Uint8Array): number {
+function store(values: Float64Array, features: Float32Array, width: number, f: number): number {
   for (let i = 0; i < values.length; i++) {
     const value = Math.fround(values[i]!);
     features[i * width + f] = value;
-    if (value - value === 0) continue;
-    if (value === value) return i;
-    complete[i] = 0;
+    if (value - value !== 0 && value === value) return i;
   }
   return -1;
 }
@@ -146,16 +157,16 @@ function beyondSinglePrecision(panel: Panel, column: string, value: number, cell
   return new AstgnnError("ERR_DATA", `Feature ${column} is ${value} for ${ticker} on ${date}, beyond single precision.`, { file: panel.source, column, date, next: "Rescale the column or correct the value." });
 }
 
-/** An incomplete window is no loss but what a row is; a missing feature takes a row away that should be there. */
-function refuseDropped({ candidates, incompleteWindow, missingFeature }: Rows, maxDropped: number, unfilled: readonly number[], featureNames: readonly string[]): void {
-  const windows = candidates - incompleteWindow;
-  if (windows === 0 || missingFeature / windows <= maxDropped) return;
-  const worst = featureNames[unfilled.indexOf(Math.max(...unfilled))]!;
-  throw new AstgnnError(
-    "ERR_DATA",
-    `${missingFeature} of ${windows} rows (${((100 * missingFeature) / windows).toFixed(1)} %) are dropped because a feature is missing in their window, most often ${worst}; maxDropped allows ${(100 * maxDropped).toFixed(1)} %.`,
-    { column: worst, option: "maxDropped", next: 'Fill it with the processor { name: "fill" }, begin later with split.start, or raise maxDropped.' },
-  );
+/** An incomplete window is no loss but what a row is; a missing feature costs a row that should be there, or is made up by a processor. */
+function refuseDropped({ found, kept, whole }: { readonly found: number; readonly kept: number; readonly whole: number }, maxDropped: number, worst: string): void {
+  const share = (found - whole) / found;
+  if (found === 0 || share <= maxDropped) return;
+  const filled = kept === whole ? "" : `; a processor would fill ${kept - whole} of them`;
+  throw new AstgnnError("ERR_DATA", `${found - whole} of ${found} rows (${(100 * share).toFixed(1)} %) lack a feature in their window, most often ${worst}${filled}. maxDropped allows ${(100 * maxDropped).toFixed(1)} %.`, {
+    column: worst,
+    option: "maxDropped",
+    next: "Correct the column, leave it out, begin later with split.start, or raise maxDropped if the loss is expected.",
+  });
 }
 
 /** Dates without any row are no sample dates. */

@@ -27,6 +27,7 @@ export class PanelDataset implements Dataset {
   readonly tickers: readonly string[];
   readonly featureNames: readonly string[];
   readonly window: number;
+  readonly requiredHistory: number;
   readonly horizons: readonly number[];
   readonly lagDays: number;
   readonly features: Float32Array;
@@ -54,6 +55,7 @@ export class PanelDataset implements Dataset {
     this.tickers = panel.tickers;
     this.featureNames = Object.freeze([...recipe.featureNames]);
     this.window = recipe.window;
+    this.requiredHistory = recipe.requiredHistory;
     this.horizons = Object.freeze([...shape.horizons]);
     this.lagDays = shape.lagDays;
     this.features = parts.features;
@@ -87,8 +89,8 @@ export class PanelDataset implements Dataset {
   }
 
   describe(): DatasetDescription {
-    const { features, window, label, labelTransform, graph } = this.#recipe;
-    return JSON.parse(JSON.stringify({ featureNames: this.featureNames, features, window, processors: this.#processors, graph, label, labelTransform })) as DatasetDescription;
+    const { features, window, label, labelTransform, graph, maxDropped } = this.#recipe;
+    return JSON.parse(JSON.stringify({ featureNames: this.featureNames, features, window, processors: this.#processors, graph, label, labelTransform, maxDropped })) as DatasetDescription;
   }
 
   #summaryOf({ dates, dateIndices }: Split): Record<string, unknown> {

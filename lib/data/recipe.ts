@@ -20,6 +20,8 @@ export interface Recipe {
   readonly features: "ohlcv" | readonly string[];
   readonly featureNames: readonly string[];
   readonly window: number;
+  /** Panel dates that a sample needs up to its own: the window and, before it, the longest look-back of the features. */
+  readonly requiredHistory: number;
   readonly label: ResolvedLabel;
   readonly split: ResolvedSplit | undefined;
   readonly embargo: number;
@@ -42,14 +44,20 @@ export function resolveRecipe(options: DatasetOptions): Recipe {
       const missing = stored.featureNames.filter((name) => !names.includes(name));
       throw new AstgnnError("ERR_CHECKPOINT", `The description has features that this version does not make: ${missing.join(", ") || "the same, in another order"}.`, { next: "Use the version that wrote the checkpoint." });
     }
-    return { ...stored, ...rest, split: rest.split, featureNames: names, described: true };
+    const maxDropped = rest.maxDropped ?? stored.maxDropped;
+    return { ...stored, ...rest, maxDropped, split: rest.split, featureNames: names, requiredHistory: stored.window + lookBackOf(stored.features), described: true };
   }
   const resolved = resolveOptions(DatasetOptionsSchema, options, "dataset");
   const byDefault: ResolvedProcessor[] = resolved.features === "ohlcv" ? [{ name: "rank" }, { name: "fill", value: 0 }] : [];
   const featureNames = named(resolved.features);
   const twice = featureNames.find((name, i) => featureNames.indexOf(name) !== i);
   if (twice !== undefined) throw new AstgnnError("ERR_OPTION", `Feature ${twice} is listed twice.`, { option: "features", column: twice, next: "List each feature once." });
-  return { ...resolved, featureNames, processors: resolved.processors ?? byDefault, described: false };
+  return { ...resolved, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
+}
+
+/** How many dates before a date the features read. */
+function lookBackOf(features: Recipe["features"]): number {
+  return features === "ohlcv" ? Math.max(...OHLCV_FEATURES.map(({ reach }) => reach)) : 0;
 }
 
 /** @throws AstgnnError ERR_DATA naming the columns that are missing, ERR_LEAKAGE where the label is a feature */

@@ -1,6 +1,7 @@
 import { AstgnnError, invalidOption } from "../errors.js";
 import { firstNotBefore, lastNotAfter, requireInside } from "./calendar.js";
 import type { ResolvedSplit } from "./dataset-options.js";
+import { refuseEarlyDate, type History } from "./history.js";
 import type { LabelShape } from "./labels.js";
 
 /** Sample dates of each split as indices, ascending, and how many dates each boundary cost. */
@@ -14,6 +15,8 @@ export interface SplitPlan {
   readonly embargoed: { readonly valid: number; readonly test: number };
   /** First date that may be a sample. */
   readonly first: number;
+  /** Dates that are no samples for want of history; 0 where `start` left them out anyway. */
+  readonly shortHistory: number;
   /** The boundaries as panel dates. */
   readonly trainEnd: string | undefined;
   readonly validEnd: string | undefined;
@@ -24,18 +27,24 @@ export interface SplitPlan {
  * test is entered on or after that. What straddles a boundary is purged.
  *
  * @param lastLabelled index of the last date that has a label
- * @throws AstgnnError ERR_OPTION on dates outside the panel or out of order, ERR_DATA where a split is empty
+ * @throws AstgnnError ERR_OPTION on dates outside the panel or out of order, ERR_DATA where a split is empty or `start` asks for a date with too little history
  */
-export function planSplits(dates: readonly string[], window: number, label: LabelShape, lastLabelled: number, split: ResolvedSplit | undefined, embargo: number): SplitPlan {
+export function planSplits(dates: readonly string[], history: History, label: LabelShape, lastLabelled: number, split: ResolvedSplit | undefined, embargo: number): SplitPlan {
   const last = dates.length - 1;
   const endOf = (t: number): number => t + label.lagDays + label.span;
-  let first = window - 1;
+  let first = history.requiredHistory - 1;
+  let shortHistory = Math.min(first, dates.length);
   if (split?.start !== undefined) {
-    requireInside("split.start", split.start, dates);
-    first = Math.max(first, firstNotBefore(dates, split.start) - label.lagDays - label.span);
+    const { start } = split;
+    const earliest = dates[endOf(first)];
+    const beforeAll = start < dates[0]!;
+    if (!beforeAll) requireInside("split.start", start, dates);
+    const asked = beforeAll ? -1 : firstNotBefore(dates, start) - label.lagDays - label.span;
+    refuseEarlyDate({ option: "split.start", date: start, there: asked + 1, earliest }, dates, history);
+    [first, shortHistory] = [asked, 0];
   }
   const all = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
-  const nothing = { train: [], valid: [], test: [], purged: { trainValid: 0, validTest: 0 }, embargoed: { valid: 0, test: 0 }, first };
+  const nothing = { train: [], valid: [], test: [], purged: { trainValid: 0, validTest: 0 }, embargoed: { valid: 0, test: 0 }, first, shortHistory };
   if (split === undefined) return { ...nothing, unlabelled: all, trainEnd: undefined, validEnd: undefined };
 
   const labelled = all.filter((t) => t <= lastLabelled);
@@ -59,6 +68,7 @@ export function planSplits(dates: readonly string[], window: number, label: Labe
     purged: { trainValid: plan.trainValid, validTest: plan.validTest },
     embargoed,
     first,
+    shortHistory,
     trainEnd: dates[trainEnd]!,
     validEnd: dates[Math.min(validEnd, last)]!,
   };
@@ -85,8 +95,9 @@ function boundaries(dates: readonly string[], labelled: readonly number[], endOf
 }
 
 /** Refuses a split without dates. */
-export function refuseEmptySplits(plan: Pick<SplitPlan, "train" | "valid" | "test" | "trainEnd" | "validEnd">, dates: readonly string[]): void {
-  const range = `The panel has dates from ${dates[0]!} to ${dates[dates.length - 1]!}`;
+export function refuseEmptySplits(plan: Pick<SplitPlan, "train" | "valid" | "test" | "trainEnd" | "validEnd" | "first" | "shortHistory">, dates: readonly string[]): void {
+  const samples = plan.shortHistory > 0 ? `, samples for want of history only from ${dates[plan.first] ?? "later"} on` : "";
+  const range = `The panel has dates from ${dates[0]!} to ${dates[dates.length - 1]!}${samples}`;
   if (plan.train.length === 0) throw emptySplit("training", `${range}, train ends on ${plan.trainEnd!}.`);
   if (plan.valid.length === 0) throw emptySplit("validation", `${range}, train ends on ${plan.trainEnd!}, valid on ${plan.validEnd!}.`);
   if (plan.test.length === 0) throw emptySplit("test", `${range}, valid ends on ${plan.validEnd!}.`);

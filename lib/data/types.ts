@@ -64,6 +64,8 @@ export interface DatasetDescription {
   readonly graph: unknown;
   readonly label: unknown;
   readonly labelTransform: unknown;
+  /** Share of rows that may lack a feature in their window. */
+  readonly maxDropped: number;
 }
 
 /** Samples ready for the native core: features, rows, labels, graph and split of a panel. */
@@ -74,6 +76,8 @@ export interface Dataset {
   readonly featureNames: readonly string[];
   /** Window length T in panel dates. */
   readonly window: number;
+  /** Panel dates that a sample needs up to its own: the window and, before it, the longest look-back of the features. 136 for `ohlcv` with a window of 16. */
+  readonly requiredHistory: number;
   /** Label horizons in panel dates (L of them); one entry 0 for a label column. */
   readonly horizons: readonly number[];
   readonly lagDays: number;

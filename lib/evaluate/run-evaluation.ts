@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
 import { widthOf } from "./aligned.js";
@@ -19,14 +20,17 @@ export interface SplitEvaluation extends Metrics {
 export interface RunEvaluation {
   readonly valid: SplitEvaluation;
   readonly test: SplitEvaluation;
+  /** What was dropped, filled or left out of the data that the run was made from. */
+  readonly ledger: Ledger;
 }
 
 /** The part of report.json that predictions alone do not tell. */
 type StoredReport = Partial<Record<string, Readonly<Record<string, unknown>>>>;
 
-/** The part of run.json that says which prediction is meant for which horizon. */
+/** The part of run.json that says which prediction is meant for which horizon, and what became of the data. */
 interface StoredRun {
   status?: string;
+  ledger: Ledger;
   training?: { loss?: Loss; datesPerStep?: number };
 }
 
@@ -44,7 +48,7 @@ export async function evaluateRun(folder: string): Promise<RunEvaluation> {
   if (!existsSync(join(folder, "run.json"))) {
     throw new AstgnnError("ERR_DATA", `${folder} holds no run: it has no run.json.`, { file: folder, next: "Name the --out folder of a training." });
   }
-  const { status, training } = await readJson<StoredRun>(join(folder, "run.json"));
+  const { status, ledger, training } = await readJson<StoredRun>(join(folder, "run.json"));
   if (status !== "finished") {
     // A run that was grown and stopped still has the predictions of its shorter self.
     throw new AstgnnError("ERR_DATA", `The run in ${folder} is not finished.`, { file: folder, next: "Continue it with astgnn train --resume." });
@@ -63,7 +67,7 @@ export async function evaluateRun(folder: string): Promise<RunEvaluation> {
       selfWeight: numberOrNull(told["selfWeight"]),
     };
   };
-  return { valid: split("valid"), test: split("test") };
+  return { valid: split("valid"), test: split("test"), ledger };
 }
 
 async function readJson<V>(file: string): Promise<V> {

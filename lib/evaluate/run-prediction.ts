@@ -2,11 +2,13 @@ import { existsSync } from "node:fs";
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { firstNotBefore, isIsoDate } from "../data/calendar.js";
 import { Database } from "../data/database.js";
+import { refuseEarlyDate } from "../data/history.js";
 import { openPanel, type PanelOptions } from "../data/panel.js";
 import { literal } from "../data/sql.js";
 import type { PanelSource } from "../data/source.js";
-import type { PanelValues } from "../data/types.js";
+import type { Dataset, Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import type { Device } from "../model/device.js";
 import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
@@ -17,6 +19,8 @@ import { widthOf } from "./aligned.js";
 export interface PredictRunOptions extends PanelOptions {
   /** File to write: .parquet or .csv with date, ticker, prediction[_p]. */
   out: string;
+  /** First date to score, YYYY-MM-DD. Default: the first with enough history. */
+  from?: string;
   /** Where to compute. Default ASTGNN_DEVICE, else `"auto"`: the first GPU that can be used, else the CPU. */
   device?: Device;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
@@ -32,20 +36,24 @@ export interface RunPrediction {
   readonly dates: number;
   readonly firstDate: string;
   readonly lastDate: string;
+  /** What was dropped, filled or left out of the data that were scored. */
+  readonly ledger: Ledger;
 }
 
 /**
  * Scores every date of new data that has rows, with the weights and the statistics stored in a run; for an ensemble the mean of its
- * members' z-scores per date.
+ * members' z-scores per date. A date is scored from the `dataset.requiredHistory`-th of the data on (136 for `ohlcv` and a window of 16):
+ * give that much history before the dates of interest.
  *
  * @example
  * await predictRun("runs/first", "today.parquet", { out: "predictions.parquet" });
- * @throws AstgnnError ERR_DATA where the data lack a feature of the run or no date has rows, ERR_CHECKPOINT, ERR_OPTION, ERR_ABORTED
+ * @throws AstgnnError ERR_DATA where the data lack a feature of the run, are too short for `from` or for any date, or no date has rows; ERR_CHECKPOINT, ERR_OPTION, ERR_ABORTED
  */
 export async function predictRun(folder: string, source: PanelSource, options: PredictRunOptions): Promise<RunPrediction> {
-  const { out, device, threads, ...panelOptions } = options;
+  const { out, from, device, threads, ...panelOptions } = options;
   const { signal } = panelOptions;
   if (typeof out !== "string" || !/\.(parquet|csv)$/i.test(out)) throw invalidOption("out", "a path that ends in .parquet or .csv", out);
+  if (from !== undefined && (typeof from !== "string" || !isIsoDate(from))) throw invalidOption("from", "a date as YYYY-MM-DD", from);
   if (!existsSync(dirname(resolve(out)))) throw new AstgnnError("ERR_OPTION", `There is no folder ${dirname(resolve(out))} for ${out}.`, { option: "out", next: "Make it first." });
   using scorer = await loadRun(folder, device === undefined ? {} : { device });
   const members = scorer instanceof Ensemble ? scorer.members : [scorer];
@@ -54,16 +62,25 @@ export async function predictRun(folder: string, source: PanelSource, options: P
     throw new AstgnnError("ERR_CHECKPOINT", `The model in ${folder} does not say how its data were prepared.`, { file: folder, next: "Train it with astgnn train." });
   }
   const panel = await openPanel(source, panelOptions);
-  const dataset = panel.dataset({ description });
-  const { predictions } = await scorer.predict(dataset, {
+  const dataset = panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
+  const { predictions } = await scorer.predict(from === undefined ? dataset : { dataset, dates: datesFrom(dataset, from) }, {
     ...(threads === undefined ? {} : { threads }),
     ...(signal === undefined ? {} : { signal }),
   });
   if (predictions.dates.length === 0) {
-    throw new AstgnnError("ERR_DATA", `No stock of ${panel.source} has a complete window of ${dataset.window} dates.`, { file: panel.source, next: "Give more history." });
+    throw new AstgnnError("ERR_DATA", `No stock of ${panel.source} has a complete window of ${dataset.window} dates${from === undefined ? "" : ` on ${from} or later`}.`, { file: panel.source, next: "Give more history." });
   }
   const rows = await writeScores(predictions, out);
-  return { out, members: members.length, rows, dates: predictions.dates.length, firstDate: predictions.dates[0]!, lastDate: predictions.dates.at(-1)! };
+  return { out, members: members.length, rows, dates: predictions.dates.length, firstDate: predictions.dates[0]!, lastDate: predictions.dates.at(-1)!, ledger: dataset.ledger };
+}
+
+/** Dates with rows from `from` on. */
+function datesFrom(dataset: Dataset, from: string): Int32Array {
+  const { dates, rowOffsets, requiredHistory } = dataset;
+  const first = firstNotBefore(dates, from);
+  const there = from < dates[0]! ? 0 : first + 1;
+  refuseEarlyDate({ option: "from", date: from, there, earliest: dates[requiredHistory - 1] }, dates, dataset);
+  return Int32Array.from(dates.keys()).filter((t) => t >= first && rowOffsets[t + 1]! > rowOffsets[t]!);
 }
 
 /** Writes the rows that have a prediction, sorted by date and ticker; the file appears whole or not at all. */

@@ -116,8 +116,9 @@ export class ASTGNNFactorModel extends Module {
     const packed = await predictPacked(native, selection, { riskFactors: wantsFactors, threads: resolveThreads(options.threads), signal: options.signal });
     const predictions = alignToPanel(selection, packed.predictions, this.config.numPredictions);
     const graph = averageStatistics(packed.statistics);
-    if (packed.riskFactors === undefined) return { predictions, graph };
-    return { predictions, riskFactors: alignToPanel(selection, packed.riskFactors, this.config.numRiskFactors, true), graph };
+    const { ledger } = selection.dataset;
+    if (packed.riskFactors === undefined) return { predictions, graph, ledger };
+    return { predictions, riskFactors: alignToPanel(selection, packed.riskFactors, this.config.numRiskFactors, true), graph, ledger };
   }
 
   /**

@@ -1,6 +1,7 @@
 import { loadCore } from "../binding/load.js";
 import type { NativeModule, NativePrediction, NativeTerm } from "../binding/types.js";
-import type { Dataset, DatasetDescription, PanelValues, Split } from "../data/types.js";
+import { refuseEarlyDate } from "../data/history.js";
+import type { Dataset, DatasetDescription, Ledger, PanelValues, Split } from "../data/types.js";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { needsGroups, type ModelConfig } from "./config.js";
 import { nativePanel } from "./native-panel.js";
@@ -35,6 +36,8 @@ export interface Prediction {
   /** M, [dates, stocks, K]; absent with `riskFactors: false`. */
   readonly riskFactors?: PanelValues;
   readonly graph: GraphStatistics;
+  /** What was dropped, filled or left out of the dataset that was scored. */
+  readonly ledger: Ledger;
 }
 
 /** Dates of a dataset, as indices. */
@@ -43,7 +46,7 @@ export interface DateSelection {
   readonly dates: Int32Array;
 }
 
-/** @throws AstgnnError ERR_OPTION for what is no input, ERR_DATA for a date that the panel does not have */
+/** @throws AstgnnError ERR_OPTION for what is no input, ERR_DATA for a date that the panel does not have, or with too little history before it */
 export function selectDates(input: PredictInput): DateSelection {
   if (input !== null && typeof input === "object") {
     if ("dateIndices" in input) return { dataset: input.dataset, dates: input.dateIndices };
@@ -160,10 +163,16 @@ function dateIndices(dataset: Dataset, dates: readonly string[] | Int32Array): I
   if (dates instanceof Int32Array) {
     const wrong = dates.find((t) => t < 0 || t >= dataset.dates.length);
     if (wrong !== undefined) throw invalidOption("dates", `indices from 0 to ${dataset.dates.length - 1}`, wrong);
-    return dates;
+    return withHistory(dataset, dates);
   }
   if (!Array.isArray(dates)) throw invalidOption("dates", "ISO dates or an Int32Array of indices", dates);
-  return Int32Array.from(dates as string[], (date) => dateIndex(dataset, date));
+  return withHistory(dataset, Int32Array.from(dates as string[], (date) => dateIndex(dataset, date)));
+}
+
+function withHistory(dataset: Dataset, indices: Int32Array): Int32Array {
+  const { dates, requiredHistory } = dataset;
+  for (const t of indices) refuseEarlyDate({ option: "dates", date: dates[t]!, there: t + 1, earliest: dates[requiredHistory - 1] }, dates, dataset);
+  return indices;
 }
 
 function checkFeatureNames(expected: readonly string[], found: readonly string[]): void {

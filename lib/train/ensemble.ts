@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { PanelValues } from "../data/types.js";
+import type { Ledger, PanelValues } from "../data/types.js";
 import { averagePredictions } from "../evaluate/ensemble.js";
 import { AstgnnError } from "../errors.js";
 import type { InitialisationOptions } from "../model/config.js";
@@ -15,6 +15,8 @@ export interface EnsemblePrediction {
   readonly predictions: PanelValues;
   /** Means over members. */
   readonly graph: GraphStatistics;
+  /** What was dropped, filled or left out of the dataset that was scored. */
+  readonly ledger: Ledger;
 }
 
 /**
@@ -38,15 +40,18 @@ export class Ensemble {
   async predict(input: PredictInput, options: Omit<PredictOptions, "riskFactors"> = {}): Promise<EnsemblePrediction> {
     const predictions: PanelValues[] = [];
     const graphs: GraphStatistics[] = [];
+    const ledgers: Ledger[] = [];
     for (const member of this.members) {
       const one = await member.predict(input, { ...options, riskFactors: false });
       predictions.push(one.predictions);
       graphs.push(one.graph);
+      ledgers.push(one.ledger);
     }
     const mean = (name: keyof GraphStatistics): number => graphs.reduce((sum, graph) => sum + graph[name], 0) / graphs.length;
     return {
       predictions: averagePredictions(predictions),
       graph: { effectiveNeighbours: mean("effectiveNeighbours"), selfWeight: mean("selfWeight"), emptyShare: mean("emptyShare") },
+      ledger: ledgers[0]!,
     };
   }
 

@@ -113,7 +113,7 @@ describe("a relations file is refused for", () => {
 const split = { trainEnd: days[6]!, validEnd: days[8]! };
 const base = { features: ["close", "open"], window: 3, split, maxDropped: 1 } as const;
 const cutting: { name: string; options: unknown; code: string; message: RegExp; fields?: Partial<AstgnnError> }[] = [
-  { name: "a window longer than the panel", options: { ...base, window: 13 }, code: "ERR_DATA", message: /The panel has 12 dates, fewer than the window of 13/ },
+  { name: "a window longer than the panel", options: { ...base, window: 13 }, code: "ERR_DATA", message: /prices\.csv has 12 dates, but a sample needs 13: the dates of its window\. .* Read 1 more date before 2020-01-01\./ },
   { name: "a window of 0", options: { ...base, window: 0 }, code: "ERR_OPTION", message: /Expected a whole number of panel dates from 1 for window but received 0/ },
   { name: "an unknown feature", options: { ...base, features: ["close", "beta1"] }, code: "ERR_DATA", message: /lacks the column beta1 for features/, fields: { column: "beta1" } },
   { name: "a feature listed twice", options: { ...base, features: ["close", "close"] }, code: "ERR_OPTION", message: /Feature close is listed twice/ },
@@ -156,7 +156,7 @@ describe("panel.dataset refuses", () => {
   test("more dropped rows than allowed, naming the feature that costs most", async () => {
     const panel = await openPanel({ sql: `select *, case when open > high - 0.2 then null else 1 end as gappy from '${prices}'` });
     const error = await failure(async () => panel.dataset({ ...base, features: ["close", "gappy"], maxDropped: 0.1 }));
-    expect(error.message).toMatch(/^\d+ of 34 rows \(\d+\.\d %\) are dropped because a feature is missing in their window, most often gappy; maxDropped allows 10\.0 %\./);
+    expect(error.message).toMatch(/^\d+ of 34 rows \(\d+\.\d %\) lack a feature in their window, most often gappy\. maxDropped allows 10\.0 %\./);
     expect(error).toMatchObject({ code: "ERR_DATA", column: "gappy", option: "maxDropped" });
   });
 

@@ -155,9 +155,11 @@ describe("a description", () => {
   });
 
   test("keeps ohlcv working, and takes a split where one is given", async () => {
-    const panel = await openPanel(folder.write("prices.csv", csv(priceRows({ days: 24, stocks: STOCKS }))));
-    const trained = panel.dataset({ window: 3, split, maxDropped: 1 });
-    const again = panel.dataset({ description: trained.describe(), split });
+    const dates = weekdays(144);
+    const panel = await openPanel(folder.write("prices.csv", csv(priceRows({ days: 144, stocks: STOCKS }))));
+    const late = { trainEnd: dates[133]!, validEnd: dates[138]! };
+    const trained = panel.dataset({ window: 3, split: late, maxDropped: 1 });
+    const again = panel.dataset({ description: trained.describe(), split: late });
     expect(again.features).toEqual(trained.features);
     expect(again.test.dates).toEqual(trained.test.dates);
     expect(trained.describe()).toMatchObject({ features: "ohlcv", window: 3, graph: "complete", label: { horizonDays: 1, lagDays: 1 }, processors: [{ name: "rank" }, { name: "fill", value: 0 }], labelTransform: { transform: "rank" } });

@@ -4,7 +4,7 @@ import { weekdays } from "./data-tables.js";
 
 const days = weekdays(30);
 const plan = (horizon: number, lag: number, split: Parameters<typeof planSplits>[4], embargo = 0, window = 4) =>
-  planSplits(days, window, { horizons: [horizon], lagDays: lag, span: horizon }, 29 - lag - horizon, split, embargo);
+  planSplits(days, { window, requiredHistory: window }, { horizons: [horizon], lagDays: lag, span: horizon }, 29 - lag - horizon, split, embargo);
 const byDate = { trainEnd: days[14]!, validEnd: days[21]! };
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
@@ -42,7 +42,13 @@ describe("planSplits", () => {
   test("begins with the date whose label ends on start", () => {
     expect(plan(1, 0, { ...byDate, start: days[8]! }).train[0]).toBe(7);
     expect(plan(3, 1, { ...byDate, start: days[8]! }).train[0]).toBe(4);
-    expect(plan(1, 0, { ...byDate, start: days[2]! }).train[0]).toBe(3);
+    expect(plan(1, 0, { ...byDate, start: days[4]! })).toMatchObject({ first: 3, shortHistory: 0 });
+  });
+
+  test("counts the dates without enough history, and refuses a start that asks for one of them", () => {
+    expect(plan(1, 0, byDate)).toMatchObject({ first: 3, shortHistory: 3 });
+    expect(planSplits(days, { window: 4, requiredHistory: 10 }, { horizons: [1], lagDays: 0, span: 1 }, 28, byDate, 0)).toMatchObject({ first: 9, shortHistory: 9, train: range(9, 13) });
+    for (const start of [days[3]!, days[0]!, "2019-12-02"]) expect(() => plan(1, 0, { ...byDate, start })).toThrow(/There is too little history for split\.start .* or ask for 2020-01-07 or later\./);
   });
 
   test("cuts fractions of the labelled dates", () => {

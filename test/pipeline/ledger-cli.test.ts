@@ -1,0 +1,91 @@
+import { existsSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadRun, openPanel, predictRun, type ASTGNNFactorModel, type LedgerEntry } from "../../lib/index.js";
+import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
+import { astgnn, type Captured } from "./cli-capture.js";
+
+const folder = new Folder();
+afterAll(() => folder.remove());
+const at = (name: string): string => `${folder.path}/${name}`;
+
+const days = weekdays(190);
+const rows = priceRows({ days: 190, stocks: 12 });
+const SMALL = [
+  "--gru-hidden-size", "8", "--gru-num-layers", "1", "--gat-hidden-size", "8", "--gat-num-heads", "2", "--residual-hidden-size", "8", "--num-risk-factors", "4",
+  "--tgc-hidden-size", "8", "--tgc-output-size", "8", "--prediction-hidden-sizes", "8",
+];
+const train = (...flags: string[]): Promise<Captured> =>
+  astgnn("train", "--data", at("prices.csv"), "--label-lag", "0", "--train-end", days[160]!, "--valid-end", days[175]!, "--max-dropped", "0.1", "--epochs", "1", "--threads", "1", ...SMALL, ...flags);
+const predict = (...flags: string[]): Promise<Captured> => astgnn("predict", "--run", at("run"), "--out", at("p.csv"), ...flags);
+const ledgerOf = (json: string): LedgerEntry[] => (JSON.parse(json) as { ledger: LedgerEntry[] }).ledger;
+const shortHistory = (count: number, date: string) => ({
+  stage: "split", reason: "short_history", count, unit: "dates",
+  text: `dates are no sample dates: a sample needs 136 dates (a window of 16 and up to 120 dates before it that its features look back on), so scoring is possible from ${date} on`,
+});
+
+beforeAll(async () => {
+  folder.write("prices.csv", csv(rows));
+  expect(await train("--out", at("run"))).toMatchObject({ code: 0, err: expect.stringMatching(/^ledger: 135 dates are no sample dates: .* \(short_history\)$/m) as string });
+});
+
+describe("the ledger", () => {
+  it("is printed by train on stderr, one line per reason, and is a field of its last JSON line", async () => {
+    const { code, out, err } = await train("--json");
+    expect(code).toBe(0);
+    expect(err).not.toContain("ledger");
+    const ledger = ledgerOf(out.split("\n").at(-1)!);
+    expect(ledger).toContainEqual(shortHistory(135, days[135]!));
+    for (const line of ledger) expect(Object.keys(line)).toEqual(["stage", "reason", "count", "unit", "text"]);
+  });
+
+  it("of a run is printed by evaluate, as of the data it was made from", async () => {
+    const { err } = await astgnn("evaluate", "--run", at("run"));
+    expect(err.split("\n")).toContainEqual(expect.stringMatching(/^ledger: \d+ values of return_120 are missing in the windows of rows: a processor fills them \(missing_return_120\)$/));
+    expect(ledgerOf((await astgnn("evaluate", "--run", at("run"), "--json")).out)).toContainEqual(shortHistory(135, days[135]!));
+  });
+
+  it("of the data scored is printed by predict, and is in its result", async () => {
+    folder.write("new.csv", csv(rows.filter((row) => row.date >= days[30]!)));
+    const { code, err } = await predict("--data", at("new.csv"));
+    expect([code, err]).toEqual([0, expect.stringMatching(/^ledger: 135 dates are no sample dates: .* scoring is possible from \S+ on \(short_history\)$/m)]);
+    expect(err).toContain(`from ${days[165]} on`);
+    expect(ledgerOf((await predict("--data", at("new.csv"), "--json")).out)).toContainEqual(shortHistory(135, days[165]!));
+    const { ledger } = await predictRun(at("run"), at("new.csv"), { out: at("p.csv") });
+    expect(ledger.entries).toContainEqual(shortHistory(135, days[165]!));
+  });
+});
+
+describe("astgnn predict with too little history", () => {
+  it("scores nothing and says how many dates there are, how many are needed and from when on it can", async () => {
+    folder.write("27.csv", csv(rows.filter((row) => row.date >= days[163]!)));
+    const { code, out, err } = await predict("--data", at("27.csv"), "--out", at("short.csv"));
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/astgnn predict: .*27\.csv has 27 dates, but a sample needs 136: .* Scoring is possible from the 136th date on\. Read 109 more dates before/);
+    expect(existsSync(at("short.csv"))).toBe(false);
+  });
+
+  it("refuses --from before the first date that can be scored, and begins there else", async () => {
+    const early = await predict("--data", at("prices.csv"), "--from", days[134]!);
+    expect(early.code).toBe(1);
+    expect(early.err).toContain(`There is too little history for --from ${days[134]}: 135 of the 136 dates that a sample needs`);
+    expect(early.err).toContain(`Scoring is possible from ${days[135]} on. Read 1 more date before ${days[0]}, or ask for ${days[135]} or later.`);
+    expect((await predict("--data", at("prices.csv"), "--from", "2019-01-01")).err).toContain("0 of the 136 dates");
+    const summary = JSON.parse((await predict("--data", at("prices.csv"), "--from", days[180]!, "--json")).out) as Record<string, unknown>;
+    expect(summary).toMatchObject({ dates: 10, firstDate: days[180], lastDate: days[189] });
+    expect((await predict("--data", at("prices.csv"), "--from", "2021-12-31")).err).toMatch(/No stock of .* has a complete window of 16 dates on 2021-12-31 or later/);
+    expect(await predict("--data", at("prices.csv"), "--from", "soon")).toMatchObject({ code: 2, err: expect.stringContaining('Expected a date as YYYY-MM-DD for --from but received "soon"') as string });
+  });
+
+  it("refuses train's --start in the words of the command line", async () => {
+    const { code, err } = await train("--start", days[20]!);
+    expect([code, err]).toEqual([1, expect.stringMatching(/astgnn train: There is too little history for --start \S+: 20 of the 136 dates .* or ask for \S+ or later\./)]);
+  });
+
+  it("is refused for dates named to model.predict too", async () => {
+    using model = (await loadRun(at("run"))) as ASTGNNFactorModel;
+    const dataset = (await openPanel(at("prices.csv"))).dataset({ description: model.dataset! });
+    await expect(model.predict({ dataset, dates: [days[134]!] })).rejects.toMatchObject({ code: "ERR_DATA", date: days[134], message: expect.stringContaining("135 of the 136 dates") as string });
+    const { ledger } = await model.predict({ dataset, dates: [days[135]!] });
+    expect(ledger).toBe(dataset.ledger);
+  });
+});
