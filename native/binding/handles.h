@@ -21,6 +21,9 @@ struct ModuleHandle {
   at::Device device = at::kCPU;
   std::shared_ptr<torch::nn::Module> module;
   uint64_t seed = 0;
+  // The mode of the user's own forwards. The module's flag is the compute thread's: every job sets
+  // it for its step and no other thread reads it.
+  bool training = false;
   int64_t training_calls = 0;  // forwards in training mode: the steps of a layer used alone
   int busy = 0;                // touched on JavaScript's thread only
   bool stepping = false;       // a session's job is among them

@@ -17,19 +17,17 @@ class ModelTask : public Task {
     if (stepping_ && modules_[0]->stepping)
       throw BindingError(
           "ERR_BUSY", "This model is already being trained: await that run (or abort it) first.");
-    training_ = modules_[0]->module->is_training();
     if (stepping_) modules_[0]->stepping = true;
     for (auto& module : modules_) ++module->busy;
   }
   void settled() override {
     if (stepping_) modules_[0]->stepping = false;
     for (auto& module : modules_) --module->busy;
-    if (modules_[0]->busy == 0) modules_[0]->module->train(training_);
   }
 
  private:
   std::vector<std::shared_ptr<ModuleHandle>> modules_;
-  bool stepping_, training_;
+  bool stepping_;
 };
 
 Dates read_dates(Napi::Value value, const char* name, const train::Panel& panel);

@@ -3,6 +3,7 @@
 
 #include "binding/handles.h"
 #include "ops/graph.h"
+#include "train/module_guards.h"
 
 namespace astgnn::binding {
 
@@ -176,7 +177,7 @@ nn::Batch read_batch(ModuleHandle& handle, Napi::Value value, int64_t rows) {
   nn::Batch batch;
   batch.graph = read_graph(value, rows, handle.device);
   batch.similarity_groups = batch.graph.groups;
-  if (handle.module->is_training()) {
+  if (handle.training) {
     batch.key = at::empty({rows + 1, 2}, at::kLong);
     auto* key = batch.key.mutable_data_ptr<int64_t>();
     key[0] = static_cast<int64_t>(handle.seed);
@@ -209,9 +210,9 @@ Napi::Value forward(const Napi::CallbackInfo& info) {
       throw BindingError("ERR_SHAPE", "Expected the same number of rows in every input.");
   }
   nn::Batch batch = read_batch(*handle, info[1], rows);
-  bool training = handle->module->is_training();
+  bool training = handle->training;
   return start(info, handle, false, [handle, inputs, batch, training]() -> std::vector<Tensor> {
-    handle->module->train(training);
+    train::TrainingMode mode(*handle->module, training);
     nn::Sequences dense;
     dense.dense = inputs[0];
     if (handle->kind == "model") {
@@ -273,10 +274,9 @@ Napi::Value similarity(const Napi::CallbackInfo& info) {
   return start(info, handle, true, std::move(body));
 }
 
+// Of forwards started from now on.
 Napi::Value set_training(const Napi::CallbackInfo& info, bool training) {
-  auto handle = module(info);
-  handle->refuse_if_busy();
-  handle->module->train(training);
+  module(info)->training = training;
   return info.Env().Undefined();
 }
 
@@ -306,7 +306,7 @@ const Method kMethods[] = {
      true},
     {"training",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
-       return Napi::Boolean::New(info.Env(), module(info)->module->is_training());
+       return Napi::Boolean::New(info.Env(), module(info)->training);
      },
      true},
     {"disposed", is_disposed<ModuleHandle>, true},

@@ -9,8 +9,8 @@
 
 namespace astgnn::train {
 
-// Sets dropout and batch statistics for a scope: whoever else holds the model finds its flag as it
-// was.
+// Sets dropout and batch statistics for a scope. The compute thread alone reads and writes a
+// module's flag once it is made.
 class TrainingMode {
  public:
   TrainingMode(torch::nn::Module& module, bool training)
