@@ -240,7 +240,7 @@ const Method kMethods[] = {
     {"loadState",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        auto handle = session(info);
-       handle->model->refuse_if_busy();
+       for (const auto& module : {handle->model, handle->averaged}) module->refuse_if_busy();
        auto state = read_object(info[0], "state");
        handle->session->load_state(
            read_state(state.Get("tensors"), "tensors"),

@@ -62,3 +62,13 @@ test("a prediction that outlives a training leaves the model in the mode that it
     expect(model.training).toBe(false);
   }
 });
+
+test("a state is not loaded into averaged weights that a prediction reads", async () => {
+  const { model, panel } = tiny(core);
+  const session = core.createSession(model, panel, tinyOptions());
+  const state = await session.state();
+  const prediction = core.predict(session.averaged, panel, { dates: Int32Array.of(3, 4, 5), riskFactors: false, threads: 1 });
+  expect(() => session.loadState(state)).toThrow(/in use by a running job/);
+  await prediction.done;
+  session.loadState(state);
+});
