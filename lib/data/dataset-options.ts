@@ -91,21 +91,24 @@ export type ResolvedLabel = z.output<typeof LabelSchema>;
 export type ResolvedLabelTransform = z.output<typeof LabelTransformSchema>;
 export type ResolvedSplit = z.output<typeof SplitSchema>;
 
-/** A processor of features, applied in order; `columns` limits it to some features. */
+/**
+ * A processor of features, applied in order; `columns` limits it to some features. Those that work per date are fitted on the members of the date,
+ * the universe stocks that have a value; a stock outside the universe is placed among them, because the windows of its later rows read it.
+ */
 export type Processor =
-  /** Per date: ((average-tie rank - 0.5) / n - 0.5) * sqrt(12) among universe stocks that have a value. */
+  /** Per date: ((members less + half of the members equal) / n - 0.5) * sqrt(12); for a member that is ((average-tie rank - 0.5) / n - 0.5) * sqrt(12). */
   | "rank"
   | { readonly name: "rank"; readonly columns?: readonly string[] }
-  /** Per date: (x - mean) / population sd among universe stocks that have a value; 0 where sd is 0. */
+  /** Per date: (x - mean) / population sd of the members; 0 where sd is 0. */
   | "zscore"
   | { readonly name: "zscore"; readonly columns?: readonly string[] }
-  /** Per date: clips to median ± k * 1.4826 * MAD (k > 0, default 5); untouched where the MAD is 0. */
+  /** Per date: clips to median ± k * 1.4826 * MAD of the members (k > 0, default 5); untouched where the MAD is 0. */
   | "winsorize"
   | { readonly name: "winsorize"; readonly k?: number; readonly columns?: readonly string[] }
-  /** (x - mean) / sd with mean and sample sd of the training dates; 0 where sd is 0. */
+  /** (x - mean) / sd with mean and sample sd of the universe on the training dates; 0 where sd is 0. */
   | "standardize"
   | { readonly name: "standardize"; readonly columns?: readonly string[] }
-  /** Missing becomes a constant (default 0) or the median over the training dates. */
+  /** Missing becomes a constant (default 0) or the median of the universe on the training dates. */
   | "fill"
   | { readonly name: "fill"; readonly value?: number | "median"; readonly columns?: readonly string[] };
 

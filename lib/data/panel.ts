@@ -44,7 +44,10 @@ export interface PanelOptions {
   readonly groupColumn?: string;
   /** Yes/no column: where it is no on the entry date, there is no label. Default: always tradable. */
   readonly tradableColumn?: string;
-  /** Yes/no column: whether the stock counts on that date. Default: it has a close that date, or without a close column a row. */
+  /**
+   * Yes/no column: whether the stock counts on that date. Default: it has a close that date, or without a close column a row. Rows of the table on which it does
+   * not count are known data all the same: its features are computed on them, and its windows may reach back before it joined.
+   */
   readonly universeColumn?: string;
   /** Groups from a file of their own. */
   readonly groups?: GroupsSource;

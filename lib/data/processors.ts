@@ -87,13 +87,16 @@ export class ProcessorChain {
   }
 }
 
-/** Works date by date on the universe stocks that have a value. */
+/**
+ * Works date by date. The members of a date are the universe stocks that have a value; a stock outside the universe that has one is placed
+ * among them and moves none of them: what a stock was before it joined is known data, and its later windows read it.
+ */
 export class CrossSection {
   readonly #stocks: number;
   readonly #universe: Uint8Array;
   readonly #sorter: RankSorter;
   readonly #index: Int32Array;
-  readonly #values: Float64Array;
+  readonly #members: Float64Array;
   readonly #result: Float64Array;
 
   constructor({ stocks, universe }: { readonly stocks: number; readonly universe: Uint8Array }) {
@@ -101,55 +104,79 @@ export class CrossSection {
     this.#universe = universe;
     this.#sorter = new RankSorter(stocks);
     this.#index = new Int32Array(stocks);
-    this.#values = new Float64Array(stocks);
+    this.#members = new Float64Array(stocks);
     this.#result = new Float64Array(stocks);
   }
 
-  /** ((average-tie rank - 0.5) / n - 0.5) * sqrt(12): mean 0, sd about 1. Stocks outside the universe become missing. */
+  /**
+   * (p - 0.5) * sqrt(12) with p = (members less + half of the members equal) / n: mean 0, sd about 1. For a member p is (average-tie rank - 0.5) / n.
+   * Without a member the date is missing.
+   */
   rank(values: Float64Array): void {
-    this.#replace(values, (count, x, result) => {
-      this.#sorter.ranks(x, count, result);
-      for (let i = 0; i < count; i++) result[i] = ((result[i]! - 0.5) / count - 0.5) * Math.sqrt(12);
+    this.#replace(values, (members, result) => {
+      const n = members.length;
+      this.#sorter.ranks(members, n, result);
+      for (let i = 0; i < n; i++) result[i] = ((result[i]! - 0.5) / n - 0.5) * Math.sqrt(12);
+      let sorted: Float64Array | undefined;
+      return (x) => {
+        sorted ??= members.slice().sort();
+        return ((countBelow(sorted, x, false) + countBelow(sorted, x, true)) / (2 * n) - 0.5) * Math.sqrt(12);
+      };
     });
   }
 
-  /** (x - mean) / population sd; 0 where sd is 0. Stocks outside the universe become missing. */
+  /** (x - mean) / population sd of the members; 0 where sd is 0. Without a member the date is missing. */
   zscore(values: Float64Array): void {
-    this.#replace(values, (count, x, result) => {
-      const { mean, sd } = meanAndSd(x, count, 0);
-      for (let i = 0; i < count; i++) result[i] = sd > 0 ? (x[i]! - mean) / sd : 0;
+    this.#replace(values, (members, result) => {
+      const { mean, sd } = meanAndSd(members, members.length, 0);
+      const standardized = (x: number): number => (sd > 0 ? (x - mean) / sd : 0);
+      for (let i = 0; i < members.length; i++) result[i] = standardized(members[i]!);
+      return standardized;
     });
   }
 
-  /** Clips to median ± k * 1.4826 * MAD; a date whose MAD is 0 stays as it is. Stocks outside the universe stay as they are. */
+  /** Clips to median ± k * 1.4826 * MAD of the members; a date whose MAD is 0 stays as it is. */
   winsorize(values: Float64Array, k: number): void {
     for (let first = 0; first < values.length; first += this.#stocks) {
-      const count = this.#collect(values, first);
-      const bounds = madBounds(this.#values.subarray(0, count), k);
+      const bounds = madBounds(this.#collect(values, first), k);
       if (bounds === undefined) continue;
-      for (let i = 0; i < count; i++) values[first + this.#index[i]!] = Math.min(bounds.high, Math.max(bounds.low, this.#values[i]!));
+      for (let i = first; i < first + this.#stocks; i++) values[i] = Math.min(bounds.high, Math.max(bounds.low, values[i]!));
     }
   }
 
-  #replace(values: Float64Array, transform: (count: number, x: Float64Array, result: Float64Array) => void): void {
+  /** `transform` writes the members' results and returns what places another stock among them. */
+  #replace(values: Float64Array, transform: (members: Float64Array, result: Float64Array) => (x: number) => number): void {
     for (let first = 0; first < values.length; first += this.#stocks) {
-      const count = this.#collect(values, first);
-      transform(count, this.#values, this.#result);
-      values.fill(NaN, first, first + this.#stocks);
-      for (let i = 0; i < count; i++) values[first + this.#index[i]!] = this.#result[i]!;
+      const members = this.#collect(values, first);
+      const place = members.length === 0 ? () => NaN : transform(members, this.#result);
+      for (let i = first; i < first + this.#stocks; i++) if (this.#universe[i] !== 1 && values[i] === values[i]) values[i] = place(values[i]!);
+      for (let i = 0; i < members.length; i++) values[first + this.#index[i]!] = this.#result[i]!;
     }
   }
 
-  #collect(values: Float64Array, first: number): number {
+  /** The members' values; their places are in #index. */
+  #collect(values: Float64Array, first: number): Float64Array {
     let count = 0;
     for (let n = 0; n < this.#stocks; n++) {
       const value = values[first + n]!;
       if (this.#universe[first + n] !== 1 || value !== value) continue;
       this.#index[count] = n;
-      this.#values[count++] = value;
+      this.#members[count++] = value;
     }
-    return count;
+    return this.#members.subarray(0, count);
   }
+}
+
+/** How many of `sorted` are less than x, or with `orEqual` less or equal. */
+function countBelow(sorted: Float64Array, x: number, orEqual: boolean): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! < x || (orEqual && sorted[middle] === x)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** median ± k * 1.4826 * MAD, or undefined where the MAD is 0 or there is no value. */

@@ -67,14 +67,60 @@ describe("per-date processors", () => {
     expectClose(column(cut(panel, [{ name: "winsorize", k: 1 }]), t, 0), expected);
   });
 
-  test("see the universe only: a stock outside it changes nobody and is missing", async () => {
+  test("see the universe only: a stock outside it changes nobody", async () => {
     const rows = exposures.map((row) => ({ ...row, u: 1 }));
     const ghosts = days.map((date, i) => ({ date, ticker: "GHOST", close: 5, x: 1e6 * i, y: -1e6, u: 0 }));
     const without = cut(await openPanel(folder.write("u.csv", csv(rows)), { universeColumn: "u" }), ["rank", { name: "fill" }]);
     const withGhost = cut(await openPanel(folder.write("ghost.csv", csv([...rows, ...ghosts])), { universeColumn: "u" }), ["rank", { name: "fill" }]);
-    for (let d = 0; d < 24; d++) expect(column(withGhost, d, 0, STOCKS + 1)).toEqual([0, ...column(without, d, 0)]);
+    for (let d = 0; d < 24; d++) expect(column(withGhost, d, 0, STOCKS + 1).slice(1)).toEqual(column(without, d, 0));
     expect(withGhost.rowStocks.includes(0)).toBe(false);
     expect(withGhost.rowStocks.length).toBe(without.rowStocks.length);
+  });
+
+  describe("place a stock outside the universe among its members", () => {
+    // Members have x = 0, 1, 4, 9, 4; of the others one is below them, one equal to two of them, one between, one above, one missing.
+    const x: Record<string, number | undefined> = { S000: -5, S001: 0, S002: 1, S003: 4, S004: 9, S005: 4, S006: 4, S007: 2, S008: 100, S009: undefined };
+    const members = ["S001", "S002", "S003", "S004", "S005"];
+    const table = days.flatMap((date) => Object.keys(x).map((ticker, i) => ({ date, ticker, close: 5 + i, x: x[ticker], y: i, u: members.includes(ticker) ? 1 : 0 })));
+    const xs = members.map((ticker) => x[ticker]!);
+    const processed = async (processors: readonly Processor[], rows: readonly object[] = table): Promise<number[]> =>
+      column(cut(await openPanel(folder.write("members.csv", csv(rows, ["date", "ticker", "close", "x", "y", "u"])), { universeColumn: "u" }), processors), t, 0, 10);
+
+    test("by rank: (members less + half of those equal) / n", async () => {
+      const expected = Object.values(x).map((value) => (value === undefined ? NaN : ((xs.filter((y) => y < value).length + xs.filter((y) => y === value).length / 2) / 5 - 0.5) * Math.sqrt(12)));
+      expectClose(await processed(["rank"]), expected);
+    });
+
+    test("by zscore, with the members' mean and sd", async () => {
+      const sd = Math.sqrt(mean(xs.map((value) => (value - mean(xs)) ** 2)));
+      expectClose(await processed(["zscore"]), Object.values(x).map((value) => (value === undefined ? NaN : (value - mean(xs)) / sd)));
+    });
+
+    test("by winsorize, within the members' bounds", async () => {
+      // median 4, MAD 3: 4 +- 1.4826 * 3
+      expectClose(await processed([{ name: "winsorize", k: 1 }]), Object.values(x).map((value) => (value === undefined ? NaN : Math.min(4 + 1.4826 * 3, Math.max(4 - 1.4826 * 3, value)))));
+    });
+
+    test("or leave it missing on a date on which no member has a value", async () => {
+      const nobody = table.map((row) => (row.date === days[t] && row.u === 1 ? { ...row, x: undefined } : row));
+      expect(await processed(["rank"], nobody)).toEqual(new Array<number>(10).fill(NaN));
+      expect(await processed(["zscore"], nobody)).toEqual(new Array<number>(10).fill(NaN));
+    });
+  });
+
+  test("give a new member the window before it joined", async () => {
+    const joins = exposures.map((row) => ({ ...row, x: row.x ?? 0, u: row.ticker === "S004" && row.date < days[12]! ? 0 : 1 }));
+    const panel = await openPanel(folder.write("joins.csv", csv(joins)), { universeColumn: "u" });
+    const dataset = cut(panel, ["rank", "fill"], { window: 4, maxDropped: 0 });
+    expect([11, 12].map((d) => dataset.rowStocks.subarray(dataset.rowOffsets[d], dataset.rowOffsets[d + 1]).includes(4))).toEqual([false, true]);
+    // S002 and S003 list 2 and 3 dates late; nothing is filled.
+    expect(dataset.ledger.entries.map(({ reason }) => reason)).toEqual(["incomplete_window", "short_history"]);
+    for (let d = 9; d < 12; d++) {
+      const raw = column(cut(panel, []), d, 0);
+      const others = raw.filter((_, n) => n !== 4);
+      const place = others.filter((value) => value < raw[4]!).length + others.filter((value) => value === raw[4]).length / 2;
+      expectClose([column(dataset, d, 0)[4]!], [(place / 8 - 0.5) * Math.sqrt(12)]);
+    }
   });
 
   test("limit themselves to their columns and run in order", async () => {
