@@ -23,6 +23,7 @@ export const datasetFlags: FlagGroup = {
   flags: [
     { flags: "--features <names>", option: "features", kind: "texts", help: "ohlcv, or columns of the data, comma-separated (default: ohlcv)" },
     { flags: "--window <dates>", option: "window", kind: "scalar", help: "window length in panel dates, from 1 (default: 16)" },
+    { flags: "--max-missing-dates <dates>", option: "maxMissingDates", kind: "scalar", help: "dates that a window may lack; processors fill the features there (default: 0)" },
     { flags: "--label-horizon <days>", option: "label.horizonDays", kind: "scalarOrList", help: "panel dates from entry to end of the forward return, one or several, from 1 (default: 1)" },
     { flags: "--label-lag <days>", option: "label.lagDays", kind: "scalar", help: "panel dates from the sample to its entry, from 0 (default: 1)" },
     { flags: "--label-column <name>", option: "label.column", kind: "text", help: "column that holds the label, instead of a forward return" },

@@ -4,6 +4,7 @@ import type { DatasetDescription, GraphKind } from "./types.js";
 const name = z.string().min(1).describe("a column name");
 const names = z.array(name).min(1).optional().describe("a list of feature names");
 const days = (from: number, byDefault: number) => z.number().int().min(from).max(10_000).default(byDefault).describe(`a whole number of panel dates from ${from}`);
+const missingDates = z.number().int().min(0).default(0);
 const isoText = z.string().regex(/^\d{4}-\d{2}-\d{2}$/).describe("a date as YYYY-MM-DD");
 const SHARE = "a share from 0 to 1";
 const share = z.number().min(0).max(1);
@@ -65,6 +66,7 @@ export const DatasetOptionsSchema = z.strictObject({
   labelTransform: LabelTransformSchema.default({ transform: "rank" }).describe(LabelTransformSchema.description!),
   graph: z.enum(GRAPHS).default("complete").describe('"complete", "groups", "edges" or "none"'),
   maxDropped: share.default(0.05).describe(SHARE),
+  maxMissingDates: missingDates.describe("a whole number of panel dates from 0"),
 });
 
 /** The part of the options that {@link DatasetDescription} stores, as read back from a checkpoint. */
@@ -77,6 +79,7 @@ export const DescriptionSchema = z.object({
   label: LabelSchema,
   labelTransform: LabelTransformSchema,
   maxDropped: share.default(0.05),
+  maxMissingDates: missingDates,
 });
 
 export const DescribedOptionsSchema = z.strictObject({
@@ -149,6 +152,11 @@ export type DatasetOptions =
       readonly graph?: GraphKind;
       /** Largest share of rows (universe, complete window) that may lack a feature in their window, filled by a processor or dropped, before this is refused: 0 to 1. Default .05. */
       readonly maxDropped?: number;
+      /**
+       * How many dates of a row's window may lack a close (without a close column: a table row), 0 to T - 1; never its last date. Processors fill the features there,
+       * 0 for "ohlcv"; without a processor that fills, such a row is dropped. Default 0: one missing date takes a stock out for T dates.
+       */
+      readonly maxMissingDates?: number;
     }
   | {
       /** As `dataset.describe()` returned it: same features, processors with their fitted statistics, graph and label. */

@@ -29,13 +29,19 @@ export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
 
   const fit = calendar.train.length === 0 ? undefined : { from: calendar.train[0]!, to: calendar.train[calendar.train.length - 1]! };
   const chain = new ProcessorChain(recipe.processors, recipe.featureNames, { dates: D, stocks: N, universe: panel.universe, fit });
-  const windows = findWindows({ dates: D, stocks: N, universe: panel.universe, priced: pricedCells(panel) }, T, calendar.first);
+  const priced = pricedCells(panel);
+  const windows = findWindows({ dates: D, stocks: N, universe: panel.universe, priced }, T, recipe.maxMissingDates, calendar.first);
   const { features, known, complete, missing, unfilled } = assembleFeatures(panel, recipe, chain, windows.read);
   recipe.featureNames.forEach((name, f) => ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing in the windows of rows${unfilled[f] === 0 ? ": a processor fills them" : ""}`));
 
   const rows = rowsWithin(windows, complete, N, T);
-  const [found, kept, whole] = [windows, rows, rowsWithin(windows, known, N, T)].map(({ stocks }) => stocks.length) as [number, number, number];
-  ledger.add("rows", "incomplete_window", windows.incompleteWindow, "rows", `rows lack a ${panel.has("close") ? "close" : "table row"} on one of the ${T} dates of their window`);
+  // A date that maxMissingDates allows to be missing is no loss where a processor fills it.
+  for (let i = 0; i < known.length; i++) if (priced[i] === 0) known[i] = complete[i]!;
+  const [found, kept, whole, gapless] = [windows, rows, rowsWithin(windows, known, N, T), rowsWithin(rows, priced, N, T)].map(({ stocks }) => stocks.length) as [number, number, number, number];
+  const lacking = (howMany: string): string => `rows lack a ${panel.has("close") ? "close" : "table row"} on ${howMany} of the ${T} dates of their window`;
+  const { maxMissingDates } = recipe;
+  ledger.add("rows", "incomplete_window", windows.incompleteWindow, "rows", maxMissingDates === 0 ? lacking("one") : `${lacking(`more than ${maxMissingDates}`)}, or on the last`);
+  ledger.add("rows", "window_gap", kept - gapless, "rows", `${lacking(`up to ${maxMissingDates}`)}: processors fill their features there`);
   ledger.add("rows", "missing_feature", found - kept, "rows", "rows have a missing feature in their window");
   ledger.add("rows", "filled_feature", kept - whole, "rows", "rows have a missing feature in their window that a processor fills");
   refuseDropped({ found, kept, whole }, recipe.maxDropped, recipe.featureNames[missing.indexOf(Math.max(...missing))]!);

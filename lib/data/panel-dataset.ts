@@ -74,8 +74,8 @@ export class PanelDataset implements Dataset {
     this.fingerprint = panel.fingerprint;
     this.#recipe = recipe;
     this.#processors = parts.processors;
-    const { features, window, label, split, embargo, processors, labelTransform, graph, maxDropped } = recipe;
-    this.options = Object.freeze(JSON.parse(JSON.stringify({ features, window, label, split, embargo, processors, labelTransform, graph, maxDropped })) as Record<string, unknown>);
+    const { features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = recipe;
+    this.options = Object.freeze(JSON.parse(JSON.stringify({ features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates })) as Record<string, unknown>);
     this.splitSummary = Object.freeze({
       train: this.#summaryOf(this.train),
       valid: this.#summaryOf(this.valid),
@@ -89,8 +89,8 @@ export class PanelDataset implements Dataset {
   }
 
   describe(): DatasetDescription {
-    const { features, window, label, labelTransform, graph, maxDropped } = this.#recipe;
-    return JSON.parse(JSON.stringify({ featureNames: this.featureNames, features, window, processors: this.#processors, graph, label, labelTransform, maxDropped })) as DatasetDescription;
+    const { features, window, label, labelTransform, graph, maxDropped, maxMissingDates } = this.#recipe;
+    return JSON.parse(JSON.stringify({ featureNames: this.featureNames, features, window, processors: this.#processors, graph, label, labelTransform, maxDropped, maxMissingDates })) as DatasetDescription;
   }
 
   #summaryOf({ dates, dateIndices }: Split): Record<string, unknown> {

@@ -1,4 +1,4 @@
-import { AstgnnError, nearest } from "../errors.js";
+import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { resolveOptions } from "../options.js";
 import { PRICE_COLUMNS } from "./columns.js";
 import {
@@ -29,6 +29,7 @@ export interface Recipe {
   readonly labelTransform: ResolvedLabelTransform;
   readonly graph: GraphKind;
   readonly maxDropped: number;
+  readonly maxMissingDates: number;
   /** Whether it repeats the recipe of a checkpoint: then labels may be missing. */
   readonly described: boolean;
 }
@@ -51,6 +52,8 @@ export function resolveRecipe(options: DatasetOptions): Recipe {
   const byDefault: ResolvedProcessor[] = resolved.features === "ohlcv" ? [{ name: "rank" }, { name: "fill", value: 0 }] : [];
   const featureNames = named(resolved.features);
   const twice = featureNames.find((name, i) => featureNames.indexOf(name) !== i);
+  const { window, maxMissingDates } = resolved;
+  if (maxMissingDates >= window) throw invalidOption("maxMissingDates", `a whole number from 0 to ${window - 1}, below the window,`, maxMissingDates);
   if (twice !== undefined) throw new AstgnnError("ERR_OPTION", `Feature ${twice} is listed twice.`, { option: "features", column: twice, next: "List each feature once." });
   return { ...resolved, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
 }

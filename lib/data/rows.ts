@@ -11,16 +11,19 @@ export interface Rows {
 export interface Windows extends Rows {
   /** Universe cells on dates from `first` on. */
   readonly candidates: number;
-  /** Of these: without a close (or a table row) on every date of the window. */
+  /** Of these: without a close (or a table row) on enough dates of the window, or on the last. */
   readonly incompleteWindow: number;
   /** 1 where the window of a row reads: [dates * stocks]. */
   readonly read: Uint8Array;
 }
 
-/** The stocks in the universe on date t that have all T closes of their window (`priced`). Only dates from `first` on have rows. */
-export function findWindows(grid: { readonly dates: number; readonly stocks: number; readonly universe: Uint8Array; readonly priced: Uint8Array }, window: number, first: number): Windows {
+/**
+ * The stocks in the universe on date t that have a close (`priced`) on t and on all but `maxMissing` of the T dates of their window.
+ * Only dates from `first` on, which is T - 1 at least, have rows.
+ */
+export function findWindows(grid: { readonly dates: number; readonly stocks: number; readonly universe: Uint8Array; readonly priced: Uint8Array }, window: number, maxMissing: number, first: number): Windows {
   const { dates, stocks, universe, priced } = grid;
-  const run = new Int32Array(stocks);
+  const held = new Int32Array(stocks);
   const offsets = new Int32Array(dates + 1);
   const found = new Int32Array(count(universe, first * stocks));
   let rows = 0;
@@ -28,10 +31,10 @@ export function findWindows(grid: { readonly dates: number; readonly stocks: num
   for (let t = 0; t < dates; t++) {
     for (let n = 0; n < stocks; n++) {
       const cell = t * stocks + n;
-      run[n] = priced[cell] === 1 ? run[n]! + 1 : 0;
+      held[n] = held[n]! + priced[cell]! - (t < window ? 0 : priced[cell - window * stocks]!);
       if (t < first || universe[cell] !== 1) continue;
       candidates++;
-      if (run[n]! >= window) found[rows++] = n;
+      if (priced[cell] === 1 && held[n]! >= window - maxMissing) found[rows++] = n;
     }
     offsets[t + 1] = rows;
   }

@@ -66,6 +66,8 @@ export interface DatasetDescription {
   readonly labelTransform: unknown;
   /** Share of rows that may lack a feature in their window. */
   readonly maxDropped: number;
+  /** Dates that the window of a row may lack. */
+  readonly maxMissingDates: number;
 }
 
 /** Samples ready for the native core: features, rows, labels, graph and split of a panel. */

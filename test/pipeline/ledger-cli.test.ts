@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadRun, openPanel, predictRun, type ASTGNNFactorModel, type LedgerEntry } from "../../lib/index.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
@@ -14,8 +14,9 @@ const SMALL = [
   "--gru-hidden-size", "8", "--gru-num-layers", "1", "--gat-hidden-size", "8", "--gat-num-heads", "2", "--residual-hidden-size", "8", "--num-risk-factors", "4",
   "--tgc-hidden-size", "8", "--tgc-output-size", "8", "--prediction-hidden-sizes", "8",
 ];
-const train = (...flags: string[]): Promise<Captured> =>
-  astgnn("train", "--data", at("prices.csv"), "--label-lag", "0", "--train-end", days[160]!, "--valid-end", days[175]!, "--max-dropped", "0.1", "--epochs", "1", "--threads", "1", ...SMALL, ...flags);
+const trainOn = (file: string, ...flags: string[]): Promise<Captured> =>
+  astgnn("train", "--data", at(file), "--label-lag", "0", "--train-end", days[160]!, "--valid-end", days[175]!, "--max-dropped", "0.1", "--epochs", "1", "--threads", "1", ...SMALL, ...flags);
+const train = (...flags: string[]): Promise<Captured> => trainOn("prices.csv", ...flags);
 const predict = (...flags: string[]): Promise<Captured> => astgnn("predict", "--run", at("run"), "--out", at("p.csv"), ...flags);
 const ledgerOf = (json: string): LedgerEntry[] => (JSON.parse(json) as { ledger: LedgerEntry[] }).ledger;
 const shortHistory = (count: number, date: string) => ({
@@ -53,6 +54,14 @@ describe("the ledger", () => {
     const { ledger } = await predictRun(at("run"), at("new.csv"), { out: at("p.csv") });
     expect(ledger.entries).toContainEqual(shortHistory(135, days[165]!));
   });
+});
+
+it("--max-missing-dates keeps a stock in after a date without it, and says so", async () => {
+  folder.write("gap.csv", csv(rows.filter((row) => row.ticker !== "S000" || row.date !== days[180])));
+  expect(await trainOn("gap.csv", "--max-missing-dates", "1", "--out", at("gap"))).toMatchObject({ code: 0, err: expect.stringMatching(/^ledger: \d+ rows lack a close on up to 1 of the 16 dates of their window: .* \(window_gap\)$/m) as string });
+  await predictRun(at("gap"), at("gap.csv"), { out: at("gap-scores.csv"), from: days[179]! });
+  const dates = readFileSync(at("gap-scores.csv"), "utf8").split("\n").filter((line) => line.includes("S000")).map((line) => line.slice(0, 10));
+  expect(dates).toEqual(days.slice(179).filter((date) => date !== days[180]));
 });
 
 describe("astgnn predict with too little history", () => {

@@ -57,7 +57,7 @@ export function smallDataset({ dates: D, stocks: N, window: T, horizons: L = 1, 
     ledger: { entries: [], rowsRead: D * N, rowsKept: D * N },
     fingerprint: createHash("sha256").update(new Uint8Array(features.buffer)).update(new Uint8Array(rows.buffer)).digest("hex"),
     options, splitSummary: { bounds },
-    describe: () => ({ featureNames, features: featureNames, window: T, processors: [], graph: "complete", label: {}, labelTransform: {}, maxDropped: 0.05 }),
+    describe: () => ({ featureNames, features: featureNames, window: T, processors: [], graph: "complete", label: {}, labelTransform: {}, maxDropped: 0.05, maxMissingDates: 0 }),
   };
   return dataset;
 }
