@@ -161,7 +161,7 @@ export type DatasetOptions =
   | {
       /** As `dataset.describe()` returned it: same features, processors with their fitted statistics, graph and label. */
       readonly description: DatasetDescription;
-      /** Default: none; then every sample date is in `unlabelled`. */
+      /** Default: none; then every sample date is in `unlabelled`, and `train`, `valid` and `test` have no dates to predict or to evaluate. */
       readonly split?: SplitOptions;
       readonly embargo?: number;
       /** Default: that of the description. */

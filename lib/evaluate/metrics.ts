@@ -45,11 +45,16 @@ export interface EvaluateOptions {
  * @example
  * const { predictions } = await model.predict(dataset.test);
  * evaluate(predictions, dataset.test.labels).ic;
- * @throws AstgnnError ERR_SHAPE where shapes, dates or tickers differ, ERR_OPTION for the indices, ERR_DATA for an infinite value
+ * @throws AstgnnError ERR_SHAPE where shapes, dates or tickers differ, ERR_OPTION for the indices, ERR_DATA for an infinite value or without any date
  */
 export function evaluate(predictions: PanelValues, labels: PanelValues, options: EvaluateOptions = {}): Metrics {
   checkPanelValues(predictions, "predictions");
   checkPanelValues(labels, "labels");
+  if (predictions.dates.length === 0 && labels.dates.length === 0) {
+    throw new AstgnnError("ERR_DATA", "There are no dates to evaluate.", {
+      next: "Pass the predictions and labels of a split that has dates: a dataset from a description has train, valid and test only where a split is given with it.",
+    });
+  }
   return evaluatePairs(predictions, labels, pairsOf(widthOf(predictions), widthOf(labels), options), options.targets);
 }
 

@@ -106,7 +106,7 @@ export class ASTGNNFactorModel extends Module {
    * @example
    * const { predictions } = await model.predict(dataset.test, { riskFactors: false });
    * const latest = await model.predict({ dataset, dates: [dataset.dates.at(-1)!] });
-   * @throws AstgnnError ERR_DATA where features, window or groups are not those of the model, ERR_ABORTED
+   * @throws AstgnnError ERR_DATA where features, window or groups are not those of the model, a split has no dates or a date too little history; ERR_ABORTED
    */
   async predict(input: PredictInput, options: PredictOptions = {}): Promise<Prediction> {
     const native = nativeModule(this);

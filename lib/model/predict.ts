@@ -46,10 +46,10 @@ export interface DateSelection {
   readonly dates: Int32Array;
 }
 
-/** @throws AstgnnError ERR_OPTION for what is no input, ERR_DATA for a date that the panel does not have, or with too little history before it */
+/** @throws AstgnnError ERR_OPTION for what is no input, ERR_DATA for a split without dates, a date that the panel does not have, or with too little history before it */
 export function selectDates(input: PredictInput): DateSelection {
   if (input !== null && typeof input === "object") {
-    if ("dateIndices" in input) return { dataset: input.dataset, dates: input.dateIndices };
+    if ("dateIndices" in input) return { dataset: input.dataset, dates: datesOfSplit(input) };
     if ("rowOffsets" in input) return { dataset: input, dates: datesWithRows(input) };
     if ("dataset" in input && "dates" in input) return { dataset: input.dataset, dates: dateIndices(input.dataset, input.dates) };
   }
@@ -153,6 +153,18 @@ export function averageStatistics(statistics: Float64Array): GraphStatistics {
 /** What a cancelled call rejects with. */
 export function abortedBy(signal: AbortSignal, what: string): AstgnnError {
   return new AstgnnError("ERR_ABORTED", `${what} was stopped by its signal.`, { cause: signal.reason });
+}
+
+/** The newest dates may be none; a part of the split that has no date is a mistake. */
+function datesOfSplit({ name, dataset, dateIndices }: Split): Int32Array {
+  if (dateIndices.length > 0 || name === "unlabelled") return dateIndices;
+  const unsplit = dataset.train.dateIndices.length === 0;
+  throw new AstgnnError("ERR_DATA", `dataset.${name} has no dates${unsplit ? ": the dataset was cut without a split" : ""}.`, {
+    option: "split",
+    next: unsplit
+      ? "Pass panel.dataset({ description, split: { trainEnd, validEnd } }), or score dataset.unlabelled, which has all of its sample dates."
+      : "Move the boundaries of the split, or score another part.",
+  });
 }
 
 function datesWithRows(dataset: Dataset): Int32Array {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadRun, openPanel, predictRun, type ASTGNNFactorModel, type LedgerEntry } from "../../lib/index.js";
+import { evaluate, loadRun, openPanel, predictRun, type ASTGNNFactorModel, type LedgerEntry } from "../../lib/index.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
 import { astgnn, type Captured } from "./cli-capture.js";
 
@@ -62,6 +62,23 @@ it("--max-missing-dates keeps a stock in after a date without it, and says so", 
   await predictRun(at("gap"), at("gap.csv"), { out: at("gap-scores.csv"), from: days[179]! });
   const dates = readFileSync(at("gap-scores.csv"), "utf8").split("\n").filter((line) => line.includes("S000")).map((line) => line.slice(0, 10));
   expect(dates).toEqual(days.slice(179).filter((date) => date !== days[180]));
+});
+
+describe("a split without dates", () => {
+  it("is refused by predict and by evaluate, which say what to pass", async () => {
+    using model = (await loadRun(at("run"))) as ASTGNNFactorModel;
+    const description = model.dataset!;
+    const dataset = (await openPanel(at("prices.csv"))).dataset({ description });
+    await expect(model.predict(dataset.test)).rejects.toMatchObject({
+      code: "ERR_DATA", option: "split",
+      message: "dataset.test has no dates: the dataset was cut without a split. Pass panel.dataset({ description, split: { trainEnd, validEnd } }), or score dataset.unlabelled, which has all of its sample dates.",
+    });
+    const { predictions } = await model.predict(dataset.unlabelled);
+    expect(() => evaluate({ ...predictions, data: predictions.data.slice(0, 0), shape: [0, predictions.tickers.length], dates: [] }, dataset.test.labels)).toThrow(/^There are no dates to evaluate\. Pass the predictions and labels of a split that has dates/);
+    const split = (await openPanel(at("prices.csv"))).dataset({ description, split: { trainEnd: days[160]!, validEnd: days[175]! } });
+    const { predictions: tested } = await model.predict(split.test);
+    expect(evaluate(tested, split.test.labels).dates).toBe(split.test.dates.length);
+  });
 });
 
 describe("astgnn predict with too little history", () => {
