@@ -90,6 +90,16 @@ describe("astgnn predict with too little history", () => {
     expect(existsSync(at("short.csv"))).toBe(false);
   });
 
+  it("scores the last of exactly 136 dates as with all the history there is", async () => {
+    folder.write("136.csv", csv(rows.filter((row) => row.date >= days[54]!)));
+    const scores = async (file: string): Promise<string> => {
+      expect((await predict("--data", at(file), "--from", days[189]!)).code).toBe(0);
+      return readFileSync(at("p.csv"), "utf8");
+    };
+    expect((await scores("136.csv")).split("\n").length).toBe(1 + 12 + 1);
+    expect(await scores("136.csv")).toBe(await scores("prices.csv"));
+  });
+
   it("refuses --from before the first date that can be scored, and begins there else", async () => {
     const early = await predict("--data", at("prices.csv"), "--from", days[134]!);
     expect(early.code).toBe(1);
