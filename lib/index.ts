@@ -1,7 +1,9 @@
 /** astgnn: stock factors, an adaptive graph over them, and predictions through it. This file is the whole public surface. */
 export { AstgnnError, type ErrorCode, type ErrorDetails } from "./errors.js";
+export type { Warning } from "./warnings.js";
 
 export { openPanel, Panel, type PanelOptions } from "./data/panel.js";
+export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelSource } from "./data/source.js";
 export type { DatasetOptions, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
 export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, PanelValues, Split } from "./data/types.js";

@@ -13,7 +13,8 @@ export const panelFlags: FlagGroup = {
     { flags: "--group-column <name>", option: "groups.column", kind: "text", help: "column of the group, in the groups file or else in the data (default: group)" },
     { flags: "--edges <file>", option: "edges.file", kind: "text", help: "file with ticker and neighbor, optionally from and to" },
     { flags: "--directed-edges", option: "edges.symmetric", kind: "switch", value: false, help: "a ticker sees its neighbor but not the other way round" },
-    { flags: "--max-dropped <share>", option: "maxDropped", kind: "scalar", help: "largest share of rows that may be dropped, or lack a feature in their window that a processor fills, 0 to 1 (default: 0.05; of predict: as in training)" },
+    { flags: "--max-dropped <share>", option: "maxDropped", kind: "scalar", help: "largest share of rows, prices, labels, groups or edges that may be lost, or of rows with a feature that a processor fills, 0 to 1 (default: 0.05; of predict: as in training)" },
+    { flags: "--extreme-returns <action>", option: "extremeReturns", kind: "text", help: "returns that look like a split the prices were not adjusted for: warn, error or missing (default: warn)" },
   ],
 };
 

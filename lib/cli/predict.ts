@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { panelFlags } from "./data-flags.js";
 import { addSourceFlags, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import type { PredictRunOptions } from "../evaluate/run-prediction.js";
-import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
+import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
 import { precisionFlags, usePrecision } from "./precision-flags.js";
@@ -36,7 +36,7 @@ export function predictCommand(terminal: Terminal): Command {
         const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "from" | "device" | "threads">), out: written.out };
         await usePrecision(written, options.device);
         const { predictRun } = await import("../evaluate/run-prediction.js");
-        const result = await interruptible((signal) => predictRun(written.run, source, { ...options, signal }));
+        const result = await interruptible((signal) => predictRun(written.run, source, { ...options, onWarning: ({ text }) => terminal.err(`astgnn predict: ${inFlags(text, [panelFlags])}`), signal }));
         const { rows, dates, firstDate, lastDate, members, out, ledger } = result;
         if (written.json === true) return terminal.out(JSON.stringify({ ...result, ledger: ledgerJson(ledger) }));
         printLedger(terminal, ledger);

@@ -55,7 +55,7 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
   await usePrecision(written, model["device"] as string | undefined);
   const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
   await interruptible(async (signal) => {
-    const panel = await openPanel(source, { ...panelOptions, signal });
+    const panel = await openPanel(source, { ...panelOptions, onWarning: ({ text }) => terminal.err(`astgnn train: ${inFlags(text, GROUPS)}`), signal });
     const dataset = panel.dataset(datasetOptions);
     if (written.json !== true) {
       const { train: first, valid, test } = dataset;

@@ -2,13 +2,14 @@ import { AstgnnError } from "../errors.js";
 import type { DatasetOptions } from "./dataset-options.js";
 import { computeFeature, OHLCV_FEATURES } from "./features.js";
 import { historyParts, refuseShortPanel } from "./history.js";
-import { columnLabels, forwardReturns, labelShape, transformLabels, type LabelShape } from "./labels.js";
+import { countMissingLabels } from "./label-losses.js";
+import { columnLabels, forwardReturns, labelShape, transformLabels, type LabelShape, type RawLabels } from "./labels.js";
 import { LedgerBuilder } from "./ledger.js";
 import { PanelDataset } from "./panel-dataset.js";
 import type { Panel } from "./panel.js";
 import { ProcessorChain } from "./processors.js";
 import { requireFeatureColumns, requireGraph, resolveRecipe, type Recipe } from "./recipe.js";
-import { findWindows, groupsOfRows, type Rows, rowsWithin } from "./rows.js";
+import { findWindows, groupsOfRows, rowsWithin } from "./rows.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
 
@@ -23,7 +24,7 @@ export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
 
   const ledger = new LedgerBuilder(panel.ledger.entries);
   const shape = labelShape(recipe.label);
-  const { labels, untradable } = rawLabels(panel, recipe, shape);
+  const { labels, untradable, broken } = rawLabels(panel, recipe, shape);
   const calendar = planSplits(dates, recipe, shape, lastLabelledDate(recipe, shape, labels, D, N), recipe.split, recipe.embargo);
   if (recipe.split !== undefined) refuseEmptySplits(calendar, dates);
 
@@ -50,7 +51,9 @@ export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
   ledger.add("split", "short_history", plan.shortHistory, "dates", `dates are no sample dates: a sample needs ${recipe.requiredHistory} dates (${historyParts(recipe)}), so scoring is possible from ${dates[calendar.first]!} on`);
   if (recipe.split !== undefined) refuseEmptySplits(plan, dates);
   ledger.add("labels", "untradable_entry", untradable, "values", "labels were removed because the stock is not tradable on its entry date");
-  addSplitLosses(ledger, plan, recipe, shape, labels, rows, N);
+  ledger.add("labels", "split_like_label", broken, "values", "labels were removed because they span a return that looks like a split");
+  countMissingLabels(panel, plan, { labels, shape, rows, priced }, recipe.maxDropped, ledger);
+  addSplitLosses(ledger, plan, recipe);
   return new PanelDataset({
     panel,
     recipe,
@@ -67,16 +70,16 @@ export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
   });
 }
 
-function rawLabels(panel: Panel, { label, described }: Recipe, shape: LabelShape): { labels: Float32Array; untradable: number } {
+function rawLabels(panel: Panel, { label, described }: Recipe, shape: LabelShape): RawLabels {
   const column = "column" in label ? label.column : "close";
   const [D, N] = [panel.dates.length, panel.tickers.length];
   if (!panel.has(column)) {
     // New data to be scored has no label yet.
-    if (described) return { labels: new Float32Array(D * N * shape.horizons.length).fill(NaN), untradable: 0 };
+    if (described) return { labels: new Float32Array(D * N * shape.horizons.length).fill(NaN), untradable: 0, broken: 0 };
     throw new AstgnnError("ERR_DATA", `${panel.source} has no column ${column} for the label; the panel has ${panel.columns.join(", ")}.`, { file: panel.source, column, option: "label", next: "Name a label column with label: { column }, or add a close." });
   }
-  if ("column" in label) return columnLabels(panel.values(column), panel.tradable, N, shape.lagDays);
-  return forwardReturns(panel.values(column), panel.tradable, D, N, shape);
+  if ("column" in label) return columnLabels(panel.values(column), panel, N, shape.lagDays);
+  return forwardReturns(panel.values(column), panel, D, N, shape);
 }
 
 /** By the calendar for returns; by the last label for a column. */
@@ -126,7 +129,7 @@ function assembleFeatures(panel: Panel, recipe: Recipe, chain: ProcessorChain, r
   const unfilled: number[] = [];
   recipe.featureNames.forEach((name, f) => {
     if (prices === undefined) values.set(panel.values(name));
-    else computeFeature(OHLCV_FEATURES[f]!, prices, D, N, values);
+    else computeFeature(OHLCV_FEATURES[f]!, prices, panel.segments, D, N, values);
     missing.push(markMissing(values, known, read));
     chain.apply(name, values);
     unfilled.push(markMissing(values, complete, read));
@@ -184,15 +187,7 @@ function withoutEmptyDates(plan: SplitPlan, offsets: Int32Array, ledger: LedgerB
   return { ...plan, ...kept };
 }
 
-function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan, recipe: Recipe, { horizons }: LabelShape, labels: Float32Array, rows: Rows, stocks: number): void {
-  let unlabelled = 0;
-  for (const t of [...plan.train, ...plan.valid, ...plan.test]) {
-    for (let r = rows.offsets[t]!; r < rows.offsets[t + 1]!; r++) {
-      const cell = (t * stocks + rows.stocks[r]!) * horizons.length;
-      for (let l = 0; l < horizons.length; l++) if (labels[cell + l] !== labels[cell + l]) unlabelled++;
-    }
-  }
-  ledger.add("labels", "missing_label", unlabelled, "values", "labels of rows in train, valid and test are missing");
+function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan, recipe: Recipe): void {
   ledger.add("split", "purged_train_valid", plan.purged.trainValid, "dates", "dates have a label that straddles the end of train");
   ledger.add("split", "purged_valid_test", plan.purged.validTest, "dates", "dates have a label that straddles the end of valid");
   ledger.add("split", "embargoed_valid", plan.embargoed.valid, "dates", "first dates of valid were dropped by the embargo");

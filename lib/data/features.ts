@@ -95,8 +95,10 @@ export const OHLCV_FEATURES: readonly PriceFeature[] = Object.freeze([
 /** Stocks handled at once: one cache line of a float32 row. */
 const BLOCK = 16;
 
-/** Writes a feature of all stocks to `out` [dates * stocks], from columns of the same layout. */
-export function computeFeature(feature: PriceFeature, columns: Readonly<Record<keyof PriceSeries, Float32Array | Float64Array>>, dates: number, stocks: number, out: Float64Array): void {
+/** Writes a feature of all stocks to `out` [dates * stocks], from columns of the same layout; NaN where its look-back lies in two `segments` of the prices. */
+export function computeFeature(
+  feature: PriceFeature, columns: Readonly<Record<keyof PriceSeries, Float32Array | Float64Array>>, segments: Int32Array | undefined, dates: number, stocks: number, out: Float64Array,
+): void {
   const { at, reach, needs } = feature;
   const tiles = Object.fromEntries(needs.map((field) => [field, new Float64Array(BLOCK * dates)])) as Record<keyof PriceSeries, Float64Array>;
   const empty = new Float64Array(0);
@@ -112,6 +114,8 @@ export function computeFeature(feature: PriceFeature, columns: Readonly<Record<k
       for (let t = 0; t < dates; t++) out[t * stocks + first + n] = t < reach ? NaN : at(prices, t);
     }
   }
+  if (segments === undefined) return;
+  for (let i = reach * stocks; i < out.length; i++) if (segments[i] !== segments[i - reach * stocks]) out[i] = NaN;
 }
 
 /** Turns `count` stocks of a date-major column into series, one after the other. */

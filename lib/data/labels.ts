@@ -1,4 +1,5 @@
 import type { ResolvedLabel, ResolvedLabelTransform } from "./dataset-options.js";
+import type { Panel } from "./panel.js";
 import { madBounds, meanAndSd } from "./processors.js";
 import { normalQuantile, RankSorter } from "./ranks.js";
 
@@ -11,6 +12,15 @@ export interface LabelShape {
   readonly span: number;
 }
 
+/** Labels [dates * stocks * L], and why others are missing. */
+export interface RawLabels {
+  readonly labels: Float32Array;
+  /** Not tradable on the entry date. */
+  readonly untradable: number;
+  /** From one segment of the prices into another. */
+  readonly broken: number;
+}
+
 export function labelShape(label: ResolvedLabel): LabelShape {
   if ("column" in label) return { horizons: [0], lagDays: label.lagDays, span: label.horizonDays };
   const horizons = typeof label.horizonDays === "number" ? [label.horizonDays] : label.horizonDays;
@@ -19,12 +29,15 @@ export function labelShape(label: ResolvedLabel): LabelShape {
 
 /**
  * Raw returns [dates * stocks * L]: close[t + lag + h] / close[t + lag] - 1, NaN where one of the two closes is missing or lies after the panel,
- * and where the stock is not tradable on its entry date.
+ * where the stock is not tradable on its entry date, and where the closes lie in two `segments` of the prices.
  */
-export function forwardReturns(close: Float32Array | Float64Array, tradable: Uint8Array | undefined, dates: number, stocks: number, { horizons, lagDays }: LabelShape): { labels: Float32Array; untradable: number } {
+export function forwardReturns(
+  close: Float32Array | Float64Array, { tradable, segments }: Pick<Panel, "tradable" | "segments">, dates: number, stocks: number, { horizons, lagDays }: LabelShape,
+): RawLabels {
   const width = horizons.length;
   const labels = new Float32Array(dates * stocks * width).fill(NaN);
   let untradable = 0;
+  let broken = 0;
   horizons.forEach((horizon, l) => {
     for (let t = 0; t + lagDays + horizon < dates; t++) {
       const entry = (t + lagDays) * stocks;
@@ -33,24 +46,25 @@ export function forwardReturns(close: Float32Array | Float64Array, tradable: Uin
         const value = close[end + n]! / close[entry + n]! - 1;
         if (value !== value) continue;
         if (tradable !== undefined && tradable[entry + n] !== 1) untradable++;
+        else if (segments !== undefined && segments[entry + n] !== segments[end + n]) broken++;
         else labels[(t * stocks + n) * width + l] = value;
       }
     }
   });
-  return { labels, untradable };
+  return { labels, untradable, broken };
 }
 
 /** A column as labels: NaN where missing or where the stock is not tradable on its entry date t + lag. */
-export function columnLabels(column: Float32Array | Float64Array, tradable: Uint8Array | undefined, stocks: number, lagDays: number): { labels: Float32Array; untradable: number } {
+export function columnLabels(column: Float32Array | Float64Array, { tradable }: Pick<Panel, "tradable">, stocks: number, lagDays: number): RawLabels {
   const labels = Float32Array.from(column);
   let untradable = 0;
-  if (tradable === undefined) return { labels, untradable };
+  if (tradable === undefined) return { labels, untradable, broken: 0 };
   for (let i = 0; i < labels.length; i++) {
     if (labels[i] !== labels[i] || tradable[i + lagDays * stocks] === 1) continue;
     labels[i] = NaN;
     untradable++;
   }
-  return { labels, untradable };
+  return { labels, untradable, broken: 0 };
 }
 
 /** What the loss sees: per date and horizon, over rows that have a label; NaN elsewhere. Same layout as `labels`. */

@@ -75,7 +75,8 @@ export class PanelDataset implements Dataset {
     this.#recipe = recipe;
     this.#processors = parts.processors;
     const { features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = recipe;
-    this.options = Object.freeze(JSON.parse(JSON.stringify({ features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates })) as Record<string, unknown>);
+    const { extremeReturns } = panel;
+    this.options = Object.freeze(JSON.parse(JSON.stringify({ features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates, extremeReturns })) as Record<string, unknown>);
     this.splitSummary = Object.freeze({
       train: this.#summaryOf(this.train),
       valid: this.#summaryOf(this.valid),

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { AstgnnError } from "../errors.js";
 import { resolveOptions } from "../options.js";
+import { warn, type Warning } from "../warnings.js";
 import { cleanPrices } from "./clean.js";
+import { countKept, defaultUniverse, findPartialDates } from "./coverage.js";
 import { flagSql, numberColumns } from "./columns.js";
 import { Database } from "./database.js";
 import { buildDataset } from "./dataset.js";
@@ -10,6 +12,8 @@ import { readEdges, type EdgesSource } from "./edges.js";
 import { fingerprint } from "./fingerprint.js";
 import { readGroups, type Groups, type GroupsSource } from "./groups.js";
 import { LedgerBuilder } from "./ledger.js";
+import { refuseLoss } from "./loss.js";
+import { findPriceBreaks, reportPriceBreaks, segmentsOf, type PriceBreak } from "./price-breaks.js";
 import { readTable, type DenseTable } from "./read-table.js";
 import { openSource, requireColumn, type PanelSource } from "./source.js";
 import type { Dataset, Edges, Ledger } from "./types.js";
@@ -29,6 +33,8 @@ const PanelOptionsSchema = z.strictObject({
     .describe("{ file, column?, tickerColumn? }"),
   edges: z.strictObject({ file: text("a path"), symmetric: z.boolean().default(true).describe("true or false") }).optional().describe("{ file, symmetric? }"),
   maxDropped: z.number().min(0).max(1).default(0.05).describe("a share from 0 to 1"),
+  extremeReturns: z.enum(["warn", "error", "missing"]).default("warn").describe('"warn", "error" or "missing"'),
+  onWarning: z.custom<(warning: Warning) => void>((value) => typeof value === "function").optional().describe("a function"),
   signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
 });
 
@@ -53,8 +59,15 @@ export interface PanelOptions {
   readonly groups?: GroupsSource;
   /** Edges from a file. */
   readonly edges?: EdgesSource;
-  /** Largest share of source rows without a usable close before reading is refused, 0 to 1. Default .05. */
+  /** Largest share of source rows without a usable close, or of a price's values that are impossible, before reading is refused, 0 to 1. Default .05. */
   readonly maxDropped?: number;
+  /**
+   * What becomes of returns below -25 % or above +33 % that look like a split which the prices were not adjusted for ({@link Panel.priceBreaks}):
+   * `"warn"` lists them in the ledger and keeps them (default), `"error"` refuses, `"missing"` makes every label and price feature that spans one missing.
+   */
+  readonly extremeReturns?: "warn" | "error" | "missing";
+  /** Told what looks wrong in the data. Default: Node prints it (`process.emitWarning`), each text once. */
+  readonly onWarning?: (warning: Warning) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -65,6 +78,9 @@ export interface PanelParts {
   readonly universe: Uint8Array;
   readonly groups: Groups | undefined;
   readonly edges: Edges | undefined;
+  readonly priceBreaks: readonly PriceBreak[];
+  readonly segments: Int32Array | undefined;
+  readonly extremeReturns: "warn" | "error" | "missing";
   readonly ledger: Ledger;
   readonly fingerprint: string;
 }
@@ -91,6 +107,11 @@ export class Panel {
   readonly tradable: Uint8Array | undefined;
   readonly groups: Groups | undefined;
   readonly edges: Edges | undefined;
+  /** Returns that look like a split which the prices were not adjusted for, the largest move first. */
+  readonly priceBreaks: readonly PriceBreak[];
+  /** With `extremeReturns: "missing"` the number of price breaks up to the date, undefined where there is none: [dates * stocks]. Prices of unequal numbers are not compared. */
+  readonly segments: Int32Array | undefined;
+  readonly extremeReturns: "warn" | "error" | "missing";
   readonly ledger: Ledger;
   /** SHA-256 (hex) over sorted (date, ticker, columns), groups and edges. */
   readonly fingerprint: string;
@@ -110,6 +131,9 @@ export class Panel {
     this.groups = parts.groups;
     this.edges = parts.edges;
     this.ledger = parts.ledger;
+    this.priceBreaks = parts.priceBreaks;
+    this.segments = parts.segments;
+    this.extremeReturns = parts.extremeReturns;
     this.fingerprint = parts.fingerprint;
   }
 
@@ -199,10 +223,8 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
   if (dense.tradable !== undefined) flags.set("tradable", dense.tradable);
   const digest = await fingerprint({ dates: dense.dates, tickers: dense.tickers, present: dense.present, values: dense.values, flags, groups, edges });
 
-  cleanPrices(dense.values, ledger);
+  const cleaned = cleanPrices(dense.values, ledger);
   const universe = dense.universe ?? defaultUniverse(dense);
-  const kept = countKept(dense, ledger);
-  refuseLoss(table.name, dense.rows, kept, resolved.maxDropped);
   if (!universe.includes(1)) {
     throw new AstgnnError("ERR_DATA", `The universe of ${table.name} is empty: no stock counts on any date.`, {
       file: table.name,
@@ -210,41 +232,26 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
       next: universeColumn === undefined ? "Check the close column." : `Check column ${universeColumn}: it is true nowhere.`,
     });
   }
-  return new Panel({ source: table.name, table: dense, universe, groups, edges, ledger: ledger.build(dense.rows, kept), fingerprint: digest });
-}
-
-/** A stock counts on a date where it has a close; without a close column, where the table has a row. */
-function defaultUniverse(table: DenseTable): Uint8Array {
-  const close = table.values.get("close");
-  if (close === undefined) return table.present;
-  const universe = new Uint8Array(close.length);
-  for (let i = 0; i < close.length; i++) universe[i] = close[i] === close[i] ? 1 : 0;
-  return universe;
-}
-
-/** Rows of the source that carry something: a usable close, or without a close column any value. */
-function countKept(table: DenseTable, ledger: LedgerBuilder): number {
-  const close = table.values.get("close");
-  const kept = close === undefined ? countFilled([...table.values.values()]) : countFilled([close]);
-  ledger.add("clean", close === undefined ? "empty_rows" : "rows_without_close", table.rows - kept, "rows", close === undefined ? "rows have no value at all" : "rows have no usable close and count as missing");
-  return kept;
-}
-
-/** Cells in which at least one of the columns has a value. */
-function countFilled(columns: readonly (Float32Array | Float64Array)[]): number {
-  const filled = new Uint8Array(columns[0]!.length);
-  for (const column of columns) for (let i = 0; i < column.length; i++) if (column[i] === column[i]) filled[i] = 1;
-  let count = 0;
-  for (let i = 0; i < filled.length; i++) count += filled[i]!;
-  return count;
-}
-
-function refuseLoss(file: string, read: number, kept: number, maxDropped: number): void {
-  const share = (read - kept) / read;
-  if (share <= maxDropped || kept === 0) return;
-  throw new AstgnnError("ERR_DATA", `${read - kept} of ${read} rows of ${file} (${(share * 100).toFixed(1)} %) have no usable value; maxDropped allows ${(maxDropped * 100).toFixed(1)} %.`, {
-    file,
-    option: "maxDropped",
-    next: "Check the file, or raise maxDropped if the loss is expected.",
+  const kept = countKept(dense, ledger);
+  const next = "Check the file, or raise maxDropped if the loss is expected.";
+  refuseLoss({ lost: dense.rows - kept, of: dense.rows, what: `rows of ${table.name}`, why: "have no usable value" }, resolved.maxDropped, { file: table.name, next });
+  for (const { column, lost, values } of cleaned) {
+    refuseLoss({ lost, of: values, what: `values of ${column} in ${table.name}`, why: "are impossible and were made missing" }, resolved.maxDropped, { file: table.name, column, next });
+  }
+  findPartialDates(dense, ledger, (text) => warn({ reason: "partial_dates", text }, resolved.onWarning));
+  const { extremeReturns } = resolved;
+  const found = findPriceBreaks(dense.values, dense.dates, dense.tickers);
+  reportPriceBreaks(found, table.name, resolved, ledger);
+  return new Panel({
+    source: table.name,
+    table: dense,
+    universe,
+    groups,
+    edges,
+    priceBreaks: found.breaks,
+    segments: extremeReturns === "missing" ? segmentsOf(found, dense.dates.length, dense.tickers.length) : undefined,
+    extremeReturns,
+    ledger: ledger.build(dense.rows, kept),
+    fingerprint: digest,
   });
 }

@@ -25,13 +25,14 @@ describe("a date that a window lacks", () => {
   });
 
   test("is filled by the processors where maxMissingDates allows it, and counted; the date itself is never one", () => {
-    const one = cut({ maxMissingDates: 1, maxDropped: 0 });
+    // Two labels end or begin on a missing date, 2.1 %; the rows with a gap would be 5 %.
+    const one = cut({ maxMissingDates: 1, maxDropped: 0.03 });
     // On date 24 the window 20 to 24 lacks two dates; on 20 and 23 the stock itself has no close.
     expect(datesOf(one)).toEqual(without(20, 23, 24));
     expect(entry(one, "window_gap")).toMatchObject({ stage: "rows", unit: "rows", count: 5, text: "rows lack a close on up to 1 of the 5 dates of their window: processors fill their features there" });
     expect([...one.features.subarray(20 * STOCKS * 2, 20 * STOCKS * 2 + 2)]).toEqual([0, 0]);
     expect(entry(one, "missing_close")!.count).toBe(2);
-    const two = cut({ maxMissingDates: 2, maxDropped: 0 });
+    const two = cut({ maxMissingDates: 2, maxDropped: 0.03 });
     expect(datesOf(two)).toEqual(without(20, 23));
     expect(entry(two, "window_gap")!.count).toBe(6);
     expect(entry(one, "incomplete_window")).toMatchObject({ count: 1, text: "rows lack a close on more than 1 of the 5 dates of their window, or on the last" });
