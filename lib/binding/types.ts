@@ -60,7 +60,7 @@ export interface NativeGraph {
   edgeTargets?: Int32Array;
 }
 
-/** Parameters, buffers and a forward. `train` and `eval` switch dropout and batch statistics for forward calls. */
+/** Parameters, buffers and a forward. `train` and `eval` switch dropout and batch statistics for forward calls made from then on. */
 export interface NativeModule {
   readonly kind: NativeModuleKind;
   readonly dtype: Dtype;
@@ -86,6 +86,11 @@ export interface NativeModule {
   stateDict(): NativeState;
   /** Strict: same names, shapes. Throws ERR_BUSY, ERR_SHAPE. */
   loadStateDict(state: NativeState): void;
+  /**
+   * Models only: one of its own with this one's config, dtype, device, mode and count of forwards, and with `state` or else this one's
+   * weights. Throws ERR_SHAPE; without a state ERR_BUSY.
+   */
+  copy(state?: NativeState): NativeModule;
   /** Moves parameters and buffers. Throws ERR_BUSY, ERR_CUDA_UNAVAILABLE. */
   to(device: string): void;
   train(): void;

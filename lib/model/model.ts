@@ -3,13 +3,13 @@ import type { Dataset, DatasetDescription } from "../data/types.js";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type ModelOptions } from "./config.js";
-import { resolveDevice } from "./device.js";
+import { resolveDevice, type Device } from "./device.js";
 import { integers, type Graph, type Offsets } from "./graph.js";
-import { attentionOf, forwardModule, Module, nativeModule, similarityOf } from "./module.js";
+import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
 import { alignToPanel, averageStatistics, checkDataset, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
 import { resolveThreads } from "./threads.js";
-import { takeWeights, withNativeState } from "./weights.js";
+import { takeWeights, withNativeState, type Weights } from "./weights.js";
 
 /** What `forward` returns for R rows. */
 export interface ForwardOutput {
@@ -31,6 +31,7 @@ export interface Neighbour {
 }
 
 let setDescription: (model: ASTGNNFactorModel, description: DatasetDescription | undefined) => void;
+let beginTraining: (model: ASTGNNFactorModel) => () => void;
 
 /**
  * ASTGNN: learns K latent risk factors M from each stock's recent history, links stocks by the similarity of their factors anew on every
@@ -47,6 +48,7 @@ export class ASTGNNFactorModel extends Module {
   readonly config: ModelConfig;
   #description: DatasetDescription | undefined;
   #seed: number | undefined;
+  #isBeingTrained = false;
 
   constructor(options: ModelOptions & InitialisationOptions = {}) {
     const { config, seed, dtype, device } = resolveModelOptions(options);
@@ -59,6 +61,11 @@ export class ASTGNNFactorModel extends Module {
     setDescription = (model, description) => {
       model.#description = description;
       model.#seed = undefined;
+    };
+    beginTraining = (model) => {
+      model.#refuseInTraining();
+      model.#isBeingTrained = true;
+      return () => (model.#isBeingTrained = false);
     };
   }
 
@@ -84,7 +91,13 @@ export class ASTGNNFactorModel extends Module {
     return this.#seed;
   }
 
+  override to(device: Device): this {
+    this.#refuseInTraining();
+    return super.to(device);
+  }
+
   override loadStateDict(state: StateDict): void {
+    this.#refuseInTraining();
     super.loadStateDict(state);
     this.#seed = undefined;
   }
@@ -92,7 +105,7 @@ export class ASTGNNFactorModel extends Module {
   /**
    * Writes weights, config and data description to one safetensors file: beside, synced, then renamed.
    *
-   * @throws AstgnnError ERR_BUSY while a training uses the model
+   * @throws AstgnnError ERR_BUSY while a prediction or forward of this model is under way
    */
   async save(path: string): Promise<void> {
     const native = nativeModule(this);
@@ -171,6 +184,10 @@ export class ASTGNNFactorModel extends Module {
       .slice(0, top);
   }
 
+  #refuseInTraining(): void {
+    if (this.#isBeingTrained) throw new AstgnnError("ERR_BUSY", "This model is already being trained.", { next: "Await that training or abort it first." });
+  }
+
   async #similarityOf(riskFactors: Float32Array | Float64Array, rows: number, groups: Int32Array | undefined): Promise<Float32Array | Float64Array> {
     const m = Tensor.from(riskFactors, [rows, this.config.numRiskFactors]);
     try {
@@ -197,8 +214,15 @@ export function modelFrom({ config, dtype, dataset, weights }: Checkpoint, path:
   return model;
 }
 
-/** Records what a model is being trained on. */
-export function describeData(model: ASTGNNFactorModel, description: DatasetDescription): void {
+/** Marks a model as being trained until the function that it returns is called: nobody else replaces its weights meanwhile. */
+export function claimForTraining(model: ASTGNNFactorModel): () => void {
+  return beginTraining(model);
+}
+
+/** Gives a model trained weights and says what they were trained on; predictions under way go on with the weights that they began with. */
+export function setTrainedWeights(model: ASTGNNFactorModel, weights: Weights, description: DatasetDescription): void {
+  const native = nativeModule(model);
+  replaceNative(model, withNativeState(weights, (state) => native.copy(state)));
   setDescription(model, description);
 }
 

@@ -5,10 +5,11 @@ import { nativeState, nativeTensor, wrapState, wrapTensor, type StateDict, type 
 import { nativeGraph, type PackedGraph } from "./graph.js";
 
 let unwrap: (module: Module) => NativeModule;
+let replace: (module: Module, native: NativeModule) => void;
 
 /** Parameters, buffers and a forward: what the model and every layer alone have in common. */
 export abstract class Module {
-  readonly #native: NativeModule;
+  #native: NativeModule;
 
   /** @internal */
   protected constructor(native: NativeModule) {
@@ -17,6 +18,10 @@ export abstract class Module {
 
   static {
     unwrap = (module) => module.#alive();
+    replace = (module, native) => {
+      module.#native.dispose();
+      module.#native = native;
+    };
   }
 
   /** Number type of weights, inputs and outputs. */
@@ -32,7 +37,7 @@ export abstract class Module {
   /**
    * Moves all parameters and buffers; outputs are on that device from now on, inputs may be on any.
    *
-   * @throws AstgnnError ERR_CUDA_UNAVAILABLE, ERR_BUSY while a training or prediction uses them
+   * @throws AstgnnError ERR_CUDA_UNAVAILABLE, ERR_BUSY while it is being trained or a prediction or forward uses them
    */
   to(device: Device): this {
     const native = this.#alive();
@@ -55,7 +60,7 @@ export abstract class Module {
     return this.#native.disposed;
   }
 
-  /** Switches dropout and batch statistics on for forward calls. */
+  /** Switches dropout and batch statistics on for forward calls made from now on; `train(model, dataset)` has its own mode. */
   train(): this {
     const native = this.#alive();
     native.train();
@@ -72,7 +77,7 @@ export abstract class Module {
   /**
    * Copies of all parameters and buffers under the reference's names.
    *
-   * @throws AstgnnError ERR_BUSY while a training or prediction uses them
+   * @throws AstgnnError ERR_BUSY while a prediction or forward uses them
    */
   stateDict(): StateDict {
     const native = this.#alive();
@@ -82,7 +87,7 @@ export abstract class Module {
   /**
    * Replaces all parameters and buffers, strictly: the same names and shapes as `stateDict()`.
    *
-   * @throws AstgnnError ERR_SHAPE naming the tensor, ERR_BUSY while a training or prediction uses them
+   * @throws AstgnnError ERR_SHAPE naming the tensor, ERR_BUSY while it is being trained or a prediction or forward uses them
    */
   loadStateDict(state: StateDict): void {
     const native = this.#alive();
@@ -113,6 +118,11 @@ export abstract class Module {
 /** The native handle of a module that is alive. */
 export function nativeModule(module: Module): NativeModule {
   return unwrap(module);
+}
+
+/** Puts another handle in the place of a module's. Jobs under way keep the old one alive and go on with its weights. */
+export function replaceNative(module: Module, native: NativeModule): void {
+  replace(module, native);
 }
 
 /** One forward on tensors of the user's own; `inputs` are [name, tensor] and the rows are the last but one dimension of the first. */

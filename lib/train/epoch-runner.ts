@@ -103,6 +103,6 @@ function namingDate(error: NativeError, dataset: Dataset): Error {
   return new AstgnnError("ERR_NOT_FINITE", `The loss is not finite at step ${step}: term ${term} on ${date}.`, {
     date,
     cause: error,
-    next: "The weights are those before that step. Look at the data of that date; a lower learningRate or clipNorm helps where it is not the data.",
+    next: "The model keeps the weights of the last finished epoch. Look at the data of that date; a lower learningRate or clipNorm helps where it is not the data.",
   });
 }

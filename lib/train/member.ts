@@ -2,10 +2,10 @@ import { loadCore } from "../binding/load.js";
 import type { NativeSession } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { writeCheckpoint } from "../model/checkpoint.js";
-import { describeData, type ASTGNNFactorModel } from "../model/model.js";
+import { claimForTraining, setTrainedWeights, type ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../model/native-panel.js";
-import { takeWeights, withNativeState, type Weights } from "../model/weights.js";
+import { takeWeights, type Weights } from "../model/weights.js";
 import { dateOrder } from "./date-order.js";
 import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
 import type { EpochEvent, SplitMetrics, WarningEvent } from "./events.js";
@@ -33,6 +33,15 @@ export interface MemberResult {
 
 /** Trains one model with one seed, in a run folder or without. The model ends with the weights of its best epoch. */
 export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): Promise<MemberResult> {
+  const release = claimForTraining(model);
+  try {
+    return await trainClaimed(model, dataset, options);
+  } finally {
+    release();
+  }
+}
+
+async function trainClaimed(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): Promise<MemberResult> {
   const plan = planTraining(model, dataset, options);
   const opened = options.out === undefined ? undefined : await RunFolder.open(options.out, options, "run");
   const folder = opened?.folder;
@@ -83,8 +92,7 @@ class Member {
       if (!this.#isDone()) await this.#runEpochs(events, describe);
       else await describe();
     }
-    withNativeState(this.#best!, (state) => nativeModule(model).loadStateDict(state));
-    describeData(model, dataset.describe());
+    setTrainedWeights(model, this.#best!, dataset.describe());
     const bestEpoch = this.#position.plateau.bestEpoch === 0 ? this.#position.history.length : this.#position.plateau.bestEpoch;
     if (folder !== undefined && !wasFinished) {
       await this.#writeModel();
@@ -106,8 +114,9 @@ class Member {
 
   async #runEpochs(events: EpochEvent[], describe: () => Promise<void>): Promise<void> {
     const { model, dataset, options, plan, folder } = this;
-    const session = loadCore().createSession(nativeModule(model), nativePanel(dataset, model.device), { ...plan.session, seed: this.#seed });
-    describeData(model, dataset.describe());
+    // The steps change a copy: the model itself holds what the last epoch's event reports.
+    const trained = nativeModule(model).copy();
+    const session = loadCore().createSession(trained, nativePanel(dataset, model.device), { ...plan.session, seed: this.#seed });
     try {
       if (this.stored !== undefined) restoreSession(session, this.stored);
       // The state before run.json: whoever finds run.json can resume.
@@ -133,6 +142,7 @@ class Member {
       }
     } finally {
       session.dispose();
+      trained.dispose();
     }
   }
 
@@ -173,7 +183,7 @@ class Member {
     }
   }
 
-  /** Validates the averaged weights and moves the position to the next epoch. */
+  /** Validates the averaged weights, gives them to the model and moves the position to the next epoch. */
   async #closeEpoch(session: NativeSession, started: number): Promise<EpochEvent> {
     const { options, plan, dataset, model } = this;
     const position = this.#position;
@@ -184,7 +194,9 @@ class Member {
     const plateauPatience = options.schedule === "plateau" ? options.plateauPatience : Infinity;
     const { state, isBest } = afterEpoch(position.plateau, epoch, valid[options.monitor] ?? NaN, higherIsBetter, plateauPatience);
     // Where no epoch has a metric to choose by, the last one counts.
-    if (isBest || state.bestEpoch === 0) this.#best = takeWeights(session.averaged.stateDict());
+    const weights = takeWeights(session.averaged.stateDict());
+    if (isBest || state.bestEpoch === 0) this.#best = weights;
+    setTrainedWeights(model, weights, dataset.describe());
     const lastStep = epoch * plan.stepsPerEpoch;
     const reductions = { count: position.plateau.reductions, factor: options.plateauFactor };
     const learningRate = learningRateAt(lastStep, options, plan.stepsPerEpoch * options.epochs, reductions);

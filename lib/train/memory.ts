@@ -31,8 +31,8 @@ export function estimateTrainingBytes({ config, dtype, parameters, dataset, obje
   const width = dtype === "float64" ? 8 : 4;
   const isGpu = device !== "cpu";
   const panel = 4 * dataset.dates.length * dataset.tickers.length * (dataset.featureNames.length + (isGpu ? 0 : dataset.horizons.length));
-  // Raw weights, gradients, two moments, EMA and its change; where they are in this process's memory, also the best weights.
-  const weights = width * parameters * (isGpu ? 6 : 7);
+  // Raw weights, gradients, two moments, EMA and its change, the model's own; where they are in this process's memory, also the best weights.
+  const weights = width * parameters * (isGpu ? 7 : 8);
   let stocks = 0;
   for (let t = 0; t < dataset.dates.length; t++) stocks = Math.max(stocks, dataset.rowOffsets[t + 1]! - dataset.rowOffsets[t]!);
   const rows = stocks * datesPerStep;

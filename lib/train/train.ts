@@ -43,8 +43,9 @@ export interface TrainingRun {
 
 /**
  * Trains a model on the dataset's training dates, from its current weights, on the process's compute thread: the event loop stays free.
- * After every epoch the averaged weights (EMA) are validated; the model ends with those of the best epoch. The same seed, machine and
- * thread count give the same bits. With `out` a run folder is kept, from which `resume` continues to the same bits after any interruption.
+ * After every epoch the averaged weights (EMA) are validated; the model ends with those of the best epoch. Meanwhile it holds what the last
+ * `onEpoch` reported, and what it came with until the first epoch ends: `predict`, `save`, `stateDict`, `forward` and `neighbours` may be
+ * called at any time and use these weights, and an abort or an error leaves them. The same seed, machine and thread count give the same bits. With `out` a run folder is kept, from which `resume` continues to the same bits after any interruption.
  *
  * @example
  * const run = await train(model, dataset, { loss: "ic", epochs: 4, seed: 0, out: "runs/first", onEpoch: (e) => console.log(e.valid.ic) });

@@ -274,6 +274,21 @@ Napi::Value similarity(const Napi::CallbackInfo& info) {
   return start(info, handle, true, std::move(body));
 }
 
+// A model of its own, with the mode and the count of forwards of this one.
+Napi::Value copy(const Napi::CallbackInfo& info) {
+  auto handle = module(info);
+  if (handle->kind != "model")
+    throw BindingError("ERR_OPTION", "Only a whole model can be copied, not a " + handle->kind + ".");
+  if (info[0].IsUndefined()) handle->refuse_if_busy();
+  auto copied = std::make_shared<ModuleHandle>(*handle);
+  copied->busy = 0;
+  copied->stepping = false;
+  copied->module = nn::make_like(
+      handle->as<nn::ASTGNNFactorModel>(),
+      info[0].IsUndefined() ? nn::state_dict(*handle->module) : read_state(info[0], "state"));
+  return wrap_module(info.Env(), std::move(copied));
+}
+
 // Of forwards started from now on.
 Napi::Value set_training(const Napi::CallbackInfo& info, bool training) {
   module(info)->training = training;
@@ -335,6 +350,7 @@ const Method kMethods[] = {
        handle->device = device;
        return info.Env().Undefined();
      }},
+    {"copy", copy},
     {"train",
      [](const Napi::CallbackInfo& info) -> Napi::Value { return set_training(info, true); }},
     {"eval",

@@ -124,4 +124,14 @@ void load_state_dict(torch::nn::Module& module,
   copy_state(state_dict(module), state);
 }
 
+std::shared_ptr<ASTGNNFactorModel> make_like(
+    const ASTGNNFactorModel& model, const std::vector<std::pair<std::string, Tensor>>& state) {
+  auto made = std::make_shared<ASTGNNFactorModel>(model.config, /*seed=*/0);
+  const Tensor& weight = model.prediction->output->weight;
+  made->to(weight.device(), weight.scalar_type());
+  made->eval();
+  load_state_dict(*made, state);
+  return made;
+}
+
 }  // namespace astgnn::nn

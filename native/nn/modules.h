@@ -170,5 +170,9 @@ void copy_state(const std::vector<std::pair<std::string, Tensor>>& own,
                 const std::vector<std::pair<std::string, Tensor>>& state);
 void load_state_dict(torch::nn::Module& module,
                      const std::vector<std::pair<std::string, Tensor>>& state);
+// A model of its own with the config, dtype and device of `model` and the weights of `state`, in
+// evaluation mode.
+std::shared_ptr<ASTGNNFactorModel> make_like(
+    const ASTGNNFactorModel& model, const std::vector<std::pair<std::string, Tensor>>& state);
 
 }  // namespace astgnn::nn

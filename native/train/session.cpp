@@ -48,11 +48,7 @@ Session::Session(std::shared_ptr<nn::ASTGNNFactorModel> trained, std::shared_ptr
                   panel_->targets.defined() ? panel_->targets.size(2) : 0);
   TORCH_CHECK_VALUE(options.ema >= 0 && options.ema < 1,
                     "ema: expected a number in [0, 1) but got ", options.ema);
-  if (options.ema > 0) {
-    averaged = std::make_shared<nn::ASTGNNFactorModel>(model->config, /*seed=*/0);
-    averaged->to(panel_->device(), dtype_of(*model));
-    averaged->eval();
-  }
+  if (options.ema > 0) averaged = nn::make_like(*model, nn::state_dict(*model));
   optimizer_ =
       std::make_unique<Optimizer>(*model, options.ema > 0 ? averaged.get() : nullptr, options);
   stop_ = at::zeros({}, at::TensorOptions(panel_->device()).dtype(at::kFloat));

@@ -35,7 +35,7 @@ describe("two trainings in one process", () => {
     await training;
   });
 
-  it("a model that is being trained refuses to have its weights read or replaced", async () => {
+  it("a model that is being trained refuses to have its weights replaced", async () => {
     using model = new ASTGNNFactorModel(small);
     const state = model.stateDict();
     let refused: unknown;
