@@ -2,11 +2,12 @@ import { loadCore } from "../binding/load.js";
 import type { Dataset, DatasetDescription } from "../data/types.js";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
+import { checkPreparation, checkShape } from "./compatibility.js";
 import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type ModelOptions } from "./config.js";
 import { resolveDevice, type Device } from "./device.js";
 import { integers, type Graph, type Offsets } from "./graph.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
-import { alignToPanel, averageStatistics, checkDataset, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
+import { alignToPanel, averageStatistics, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
 import { resolveThreads } from "./threads.js";
 import { takeWeights, withNativeState, type Weights } from "./weights.js";
@@ -119,12 +120,13 @@ export class ASTGNNFactorModel extends Module {
    * @example
    * const { predictions } = await model.predict(dataset.test, { riskFactors: false });
    * const latest = await model.predict({ dataset, dates: [dataset.dates.at(-1)!] });
-   * @throws AstgnnError ERR_DATA where features, window or groups are not those of the model, a split has no dates or a date too little history; ERR_ABORTED
+   * @throws AstgnnError ERR_DATA where the dataset was not prepared as that of the training (features, window, processors and their statistics,
+   *   graph, label), naming every field that differs, where a split has no dates or a date too little history; ERR_ABORTED
    */
   async predict(input: PredictInput, options: PredictOptions = {}): Promise<Prediction> {
     const native = nativeModule(this);
     const selection = selectDates(input);
-    checkDataset(this.config, this.#description, selection.dataset);
+    this.#checkDataset(selection.dataset);
     const wantsFactors = options.riskFactors ?? true;
     const packed = await predictPacked(native, selection, { riskFactors: wantsFactors, threads: resolveThreads(options.threads), signal: options.signal });
     const predictions = alignToPanel(selection, packed.predictions, this.config.numPredictions);
@@ -166,7 +168,7 @@ export class ASTGNNFactorModel extends Module {
   async neighbours(dataset: Dataset, date: string, ticker: string, options: { top?: number } = {}): Promise<Neighbour[]> {
     const top = options.top ?? 10;
     if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
-    checkDataset(this.config, this.#description, dataset);
+    this.#checkDataset(dataset);
     const t = dateIndex(dataset, date);
     const [begin, end] = [dataset.rowOffsets[t]!, dataset.rowOffsets[t + 1]!];
     const rows = dataset.rowStocks.subarray(begin, end);
@@ -182,6 +184,11 @@ export class ASTGNNFactorModel extends Module {
       .filter(({ weight }) => weight > 0)
       .sort((a, b) => b.weight - a.weight)
       .slice(0, top);
+  }
+
+  #checkDataset(dataset: Dataset): void {
+    if (this.#description !== undefined) checkPreparation(this.#description, dataset, "predict");
+    checkShape(this.config, dataset);
   }
 
   #refuseInTraining(): void {

@@ -1,9 +1,8 @@
 import { loadCore } from "../binding/load.js";
 import type { NativeModule, NativePrediction, NativeTerm } from "../binding/types.js";
 import { refuseEarlyDate } from "../data/history.js";
-import type { Dataset, DatasetDescription, Ledger, PanelValues, Split } from "../data/types.js";
-import { AstgnnError, invalidOption, nearest } from "../errors.js";
-import { needsGroups, type ModelConfig } from "./config.js";
+import type { Dataset, Ledger, PanelValues, Split } from "../data/types.js";
+import { AstgnnError, invalidOption } from "../errors.js";
 import { nativePanel } from "./native-panel.js";
 
 /** What to score: a split, every date of a dataset that has rows, or dates by name or index. */
@@ -64,32 +63,6 @@ export function dateIndex(dataset: Dataset, date: string): number {
     throw new AstgnnError("ERR_DATA", `${date} is no date of this panel, which has ${dataset.dates.length} from ${first} to ${last}.`, { date, next: "Pass one of dataset.dates." });
   }
   return index;
-}
-
-/**
- * Checks that a dataset is what the model was made for and trained on.
- *
- * @throws AstgnnError ERR_DATA naming the features that are missing, out of order or too many, or the window that differs
- */
-export function checkDataset(config: ModelConfig, description: DatasetDescription | undefined, dataset: Dataset): void {
-  const names = dataset.featureNames;
-  if (description !== undefined) checkFeatureNames(description.featureNames, names);
-  if (names.length !== config.sequentialInputSize) {
-    throw new AstgnnError("ERR_DATA", `The model takes ${config.sequentialInputSize} features per stock (sequentialInputSize) but the dataset has ${names.length}.`, {
-      next: "Make the model with sequentialInputSize: dataset.featureNames.length.",
-    });
-  }
-  if (description !== undefined && description.window !== dataset.window) {
-    throw new AstgnnError("ERR_DATA", `The model was trained on windows of ${description.window} dates but the dataset has ${dataset.window}.`, {
-      next: `Build the dataset with window: ${description.window}.`,
-    });
-  }
-  if (needsGroups(config) && dataset.groups === undefined) {
-    throw new AstgnnError("ERR_DATA", 'The model links stocks of one group only (similarityGraph: "groups") but the dataset has no groups.', {
-      option: "similarityGraph",
-      next: "Give the dataset a group column or file, or make the model with similarityGraph: \"complete\".",
-    });
-  }
 }
 
 /** One pass of the core over the dates of a dataset, in evaluation mode. */
@@ -185,21 +158,4 @@ function withHistory(dataset: Dataset, indices: Int32Array): Int32Array {
   const { dates, requiredHistory } = dataset;
   for (const t of indices) refuseEarlyDate({ option: "dates", date: dates[t]!, there: t + 1, earliest: dates[requiredHistory - 1] }, dates, dataset);
   return indices;
-}
-
-function checkFeatureNames(expected: readonly string[], found: readonly string[]): void {
-  const missing = expected.filter((name) => !found.includes(name));
-  if (missing.length > 0) {
-    const near = nearest(missing[0]!, found);
-    throw new AstgnnError("ERR_DATA", `The dataset lacks ${missing.length} of the ${expected.length} features the model was trained on: ${missing.join(", ")}.`, {
-      column: missing[0]!,
-      next: near === undefined ? "Build the dataset with the model's features." : `Build the dataset with the model's features; is ${near} meant to be ${missing[0]}?`,
-    });
-  }
-  const at = expected.findIndex((name, f) => name !== found[f]);
-  if (at >= 0 || found.length !== expected.length) {
-    throw new AstgnnError("ERR_DATA", `The dataset's features are ${found.join(", ")} but the model was trained on ${expected.join(", ")}, in this order.`, {
-      next: "Build the dataset with exactly these features in this order.",
-    });
-  }
 }

@@ -2,6 +2,7 @@ import { loadCore } from "../binding/load.js";
 import type { NativeSession } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { writeCheckpoint } from "../model/checkpoint.js";
+import { checkPreparation } from "../model/compatibility.js";
 import { claimForTraining, setTrainedWeights, type ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../model/native-panel.js";
@@ -33,6 +34,7 @@ export interface MemberResult {
 
 /** Trains one model with one seed, in a run folder or without. The model ends with the weights of its best epoch. */
 export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): Promise<MemberResult> {
+  if (model.dataset !== undefined && !options.fineTune) checkPreparation(model.dataset, dataset, "train");
   const release = claimForTraining(model);
   try {
     return await trainClaimed(model, dataset, options);

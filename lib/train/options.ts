@@ -51,6 +51,11 @@ export interface TrainOptions extends TrainEvents {
   monitor?: MonitorName;
   /** Drives date order and dropout. Whole, 0 to 2^32 - 1; default 0. The initial weights come from the model's own seed. */
   seed?: number;
+  /**
+   * Trains a model that was trained before on a dataset that was prepared otherwise (features, window, processors, their statistics, graph or
+   * label), which is refused unless this is true: what its weights have learnt then means something else. Default false.
+   */
+  fineTune?: boolean;
   /** Trains one member per seed from `model`'s config (the model itself stays untouched); together with `seed` an error. */
   seeds?: readonly number[];
   /**
@@ -96,6 +101,7 @@ const schema = z.strictObject({
   monitor: z.enum(["ic", "icir", "rankIc", "rankIcir", "hitRate", "mse", "loss"]).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "mse" or "loss"'),
   seed: seedSchema,
   seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).optional().describe("a list of whole numbers from 0 to 4294967295"),
+  fineTune: z.boolean().default(false).describe("true or false"),
   cudaGraph: z.boolean().default(false).describe("true or false"),
   threads: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096"),
   out: z.string().min(1).optional().describe("the path of a folder"),

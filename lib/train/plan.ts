@@ -6,7 +6,7 @@ import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { FORMAT_VERSION } from "../model/checkpoint.js";
 import type { ASTGNNFactorModel } from "../model/model.js";
-import { checkDataset } from "../model/predict.js";
+import { checkShape } from "../model/compatibility.js";
 import { stepsPerEpoch } from "./date-order.js";
 import { estimateTrainingBytes } from "./memory.js";
 import { evaluationPairs, resolveLoss, termLabels } from "./objective.js";
@@ -34,7 +34,7 @@ export interface TrainingPlan {
  */
 export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): TrainingPlan {
   const { config, dtype } = model;
-  checkDataset(config, undefined, dataset);
+  checkShape(config, dataset);
   const [dates, horizons] = [dataset.train.dateIndices.length, dataset.horizons.length];
   if (dates === 0) throw new AstgnnError("ERR_DATA", "The dataset has no training dates.", { option: "split", next: "Give panel.dataset a split whose training part has dates." });
   if (dataset.valid.dateIndices.length === 0 && (options.patience > 0 || options.schedule === "plateau")) {
