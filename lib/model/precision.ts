@@ -1,6 +1,7 @@
 import { loadCore } from "../binding/load.js";
 import type { Precision } from "../binding/types.js";
 import { invalidOption } from "../errors.js";
+import { warnPerson } from "../warn.js";
 import { resolveDevice } from "./device.js";
 
 const names: readonly Precision[] = ["highest", "high", "medium"];
@@ -30,8 +31,8 @@ export function setPrecisionFor(precision: Precision, device: string): Precision
   const core = loadCore();
   core.setPrecision(precision);
   const inForce = core.precisionOn(device);
-  if (inForce !== precision) warn(`precision "${precision}" needs ${device === "cpu" ? `a processor with AMX and this one offers ${core.info().cpu.isa}` : `a GPU of compute capability 8.0 and ${device} is older`}: "${inForce}" is used.`);
-  if (inForce === "medium") warn(device === "cpu" ? mediumOnCpu : mediumOnGpu);
+  if (inForce !== precision) warnPerson("precision", `precision "${precision}" needs ${device === "cpu" ? `a processor with AMX and this one offers ${core.info().cpu.isa}` : `a GPU of compute capability 8.0 and ${device} is older`}: "${inForce}" is used.`);
+  if (inForce === "medium") warnPerson("precision", device === "cpu" ? mediumOnCpu : mediumOnGpu);
   return inForce;
 }
 
@@ -39,7 +40,3 @@ const mediumOnCpu =
   "precision \"medium\" rounds every operand to bfloat16: against float64 the gradient of a model of default size is off by up to 2 % (10 % with norm \"batch\"), that of a single tensor of weights by up to 20 %, and predictions by 1 %.";
 const mediumOnGpu =
   "precision \"medium\" on a GPU rounds the GRU, its state included, and the products of the TGC to bfloat16: against float64 the gradient of a model of default size is off by up to 5 % (20 % with norm \"batch\"), measured in emulation and not on a GPU.";
-
-function warn(text: string): void {
-  process.emitWarning(text, { code: "ASTGNN_PRECISION" });
-}

@@ -96,5 +96,6 @@ export interface TrainEvents {
   onStart?: ((event: StartEvent) => void) | undefined;
   onStep?: ((event: StepEvent) => void) | undefined;
   onEpoch?: ((event: EpochEvent) => void) | undefined;
+  /** Absent: each warning is printed once to stderr, as a Node warning of type `AstgnnWarning` with code `ASTGNN_<REASON>`. */
   onWarning?: ((event: WarningEvent) => void) | undefined;
 }

@@ -7,6 +7,7 @@ import { claimForTraining, setTrainedWeights, type ASTGNNFactorModel } from "../
 import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../model/native-panel.js";
 import { takeWeights, type Weights } from "../model/weights.js";
+import { warnPerson } from "../warn.js";
 import { dateOrder } from "./date-order.js";
 import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
 import type { EpochEvent, SplitMetrics, WarningEvent } from "./events.js";
@@ -272,7 +273,8 @@ class Member {
     const event = { ...warning, seed: this.#seed };
     if (this.#position.warnings.some(({ text }) => text === event.text)) return;
     this.#position.warnings.push(event);
-    this.#callbacks.call(this.options.onWarning, event);
+    if (this.options.onWarning === undefined) warnPerson(event.reason, event.text);
+    else this.#callbacks.call(this.options.onWarning, event);
   }
 
   #isDone(): boolean {

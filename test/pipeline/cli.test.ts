@@ -53,6 +53,17 @@ describe("astgnn train", () => {
     }
   });
 
+  it("prints a warning once, in words of the command line, and leaves nothing to Node's own", async () => {
+    const printed: string[] = [];
+    const listen = (warning: Error): void => void printed.push(warning.name);
+    process.on("warning", listen);
+    const { err } = await astgnn(...train("--seed", "3", "--epochs", "1", "--similarity-scale", "0.001", "--json"));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", listen);
+    expect(err).toMatch(/^astgnn train: A has .* Try --similarity-scale, --top-k, .*$/);
+    expect(printed).not.toContain("AstgnnWarning");
+  });
+
   it("takes --seed for initial weights and training alike", async () => {
     const { seeds } = JSON.parse(await readFile(join(at("run"), "run.json"), "utf8")) as { seeds: unknown };
     expect(seeds).toEqual({ model: 3, train: 3 });

@@ -117,6 +117,25 @@ describe("training", () => {
     expect(run.warnings[0]!.text).toMatch(/effective neighbours of 2\d\.\d allowed/);
   });
 
+  it("prints each warning once to stderr where nobody registered for them, and not where somebody did", async () => {
+    const printed: (Error & { code?: string })[] = [];
+    const listen = (warning: Error): void => void (warning.name === "AstgnnWarning" && printed.push(warning));
+    process.on("warning", listen);
+    try {
+      using model = new ASTGNNFactorModel({ ...small, similarityScale: 1e-3 });
+      const run = await train(model, dataset, { ...recipe, epochs: 2 });
+      // Node tells its listeners in a tick of its own.
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(printed.map(({ code, message }) => [code, message])).toEqual([["ASTGNN_GRAPH_IS_AVERAGE", run.warnings[0]!.text]]);
+      using heard = new ASTGNNFactorModel({ ...small, similarityScale: 1e-3 });
+      await train(heard, dataset, { ...recipe, epochs: 1, onWarning: () => {} });
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(printed).toHaveLength(1);
+    } finally {
+      process.off("warning", listen);
+    }
+  });
+
   it("counts the steps in which no term is defined and changes nothing in them", async () => {
     const labelless = { ...dataset, targets: new Float32Array(dataset.targets.length).fill(NaN) };
     using model = new ASTGNNFactorModel(small);
