@@ -1,6 +1,8 @@
+import { AstgnnError } from "../errors.js";
+import { warn } from "../warnings.js";
 import type { Database } from "./database.js";
-import type { LedgerBuilder } from "./ledger.js";
-import { readRelations } from "./relations.js";
+import { listed, refuseLoss } from "./loss.js";
+import { readRelations, type RelatedTable, type RelationChecks } from "./relations.js";
 import type { Edges } from "./types.js";
 
 /** Where edges come from: a file with ticker and neighbor, optionally from and to (both inclusive). Ticker sees neighbor. */
@@ -10,8 +12,8 @@ export interface EdgesSource {
   readonly symmetric?: boolean | undefined;
 }
 
-/** @throws AstgnnError ERR_DATA on missing or unknown columns */
-export async function readEdges(database: Database, source: EdgesSource, dates: readonly string[], tickers: readonly string[], ledger: LedgerBuilder): Promise<Edges> {
+/** @throws AstgnnError ERR_DATA on missing or unknown columns, where no edge is left, or where more than the share `maxDropped` name a stock that is not in the panel */
+export async function readEdges(database: Database, source: EdgesSource, { dates, tickers }: RelatedTable, { ledger, maxDropped, onWarning }: RelationChecks): Promise<Edges> {
   const { name: file, rows } = await readRelations(
     database,
     source.file,
@@ -39,11 +41,16 @@ export async function readEdges(database: Database, source: EdgesSource, dates: 
     }
   }
   const merged = merge(intervals);
-  ledger.add("graph", "unknown_edge_stocks", unknown.size, "stocks", `stocks of ${file} are not in the panel`);
+  ledger.add("graph", "unknown_edge_stocks", unknown.size, "stocks", `stocks of ${file} are not in the panel: ${listed([...unknown])}`);
   ledger.add("graph", "edges_of_unknown_stocks", unusable, "edges", "edges name a stock that is not in the panel, or none");
   ledger.add("graph", "self_edges", self, "edges", "self edges were ignored: a stock always sees itself");
   ledger.add("graph", "edges_outside_dates", outside, "edges", "edges hold on no date of the panel");
   ledger.add("graph", "duplicate_edges", intervals.length - merged.length, "edges", "directed edges repeat or touch another in time and were merged");
+  const why = `name a stock that is not in the panel, or none${unknown.size > 0 ? ` (${listed([...unknown], 3)}; the panel writes ${tickers[0]!})` : ""}`;
+  const next = "Write tickers as in the data, leave such edges out, or raise maxDropped if the loss is expected.";
+  refuseLoss({ lost: unusable, of: rows.length, what: `edges of ${file}`, why }, maxDropped, { file, next });
+  if (merged.length === 0) throw new AstgnnError("ERR_DATA", `No edge of ${file} holds between two stocks of the panel on one of its dates.`, { file, option: "edges.file", next: "Check its tickers and dates, or leave the file out." });
+  if (unusable > 0) warn({ reason: "edges_of_unknown_stocks", text: `${unusable} of ${rows.length} edges of ${file} ${why}.` }, onWarning);
   const column = (field: keyof Interval): Int32Array => Int32Array.from(merged, (edge) => edge[field]);
   return { source: column("source"), target: column("target"), from: column("from"), to: column("to") };
 }

@@ -10,7 +10,7 @@ import { buildDataset } from "./dataset.js";
 import type { DatasetOptions } from "./dataset-options.js";
 import { readEdges, type EdgesSource } from "./edges.js";
 import { fingerprint } from "./fingerprint.js";
-import { readGroups, type Groups, type GroupsSource } from "./groups.js";
+import { checkGroups, readGroups, type Groups, type GroupsSource } from "./groups.js";
 import { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
 import { findPriceBreaks, reportPriceBreaks, segmentsOf, type PriceBreak } from "./price-breaks.js";
@@ -59,7 +59,7 @@ export interface PanelOptions {
   readonly groups?: GroupsSource;
   /** Edges from a file. */
   readonly edges?: EdgesSource;
-  /** Largest share of source rows without a usable close, or of a price's values that are impossible, before reading is refused, 0 to 1. Default .05. */
+  /** Largest share of source rows without a usable close, of a price's values that are impossible, of rows that the groups file has no line for, or of edges of unknown stocks, before reading is refused, 0 to 1. Default .05. */
   readonly maxDropped?: number;
   /**
    * What becomes of returns below -25 % or above +33 % that look like a split which the prices were not adjusted for ({@link Panel.priceBreaks}):
@@ -215,9 +215,10 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
 
   const ledger = new LedgerBuilder();
   ledger.add("source", "skipped_columns", skipped.length, "values", `columns are not numeric and were not read: ${skipped.join(", ")}`);
+  const checks = { ledger, maxDropped: resolved.maxDropped, onWarning: resolved.onWarning };
   const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
-  const groups = resolved.groups === undefined ? fromColumn : await readGroups(database, resolved.groups, dense.dates, dense.tickers, ledger);
-  const edges = resolved.edges === undefined ? undefined : await readEdges(database, resolved.edges, dense.dates, dense.tickers, ledger);
+  const groups = resolved.groups === undefined ? fromColumn : await readGroups(database, resolved.groups, dense, checks);
+  const edges = resolved.edges === undefined ? undefined : await readEdges(database, resolved.edges, dense, checks);
   const flags = new Map<string, Uint8Array>();
   if (dense.universe !== undefined) flags.set("universe", dense.universe);
   if (dense.tradable !== undefined) flags.set("tradable", dense.tradable);
@@ -237,6 +238,10 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
   refuseLoss({ lost: dense.rows - kept, of: dense.rows, what: `rows of ${table.name}`, why: "have no usable value" }, resolved.maxDropped, { file: table.name, next });
   for (const { column, lost, values } of cleaned) {
     refuseLoss({ lost, of: values, what: `values of ${column} in ${table.name}`, why: "are impossible and were made missing" }, resolved.maxDropped, { file: table.name, column, next });
+  }
+  if (groups !== undefined) {
+    const column = groupColumn === undefined ? { file: resolved.groups!.file, option: "groups.column" } : { file: table.name, option: "groupColumn" };
+    checkGroups(groups, universe, dense.tickers.length, column, resolved.onWarning);
   }
   findPartialDates(dense, ledger, (text) => warn({ reason: "partial_dates", text }, resolved.onWarning));
   const { extremeReturns } = resolved;

@@ -1,6 +1,9 @@
 import { AstgnnError } from "../errors.js";
+import type { Warning } from "../warnings.js";
 import { dateSql, firstNotBefore, isoDate, lastNotAfter } from "./calendar.js";
 import type { Database } from "./database.js";
+import type { LedgerBuilder } from "./ledger.js";
+import type { DenseTable } from "./read-table.js";
 import { openSource, requireColumn, type PanelSource } from "./source.js";
 import { quoted } from "./sql.js";
 
@@ -15,6 +18,16 @@ export interface Relation {
   readonly fromDay: number;
   readonly toDay: number;
   readonly row: number;
+}
+
+/** What groups and edges are about. */
+export type RelatedTable = Pick<DenseTable, "dates" | "tickers" | "present">;
+
+/** Where what they lose is counted, warned of and refused. */
+export interface RelationChecks {
+  readonly ledger: LedgerBuilder;
+  readonly maxDropped: number;
+  readonly onWarning?: ((warning: Warning) => void) | undefined;
 }
 
 /** What a relations file holds, in row order, and the name of the file for messages. */

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { openPanel, type PanelOptions } from "../../lib/data/panel.js";
 import type { Dataset } from "../../lib/data/types.js";
+import type { Warning } from "../../lib/warnings.js";
 import { csv, Folder, priceRows, weekdays } from "./data-tables.js";
 
 const folder = new Folder();
@@ -10,7 +11,7 @@ const days = weekdays(16);
 const rows = priceRows({ days: 16, stocks: 6 });
 const prices = folder.write("prices.csv", csv(rows));
 const base = { features: ["close"], window: 2, split: { trainEnd: days[9]!, validEnd: days[12]! }, label: { horizonDays: 1, lagDays: 0 } } as const;
-const open = (options: PanelOptions) => openPanel(prices, options);
+const open = (options: PanelOptions) => openPanel(prices, { maxDropped: 1, onWarning: () => undefined, ...options });
 const withGroups = (text: string) => open({ groups: { file: folder.write("groups.csv", text) } });
 const withEdges = (text: string, symmetric?: boolean) => open({ edges: { file: folder.write("edges.csv", text), ...(symmetric === undefined ? {} : { symmetric }) } });
 const groupsOn = (dataset: Dataset, t: number): Record<string, number> =>
@@ -25,7 +26,7 @@ describe("groups", () => {
     const dataset = panel.dataset({ ...base, graph: "groups" });
     expect(dataset.graph).toBe("groups");
     expect(sameGroup(groupsOn(dataset, 10))).toEqual([["S000", "S001"], ["S002"], ["S003"], ["S004"], ["S005"]]);
-    expect(counts(dataset)).toEqual({ unknown_group_stocks: 1, stocks_without_group: 3 });
+    expect(counts(dataset)).toEqual({ unknown_group_stocks: 1, stocks_without_group: 3, rows_without_group_line: 15 });
   });
 
   test("change on the dates of their intervals, both ends included", async () => {
@@ -76,5 +77,55 @@ describe("edges", () => {
     // 2020-01-04 is a Saturday: the edge begins on Monday, days[3].
     expect(list(dataset)).toEqual(["0>1 3-15", "0>3 3-3", "0>3 5-6"]);
     expect(counts(dataset)).toEqual({ edges_outside_dates: 1, duplicate_edges: 2 });
+  });
+});
+
+describe("What matches nothing", () => {
+  const all = ["S000", "S001", "S002", "S003", "S004", "S005"];
+  const lines = (tickers: readonly string[], group = (i: number): string => `g${i % 2}`): string => ["ticker,group", ...tickers.map((ticker, i) => `${ticker},${group(i)}`), ""].join("\n");
+  const strict = async (options: PanelOptions) => {
+    const warnings: Warning[] = [];
+    const panel = await openPanel(prices, { onWarning: (warning) => warnings.push(warning), ...options });
+    return { panel, warnings };
+  };
+  const groups = (text: string, more: PanelOptions = {}) => strict({ groups: { file: folder.write("strict.csv", text) }, ...more });
+  const edges = (text: string, more: PanelOptions = {}) => strict({ edges: { file: folder.write("strict-edges.csv", text) }, ...more });
+
+  test("among groups is refused past maxDropped, with both ways of writing tickers", async () => {
+    await expect(groups(lines(all.map((ticker) => `${ticker}.US`)))).rejects.toMatchObject({
+      code: "ERR_DATA",
+      option: "maxDropped",
+      message: expect.stringMatching(/^89 of 89 rows of the panel \(100\.0 %\) have no line in .*strict\.csv \(S000, S001, S002 and 3 more; tickers are written S000\.US there\); maxDropped allows 5\.0 %/) as string,
+    });
+    await expect(groups(lines(all.slice(1)))).rejects.toMatchObject({ code: "ERR_DATA" });
+    await expect(groups(`ticker,group,from\n${all.map((ticker) => `${ticker},a,${days[12]!}`).join("\n")}\n`)).rejects.toMatchObject({ code: "ERR_DATA" });
+  });
+
+  test("among groups is counted and warned of below that; stocks that the panel has not, and n/a, are no loss", async () => {
+    const { panel, warnings } = await groups(lines([...all.slice(1), "OTHER"]), { maxDropped: 0.2 });
+    expect(panel.ledger.entries).toContainEqual(expect.objectContaining({ stage: "graph", reason: "rows_without_group_line", count: 16, unit: "rows", text: expect.stringContaining("S000") as string }));
+    expect(warnings).toMatchObject([{ reason: "rows_without_group_line", text: expect.stringMatching(/^16 of 89 rows of the panel have no line in .*, so each is a group of one: S000\.$/) as string }]);
+    expect((await groups(lines([...all, ...all.map((ticker) => `${ticker}.X`)], (i) => (i === 5 ? "n/a" : `g${i % 2}`)))).warnings).toEqual([]);
+  });
+
+  test("and groups of one are warned of, and no group at all is refused", async () => {
+    expect((await groups(lines(all, (i) => `own ${i}`))).warnings).toMatchObject([{ reason: "groups_of_one", text: expect.stringMatching(/^100\.0 % of the rows are alone in their group \(groups\.column\)/) as string }]);
+    await expect(groups(lines(all, () => "n/a"))).rejects.toMatchObject({ code: "ERR_DATA", option: "groups.column" });
+    const path = folder.write("empty-sector.csv", csv(rows.map((row) => ({ ...row, sector: "" }))));
+    await expect(openPanel(path, { groupColumn: "sector" })).rejects.toMatchObject({ code: "ERR_DATA", option: "groupColumn" });
+  });
+
+  test("among edges is refused past maxDropped, warned of below it, and an empty list is an error", async () => {
+    const known = "ticker,neighbor\nS000,S001\nS001,S002\nS002,S003\n";
+    await expect(edges(`${known}S003,S004.US\n`)).rejects.toMatchObject({
+      code: "ERR_DATA",
+      option: "maxDropped",
+      message: expect.stringMatching(/^1 of 4 edges of .* \(25\.0 %\) name a stock that is not in the panel, or none \(S004\.US; the panel writes S000\); maxDropped allows 5\.0 %/) as string,
+    });
+    expect((await edges(`${known}S003,S004.US\n`, { maxDropped: 0.3 })).warnings).toMatchObject([{ reason: "edges_of_unknown_stocks" }]);
+    expect((await edges(known)).warnings).toEqual([]);
+    for (const nothing of ["ticker,neighbor\nA,B\n", "ticker,neighbor,to\nS000,S001,2019-01-01\n", "ticker,neighbor\nS000,S000\n"]) {
+      await expect(edges(nothing, { maxDropped: 1 })).rejects.toMatchObject({ code: "ERR_DATA", option: "edges.file" });
+    }
   });
 });
