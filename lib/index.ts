@@ -1,6 +1,6 @@
 /** astgnn: stock factors, an adaptive graph over them, and predictions through it. This file is the whole public surface. */
 export { AstgnnError, type ErrorCode, type ErrorDetails } from "./errors.js";
-export type { Warning } from "./warnings.js";
+export type { Warning } from "./warn.js";
 
 export { openPanel, Panel, type PanelOptions } from "./data/panel.js";
 export type { PriceBreak } from "./data/price-breaks.js";

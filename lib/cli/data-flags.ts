@@ -27,7 +27,7 @@ export const datasetFlags: FlagGroup = {
     { flags: "--max-missing-dates <dates>", option: "maxMissingDates", kind: "scalar", help: "dates that a window may lack; processors fill the features there (default: 0)" },
     { flags: "--label-horizon <days>", option: "label.horizonDays", kind: "scalarOrList", help: "panel dates from entry to end of the forward return, one or several, from 1 (default: 1)" },
     { flags: "--label-lag <days>", option: "label.lagDays", kind: "scalar", help: "panel dates from the sample to its entry, from 0 (default: 1)" },
-    { flags: "--label-column <name>", option: "label.column", kind: "text", help: "column that holds the label, instead of a forward return" },
+    { flags: "--label-column <name>", option: "label.column", kind: "text", help: "column that holds the label, instead of a forward return; --label-horizon must say which dates it looks at, 0 for no later one" },
     { flags: "--label-transform <name>", option: "labelTransform.transform", kind: "text", help: "what the loss sees: rank, zscore or none (default: rank)" },
     { flags: "--label-winsorize <k>", option: "labelTransform.winsorize", kind: "scalar", help: "clip labels to median +- k robust deviations before the transform" },
     { flags: "--processors <list>", option: "processors", kind: "jsonOrTexts", help: 'feature processors in order: names, or JSON such as \'["zscore", {"name": "fill", "value": 0}]\' (default for ohlcv: rank,fill)' },

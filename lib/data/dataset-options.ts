@@ -37,8 +37,8 @@ const horizon = z.number().int().min(1).max(10_000);
 const horizons = z.union([horizon, z.array(horizon).min(1)]).default(1).describe("a whole number of panel dates from 1, or a list of them");
 
 export const LabelSchema = z
-  .union([z.strictObject({ horizonDays: horizons, lagDays: days(0, 1) }), z.strictObject({ column: name, horizonDays: days(0, 0), lagDays: days(0, 0) })])
-  .describe("{ horizonDays, lagDays } with whole numbers of panel dates (horizons from 1, lag from 0) or { column, horizonDays?, lagDays? }");
+  .union([z.strictObject({ horizonDays: horizons, lagDays: days(0, 1) }), z.strictObject({ column: name, horizonDays: days(0, 0).unwrap(), lagDays: days(0, 0) })])
+  .describe("{ horizonDays, lagDays } with whole numbers of panel dates (horizons from 1, lag from 0) or { column, horizonDays, lagDays? }");
 
 const transforms = z.enum(["rank", "zscore", "none"]);
 const transformObject = z.strictObject({ transform: transforms.default("rank"), winsorize: factor.optional() });
@@ -117,9 +117,10 @@ export type Processor =
 
 /**
  * Forward returns close[t + lag + horizon] / close[t + lag] - 1 in panel dates (horizons from 1, default 1; lag from 0, default 1), or a column that holds the label.
- * For a column, `horizonDays` and `lagDays` (default 0) say which dates it looks at, so that splits can purge it.
+ * For a column, `horizonDays` and `lagDays` (default 0) must say which dates it looks at, so that splits can purge it: with horizonDays 5 and lagDays 1
+ * it is made of dates from t + 1 to t + 6; horizonDays 0 says that it looks at no later date.
  */
-export type Label = { readonly horizonDays?: number | readonly number[]; readonly lagDays?: number } | { readonly column: string; readonly horizonDays?: number; readonly lagDays?: number };
+export type Label = { readonly horizonDays?: number | readonly number[]; readonly lagDays?: number } | { readonly column: string; readonly horizonDays: number; readonly lagDays?: number };
 
 /** What the loss sees: inverse normal of the per-date rank (default), per-date z-score, or the raw return; `winsorize` clips to median ± k * 1.4826 * MAD before. */
 export type LabelTransform = "rank" | "zscore" | "none" | { readonly transform?: "rank" | "zscore" | "none"; readonly winsorize?: number };

@@ -53,7 +53,7 @@ export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
   ledger.add("labels", "untradable_entry", untradable, "values", "labels were removed because the stock is not tradable on its entry date");
   ledger.add("labels", "split_like_label", broken, "values", "labels were removed because they span a return that looks like a split");
   countMissingLabels(panel, plan, { labels, shape, rows, priced }, recipe.maxDropped, ledger);
-  addSplitLosses(ledger, plan, recipe);
+  addSplitLosses(ledger, plan);
   return new PanelDataset({
     panel,
     recipe,
@@ -187,13 +187,9 @@ function withoutEmptyDates(plan: SplitPlan, offsets: Int32Array, ledger: LedgerB
   return { ...plan, ...kept };
 }
 
-function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan, recipe: Recipe): void {
+function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan): void {
   ledger.add("split", "purged_train_valid", plan.purged.trainValid, "dates", "dates have a label that straddles the end of train");
   ledger.add("split", "purged_valid_test", plan.purged.validTest, "dates", "dates have a label that straddles the end of valid");
   ledger.add("split", "embargoed_valid", plan.embargoed.valid, "dates", "first dates of valid were dropped by the embargo");
   ledger.add("split", "embargoed_test", plan.embargoed.test, "dates", "first dates of test were dropped by the embargo");
-  const { label } = recipe;
-  if ("column" in label && label.horizonDays === 0 && recipe.split !== undefined) {
-    ledger.add("split", "label_span_unknown", 1, "dates", `the label column ${label.column} says nothing about the dates it looks at, so nothing was purged: state label.horizonDays and label.lagDays`);
-  }
 }

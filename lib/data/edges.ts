@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { warn } from "../warnings.js";
+import { warn } from "../warn.js";
 import type { Database } from "./database.js";
 import { listed, refuseLoss } from "./loss.js";
 import { readRelations, type RelatedTable, type RelationChecks } from "./relations.js";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { AstgnnError } from "../errors.js";
 import { resolveOptions } from "../options.js";
-import { warn, type Warning } from "../warnings.js";
+import { warn, type Warning } from "../warn.js";
 import { cleanPrices } from "./clean.js";
 import { countKept, defaultUniverse, findPartialDates } from "./coverage.js";
 import { flagSql, numberColumns } from "./columns.js";

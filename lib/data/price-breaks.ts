@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { warn, type Warning } from "../warnings.js";
+import { warn, type Warning } from "../warn.js";
 import { PRICE_COLUMNS } from "./columns.js";
 import type { LedgerBuilder } from "./ledger.js";
 

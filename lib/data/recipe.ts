@@ -1,4 +1,4 @@
-import { AstgnnError, invalidOption, nearest } from "../errors.js";
+import { AstgnnError, invalidOption, nearest, show } from "../errors.js";
 import { resolveOptions } from "../options.js";
 import { PRICE_COLUMNS } from "./columns.js";
 import {
@@ -48,6 +48,7 @@ export function resolveRecipe(options: DatasetOptions): Recipe {
     const maxDropped = rest.maxDropped ?? stored.maxDropped;
     return { ...stored, ...rest, maxDropped, split: rest.split, featureNames: names, requiredHistory: stored.window + lookBackOf(stored.features), described: true };
   }
+  requireLabelSpan(options);
   const resolved = resolveOptions(DatasetOptionsSchema, options, "dataset");
   const byDefault: ResolvedProcessor[] = resolved.features === "ohlcv" ? [{ name: "rank" }, { name: "fill", value: 0 }] : [];
   const featureNames = named(resolved.features);
@@ -56,6 +57,16 @@ export function resolveRecipe(options: DatasetOptions): Recipe {
   if (maxMissingDates >= window) throw invalidOption("maxMissingDates", `a whole number from 0 to ${window - 1}, below the window,`, maxMissingDates);
   if (twice !== undefined) throw new AstgnnError("ERR_OPTION", `Feature ${twice} is listed twice.`, { option: "features", column: twice, next: "List each feature once." });
   return { ...resolved, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
+}
+
+/** A column does not tell which dates its label was made of, and without that no split can purge it. */
+function requireLabelSpan(options: DatasetOptions): void {
+  const label: unknown = options !== null && typeof options === "object" && "label" in options ? options.label : undefined;
+  if (typeof label !== "object" || label === null || !("column" in label) || ("horizonDays" in label && label.horizonDays !== undefined)) return;
+  throw new AstgnnError("ERR_OPTION", `The label column ${show(label.column)} needs label.horizonDays: without it no split can tell which labels reach across its end.`, {
+    option: "label.horizonDays",
+    next: "State label.horizonDays, the panel dates from the label's entry to its end (0 if it looks at no later date), and label.lagDays, those from the sample to the entry (default 0).",
+  });
 }
 
 /** How many dates before a date the features read. */

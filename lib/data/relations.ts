@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import type { Warning } from "../warnings.js";
+import type { Warning } from "../warn.js";
 import { dateSql, firstNotBefore, isoDate, lastNotAfter } from "./calendar.js";
 import type { Database } from "./database.js";
 import type { LedgerBuilder } from "./ledger.js";

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { openPanel, type PanelOptions } from "../../lib/data/panel.js";
 import type { Dataset } from "../../lib/data/types.js";
-import type { Warning } from "../../lib/warnings.js";
+import type { Warning } from "../../lib/warn.js";
 import { csv, Folder, priceRows, weekdays } from "./data-tables.js";
 
 const folder = new Folder();

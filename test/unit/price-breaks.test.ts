@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { openPanel, type PanelOptions } from "../../lib/data/panel.js";
 import { findPriceBreaks } from "../../lib/data/price-breaks.js";
-import type { Warning } from "../../lib/warnings.js";
+import type { Warning } from "../../lib/warn.js";
 import { csv, Folder, priceRows, type PriceRow, randomNumbers, weekdays } from "./data-tables.js";
 
 const folder = new Folder();
