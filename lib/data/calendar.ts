@@ -46,19 +46,40 @@ export function requireInside(option: string, date: string, dates: readonly stri
   }
 }
 
+/** What a date column is in SQL. */
+export interface DateSql {
+  /** What dates are told apart by. */
+  readonly raw: string;
+  /** A DATE made of that, NULL where it is none. */
+  readonly parse: (raw: string) => string;
+  /** Whether that is another day than the one written, which only text tells. */
+  readonly moved?: (raw: string) => string;
+}
+
+const DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}";
+const ZONED = `(${DAY})[ T]([0-9]{2}):([0-9]{2})(?::[0-9]{2}(?:[.,][0-9]+)?)? ?(?:Z|z|UTC|([+-])([0-9]{2}):?([0-9]{2})?)`;
+
 /**
- * SQL that turns a date column into what dates are told apart by (`raw`) and, from that, into a DATE (`parse`, NULL where unparsable).
- * Accepted: DATE, any TIMESTAMP, text YYYY-MM-DD (a time of day may follow) or yyyymmdd, whole numbers yyyymmdd; undefined for other types.
+ * SQL that turns a date column into DATEs. Accepted: DATE, any TIMESTAMP, text YYYY-MM-DD (a time of day may follow, also with Z or an offset) or yyyymmdd,
+ * whole numbers yyyymmdd; undefined for other types. The day of a time with a zone is that in UTC, whether it is text or TIMESTAMP WITH TIME ZONE.
  */
-export function dateSql(column: string, type: string): { raw: string; parse: (raw: string) => string } | undefined {
+export function dateSql(column: string, type: string): DateSql | undefined {
   if (type === "DATE") return { raw: column, parse: (raw) => raw };
   // epoch_us instead of a cast: casting TIMESTAMP WITH TIME ZONE needs an extension and would use the machine's zone.
   if (type.startsWith("TIMESTAMP")) return { raw: `CAST(make_timestamp(epoch_us(${column})) AS DATE)`, parse: (raw) => raw };
   if (type === "VARCHAR") {
+    // DuckDB ignores the offset in a cast of text to TIMESTAMP.
+    const part = (raw: string, group: number): string => `COALESCE(TRY_CAST(regexp_extract(${raw}, '${ZONED}', ${group}) AS INTEGER), 0)`;
+    const minutes = (raw: string): string =>
+      `(${part(raw, 2)} * 60 + ${part(raw, 3)} - CASE WHEN regexp_extract(${raw}, '${ZONED}', 4) = '-' THEN -1 ELSE 1 END * (${part(raw, 5)} * 60 + ${part(raw, 6)}))`;
+    const days = (raw: string): string => `CAST(floor(${minutes(raw)} / 1440.0) AS INTEGER)`;
+    const isZoned = (raw: string): string => `regexp_full_match(${raw}, '${ZONED}')`;
     return {
       raw: `NULLIF(trim(${column}), '')`,
       parse: (raw) => `CASE WHEN regexp_full_match(${raw}, '[0-9]{8}') THEN CAST(try_strptime(${raw}, '%Y%m%d') AS DATE)
-        WHEN regexp_full_match(${raw}, '[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+(Z|[+-][0-9:]+)?)?') THEN TRY_CAST(left(${raw}, 10) AS DATE) END`,
+        WHEN regexp_full_match(${raw}, '${DAY}([ T][0-9:.]+)?') THEN TRY_CAST(left(${raw}, 10) AS DATE)
+        WHEN ${isZoned(raw)} THEN TRY_CAST(left(${raw}, 10) AS DATE) + ${days(raw)} END`,
+      moved: (raw) => `(${isZoned(raw)} AND ${days(raw)} <> 0)`,
     };
   }
   if (/^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*)$/.test(type)) {

@@ -215,6 +215,7 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
 
   const ledger = new LedgerBuilder();
   ledger.add("source", "skipped_columns", skipped.length, "values", `columns are not numeric and were not read: ${skipped.join(", ")}`);
+  reportMovedDates(dense.movedDates, dateColumn, ledger, resolved.onWarning);
   const checks = { ledger, maxDropped: resolved.maxDropped, onWarning: resolved.onWarning };
   const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
   const groups = resolved.groups === undefined ? fromColumn : await readGroups(database, resolved.groups, dense, checks);
@@ -259,4 +260,11 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
     ledger: ledger.build(dense.rows, kept),
     fingerprint: digest,
   });
+}
+
+function reportMovedDates(count: number, column: string, ledger: LedgerBuilder, onWarning: ((warning: Warning) => void) | undefined): void {
+  if (count === 0) return;
+  const text = `of column ${column} are written with a time zone and fall on another day in UTC, which is the one that counts`;
+  ledger.add("source", "dates_in_utc", count, "dates", `times ${text}`);
+  warn({ reason: "dates_in_utc", text: `${count} ${count === 1 ? "time" : "times"} ${text}. Write days as YYYY-MM-DD where the local day is meant.` }, onWarning);
 }

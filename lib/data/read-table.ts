@@ -21,6 +21,8 @@ export interface DenseTable {
   readonly dates: string[];
   readonly tickers: string[];
   readonly rows: number;
+  /** Dates written with a time zone that fall on another day in UTC. */
+  readonly movedDates: number;
   /** 1 where the table has a row. */
   readonly present: Uint8Array;
   readonly values: Map<string, Float32Array | Float64Array>;
@@ -63,6 +65,7 @@ export async function readTable(database: Database, table: SourceTable, roles: T
   await refuseBadKeys(database, table, roles, raw.raw, ticker);
   const days = await database.rows(`SELECT DISTINCT i, day - DATE '1970-01-01' FROM panel_date ORDER BY i`, table.name);
   const dates = days.map((row) => isoDate(Number(row[1])));
+  const moved = raw.moved === undefined ? undefined : await database.rows(`SELECT count(*) FROM panel_date WHERE ${raw.moved("raw")}`, table.name);
   const tickers = (await database.rows("SELECT raw FROM panel_ticker ORDER BY i", table.name)).map((row) => String(row[0]));
   const groupNames = roles.groupColumn === undefined ? [] : await readGroupNames(database, table, roles.groupColumn);
 
@@ -95,7 +98,7 @@ export async function readTable(database: Database, table: SourceTable, roles: T
   if (rows !== total) throw new AstgnnError("ERR_INTERNAL", `Read ${rows} of ${total} rows of ${table.name}.`, { file: table.name, next: "Please report this." });
   if (duplicates > 0) throw await duplicatedKey(database, table, roles, raw.raw, ticker, duplicates);
   for (const column of infinite) throw await infiniteValue(table, roles.columns.find((c) => c.name === column)!, raw.raw, ticker);
-  return { dates, tickers, rows, ...grid, groupNames };
+  return { dates, tickers, rows, movedDates: Number(moved?.[0]![0] ?? 0), ...grid, groupNames };
 }
 
 const groupSql = (column: string): string => NO_GROUP_SQL(`CAST(s.${quoted(column)} AS VARCHAR)`);

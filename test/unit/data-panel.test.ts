@@ -78,6 +78,27 @@ describe("openPanel", () => {
     }
   });
 
+  test.each([["Z", "Z"], ["+00:00", "+00:00"], ["+0530", "+05:30"], ["-05", "-05:00"], [" -05:00", "-05:00"], ["+09:00", "+09:00"], [" UTC", "Z"]])("reads a text time with the zone %s on its day in UTC, like a TIMESTAMP WITH TIME ZONE", async (zone, iso) => {
+    for (const time of ["2020-01-02 00:00:00", "2020-01-02T05:15", "2020-01-03T12:00:00.123456", "2020-01-06 23:30:00"]) {
+      const panel = await openPanel({ sql: `select '${time}${zone}' as date, 'A' as ticker, 1.0 as close` }, { onWarning: () => undefined });
+      expect(panel.dates, time).toEqual([new Date(`${time.replace(" ", "T")}${iso}`).toISOString().slice(0, 10)]);
+    }
+  });
+
+  test("says how many times with a zone fall on another day in UTC", async () => {
+    const warnings: unknown[] = [];
+    const panel = await openPanel({ sql: "select unnest(['2020-01-02T00:00:00+09:00', '2020-01-03T00:00:00+09:00', '2020-01-06T12:00:00+09:00']) as date, 'A' as ticker, 1.0 as close" }, { onWarning: (warning) => warnings.push(warning) });
+    expect(panel.dates).toEqual(["2020-01-01", "2020-01-02", "2020-01-06"]);
+    expect(panel.ledger.entries).toMatchObject([{ stage: "source", reason: "dates_in_utc", count: 2, unit: "dates" }]);
+    expect(warnings).toMatchObject([{ reason: "dates_in_utc", text: expect.stringMatching(/^2 times of column date are written with a time zone and fall on another day in UTC/) as string }]);
+  });
+
+  test("lets an edges file in text with a zone meet a panel in TIMESTAMP WITH TIME ZONE on the same days", async () => {
+    const source = { sql: "select unnest(['2020-01-02 04:30:00+00'::timestamptz, '2020-01-03 04:30:00+00'::timestamptz]) as date, t as ticker, 1.0 as close from (values ('A'), ('B')) v(t)" };
+    const edges = { file: folder.write("zoned.csv", "ticker,neighbor,from\nA,B,2020-01-02 23:30:00-05:00\n"), symmetric: false };
+    expect([...(await openPanel(source, { edges })).edges!.from]).toEqual([1]);
+  });
+
   test("takes other column names and only the columns asked for", async () => {
     const path = folder.write("renamed.csv", csv(rows.map((row) => ({ day: row.date, symbol: row.ticker, x: row.close, y: row.open }))));
     const panel = await openPanel(path, { dateColumn: "day", tickerColumn: "symbol", columns: ["y"] });
