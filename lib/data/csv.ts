@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 import { AstgnnError } from "../errors.js";
-import { literal } from "./sql.js";
+import { literal, oneFile, pathLiteral } from "./sql.js";
 
 const LONGEST_HEADER = 1 << 20;
 
@@ -10,9 +10,10 @@ const LONGEST_HEADER = 1 << 20;
  * SQL that reads one CSV file, every column as text, with its path as `__file`. The header decides columns and delimiter (comma, semicolon, tab or bar):
  * DuckDB's own detection may settle on one wide column or skip lines where rows have unequal lengths, and data would go unnoticed.
  *
+ * @param isHive whether folders named key=value on the path become columns, as for a file that a glob found
  * @throws AstgnnError ERR_DATA on an empty file, an incomplete gzip file or a column that is named twice
  */
-export async function csvSql(path: string): Promise<string> {
+export async function csvSql(path: string, isHive: boolean): Promise<string> {
   const header = (/\.gz$/i.test(path) ? await gzipHeader(path) : await plainHeader(path)).replace(/^\uFEFF/, "");
   if (header.trim() === "") throw new AstgnnError("ERR_DATA", `${path} is empty.`, { file: path, next: "The first line must name the columns." });
   const delimiter = [",", ";", "\t", "|"].reduce((best, mark) => (header.split(mark).length > header.split(best).length ? mark : best));
@@ -20,7 +21,7 @@ export async function csvSql(path: string): Promise<string> {
   const twice = names.find((name, i) => names.findIndex((other) => other.toLowerCase() === name.toLowerCase()) !== i);
   if (twice !== undefined) throw new AstgnnError("ERR_DATA", `${path} names column ${twice} twice.`, { file: path, column: twice, next: "Give each column its own name; upper and lower case count as one." });
   const types = names.map((name) => `${literal(name)}: 'VARCHAR'`).join(", ");
-  return `SELECT *, ${literal(path)} AS __file FROM read_csv(${literal(path)}, auto_detect = false, header = true, delim = ${literal(delimiter)}, quote = '"', escape = '"', columns = {${types}})`;
+  return `SELECT *, ${literal(path)} AS __file FROM read_csv(${isHive ? pathLiteral(path) : oneFile(path)}, auto_detect = false, header = true, delim = ${literal(delimiter)}, quote = '"', escape = '"', columns = {${types}})`;
 }
 
 /** Cells of a header line; a name may be quoted. A nameless column, as of a written index, gets its number. */

@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { csvSql } from "./csv.js";
 import { QUERY, type Database } from "./database.js";
-import { literal } from "./sql.js";
+import { literal, pathLiteral } from "./sql.js";
 
 /** A file, files or glob of .parquet, .csv or .csv.gz, or any DuckDB query. */
 export type PanelSource = string | readonly string[] | { readonly sql: string };
@@ -38,9 +38,10 @@ export async function openSource(database: Database, source: PanelSource, table:
   const kinds = new Set(paths.map(kindOf));
   if (kinds.size > 1) throw new AstgnnError("ERR_OPTION", "One source mixes Parquet and CSV files.", { option: "source", next: "Read one format, or name a { sql } query that joins both." });
   const name = paths.join(", ");
-  for (const path of paths) requireFile(path);
-  const list = `[${paths.map(literal).join(", ")}]`;
-  return kinds.has("parquet") ? openParquet(database, name, list) : openCsv(database, name, list, table);
+  const files = paths.filter(isFile);
+  const list = `[${paths.map((path) => (files.includes(path) ? pathLiteral(path) : literal(path))).join(", ")}]`;
+  const isHive = files.length < paths.length;
+  return kinds.has("parquet") ? openParquet(database, name, isHive ? list : `${list}, hive_partitioning = false`) : openCsv(database, name, list, isHive, table);
 }
 
 function kindOf(path: string): "parquet" | "csv" {
@@ -50,12 +51,14 @@ function kindOf(path: string): "parquet" | "csv" {
   throw invalidOption("source", "a path that ends in .parquet, .csv or .csv.gz", path, 'For anything else name a query, e.g. { sql: "select * from ..." }.');
 }
 
-function requireFile(path: string): void {
-  if (/[*?[\]{}]/.test(path) || path.includes("://")) return;
-  if (!existsSync(path)) throw new AstgnnError("ERR_DATA", `File ${path} does not exist.`, { file: path, next: "Check the path." });
-  if (statSync(path).isDirectory()) {
+/** Whether the path is that of a file, whatever characters it has; else it is a glob or an address. */
+function isFile(path: string): boolean {
+  if (existsSync(path)) {
+    if (statSync(path).isFile()) return true;
     throw new AstgnnError("ERR_DATA", `${path} is a folder.`, { file: path, next: `Name its files with a glob, e.g. ${path}/*.parquet.` });
   }
+  if (/[*?[\]{}]/.test(path) || path.includes("://")) return false;
+  throw new AstgnnError("ERR_DATA", `File ${path} does not exist.`, { file: path, next: "Check the path." });
 }
 
 async function openParquet(database: Database, name: string, list: string): Promise<SourceTable> {
@@ -76,10 +79,10 @@ async function openParquet(database: Database, name: string, list: string): Prom
   };
 }
 
-async function openCsv(database: Database, name: string, list: string, table: string): Promise<SourceTable> {
+async function openCsv(database: Database, name: string, list: string, isHive: boolean, table: string): Promise<SourceTable> {
   const files = (await database.rows(`SELECT DISTINCT file FROM glob(${list}) ORDER BY file`, name)).map((row) => String(row[0]));
   if (files.length === 0) throw new AstgnnError("ERR_DATA", `No file matches ${name}.`, { file: name, next: "Check the path." });
-  const parts = await Promise.all(files.map(csvSql));
+  const parts = await Promise.all(files.map((file) => csvSql(file, isHive)));
   await database.run(`CREATE TEMP TABLE ${table} AS ${parts.join(" UNION ALL BY NAME ")}`, name);
   const columns = await describe(database, table, name);
   columns.delete("__file");

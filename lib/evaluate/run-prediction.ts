@@ -6,7 +6,7 @@ import { firstNotBefore, isIsoDate } from "../data/calendar.js";
 import { Database } from "../data/database.js";
 import { refuseEarlyDate } from "../data/history.js";
 import { openPanel, type PanelOptions } from "../data/panel.js";
-import { literal } from "../data/sql.js";
+import { literal, oneFile } from "../data/sql.js";
 import type { PanelSource } from "../data/source.js";
 import type { Dataset, Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
@@ -93,7 +93,7 @@ async function writeScores(scores: PanelValues, out: string): Promise<number> {
     const format = /\.csv$/i.test(out) ? "csv, HEADER" : "parquet";
     const partial = partialPath(out);
     await using database = await Database.open();
-    await database.run(`COPY (SELECT * FROM read_csv(${literal(staged)}, header = true, columns = {${types.join(", ")}})) TO ${literal(partial)} (FORMAT ${format})`, out);
+    await database.run(`COPY (SELECT * FROM read_csv(${oneFile(staged)}, header = true, columns = {${types.join(", ")}})) TO ${literal(partial)} (FORMAT ${format})`, out);
     await moveIntoPlace(partial, out);
     return rows;
   } finally {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { Database } from "../data/database.js";
-import { literal, quoted } from "../data/sql.js";
+import { literal, oneFile, quoted } from "../data/sql.js";
 import type { PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 
@@ -21,7 +21,7 @@ export const EVALUATED_SPLITS = ["valid", "test"] as const;
 export async function readStoredPredictions(file: string): Promise<Record<(typeof EVALUATED_SPLITS)[number], StoredSplit>> {
   if (!existsSync(file)) throw new AstgnnError("ERR_DATA", `There is no ${file}.`, { file, next: "Finish the run with astgnn train --resume." });
   await using database = await Database.open();
-  const relation = `read_parquet(${literal(file)})`;
+  const relation = `read_parquet(${oneFile(file)})`;
   const names = (await database.rows(`DESCRIBE SELECT * FROM ${relation}`, file)).map(([name]) => String(name));
   const columns = { predictions: numberedColumns(names, "prediction"), labels: numberedColumns(names, "label") };
   for (const [what, found] of [["date", names.includes("date")], ["ticker", names.includes("ticker")], ["split", names.includes("split")], ["prediction", columns.predictions.length > 0], ["label", columns.labels.length > 0]] as const) {

@@ -1,4 +1,5 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, describe, expect, test } from "vitest";
@@ -50,6 +51,30 @@ describe("openPanel", () => {
     expect(got.fingerprint).toBe(expected.fingerprint);
     expect(got.dates).toEqual(expected.dates);
     expect(got.values("open")).toEqual(expected.values("open"));
+  });
+
+  test.each(["lr=[x]", "lr=0.1", "a*b?{c}", "[!a]"])("takes the path of a file that is there literally: folder %s", async (name) => {
+    const inside = join(folder.path, name);
+    mkdirSync(inside);
+    const [expected, csvFile] = [await openPanel(prices), join(inside, "prices.csv")];
+    writeFileSync(csvFile, csv(rows));
+    writeFileSync(join(inside, "groups.csv"), "ticker,group\n" + ["S000", "S001", "S002", "S003", "S004"].map((ticker) => `${ticker},a\n`).join(""));
+    const parquet = await toParquet(join(inside, "prices.parquet"), `SELECT * FROM '${prices}'`);
+    for (const source of [csvFile, parquet, [csvFile], [parquet]]) {
+      const panel = await openPanel(source, { groups: { file: join(inside, "groups.csv") } });
+      expect(panel.columns).toEqual(expected.columns);
+      expect(panel.values("close")).toEqual(expected.values("close"));
+    }
+    const bad = join(inside, "bad.csv");
+    writeFileSync(bad, csv(rows.map((row, i) => (i === 4 ? { ...row, close: "?" } : row))));
+    await expect(openPanel(bad)).rejects.toMatchObject({ file: bad, row: 5 });
+  });
+
+  test("makes columns of folders named key=value that a glob goes through", async () => {
+    const inside = join(folder.path, "year=2020");
+    mkdirSync(inside);
+    writeFileSync(join(inside, "prices.csv"), csv(rows));
+    expect((await openPanel(join(folder.path, "year=*", "prices.csv"))).columns).toContain("year");
   });
 
   test.each([
