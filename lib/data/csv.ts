@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 import { AstgnnError } from "../errors.js";
-import { literal, oneFile, pathLiteral } from "./sql.js";
+import { literal, oneFile } from "./sql.js";
 
 const LONGEST_HEADER = 1 << 20;
 
@@ -21,7 +21,7 @@ export async function csvSql(path: string, isHive: boolean): Promise<string> {
   const twice = names.find((name, i) => names.findIndex((other) => other.toLowerCase() === name.toLowerCase()) !== i);
   if (twice !== undefined) throw new AstgnnError("ERR_DATA", `${path} names column ${twice} twice.`, { file: path, column: twice, next: "Give each column its own name; upper and lower case count as one." });
   const types = names.map((name) => `${literal(name)}: 'VARCHAR'`).join(", ");
-  return `SELECT *, ${literal(path)} AS __file FROM read_csv(${isHive ? pathLiteral(path) : oneFile(path)}, auto_detect = false, header = true, delim = ${literal(delimiter)}, quote = '"', escape = '"', columns = {${types}})`;
+  return `SELECT *, ${literal(path)} AS __file FROM read_csv(${isHive ? literal(path) : oneFile(path)}, auto_detect = false, header = true, delim = ${literal(delimiter)}, quote = '"', escape = '"', columns = {${types}})`;
 }
 
 /** Cells of a header line; a name may be quoted. A nameless column, as of a written index, gets its number. */

@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { csvSql } from "./csv.js";
 import { QUERY, type Database } from "./database.js";
-import { literal, pathLiteral } from "./sql.js";
+import { literal } from "./sql.js";
 
 /** A file, files or glob of .parquet, .csv or .csv.gz, or any DuckDB query. */
 export type PanelSource = string | readonly string[] | { readonly sql: string };
@@ -38,9 +38,8 @@ export async function openSource(database: Database, source: PanelSource, table:
   const kinds = new Set(paths.map(kindOf));
   if (kinds.size > 1) throw new AstgnnError("ERR_OPTION", "One source mixes Parquet and CSV files.", { option: "source", next: "Read one format, or name a { sql } query that joins both." });
   const name = paths.join(", ");
-  const files = paths.filter(isFile);
-  const list = `[${paths.map((path) => (files.includes(path) ? pathLiteral(path) : literal(path))).join(", ")}]`;
-  const isHive = files.length < paths.length;
+  const isHive = paths.filter(isFile).length < paths.length;
+  const list = `[${paths.map(literal).join(", ")}]`;
   return kinds.has("parquet") ? openParquet(database, name, isHive ? list : `${list}, hive_partitioning = false`) : openCsv(database, name, list, isHive, table);
 }
 
