@@ -1,5 +1,5 @@
 // The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*,
-// predict, shutdown.
+// predict, neighbours, shutdown.
 #include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <omp.h>

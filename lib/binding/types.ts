@@ -290,6 +290,11 @@ export interface NativeCore {
   createPanel(data: NativePanelData, device?: string): NativePanel;
   createSession(model: NativeModule, panel: NativePanel, options: NativeSessionOptions): NativeSession;
   predict(model: NativeModule, panel: NativePanel, options: NativePredictOptions): NativeJob<NativePrediction>;
+  /**
+   * The heaviest entries above 0 of a row of A, heaviest first, ties by row: which rows of the date they are, and their weights. `row` counts
+   * within the date.
+   */
+  neighbours(model: NativeModule, panel: NativePanel, options: { date: number; row: number; top: number; threads: number }): Promise<{ rows: Int32Array; weights: Float64Array }>;
   /** Cancels this environment's jobs and waits for the step in hand. */
   shutdown(): void;
 }

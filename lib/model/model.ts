@@ -7,6 +7,7 @@ import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type
 import { resolveDevice, type Device } from "./device.js";
 import { integers, type Graph, type Offsets } from "./graph.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
+import { nativePanel } from "./native-panel.js";
 import { alignToPanel, averageStatistics, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
 import { resolveThreads } from "./threads.js";
@@ -177,13 +178,8 @@ export class ASTGNNFactorModel extends Module {
       throw new AstgnnError("ERR_DATA", `${ticker} is not in on ${date}: it is not in the universe or its window is not complete.`, { date, next: "Pass a date on which it has a prediction." });
     }
     const native = nativeModule(this);
-    const { riskFactors } = await predictPacked(native, { dataset, dates: Int32Array.of(t) }, { riskFactors: true, threads: resolveThreads() });
-    const groups = this.config.similarityGraph === "groups" ? dataset.groups!.slice(begin, end) : undefined;
-    const weights = (await this.#similarityOf(riskFactors!, rows.length, groups)).subarray(row * rows.length, (row + 1) * rows.length);
-    return Array.from(rows, (stock, i) => ({ ticker: dataset.tickers[stock]!, weight: weights[i]! }))
-      .filter(({ weight }) => weight > 0)
-      .sort((a, b) => b.weight - a.weight)
-      .slice(0, top);
+    const found = await loadCore().neighbours(native, nativePanel(dataset, native.device), { date: t, row, top: Math.min(top, rows.length), threads: resolveThreads() });
+    return Array.from(found.rows, (r, i) => ({ ticker: dataset.tickers[rows[r]!]!, weight: found.weights[i]! }));
   }
 
   #checkDataset(dataset: Dataset): void {
@@ -193,18 +189,6 @@ export class ASTGNNFactorModel extends Module {
 
   #refuseInTraining(): void {
     if (this.#isBeingTrained) throw new AstgnnError("ERR_BUSY", "This model is already being trained.", { next: "Await that training or abort it first." });
-  }
-
-  async #similarityOf(riskFactors: Float32Array | Float64Array, rows: number, groups: Int32Array | undefined): Promise<Float32Array | Float64Array> {
-    const m = Tensor.from(riskFactors, [rows, this.config.numRiskFactors]);
-    try {
-      const a = await similarityOf(this, m, groups);
-      const values = a.toTypedArray() as Float32Array | Float64Array;
-      a.dispose();
-      return values;
-    } finally {
-      m.dispose();
-    }
   }
 }
 

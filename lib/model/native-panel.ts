@@ -35,12 +35,11 @@ export function nativePanelData(dataset: Dataset): NativePanelData {
 }
 
 /**
- * Frees the native copies of a dataset now instead of when the dataset is collected. The dataset stays usable: the next training or
- * prediction copies it again.
+ * Frees the native copies of a dataset now instead of when the dataset is collected; jobs under way keep theirs until they end. The dataset
+ * stays usable: the next training or prediction copies it again.
  *
  * @example
  * releaseDataset(dataset);
- * @throws AstgnnError ERR_BUSY while a job uses it
  */
 export function releaseDataset(dataset: Dataset): void {
   const copies = panels.get(dataset);

@@ -1,6 +1,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "binding/model_task.h"
@@ -109,7 +112,67 @@ Napi::Value predict(const Napi::CallbackInfo& info) {
                        task, {}, {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()}));
 }
 
-const Method kFunctions[] = {{"predict", predict}};
+// The heaviest entries of one row of A on one date.
+class NeighboursTask : public ModelTask {
+ public:
+  NeighboursTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
+                 int64_t date, int64_t row, int64_t top, int thread_count)
+      : ModelTask({module}, false, thread_count),
+        module_(std::move(module)),
+        panel_(std::move(panel)),
+        date_(date),
+        row_(row),
+        top_(top) {}
+  bool step() override {
+    at::NoGradGuard no_grad;
+    auto& model = module_->as<nn::ASTGNNFactorModel>();
+    const auto out = train::predict_date(model, *panel_, date_, {});
+    const Tensor weights =
+        model.relational_embedding->similarity_row(out.risk_factors, row_, out.batch.batch)
+            .to(at::kCPU, at::kDouble);
+    const double* weight = weights.const_data_ptr<double>();
+    std::vector<int32_t> rows;
+    for (int64_t i = 0; i < weights.numel(); ++i)
+      if (weight[i] > 0) rows.push_back(static_cast<int32_t>(i));
+    const auto kept = std::min<int64_t>(top_, static_cast<int64_t>(rows.size()));
+    std::partial_sort(rows.begin(), rows.begin() + kept, rows.end(), [&](int32_t a, int32_t b) {
+      return weight[a] != weight[b] ? weight[a] > weight[b] : a < b;
+    });
+    rows.resize(kept);
+    rows_ = at::tensor(rows, at::kInt);
+    weights_ = weights.index_select(0, rows_);
+    return false;
+  }
+  Napi::Value result(Napi::Env env) override {
+    auto object = Napi::Object::New(env);
+    object.Set("rows", hand_over(env, std::move(rows_)));
+    object.Set("weights", hand_over(env, std::move(weights_)));
+    return object;
+  }
+
+ private:
+  std::shared_ptr<ModuleHandle> module_;
+  std::shared_ptr<train::Panel> panel_;
+  int64_t date_, row_, top_;
+  Tensor rows_, weights_;
+};
+
+Napi::Value neighbours(const Napi::CallbackInfo& info) {
+  auto env = info.Env();
+  auto panel = unwrap<train::Panel>(env, info[1], "panel");
+  auto module = read_model(env, info[0], *panel);
+  auto options = read_object(info[2], "options");
+  const int64_t date = read_integer(options.Get("date"), "date", 0, panel->features.size(0) - 1);
+  const int64_t rows = panel->rows(date);
+  if (rows == 0) throw BindingError("ERR_OPTION", "Expected a date that has rows.");
+  auto task = std::make_shared<NeighboursTask>(
+      module, panel, date, read_integer(options.Get("row"), "row", 0, rows - 1),
+      read_integer(options.Get("top"), "top", 1, INT32_MAX), read_threads(options.Get("threads")));
+  return Environment::of(env).start(task, {},
+                                    {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()});
+}
+
+const Method kFunctions[] = {{"predict", predict}, {"neighbours", neighbours}};
 
 }  // namespace
 

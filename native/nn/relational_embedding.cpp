@@ -119,4 +119,8 @@ Tensor RelationalEmbedding::similarity(const Tensor& m, const std::optional<Tens
                          groups_of(config.similarity_graph, group));
 }
 
+Tensor RelationalEmbedding::similarity_row(const Tensor& m, int64_t row, const Batch& batch) {
+  return ops::similarity_row(m, row, scale(), config.exclude_self, config.top_k, groups(batch));
+}
+
 }  // namespace astgnn::nn

@@ -143,13 +143,14 @@ Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& targ
   return at::cat(dates);
 }
 
-Tensor similarity(const Tensor& m, const Tensor& scale, bool exclude_self, int64_t top_k,
-                  const std::optional<Tensor>& group) {
+Tensor similarity_rows(const Tensor& m, int64_t from, int64_t to, const Tensor& scale,
+                       bool exclude_self, int64_t top_k, const std::optional<Tensor>& group) {
   const int64_t n = m.size(0);
-  Tensor allowed = group ? group->unsqueeze(1) == group->unsqueeze(0) : at::ones({n, n}, at::kBool);
-  if (exclude_self) allowed = allowed & ~at::eye(n, at::kBool);
+  Tensor allowed = group ? group->slice(0, from, to).unsqueeze(1) == group->unsqueeze(0)
+                         : at::ones({to - from, n}, at::kBool);
+  if (exclude_self) allowed = allowed & (at::arange(from, to).unsqueeze(1) != at::arange(n));
   allowed = allowed.to(m.device());
-  const Tensor raw = scale.to(m.scalar_type()) * m.mm(m.t());
+  const Tensor raw = scale.to(m.scalar_type()) * m.slice(0, from, to).mm(m.t());
   if (top_k > 0 && top_k < n) {
     const Tensor kth = std::get<0>(raw.detach().masked_fill(~allowed, -kInfinity).topk(top_k, -1))
                            .slice(1, top_k - 1, top_k);
@@ -160,6 +161,11 @@ Tensor similarity(const Tensor& m, const Tensor& scale, bool exclude_self, int64
       .masked_fill(~allowed & ~nobody, -kInfinity)
       .softmax(-1)
       .masked_fill(nobody, 0.0);
+}
+
+Tensor similarity(const Tensor& m, const Tensor& scale, bool exclude_self, int64_t top_k,
+                  const std::optional<Tensor>& group) {
+  return similarity_rows(m, 0, m.size(0), scale, exclude_self, top_k, group);
 }
 
 std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m,

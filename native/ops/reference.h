@@ -28,6 +28,10 @@ std::tuple<at::Tensor, at::Tensor> cross_sectional_loss(
     at::IntArrayRef label_columns, double eps = 1e-8);
 at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude_self,
                       int64_t top_k, const std::optional<at::Tensor>& group);
+// Its rows from .. to: [to - from, N].
+at::Tensor similarity_rows(const at::Tensor& m, int64_t from, int64_t to, const at::Tensor& scale,
+                           bool exclude_self, int64_t top_k,
+                           const std::optional<at::Tensor>& group);
 at::Tensor attention(const at::Tensor& source, const at::Tensor& target, const Graph& graph,
                      double negative_slope);
 

@@ -62,14 +62,31 @@ std::tuple<at::Tensor, at::Tensor> relational_embedding(
                  top_k, p, key_if_used(p, key));
 }
 
-at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude_self,
-                      int64_t top_k, const std::optional<at::Tensor>& group) {
+namespace {
+
+void check_similarity(const at::Tensor& m, int64_t top_k, const std::optional<at::Tensor>& group) {
   check_floating("similarity", "m", m);
   TORCH_CHECK(m.dim() == 2, "similarity: Expected m [N, K] but received ", m.sizes(), ".");
   check_groups("similarity", group, m.size(0));
   TORCH_CHECK(top_k >= 0, "similarity: Expected top_k of at least 0 (0 keeps all) but received ",
               top_k, ".");
+}
+
+}  // namespace
+
+at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude_self,
+                      int64_t top_k, const std::optional<at::Tensor>& group) {
+  check_similarity(m, top_k, group);
   return reference::similarity(m, scale, exclude_self, top_k, group);
+}
+
+at::Tensor similarity_row(const at::Tensor& m, int64_t row, const at::Tensor& scale,
+                          bool exclude_self, int64_t top_k,
+                          const std::optional<at::Tensor>& group) {
+  check_similarity(m, top_k, group);
+  TORCH_CHECK(row >= 0 && row < m.size(0), "similarity: Expected a row from 0 to ", m.size(0) - 1,
+              " but received ", row, ".");
+  return reference::similarity_rows(m, row, row + 1, scale, exclude_self, top_k, group)[0];
 }
 
 }  // namespace astgnn::ops

@@ -150,6 +150,34 @@ describe("the graph of a date", () => {
     expect(await model.neighbours(dataset, date, ticker, { top: 2 })).toEqual(neighbours.slice(0, 2));
   });
 
+  it.each(models)("the neighbours of every stock are its row of similarity(), %s", async (_, config) => {
+    using model = new ASTGNNFactorModel({ ...config, dtype: "float64" });
+    const t = 12;
+    const rows = [...dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1])];
+    const { riskFactors } = await model.predict({ dataset, dates: Int32Array.of(t) }, options);
+    using m = Tensor.from(Float64Array.from(rows.flatMap((stock) => [...riskFactors!.data.subarray(4 * stock, 4 * stock + 4)])), [rows.length, 4]);
+    using a = await model.similarity(m, dataset.groups!.slice(dataset.rowOffsets[t]!, dataset.rowOffsets[t + 1]!));
+    const weights = a.toTypedArray() as Float64Array;
+    for (const [i, stock] of rows.entries()) {
+      const row = rows.map((other, j) => ({ ticker: dataset.tickers[other]!, weight: weights[i * rows.length + j]! })).filter(({ weight }) => weight > 0).sort((x, y) => y.weight - x.weight);
+      const found = await model.neighbours(dataset, dataset.dates[t]!, dataset.tickers[stock]!, { top: 100 });
+      expect(found).toHaveLength(row.length);
+      const expected = new Map(row.map(({ ticker, weight }) => [ticker, weight]));
+      for (const { ticker, weight } of found) expect(weight).toBeCloseTo(expected.get(ticker)!, 12);
+    }
+  });
+
+  it("neighbours of one stock make nothing of the size of A", async () => {
+    const stocks = 6000;
+    const wide = smallDataset({ dates: 3, stocks, window: 2, missing: 0, seed: 1 });
+    using model = new ASTGNNFactorModel(plain);
+    await model.predict({ dataset: wide, dates: Int32Array.of(1) }, { threads: 1 });
+    const before = process.resourceUsage().maxRSS;
+    expect(await model.neighbours(wide, wide.dates[1]!, wide.tickers[7]!, { top: 3 })).toHaveLength(3);
+    // In KiB; A alone takes 137 MiB.
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan((stocks * stocks * 4) / 1024 / 4);
+  });
+
   it("forward on the user's own tensors gives what predict gives", async () => {
     using model = new ASTGNNFactorModel({ ...plain, dtype: "float64" });
     const t = 14;
