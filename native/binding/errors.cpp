@@ -61,9 +61,12 @@ Napi::Value to_js(Napi::Env env, const Failure& failure, Napi::Value site) {
     details.Set("dateIndex", Napi::Number::New(env, static_cast<double>(*failure.date_index)));
   if (!failure.term.empty()) details.Set("term", failure.term);
   auto& factory = Environment::of(env).error_factory;
-  if (!factory.IsEmpty()) {
-    return factory.Call({Napi::String::New(env, failure.code),
-                         Napi::String::New(env, failure.message), details, site});
+  try {
+    if (!factory.IsEmpty())
+      return factory.Call({Napi::String::New(env, failure.code),
+                           Napi::String::New(env, failure.message), details, site});
+  } catch (const Napi::Error&) {
+    // The failure itself says more than that its factory failed too.
   }
   auto error = Napi::Error::New(env, failure.message).Value();
   error.Set("code", failure.code);

@@ -51,11 +51,20 @@ Napi::Promise Environment::start(std::shared_ptr<Task> task, Napi::Function on_e
   task->mailbox_ = mailbox_;
   task->id_ = next_id_++;
   task->owner = this;
-  auto promise = pending.deferred.Promise();
-  if (pending_.empty()) napi_ref_threadsafe_function(env_, mailbox_->function);
-  pending_.emplace(task->id_, std::move(pending));
   task->precision = wanted_precision();
-  train::Executor::instance().submit(std::move(task));
+  auto promise = pending.deferred.Promise();
+  const auto at = pending_.emplace(task->id_, std::move(pending)).first;
+  bool started = false;
+  try {
+    task->started();
+    started = true;
+    train::Executor::instance().submit(task);
+  } catch (...) {
+    if (started) task->settled();
+    pending_.erase(at);
+    throw;
+  }
+  if (pending_.size() == 1) napi_ref_threadsafe_function(env_, mailbox_->function);
   return promise;
 }
 
@@ -79,21 +88,23 @@ void Environment::handle(Message& message) {
     pending_.erase(at);
     if (pending_.empty() && !closed_) napi_unref_threadsafe_function(env_, mailbox_->function);
     pending.task->settled();
-    if (message.failure) {
-      pending.deferred.Reject(to_js(env_, *message.failure, pending.site.Value()));
-      return;
-    }
-    try {
-      pending.deferred.Resolve(pending.task->result(env_));
-    } catch (const Napi::Error&) {
-      throw;
-    } catch (...) {
-      pending.deferred.Reject(
-          to_js(env_, describe(std::current_exception()), pending.site.Value()));
-    }
+    settle(pending, message.failure.get());
   } catch (const Napi::Error& error) {
     // A callback that throws: lib/train guards its own, so nothing is lost by dropping this one.
     (void)error;
+  }
+}
+
+void Environment::settle(Pending& pending, const Failure* failure) {
+  try {
+    if (failure == nullptr)
+      pending.deferred.Resolve(pending.task->result(env_));
+    else
+      pending.deferred.Reject(to_js(env_, *failure, pending.site.Value()));
+  } catch (const Napi::Error& error) {
+    pending.deferred.Reject(error.Value());
+  } catch (...) {
+    pending.deferred.Reject(to_js(env_, describe(std::current_exception()), pending.site.Value()));
   }
 }
 

@@ -40,7 +40,9 @@ class Task : public train::Job {
  public:
   // After success, on the environment's thread.
   virtual Napi::Value result(Napi::Env env) = 0;
-  // On the environment's thread, whatever the outcome: release what start took (busy marks).
+  // On the environment's thread, before the first step: takes marks (busy), or throws.
+  virtual void started() {}
+  // On the environment's thread, whatever the outcome: gives back what started took.
   virtual void settled() {}
 
   void finish(std::exception_ptr error) noexcept final;
@@ -84,6 +86,7 @@ class Environment {
 
   static void deliver(napi_env env, napi_value, void* context, void* data);
   void handle(Message& message);
+  void settle(Pending& pending, const Failure* failure);
 
   Napi::Env env_;
   std::shared_ptr<Mailbox> mailbox_;

@@ -14,6 +14,8 @@ class ModelTask : public Task {
   ModelTask(std::vector<std::shared_ptr<ModuleHandle>> modules, bool stepping, int thread_count)
       : modules_(std::move(modules)), stepping_(stepping) {
     threads = thread_count;
+  }
+  void started() override {
     if (stepping_ && modules_[0]->stepping)
       throw BindingError(
           "ERR_BUSY", "This model is already being trained: await that run (or abort it) first.");

@@ -115,9 +115,7 @@ class ForwardTask : public Task {
  public:
   ForwardTask(std::shared_ptr<ModuleHandle> module, std::function<std::vector<Tensor>()> body,
               bool single)
-      : module_(std::move(module)), body_(std::move(body)), single_(single) {
-    ++module_->busy;
-  }
+      : module_(std::move(module)), body_(std::move(body)), single_(single) {}
   bool step() override {
     at::NoGradGuard no_grad;
     results_ = body_();
@@ -130,6 +128,7 @@ class ForwardTask : public Task {
       array.Set(static_cast<uint32_t>(i), wrap_tensor(env, results_[i]));
     return array;
   }
+  void started() override { ++module_->busy; }
   void settled() override { --module_->busy; }
 
  private:

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { loadCore } from "../../lib/binding/load.js";
-import type { NativeError } from "../../lib/binding/native-errors.js";
+import { prepareCore, type NativeError } from "../../lib/binding/native-errors.js";
 import type { NativeTensor } from "../../lib/binding/types.js";
 import { AstgnnError } from "../../lib/errors.js";
 import { schedule, tiny, tinyConfig, tinyOptions, tinyPanelData } from "./tiny.js";
@@ -110,6 +110,30 @@ test("a model in training is busy for everything that would touch its weights", 
   expect(refused(() => second.run(schedule(1), 1, () => {})).code).toBe("ERR_BUSY");
   await job.done;
   expect(Object.keys(model.stateDict()).length).toBeGreaterThan(10);
+});
+
+test("a job that cannot start leaves its model free", async () => {
+  const wide = core.createModel(tinyConfig({ numPredictions: 2 ** 20, predictionHiddenSizes: [1] }), "float64", 0);
+  // 28 million rows of a million predictions: 235 TB.
+  const dates = new Int32Array(4_000_000).fill(5);
+  expect(refused(() => core.predict(wide, panel, { dates, riskFactors: false, threads: 1 })).code).toBe("ERR_OUT_OF_MEMORY");
+  expect(wide.stateDict()["prediction.output.bias"].shape).toEqual([2 ** 20]);
+});
+
+test("an error factory that throws leaves no promise pending", async () => {
+  const { model, panel } = tiny(core);
+  const session = core.createSession(model, panel, tinyOptions());
+  core.setErrorFactory(() => {
+    throw new Error("from the factory");
+  });
+  try {
+    const job = session.run(schedule(100_000), 1, () => {});
+    job.cancel();
+    await expect(job.done).rejects.toMatchObject({ code: "ERR_ABORTED", message: "The job was cancelled." });
+    expect(() => core.tensor(any("abc"), [3])).toThrow(/Expected a typed array for data/);
+  } finally {
+    prepareCore(core);
+  }
 });
 
 test("cancel stops within one step and the promise is rejected with the caller's stack", async () => {
