@@ -115,6 +115,18 @@ std::vector<int64_t> read_integers(Napi::Value value, const std::string& name, i
   return out;
 }
 
+int64_t element_count(at::IntArrayRef sizes, const std::string& what) {
+  int64_t count = 1;
+  for (int64_t size : sizes) {
+    if (!__builtin_mul_overflow(count, size, &count)) continue;
+    std::string product;
+    for (int64_t factor : sizes) product += (product.empty() ? "" : " x ") + std::to_string(factor);
+    throw BindingError("ERR_SHAPE",
+                       product + " values for " + what + " are more than memory can hold.");
+  }
+  return count;
+}
+
 at::ScalarType read_dtype(Napi::Value value, const std::string& name) {
   return read_string(value, name, {"float32", "float64"}) == "float64" ? at::kDouble : at::kFloat;
 }

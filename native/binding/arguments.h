@@ -23,6 +23,8 @@ Napi::Object read_object(Napi::Value value, const std::string& name);
 Napi::Function read_function(Napi::Value value, const std::string& name);
 std::vector<int64_t> read_integers(Napi::Value value, const std::string& name, int64_t low,
                                    int64_t high);  // a plain array
+// The product of sizes that are not negative; an error that names `what` where it overflows.
+int64_t element_count(at::IntArrayRef sizes, const std::string& what);
 at::ScalarType read_dtype(Napi::Value value, const std::string& name);
 // One of devices(); the CPU where there is no value.
 at::Device read_device(Napi::Value value, const std::string& name);

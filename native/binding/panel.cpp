@@ -29,6 +29,10 @@ at::Tensor read_sized(Napi::Object data, const char* key, at::ScalarType type, i
   return tensor;
 }
 
+at::Tensor read_shaped(Napi::Object data, const char* key, at::IntArrayRef shape) {
+  return read_sized(data, key, at::kFloat, element_count(shape, key)).view(shape);
+}
+
 Napi::Value create_panel(const Napi::CallbackInfo& info) {
   auto data = read_object(info[0], "panel");
   int64_t dates = read_integer(data.Get("dates"), "dates", 1, INT32_MAX);
@@ -38,13 +42,11 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
 
   auto panel = std::make_shared<train::Panel>();
   panel->window = read_integer(data.Get("window"), "window", 1, INT32_MAX);
-  panel->features =
-      read_sized(data, "features", at::kFloat, dates * stocks * width).view({dates, stocks, width});
+  panel->features = read_shaped(data, "features", {dates, stocks, width});
   panel->row_offsets = read_sized(data, "rowOffsets", at::kInt, dates + 1);
   panel->row_stocks = read_sized(data, "rowStocks", at::kInt, -1);
   if (has(data, "targets"))
-    panel->targets = read_sized(data, "targets", at::kFloat, dates * stocks * horizons)
-                         .view({dates, stocks, horizons});
+    panel->targets = read_shaped(data, "targets", {dates, stocks, horizons});
   if (has(data, "groups"))
     panel->groups = read_sized(data, "groups", at::kInt, panel->row_stocks.numel());
 

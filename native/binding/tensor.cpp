@@ -37,12 +37,7 @@ const Method kFunctions[] = {
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        at::Tensor data = read_typed_array(info[0], "data");
        auto shape = read_integers(info[1], "shape", 0, INT32_MAX);
-       int64_t count = 1;
-       for (int64_t size : shape) {
-         if (size != 0 && count > INT64_MAX / size)
-           throw BindingError("ERR_SHAPE", "The shape has more elements than memory can hold.");
-         count *= size;
-       }
+       const int64_t count = element_count(shape, "this shape");
        if (count != data.numel()) {
          throw BindingError("ERR_SHAPE", "Expected " + std::to_string(count) +
                                              " values for this shape but the array has " +
