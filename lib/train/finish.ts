@@ -44,7 +44,7 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
       metrics[split.name] = await scoreSplit(split, files, options);
     }
   } catch (error) {
-    files.close();
+    await files.close();
     throw error;
   }
   await files.finish();
