@@ -1,6 +1,7 @@
 // The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*,
 // predict, neighbours, shutdown.
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <omp.h>
 #include <torch/headeronly/version.h>
@@ -124,7 +125,9 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
         (keep_large_blocks(), at::globalContext().setAllowTF32CuDNN(false), true);
     (void)once;
     // JavaScript's thread computes nothing worth a second thread pool: only the compute thread has
-    // one.
+    // one. LibTorch and this library each set a thread's count on its first use: before ours.
+    at::get_num_threads();
+    at::internal::lazy_init_num_threads();
     omp_set_num_threads(1);
     env.SetInstanceData(new Environment(env));
     Napi::Object exports(env, raw_exports);

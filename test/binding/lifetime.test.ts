@@ -73,6 +73,18 @@ test("a worker that is terminated while it trains ends alone; the process and an
   expect(session.steps).toBe(300);
 });
 
+test("JavaScript's thread makes no pool of threads", () => {
+  const result = spawnSync(process.execPath, ["--input-type=module", "-e", `
+    import { readdirSync } from "node:fs";
+    ${preamble}
+    const threads = () => readdirSync("/proc/self/task").length;
+    const model = core.createModel({ ...config, gruHiddenSize: 256 }, "float32", 0);
+    const before = threads();
+    model.stateDict(); // copies of 768 x 256 weights, which LibTorch would share out
+    console.log(threads() - before);`], { encoding: "utf8", env: { ...process.env, OMP_NUM_THREADS: "4", MKL_NUM_THREADS: "4" } });
+  expect(result).toMatchObject({ status: 0, stdout: "0\n" });
+});
+
 test("two sessions take turns: a short job ends while a long one still runs", async () => {
   const first = tiny(core);
   const second = tiny(core);
