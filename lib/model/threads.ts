@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { invalidOption } from "../errors.js";
+import { quotaOfCores } from "./cgroup.js";
 
 /**
- * Compute threads of a job: the option, else ASTGNN_THREADS, else the physical cores this process may use.
+ * Compute threads of a job: the option, else ASTGNN_THREADS, else the physical cores this process may use, within the quota of its control group.
  * The same count gives the same bits; another one changes the order of sums.
  *
  * @throws AstgnnError ERR_OPTION for anything but a whole number from 1
@@ -20,12 +22,13 @@ export function resolveThreads(written?: number): number {
   return value;
 }
 
-/** Cores without their hyper-threads, at most what this process may run on. */
-export function physicalCores(): number {
-  const allowed = availableParallelism();
+/** Cores without their hyper-threads, at most what this process may run on and whole cores of its quota (a container's limit), at least 1. `root`: where /proc and /sys lie. */
+export function physicalCores(root = "/"): number {
+  // Node 20 does not know quotas.
+  const allowed = Math.max(1, Math.min(availableParallelism(), Math.floor(quotaOfCores(root))));
   let cpuinfo: string;
   try {
-    cpuinfo = readFileSync("/proc/cpuinfo", "utf8");
+    cpuinfo = readFileSync(join(root, "proc/cpuinfo"), "utf8");
   } catch {
     return allowed;
   }
