@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 namespace astgnn::binding {
 
@@ -120,7 +121,10 @@ int64_t element_count(at::IntArrayRef sizes, const std::string& what) {
   for (int64_t size : sizes) {
     if (!__builtin_mul_overflow(count, size, &count)) continue;
     std::string product;
-    for (int64_t factor : sizes) product += (product.empty() ? "" : " x ") + std::to_string(factor);
+    for (int64_t factor : sizes) {
+      if (!product.empty()) product += " x ";
+      product += std::to_string(factor);
+    }
     throw BindingError("ERR_SHAPE",
                        product + " values for " + what + " are more than memory can hold.");
   }
@@ -226,11 +230,17 @@ Napi::Value hand_over(Napi::Env env, at::Tensor tensor) {
   if (static_cast<int64_t>(tensor.nbytes()) < kHandOverBytes || !tensor.is_contiguous() ||
       !tensor.is_cpu())
     return to_typed_array(env, tensor);
-  auto* owner = new at::Tensor(std::move(tensor));
-  auto buffer = Napi::ArrayBuffer::New(
+  auto owner = std::make_unique<at::Tensor>(tensor);
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
       env, owner->mutable_data_ptr(), owner->nbytes(),
-      [](Napi::Env, void*, at::Tensor* t) { delete t; }, owner);
-  return view(env, owner->scalar_type(), buffer, static_cast<size_t>(owner->numel()));
+      [](napi_env, void*, void* held) { delete static_cast<at::Tensor*>(held); }, owner.get(),
+      &buffer);
+  if (status == napi_no_external_buffers_allowed) return to_typed_array(env, tensor);
+  NAPI_THROW_IF_FAILED(env, status, Napi::Value());
+  owner.release();
+  return view(env, tensor.scalar_type(), Napi::ArrayBuffer(env, buffer),
+              static_cast<size_t>(tensor.numel()));
 }
 
 Napi::Array to_js(Napi::Env env, at::IntArrayRef values) {

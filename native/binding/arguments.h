@@ -40,7 +40,8 @@ bool has(const Napi::Object& object, const char* key);
 const char* dtype_name(at::ScalarType type);
 // Tensor -> typed array of its dtype: a copy.
 Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor);
-// The same without a copy for large results; only for a tensor that nothing else refers to.
+// The same without a copy for large results, where JavaScript takes memory that is not its own
+// (Electron does not); only for a tensor that nothing else refers to.
 Napi::Value hand_over(Napi::Env env, at::Tensor tensor);
 Napi::Array to_js(Napi::Env env, at::IntArrayRef values);
 
