@@ -4,6 +4,7 @@ export type { Warning } from "./warn.js";
 
 export { openPanel, Panel, type PanelOptions } from "./data/panel.js";
 export type { PriceBreak } from "./data/price-breaks.js";
+export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { PanelSource } from "./data/source.js";
 export type { DatasetOptions, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
 export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, PanelValues, Split } from "./data/types.js";

@@ -9,24 +9,26 @@ import { optionsFrom } from "./flags.js";
 type Written = Readonly<Record<string, unknown>>;
 
 /** Adds `--data` and `--sql`: where the long table comes from. */
-export function addSourceFlags(command: Command): Command {
+export function addSourceFlags(command: Command, byDefault = ""): Command {
   return command
-    .addOption(new Option("--data <file...>", "long table of stocks: .parquet, .csv or .csv.gz, one file, several or a quoted glob").helpGroup("Data:"))
+    .addOption(new Option("--data <file...>", `long table of stocks: .parquet, .csv or .csv.gz, one file, several or a quoted glob${byDefault}`).helpGroup("Data:"))
     .addOption(new Option("--sql <query>", "long table of stocks as a DuckDB query, instead of --data").helpGroup("Data:"));
+}
+
+/** The source named on the command line, undefined where there is none. */
+export function namedSource(written: Written): PanelSource | undefined {
+  const files = written["data"] as string[] | undefined;
+  const sql = written["sql"] as string | undefined;
+  if (files !== undefined && sql !== undefined) throw new AstgnnError("ERR_OPTION", "Both --data and --sql are given.", { option: "--data", next: "Give one of them." });
+  if (sql !== undefined) return { sql };
+  return files?.length === 1 ? files[0] : files;
 }
 
 /** The source named on the command line. */
 export function sourceFrom(written: Written): PanelSource {
-  const files = written["data"] as string[] | undefined;
-  const sql = written["sql"] as string | undefined;
-  if ((files === undefined) === (sql === undefined)) {
-    throw new AstgnnError("ERR_OPTION", files === undefined ? "No data are named." : "Both --data and --sql are given.", {
-      option: "--data",
-      next: files === undefined ? "Add --data FILE." : "Give one of them.",
-    });
-  }
-  if (sql !== undefined) return { sql };
-  return files!.length === 1 ? files![0]! : files!;
+  const source = namedSource(written);
+  if (source === undefined) throw new AstgnnError("ERR_OPTION", "No data are named.", { option: "--data", next: "Add --data FILE." });
+  return source;
 }
 
 /** What the flags say to `openPanel`. */

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { panelFlags } from "./data-flags.js";
-import { addSourceFlags, panelOptionsFrom, sourceFrom } from "./data-source.js";
+import { addSourceFlags, namedSource, panelOptionsFrom } from "./data-source.js";
 import type { PredictRunOptions } from "../evaluate/run-prediction.js";
 import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
@@ -20,10 +20,10 @@ const predictFlags: FlagGroup = {
 /** `astgnn predict`: scores new data with the model and the statistics of a run. */
 export function predictCommand(terminal: Terminal): Command {
   const command = new Command("predict")
-    .description("score new data as the model of a run was trained")
+    .description("score new data as the model of a run was trained; they are read as its data were, so the flags of Data are needed only for what has moved")
     .requiredOption("--run <folder>", "run folder of astgnn train, also of an ensemble")
     .requiredOption("--out <file>", "file to write, .parquet or .csv: date, ticker, prediction");
-  addSourceFlags(command);
+  addSourceFlags(command, " (default: what the run was trained on, read again)");
   addFlags(command, panelFlags);
   addFlags(command, predictFlags);
   addFlags(command, precisionFlags);
@@ -32,7 +32,7 @@ export function predictCommand(terminal: Terminal): Command {
     .option("--debug", "on failure also print the stack")
     .action(async (written: Record<string, unknown> & { run: string; out: string; json?: boolean }) => {
       try {
-        const source = sourceFrom(written);
+        const source = namedSource(written);
         const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "from" | "device" | "threads">), out: written.out };
         await usePrecision(written, options.device);
         const { predictRun } = await import("../evaluate/run-prediction.js");

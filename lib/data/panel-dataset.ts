@@ -1,5 +1,6 @@
 import type { ResolvedProcessor } from "./dataset-options.js";
 import type { LabelShape } from "./labels.js";
+import type { PanelOrigin } from "./origin.js";
 import type { Panel } from "./panel.js";
 import type { Recipe } from "./recipe.js";
 import type { SplitPlan } from "./splits.js";
@@ -44,6 +45,7 @@ export class PanelDataset implements Dataset {
   readonly unlabelled: Split;
   readonly ledger: Ledger;
   readonly fingerprint: string;
+  readonly origin: PanelOrigin;
   readonly options: Readonly<Record<string, unknown>>;
   readonly splitSummary: Readonly<Record<string, unknown>>;
   readonly #recipe: Recipe;
@@ -72,6 +74,7 @@ export class PanelDataset implements Dataset {
     this.unlabelled = new DatasetSplit("unlabelled", this, plan.unlabelled);
     this.ledger = parts.ledger;
     this.fingerprint = panel.fingerprint;
+    this.origin = panel.origin;
     this.#recipe = recipe;
     this.#processors = parts.processors;
     const { features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = recipe;

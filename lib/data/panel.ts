@@ -13,6 +13,7 @@ import { fingerprint } from "./fingerprint.js";
 import { checkGroups, readGroups, type Groups, type GroupsSource } from "./groups.js";
 import { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
+import { originOf, type PanelOrigin } from "./origin.js";
 import { findPriceBreaks, reportPriceBreaks, segmentsOf, type PriceBreak } from "./price-breaks.js";
 import { readTable, type DenseTable } from "./read-table.js";
 import { openSource, requireColumn, type PanelSource } from "./source.js";
@@ -74,6 +75,7 @@ export interface PanelOptions {
 /** What a Panel is made of; cells of the dense grid are t * stocks + n. */
 export interface PanelParts {
   readonly source: string;
+  readonly origin: PanelOrigin;
   readonly table: DenseTable;
   readonly universe: Uint8Array;
   readonly groups: Groups | undefined;
@@ -117,10 +119,13 @@ export class Panel {
   readonly fingerprint: string;
   /** The source as messages name it. */
   readonly source: string;
+  /** What it was read from and how, as run.json keeps it. */
+  readonly origin: PanelOrigin;
   readonly #values: ReadonlyMap<string, Float32Array | Float64Array>;
 
   constructor(parts: PanelParts) {
     this.source = parts.source;
+    this.origin = parts.origin;
     this.dates = Object.freeze(parts.table.dates);
     this.tickers = Object.freeze(parts.table.tickers);
     this.#values = parts.table.values;
@@ -250,6 +255,7 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
   reportPriceBreaks(found, table.name, resolved, ledger);
   return new Panel({
     source: table.name,
+    origin: originOf(source, resolved as PanelOptions),
     table: dense,
     universe,
     groups,

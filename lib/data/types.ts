@@ -1,3 +1,5 @@
+import type { PanelOrigin } from "./origin.js";
+
 /** Values aligned to a panel: `data[(t * stocks + n) * width + k]`, NaN where a stock is not in. `shape` is [dates, stocks] or [dates, stocks, width]. */
 export interface PanelValues {
   readonly data: Float32Array | Float64Array;
@@ -104,6 +106,8 @@ export interface Dataset {
   readonly ledger: Ledger;
   /** SHA-256 (hex) over sorted (date, ticker, columns) of the panel, groups and edges. */
   readonly fingerprint: string;
+  /** What the panel was read from and how, as stored in run.json; undefined where it is not a panel's. */
+  readonly origin: PanelOrigin | undefined;
   /** The resolved options, JSON-safe, as stored in run.json. */
   readonly options: Readonly<Record<string, unknown>>;
   /** First and last sample date, number of dates and rows per split, dates purged and embargoed per boundary: JSON-safe, for run.json. */

@@ -5,17 +5,21 @@ import { dirname, join, resolve } from "node:path";
 import { firstNotBefore, isIsoDate } from "../data/calendar.js";
 import { Database } from "../data/database.js";
 import { refuseEarlyDate } from "../data/history.js";
-import { openPanel, type PanelOptions } from "../data/panel.js";
+import { readAlike } from "../data/origin.js";
+import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
 import { literal, oneFile } from "../data/sql.js";
 import type { PanelSource } from "../data/source.js";
-import type { Dataset, Ledger, PanelValues } from "../data/types.js";
+import type { Dataset, DatasetDescription, Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import type { Device } from "../model/device.js";
 import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
-import { Ensemble, loadRun } from "../train/ensemble.js";
+import { Ensemble, loadRun, readDescription } from "../train/ensemble.js";
 import { widthOf } from "./aligned.js";
 
-/** What to score and where to put it; the other options are those of `openPanel`. */
+/**
+ * What to score and where to put it. The other options are those of `openPanel`; by default they are the run's. They may say where files and the
+ * columns of date and ticker now are, `maxDropped`, and warn or error for `extremeReturns`; what would make another cross-section is refused.
+ */
 export interface PredictRunOptions extends PanelOptions {
   /** File to write: .parquet or .csv with date, ticker, prediction[_p]. */
   out: string;
@@ -43,13 +47,15 @@ export interface RunPrediction {
 /**
  * Scores every date of new data that has rows, with the weights and the statistics stored in a run; for an ensemble the mean of its
  * members' z-scores per date. A date is scored from the `dataset.requiredHistory`-th of the data on (136 for `ohlcv` and a window of 16):
- * give that much history before the dates of interest.
+ * give that much history before the dates of interest. The data are read as those of the run were: run.json keeps the options of `openPanel`.
+ *
+ * @param source undefined: what the run was trained on, read again
  *
  * @example
  * await predictRun("runs/first", "today.parquet", { out: "predictions.parquet" });
- * @throws AstgnnError ERR_DATA where the data lack a feature of the run, are too short for `from` or for any date, or no date has rows; ERR_CHECKPOINT, ERR_OPTION, ERR_ABORTED
+ * @throws AstgnnError ERR_OPTION where an option contradicts the run; ERR_DATA where the data lack a feature of the run, are too short for `from` or for any date, or no date has rows; ERR_CHECKPOINT, ERR_ABORTED
  */
-export async function predictRun(folder: string, source: PanelSource, options: PredictRunOptions): Promise<RunPrediction> {
+export async function predictRun(folder: string, source: PanelSource | undefined, options: PredictRunOptions): Promise<RunPrediction> {
   const { out, from, device, threads, ...panelOptions } = options;
   const { signal } = panelOptions;
   if (typeof out !== "string" || !/\.(parquet|csv)$/i.test(out)) throw invalidOption("out", "a path that ends in .parquet or .csv", out);
@@ -61,7 +67,7 @@ export async function predictRun(folder: string, source: PanelSource, options: P
   if (description === undefined) {
     throw new AstgnnError("ERR_CHECKPOINT", `The model in ${folder} does not say how its data were prepared.`, { file: folder, next: "Train it with astgnn train." });
   }
-  const panel = await openPanel(source, panelOptions);
+  const panel = await openAlike(folder, source, panelOptions, description);
   const dataset = panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
   const { predictions } = await scorer.predict(from === undefined ? dataset : { dataset, dates: datesFrom(dataset, from) }, {
     ...(threads === undefined ? {} : { threads }),
@@ -72,6 +78,15 @@ export async function predictRun(folder: string, source: PanelSource, options: P
   }
   const rows = await writeScores(predictions, out);
   return { out, members: members.length, rows, dates: predictions.dates.length, firstDate: predictions.dates[0]!, lastDate: predictions.dates.at(-1)!, ledger: dataset.ledger };
+}
+
+/** Opens data as run.json says that those of the run were opened; a run of an older version says nothing of it. */
+async function openAlike(folder: string, source: PanelSource | undefined, options: PanelOptions, { label }: DatasetDescription): Promise<Panel> {
+  const { source: trainedOn, panel } = await readDescription(folder);
+  const data = source ?? trainedOn ?? undefined;
+  if (data === undefined) throw new AstgnnError("ERR_OPTION", `The run in ${folder} does not say what it was trained on.`, { option: "source", next: "Name the data to score." });
+  const labelColumn = (label as { column?: string }).column;
+  return openPanel(data, panel == null ? options : readAlike(panel, options, labelColumn, folder));
 }
 
 /** Dates with rows from `from` on. */

@@ -99,7 +99,8 @@ async function loadMember(folder: string, options: Pick<InitialisationOptions, "
   return ASTGNNFactorModel.load(path, options);
 }
 
-async function readDescription(folder: string): Promise<RunDescription> {
+/** What run.json says. @throws AstgnnError ERR_CHECKPOINT where the folder holds no run */
+export async function readDescription(folder: string): Promise<RunDescription> {
   const path = join(folder, "run.json");
   try {
     return JSON.parse(await readFile(path, "utf8")) as RunDescription;

@@ -71,6 +71,8 @@ export function describeRun(
     parameters: model.parameterCount,
     training: recipe,
     seeds,
+    source: dataset.origin?.source ?? null,
+    panel: dataset.origin?.options ?? null,
     dataset: dataset.options,
     fingerprint,
     split,

@@ -2,6 +2,8 @@ import { appendFile, mkdir, open, readdir, readFile, rm, rmdir } from "node:fs/p
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Isa, Precision } from "../binding/types.js";
+import type { ReadingOptions } from "../data/origin.js";
+import type { PanelSource } from "../data/source.js";
 import { AstgnnError } from "../errors.js";
 import { partialPath, writeFileAtomically } from "../model/atomic-write.js";
 import type { EpochEvent } from "./events.js";
@@ -28,6 +30,9 @@ export interface RunDescription {
   training: unknown;
   /** `model`: seed of the initial weights, null where they were loaded. `train`: date order and dropout; a list for an ensemble. */
   seeds: { model: number | null; train: number | readonly number[] };
+  /** What the panel was read from (files by absolute path, or a query) and the options of `openPanel`; null where the dataset is not a panel's. */
+  source: PanelSource | null;
+  panel: ReadingOptions | null;
   dataset: unknown;
   fingerprint: string;
   split: unknown;
