@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync, rmSync } from "node:fs";
-import { link, mkdir, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { constants, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { copyFile, link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +8,7 @@ import { AstgnnError } from "../errors.js";
 
 /** How to wait for a lock. */
 export interface LockOptions {
-  /** Called once where another process holds the lock. */
+  /** Called once where another process holds the lock, with its pid, host and since when. What it throws ends the waiting. */
   onWait?: (holder: string) => void;
   signal?: AbortSignal;
   /** Milliseconds between looks; default 200. */
@@ -17,18 +17,34 @@ export interface LockOptions {
   staleMs?: number;
 }
 
-interface Holder {
-  id: string;
+/** A process: `machine` says where its pid counts, `start` tells it from a later one with the same pid. */
+export interface ProcessIdentity {
   pid: number;
   host: string;
+  /** Boot and pid namespace: containers share a host name or a boot without sharing pids. */
+  machine: string;
+  /** Start time in clock ticks since the boot; empty where the system does not say. */
+  start: string;
+}
+
+interface Holder extends ProcessIdentity {
+  id: string;
+  /** ISO time. */
+  since: string;
+}
+
+/** Who this process is. */
+export function thisProcess(): ProcessIdentity {
+  return { pid: process.pid, host: hostname(), machine: machine(), start: statusOf(process.pid)?.start ?? "" };
 }
 
 /**
- * Runs `body` while this process alone holds the lock file. A lock left by a dead process is taken over; the file's modification
- * time is the holder's sign of life. On process exit the file is removed, whatever the reason.
+ * Runs `body` while this process alone holds the lock file. A holder on this machine counts as dead when its process has ended, be it by
+ * SIGKILL, and its lock is taken over at once; a living one keeps it however long it is busy. Of a holder elsewhere (another host or
+ * container) only the file's modification time is known, its sign of life. On process exit the file is removed, whatever the reason.
  */
 export async function withLock<T>(file: string, options: LockOptions, body: () => Promise<T>): Promise<T> {
-  const own: Holder = { id: randomUUID(), pid: process.pid, host: hostname() };
+  const own: Holder = { id: randomUUID(), ...thisProcess(), since: new Date().toISOString() };
   await mkdir(dirname(file), { recursive: true });
   await acquire(file, own, options);
   const beat = setInterval(() => {
@@ -36,65 +52,99 @@ export async function withLock<T>(file: string, options: LockOptions, body: () =
     utimes(file, now, now).catch(() => undefined);
   }, 10_000);
   beat.unref();
-  const release = (): void => {
-    if (holderSync(file)?.id === own.id) rmSync(file, { force: true });
-  };
-  process.once("exit", release);
+  if (held.size === 0) process.on("exit", releaseAll);
+  held.set(own.id, file);
   try {
     return await body();
   } finally {
     clearInterval(beat);
-    process.removeListener("exit", release);
-    release();
+    release(own.id, file);
+    held.delete(own.id);
+    if (held.size === 0) process.removeListener("exit", releaseAll);
   }
+}
+
+/** The locks of this process: one exit listener removes them all. */
+const held = new Map<string, string>();
+
+function releaseAll(): void {
+  for (const [id, file] of held) release(id, file);
+}
+
+function release(id: string, file: string): void {
+  if (holderSync(file)?.id === id) rmSync(file, { force: true });
 }
 
 async function acquire(file: string, own: Holder, options: LockOptions): Promise<void> {
+  const { signal, onWait, pollMs = 200, staleMs = 120_000 } = options;
+  // The lock is written under another name and linked, so that no process ever reads half a lock.
+  const draft = `${file}.${own.id}`;
   let waited = false;
-  for (;;) {
-    if (options.signal?.aborted) throw new AstgnnError("ERR_ABORTED", "Waiting for another process was cancelled.", { cause: options.signal.reason });
-    // The file is written under another name and linked, so that no process ever reads half a lock.
-    const draft = `${file}.${own.id}`;
-    const handle = await open(draft, "wx");
-    await handle.writeFile(JSON.stringify(own));
-    await handle.close();
-    try {
-      await link(draft, file);
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    } finally {
-      await rm(draft, { force: true });
+  try {
+    await writeFile(draft, JSON.stringify(own), { flag: "wx" });
+    for (;;) {
+      if (signal?.aborted) throw new AstgnnError("ERR_ABORTED", "Waiting for another process was cancelled.", { cause: signal.reason });
+      await utimes(draft, new Date(), new Date());
+      if (await createFrom(draft, file)) return;
+      const holder = await readHolder(file);
+      if (holder === undefined) continue;
+      if (await isDead(file, holder, staleMs)) {
+        if (await takeOver(file, draft, holder, staleMs)) return;
+      } else if (!waited && holder.id !== "") {
+        onWait?.(`process ${holder.pid} on ${holder.host} since ${holder.since}`);
+        waited = true;
+      }
+      await sleep(pollMs);
     }
-    const holder = await readHolder(file);
-    if (holder === undefined) continue;
-    if (await isDead(file, holder, options.staleMs ?? 120_000)) {
-      await takeAway(file, holder);
-      continue;
-    }
-    if (!waited) options.onWait?.(`process ${holder.pid} on ${holder.host}`);
-    waited = true;
-    await sleep(options.pollMs ?? 200);
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 
-/** Removes a dead holder's lock by renaming it first: if a third process was faster, its lock is put back. */
-async function takeAway(file: string, dead: Holder): Promise<void> {
-  const aside = `${file}.dead-${randomUUID()}`;
-  try {
-    await rename(file, aside);
-  } catch {
-    return;
+/**
+ * Takes over from a dead holder and says whether it did. Every holder has one successor: the process whose claim `<lock>.after-<id>` was
+ * there first. It puts its lock in place of the dead one by a rename, so that the lock is never missing in between. Where the successor
+ * died before it did so, its own successor takes its place. Claims are removed only once the lock is another's; ids do not come back,
+ * so whoever claims too late finds that the lock is no longer the dead holder's.
+ */
+async function takeOver(file: string, draft: string, dead: Holder, staleMs: number): Promise<boolean> {
+  const claims: string[] = [];
+  for (let last = dead; ; ) {
+    const claim = `${file}.after-${last.id}`;
+    claims.push(claim);
+    if (await createFrom(draft, claim)) break;
+    const rival = await readHolder(claim);
+    if (rival === undefined || !(await isDead(claim, rival, staleMs))) return false;
+    last = rival;
   }
-  const moved = await readHolder(aside);
-  if (moved !== undefined && moved.id !== dead.id && moved.id !== "") await link(aside, file).catch(() => undefined);
-  await rm(aside, { force: true });
+  const isInTime = (await readHolder(file))?.id === dead.id;
+  if (isInTime) await rename(draft, file);
+  for (const claim of claims) await rm(claim, { force: true });
+  return isInTime;
+}
+
+/** Gives the draft's content a further name and says whether that was free. */
+async function createFrom(draft: string, path: string): Promise<boolean> {
+  try {
+    await link(draft, path).catch(async (error: NodeJS.ErrnoException) => {
+      // File systems without hard links: a reader may find half a lock there, and waits until it is whole.
+      if (!["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"].includes(error.code ?? "")) throw error;
+      await copyFile(draft, path, constants.COPYFILE_EXCL);
+    });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
 }
 
 async function isDead(file: string, holder: Holder, staleMs: number): Promise<boolean> {
-  if (holder.id === "" || (holder.host === hostname() && !isAlive(holder.pid))) return true;
+  const isHere = holder.machine === machine();
+  // In this process a worker thread that was terminated may have left the lock: there, too, only signs of life count.
+  if (isHere && !(holder.pid === process.pid && isRunning(holder))) return !isRunning(holder);
   const touched = await stat(file).then((s) => s.mtimeMs, () => Date.now());
-  return Date.now() - touched > staleMs;
+  // What cannot be read is half a lock or none at all.
+  return Date.now() - touched > (holder.id === "" ? Math.min(1000, staleMs) : staleMs);
 }
 
 /** Whether a process of this machine runs. */
@@ -103,18 +153,46 @@ export function isAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
+  // A process that has ended and was not waited for still has its pid.
+  return !["Z", "X"].includes(statusOf(pid)?.state ?? "");
+}
+
+function isRunning({ pid, start }: ProcessIdentity): boolean {
+  return isAlive(pid) && (start === "" || (statusOf(pid)?.start ?? start) === start);
+}
+
+/** Of /proc/<pid>/stat the third field and the 22nd; undefined where there is no such file. */
+function statusOf(pid: number): { state: string; start: string } | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The second field, the command in parentheses, may hold anything.
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0] ?? "", start: fields[19] ?? "" };
+  } catch {
+    return undefined;
+  }
+}
+
+let machineName: string | undefined;
+
+function machine(): string {
+  if (machineName !== undefined) return machineName;
+  try {
+    machineName = `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    machineName = hostname();
+  }
+  return machineName;
 }
 
 async function readHolder(file: string): Promise<Holder | undefined> {
   try {
     return JSON.parse(await readFile(file, "utf8")) as Holder;
   } catch (error) {
-    // A lock that is not JSON was written by nobody who still runs: linking makes every own lock appear whole.
-    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : { id: "", pid: 0, host: "" };
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : { id: "", pid: 0, host: "", machine: "", start: "", since: "" };
   }
 }
 

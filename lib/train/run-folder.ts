@@ -6,6 +6,7 @@ import type { ReadingOptions } from "../data/origin.js";
 import type { PanelSource } from "../data/source.js";
 import { AstgnnError } from "../errors.js";
 import { partialPath, writeFileAtomically } from "../model/atomic-write.js";
+import { withLock } from "../setup/lock.js";
 import type { EpochEvent } from "./events.js";
 import type { EpochRecord, RunIdentity } from "./state-file.js";
 
@@ -54,6 +55,21 @@ export interface RunDescription {
 }
 
 /**
+ * Makes a folder and runs `body` while this process alone trains there. A process that was killed holds nothing.
+ *
+ * @throws AstgnnError ERR_BUSY naming pid, host and since when, where another training is in the folder; ERR_OPTION where there can be no such folder
+ */
+export async function lockRunFolder<V>(path: string, body: () => Promise<V>): Promise<V> {
+  await mkdir(path, { recursive: true }).catch((cause: Error) => {
+    throw new AstgnnError("ERR_OPTION", `Cannot make the run folder ${path}: ${cause.message}.`, { option: "out", file: path, cause, next: "Name another folder." });
+  });
+  const onWait = (holder: string): never => {
+    throw new AstgnnError("ERR_BUSY", `Another training writes to ${path}: ${holder}.`, { option: "out", file: path, next: "Wait until it has ended, or name another folder." });
+  };
+  return withLock(join(path, ".lock"), { onWait }, body);
+}
+
+/**
  * Where a run keeps its files. Each file is written beside, synced and renamed. After an epoch the order is metrics.jsonl,
  * last.safetensors, model.safetensors: last.safetensors decides, the other two are cut or written again from it on resume.
  */
@@ -65,14 +81,11 @@ export class RunFolder {
   }
 
   /**
-   * Opens a folder for a run and says whether there is one to continue.
+   * Opens a folder, made and locked by {@link lockRunFolder}, for a run and says whether there is one to continue.
    *
    * @throws AstgnnError ERR_RUN_EXISTS where there is a run and neither `resume` nor `overwrite`, ERR_CHECKPOINT where it cannot be continued
    */
   static async open(path: string, { resume, overwrite }: { resume: boolean; overwrite: boolean }, kind: RunDescription["kind"]): Promise<{ folder: RunFolder; continues: boolean }> {
-    await mkdir(path, { recursive: true }).catch((cause: Error) => {
-      throw new AstgnnError("ERR_OPTION", `Cannot make the run folder ${path}: ${cause.message}.`, { option: "out", file: path, cause, next: "Name another folder." });
-    });
     const folder = new RunFolder(path);
     const members = await memberFolders(path);
     const present = [...RUN_FILES.filter((name) => folder.has(name)), ...members];

@@ -9,8 +9,8 @@ import type { EpochEvent, WarningEvent } from "./events.js";
 import { writeResults } from "./finish.js";
 import { trainMember } from "./member.js";
 import { resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
-import { describeRun, planTraining } from "./plan.js";
-import { refuseOtherRun, RunFolder, type RunDescription } from "./run-folder.js";
+import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
+import { lockRunFolder, refuseOtherRun, RunFolder, type RunDescription } from "./run-folder.js";
 import { ensembleScorer } from "./scoring.js";
 import type { RunIdentity } from "./state-file.js";
 
@@ -49,7 +49,7 @@ export interface TrainingRun {
  *
  * @example
  * const run = await train(model, dataset, { loss: "ic", epochs: 4, seed: 0, out: "runs/first", onEpoch: (e) => console.log(e.valid.ic) });
- * @throws AstgnnError ERR_OPTION, ERR_DATA before anything runs; ERR_RUN_EXISTS and ERR_CHECKPOINT for the folder; ERR_ABORTED; ERR_NOT_FINITE
+ * @throws AstgnnError ERR_OPTION, ERR_DATA before anything runs; ERR_RUN_EXISTS, ERR_CHECKPOINT and ERR_BUSY (another training writes there) for the folder; ERR_ABORTED; ERR_NOT_FINITE
  *   naming step, date and term; and whatever a callback throws
  */
 export async function train(model: ASTGNNFactorModel, dataset: Dataset, options: TrainOptions = {}): Promise<TrainingRun> {
@@ -62,6 +62,11 @@ export async function train(model: ASTGNNFactorModel, dataset: Dataset, options:
 
 async function trainEnsemble(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[]): Promise<TrainingRun> {
   const plan = planTraining(model, dataset, options);
+  const body = () => trainMembers(model, dataset, options, seeds, plan);
+  return options.out === undefined ? body() : lockRunFolder(options.out, body);
+}
+
+async function trainMembers(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[], plan: TrainingPlan): Promise<TrainingRun> {
   const names = seeds.map((seed) => `seed-${seed}`);
   const opened = options.out === undefined ? undefined : await RunFolder.open(options.out, options, "ensemble");
   const folder = opened?.folder;

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -89,16 +89,50 @@ describe("resume", () => {
   });
 });
 
+describe("two trainings in one folder", () => {
+  it("of two processes: the second is refused by pid, host and since when, the first is undisturbed; after SIGKILL the folder is free at once", async () => {
+    const csv = writeTable("shared.csv");
+    const [alone, shared] = [join(folder, "alone"), join(folder, "shared")];
+    expect((await runUntil(csv, alone, Infinity)).finished).toBe(true);
+    let refusal = "";
+    const first = await runUntil(csv, shared, 5, 0, async (pid) => {
+      using model = new ASTGNNFactorModel(small);
+      const before = readFileSync(join(shared, "last.safetensors"));
+      await expect(train(model, dataset, { ...recipe, out: shared, overwrite: true })).rejects.toMatchObject({ code: "ERR_BUSY", file: shared, option: "out" });
+      expect(readFileSync(join(shared, "last.safetensors")).length).toBe(before.length);
+      refusal = await runUntil(csv, shared, Infinity).then(() => "was not refused", (error: Error) => error.message);
+      expect(refusal).toContain(`process ${pid} on ${hostname()} since ${new Date().toISOString().slice(0, 4)}`);
+    });
+    expect(first.finished).toBe(false);
+    // The killed holder's lock is still there.
+    expect(existsSync(join(shared, ".lock"))).toBe(true);
+    expect((await runUntil(csv, shared, Infinity)).finished).toBe(true);
+    for (const name of ["model.safetensors", "last.safetensors", "report.json"]) expect(readFileSync(join(shared, name)).equals(readFileSync(join(alone, name))), name).toBe(true);
+    expect(readdirSync(shared).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  it("of one process: the second is refused, also in the folder of an ensemble's member", async () => {
+    const out = join(folder, "twice");
+    using first = new ASTGNNFactorModel(small);
+    using second = new ASTGNNFactorModel(small);
+    let attempts = 0;
+    const refused = async (other: string): Promise<void> => {
+      attempts++;
+      await expect(train(second, dataset, { ...recipe, out: other, resume: true })).rejects.toMatchObject({ code: "ERR_BUSY" });
+    };
+    using ensemble = (await train(first, dataset, { ...recipe, epochs: 1, out, seeds: [0], onEpoch: async () => {
+      await refused(out);
+      await refused(join(out, "seed-0"));
+    } })).ensemble;
+    expect(attempts).toBe(2);
+    expect(ensemble?.members).toHaveLength(1);
+  });
+});
+
 describe("kill -9", () => {
   it("at any moment, then resume: the bits of the uninterrupted run", async () => {
     expect(existsSync(fileURLToPath(new URL("../../dist/index.js", import.meta.url))), "dist/ is missing: run npm run build").toBe(true);
-    const csv = join(folder, "table.csv");
-    const rows = ["date,ticker,x0,x1,y"];
-    for (let t = 0; t < 65; t++) {
-      const date = new Date(Date.UTC(2020, 0, 1 + t)).toISOString().slice(0, 10);
-      for (let n = 0; n < 13; n++) rows.push(`${date},S${n},${Math.sin(3 * t + 5 * n)},${Math.cos(7 * t * n)},${0.01 * Math.sin(3 * t + 5 * n + 0.5)}`);
-    }
-    writeFileSync(csv, rows.join("\n"));
+    const csv = writeTable("table.csv");
     const [straight, killed] = [join(folder, "uninterrupted"), join(folder, "killed")];
     expect((await runUntil(csv, straight, Infinity)).finished).toBe(true);
 
@@ -119,8 +153,19 @@ describe("kill -9", () => {
   });
 });
 
-/** Runs the training in a process of its own; kills it `afterMs` after its `steps`-th step report. */
-function runUntil(csv: string, out: string, steps: number, afterMs = 0): Promise<{ finished: boolean }> {
+function writeTable(name: string): string {
+  const csv = join(folder, name);
+  const rows = ["date,ticker,x0,x1,y"];
+  for (let t = 0; t < 65; t++) {
+    const date = new Date(Date.UTC(2020, 0, 1 + t)).toISOString().slice(0, 10);
+    for (let n = 0; n < 13; n++) rows.push(`${date},S${n},${Math.sin(3 * t + 5 * n)},${Math.cos(7 * t * n)},${0.01 * Math.sin(3 * t + 5 * n + 0.5)}`);
+  }
+  writeFileSync(csv, rows.join("\n"));
+  return csv;
+}
+
+/** Runs the training in a process of its own; kills it `afterMs` after its `steps`-th step report, stopped for as long as `meanwhile` takes. */
+function runUntil(csv: string, out: string, steps: number, afterMs = 0, meanwhile?: (pid: number) => Promise<void>): Promise<{ finished: boolean }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [fileURLToPath(new URL("./killed-training.mjs", import.meta.url)), csv, out], { stdio: ["ignore", "pipe", "pipe"] });
     let [text, errors, killed] = ["", "", false];
@@ -129,7 +174,9 @@ function runUntil(csv: string, out: string, steps: number, afterMs = 0): Promise
       text += data.toString();
       if (killed || (text.match(/^step/gm)?.length ?? 0) <= steps) return;
       killed = true;
-      setTimeout(() => child.kill("SIGKILL"), afterMs);
+      if (meanwhile === undefined) return void setTimeout(() => child.kill("SIGKILL"), afterMs);
+      child.kill("SIGSTOP");
+      meanwhile(child.pid!).catch(reject).finally(() => child.kill("SIGKILL"));
     });
     child.on("close", (code) => {
       if (code === 0) resolve({ finished: text.includes("done") });

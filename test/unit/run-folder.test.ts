@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DuckDBInstance } from "@duckdb/node-api";
 import type { EpochEvent } from "../../lib/train/events.js";
 import { PredictionFiles } from "../../lib/train/prediction-files.js";
-import { refuseOtherRun, RunFolder } from "../../lib/train/run-folder.js";
+import { lockRunFolder, refuseOtherRun, RunFolder } from "../../lib/train/run-folder.js";
 import { addStep, emptySums, trainMetrics } from "../../lib/train/running-sums.js";
 import { readTrainingState, writeTrainingState, type RunIdentity, type TrainingState } from "../../lib/train/state-file.js";
 import { initialPlateau } from "../../lib/train/schedule.js";
@@ -23,7 +23,7 @@ const fresh = { resume: false, overwrite: false };
 describe("run folder", () => {
   it("is made where it is not there, and refused where there is a run", async () => {
     const path = join(folder, "a", "b");
-    expect((await RunFolder.open(path, fresh, "run")).continues).toBe(false);
+    expect((await lockRunFolder(path, () => RunFolder.open(path, fresh, "run"))).continues).toBe(false);
     writeFileSync(join(path, "run.json"), "{}");
     await expect(RunFolder.open(path, fresh, "run")).rejects.toMatchObject({ code: "ERR_RUN_EXISTS" });
   });

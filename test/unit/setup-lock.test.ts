@@ -3,13 +3,14 @@ import { existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { withLock } from "../../lib/setup/lock.js";
+import { thisProcess, withLock } from "../../lib/setup/lock.js";
 import { scratch } from "./libtorch-fixture.js";
 
 const root = scratch();
 let count = 0;
 const fresh = (): string => join(root, `lock-${++count}`);
 const deadPid = (): number => spawnSync(process.execPath, ["-e", ""]).pid;
+const holder = (change: object): string => JSON.stringify({ id: "x", ...thisProcess(), since: "2026-01-01T00:00:00.000Z", ...change });
 
 it("lets one body run at a time and leaves no file", async () => {
   const file = fresh();
@@ -33,15 +34,17 @@ it("is released when the body throws", async () => {
 
 it("takes over from a dead process, and from a file that is no lock", async () => {
   const file = fresh();
-  for (const content of [JSON.stringify({ id: "x", pid: deadPid(), host: hostname() }), "half a lo", ""]) {
+  const longAgo = new Date(Date.now() - 5_000);
+  for (const content of [holder({ pid: deadPid() }), "half a lo", ""]) {
     writeFileSync(file, content);
+    utimesSync(file, longAgo, longAgo);
     expect(await withLock(file, {}, async () => "in")).toBe("in");
   }
 });
 
 it("waits for another machine's process only as long as that shows signs of life", async () => {
   const file = fresh();
-  writeFileSync(file, JSON.stringify({ id: "x", pid: 1, host: "elsewhere" }));
+  writeFileSync(file, holder({ pid: 1, host: "elsewhere", machine: "another" }));
   const abort = new AbortController();
   const waiting = withLock(file, { pollMs: 1, signal: abort.signal, onWait: () => abort.abort() }, async () => "in");
   await expect(waiting).rejects.toMatchObject({ code: "ERR_ABORTED" });
@@ -61,12 +64,12 @@ it("says whom it waits for, once", async () => {
   });
   const second = withLock(file, { pollMs: 1, onWait: (holder) => (holders.push(holder), setTimeout(release, 20)) }, async () => undefined);
   await Promise.all([first, second]);
-  expect(holders).toEqual([`process ${process.pid} on ${hostname()}`]);
+  expect(holders).toEqual([expect.stringMatching(new RegExp(`^process ${process.pid} on ${hostname()} since \\d{4}-\\d\\d-\\d\\dT`))]);
 });
 
 it("is taken over by exactly one of several who find it dead", async () => {
   const file = fresh();
-  writeFileSync(file, JSON.stringify({ id: "x", pid: deadPid(), host: hostname() }));
+  writeFileSync(file, holder({ pid: deadPid() }));
   let inside = 0;
   let most = 0;
   await Promise.all(
@@ -85,7 +88,38 @@ it("goes with its process", async () => {
   const file = fresh();
   const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
   await new Promise((done) => child.once("spawn", done));
-  writeFileSync(file, JSON.stringify({ id: "x", pid: child.pid, host: hostname() }));
+  writeFileSync(file, holder({ pid: child.pid, start: "" }));
   const entered = withLock(file, { pollMs: 5, onWait: () => child.kill("SIGKILL") }, async () => "in");
   expect(await entered).toBe("in");
+});
+
+it("is taken over at once where the holder's pid is another process's by now, and never from one that runs, however long it is silent", async () => {
+  const file = fresh();
+  // The parent runs; a start time that is not its own is that of a process which had its pid before.
+  writeFileSync(file, holder({ pid: process.ppid, start: "1" }));
+  expect(await withLock(file, { onWait: () => expect.unreachable() }, async () => "in")).toBe("in");
+  writeFileSync(file, holder({ pid: process.ppid, start: "" }));
+  const longAgo = new Date(Date.now() - 200_000);
+  utimesSync(file, longAgo, longAgo);
+  await expect(withLock(file, { onWait: (who) => { throw new Error(who); } }, async () => "in")).rejects.toThrow(`process ${process.ppid} on`);
+  expect(readdirSync(root).filter((name) => name.startsWith(`lock-${count}.`))).toEqual([]);
+});
+
+it("is nobody's twice where a successor dies while it takes over", async () => {
+  const file = fresh();
+  // A successor that was elected and killed before it put its lock in place.
+  writeFileSync(file, holder({ pid: deadPid() }));
+  writeFileSync(`${file}.after-x`, holder({ id: "y", pid: deadPid() }));
+  let [inside, most] = [0, 0];
+  await Promise.all(
+    Array.from({ length: 16 }, () =>
+      withLock(file, { pollMs: 1 }, async () => {
+        most = Math.max(most, ++inside);
+        await new Promise((done) => setTimeout(done, 2));
+        inside--;
+      }),
+    ),
+  );
+  expect(most).toBe(1);
+  expect(readdirSync(root).filter((name) => name.startsWith(`lock-${count}`))).toEqual([]);
 });
