@@ -54,30 +54,40 @@ static void* open_library(napi_env env, napi_value path, int flags, const char* 
 /* libgomp reads its settings once, when it is opened. By default its threads spin for milliseconds at the end of every parallel region:
    on a machine that is busy with anything else they wait for each other's time slices (measured: a step on two threads, beside two other
    busy processes, 59 ms spinning, 23 ms so). With a tenth of this count a step of 300 stocks took 15 ms for 12 on quiet cores, and on busy
-   ones the same. */
-static void spin_briefly(void) {
+   ones the same. True where the variable has to be taken away again: it is not for the programs that this process starts. */
+static bool spin_briefly(void) {
 #ifndef _WIN32
-  if (getenv("OMP_WAIT_POLICY") == NULL) setenv("GOMP_SPINCOUNT", "10000", 0);
+  if (getenv("OMP_WAIT_POLICY") == NULL && getenv("GOMP_SPINCOUNT") == NULL) return setenv("GOMP_SPINCOUNT", "10000", 0) == 0;
+#endif
+  return false;
+}
+
+static void spin_as_before(bool briefly) {
+#ifndef _WIN32
+  if (briefly) unsetenv("GOMP_SPINCOUNT");
 #endif
 }
 
-/* open(paths: string[]): opens libraries in this order, their symbols for all that are opened later. */
+/* open(paths: string[], global?: boolean): opens libraries in this order. Each finds what it names as needed among those that are open.
+   Global: everything that is opened later finds their symbols too, whatever it names. */
 static napi_value open_libraries(napi_env env, napi_callback_info info) {
-  spin_briefly();
-  size_t count = 1;
-  napi_value paths;
-  if (napi_get_cb_info(env, info, &count, &paths, NULL, NULL) != napi_ok) return NULL;
+  size_t count = 2;
+  napi_value arguments[2];
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok) return NULL;
   bool is_array = false;
-  if (napi_is_array(env, paths, &is_array) != napi_ok || !is_array) {
-    return fail(env, "open expects (paths: string[])");
+  bool global = false;
+  if (napi_is_array(env, arguments[0], &is_array) != napi_ok || !is_array || (count > 1 && napi_get_value_bool(env, arguments[1], &global) != napi_ok)) {
+    return fail(env, "open expects (paths: string[], global?: boolean)");
   }
   uint32_t length = 0;
-  napi_get_array_length(env, paths, &length);
+  napi_get_array_length(env, arguments[0], &length);
+  const bool briefly = spin_briefly();
   for (uint32_t i = 0; i < length; i++) {
     napi_value path;
-    if (napi_get_element(env, paths, i, &path) != napi_ok) return NULL;
-    if (open_library(env, path, RTLD_GLOBAL, "open expects every path to be a string") == NULL) return NULL;
+    if (napi_get_element(env, arguments[0], i, &path) != napi_ok) break;
+    if (open_library(env, path, global ? RTLD_GLOBAL : RTLD_LOCAL, "open expects every path to be a string") == NULL) break;
   }
+  spin_as_before(briefly);
   return NULL;
 }
 
@@ -95,8 +105,8 @@ static napi_value load(napi_env env, napi_callback_info info) {
   return init(env, exports);
 }
 
-/* cudaFailure(): string | undefined, why the CUDA runtime among the opened libraries finds no GPU, in its own words: no driver, one that is
-   too old, no device to be seen. It opens without any of them. */
+/* cudaFailure(): string | undefined, why the CUDA runtime among the globally opened libraries finds no GPU, in its own words: no driver,
+   one that is too old, no device to be seen. It opens without any of them. */
 static napi_value cuda_failure(napi_env env, napi_callback_info info) {
   (void)info;
   int (*count_devices)(int*) = (int (*)(int*))dlsym(RTLD_DEFAULT, "cudaGetDeviceCount");

@@ -27,7 +27,9 @@ export interface CudaHost {
  * It has to happen before the core is opened: ATen asks once whether there is CUDA and keeps the answer. What ATen and NVIDIA's libraries open
  * by bare name later (libtorch_cuda_linalg, libcaffe2_nvrtc, the parts of cuDNN), they find through their own run paths.
  *
- * @param open opens libraries in this order, or throws the loader's words
+ * Their symbols are global: libtorch_nvshmem and the CUDA half of the core name nothing of LibTorch's CUDA side as needed.
+ *
+ * @param open opens libraries in this order, their symbols for all, or throws the loader's words
  * @param library the CUDA half of the native core
  * @returns why there is no CUDA, or undefined where all of it is open
  */

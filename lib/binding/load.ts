@@ -15,7 +15,8 @@ import type { NativeCore } from "./types.js";
 interface Bootstrap {
   /** Release of the LibTorch that the core was built against. */
   libtorchVersion: string;
-  open(paths: string[]): void;
+  /** `global`: what is opened later finds their symbols without naming them as needed. */
+  open(paths: string[], global?: boolean): void;
   load(core: string): NativeCore;
   /** Why the CUDA runtime, once it is open, finds no GPU. */
   cudaFailure(): string | undefined;
@@ -127,7 +128,7 @@ function load({ nvidiaDriver = hasNvidiaDriver() }: LoadOptions): Loaded {
   refuseDamaged(build.core, rebuild);
   try {
     bootstrap.open(libtorch.libraries);
-    const unopened = openCuda(bootstrap.open, libtorch, join(dirname(build.core), cudaName), { isOff: process.env["ASTGNN_CUDA"] === "0", nvidiaDriver, rebuild });
+    const unopened = openCuda((paths) => bootstrap.open(paths, true), libtorch, join(dirname(build.core), cudaName), { isOff: process.env["ASTGNN_CUDA"] === "0", nvidiaDriver, rebuild });
     const core = bootstrap.load(build.core);
     prepareCore(core);
     return { core, libtorch, cudaProblem: () => unopened ?? deviceProblem(bootstrap.cudaFailure()) };
