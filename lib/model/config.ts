@@ -43,7 +43,11 @@ export interface ModelOptions {
   similarityScale?: number | "sqrtK" | "learned";
   /** True: no stock is its own neighbour in A. Default false, the literal formula. */
   excludeSelf?: boolean;
-  /** Most similar stocks kept per row of A. Whole, from 0; 0 (default) keeps all. */
+  /**
+   * Most similar stocks kept per row of A. Whole, from 0; 0 (default) keeps all. The largest products scale m_i · m_j are kept, before ReLU,
+   * and every one that ties with the smallest kept. Products tie where they differ by no more than 2^-18 scale |m_i| max_j |m_j| (Euclidean
+   * norms, j over the stocks of the date, or of the group): more than rounding, so that equal stocks tie on every processor.
+   */
   topK?: number;
   /** Who may be similar in A: all stocks of the date (`"complete"`, default) or those of the same group (`"groups"`). */
   similarityGraph?: "complete" | "groups";

@@ -17,7 +17,7 @@ export interface TimeGraphConvolutionOptions extends InitialisationOptions {
   similarityScale?: number;
   /** True: no stock is its own neighbour. Default false. */
   excludeSelf?: boolean;
-  /** Most similar stocks kept per row. Whole, from 0; 0 (default) keeps all. */
+  /** Most similar stocks kept per row, and who ties with the last (see {@link ModelOptions.topK}). Whole, from 0; 0 (default) keeps all. */
   topK?: number;
   /** `"groups"`: only rows of the same group are similar, and forward needs `groups`. Default `"complete"`. */
   similarityGraph?: "complete" | "groups";

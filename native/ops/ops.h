@@ -63,6 +63,13 @@ at::Tensor graph_attention(const at::Tensor& v, const at::Tensor& source, const 
                            const Graph& graph, double negative_slope, double p,
                            const at::Tensor& key);
 
+// top_k keeps, of each row i, the top_k largest scores scale m_i . m_j of the stocks that i may be
+// similar to, and every score that ties with the smallest of them. Two scores tie where they differ
+// by no more than kTie |scale| |m_i| max_j |m_j| (Euclidean norms, j over the stocks of i's date and
+// group, i itself too): more than float32 rounds off a sum of 64 products in any order, so that
+// copies and mirrored rows tie on every processor, in every dtype and library.
+inline constexpr double kTie = 1.0 / (1 << 18);
+
 // All TGC layers with their ReLU and dropout between: z [R, E] and statistics [B, 3] float64
 // (effective neighbours over rows that have somebody, self weight, share of empty rows; NaN for a
 // date without rows; of A as computed in this call, so of dropped M in training). x [R, X], m [R,

@@ -146,15 +146,22 @@ Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& targ
 Tensor similarity_rows(const Tensor& m, int64_t from, int64_t to, const Tensor& scale,
                        bool exclude_self, int64_t top_k, const std::optional<Tensor>& group) {
   const int64_t n = m.size(0);
-  Tensor allowed = group ? group->slice(0, from, to).unsqueeze(1) == group->unsqueeze(0)
-                         : at::ones({to - from, n}, at::kBool);
-  if (exclude_self) allowed = allowed & (at::arange(from, to).unsqueeze(1) != at::arange(n));
-  allowed = allowed.to(m.device());
+  const Tensor together = (group ? group->slice(0, from, to).unsqueeze(1) == group->unsqueeze(0)
+                                 : at::ones({to - from, n}, at::kBool))
+                              .to(m.device());
+  Tensor allowed = together;
+  if (exclude_self) {
+    allowed = allowed & (at::arange(from, to).unsqueeze(1) != at::arange(n)).to(m.device());
+  }
   const Tensor raw = scale.to(m.scalar_type()) * m.slice(0, from, to).mm(m.t());
   if (top_k > 0 && top_k < n) {
     const Tensor kth = std::get<0>(raw.detach().masked_fill(~allowed, -kInfinity).topk(top_k, -1))
                            .slice(1, top_k - 1, top_k);
-    allowed = allowed & (raw.detach() >= kth);
+    const Tensor norm = m.detach().norm(2, 1),
+                 largest = norm.expand({to - from, n}).masked_fill(~together, 0).amax(1);
+    const Tensor margin =
+        kTie * scale.detach().abs().to(m.scalar_type()) * norm.slice(0, from, to) * largest;
+    allowed = allowed & (raw.detach() >= kth - margin.unsqueeze(1));
   }
   const Tensor nobody = ~allowed.any(1, /*keepdim=*/true);
   return at::relu(raw)

@@ -139,12 +139,14 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
       const Tensor input = l == 0 ? x : inputs[l - 1];
       scalar_t* value = values.mutable_data_ptr<scalar_t>() + layout.starts[l];
       scalar_t* sum = sums.mutable_data_ptr<scalar_t>() + layout.starts[l];
+      const int64_t below = weights[l].size(0);
+      const Tensor wide = at::zeros({below, padded}, like);
+      wide.slice(1, 0, width).copy_(weights[l]);
+      const scalar_t* from = input.const_data_ptr<scalar_t>();
+      const scalar_t* weight = wide.const_data_ptr<scalar_t>();
       each_range(rows, [&](int64_t, int64_t first, int64_t count) {
-        scalar_t* v = value + first * layout.total;
-        multiply(matrix(v, count, width, layout.total), input.slice(0, first, first + count),
-                 weights[l]);
-        for (int64_t i = 0; i < count; ++i)
-          std::fill(v + i * layout.total + width, v + i * layout.total + padded, scalar_t(0));
+        kernels.row_products(from + first * below, count, below, weight, padded / kernels.lanes,
+                             value + first * layout.total, layout.total);
       });
       graph.apply(value, layout.total, padded / kernels.lanes, sum, layout.total, false, false,
                   l == 0 ? neighbours.data() : nullptr);

@@ -18,6 +18,7 @@
 #include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
 #include "ops/cpu/similarity_partition.h"
+#include "ops/ops.h"
 #include "ops/segments.h"
 
 namespace astgnn::ops {
@@ -86,6 +87,7 @@ class SimilarityGraph {
     peak_columns_ = threshold_columns_ + padded;
     kept_weights_ = peak_columns_ + padded;
     blocks_.resize(blocks());
+    tie_margins_.resize(blocks());
     each_in_parallel(static_cast<int64_t>(partition_.block_ranges.size()), [&](int64_t k) {
       for (int64_t b = partition_.block_ranges[k].first; b < partition_.block_ranges[k].second; ++b)
         make_block(b, m);
@@ -269,6 +271,7 @@ class SimilarityGraph {
                 width);
     }
     const double bound = std::abs(options_.scale) * largest + std::log(static_cast<double>(n));
+    tie_margins_[b] = kTie * std::abs(options_.scale) * std::sqrt(largest);
     const bool chosen = options_.top_k > 0 && options_.top_k < n - (options_.exclude_self ? 1 : 0);
     const bool safe = bound <= kSafe && similarity_path() != SimilarityPath::kRowMaximum;
     SimilarityBlock<T>& block = blocks_[b];
@@ -312,8 +315,12 @@ class SimilarityGraph {
           const int64_t count = std::min(SimilarityPartition::kRows, piece.row + piece.rows - row);
           kernels_.similarity_scores(block, row, count, scores);
           for (int64_t i = 0; i < count; ++i) {
+            const T* own = block.m + (row + i) * block.factor_stride;
+            double norm = 0;
+            for (int64_t k = 0; k < factors_; ++k) norm += static_cast<double>(own[k]) * own[k];
             const auto [threshold, peak] =
-                choose_row(scores + i * stride, block.rows, row + i, largest);
+                choose_row(scores + i * stride, block.rows, row + i,
+                           static_cast<T>(tie_margins_[piece.block] * std::sqrt(norm)), largest);
             threshold_[lo + row + i] = threshold;
             peak_[lo + row + i] = peak;
             threshold_columns_[padded_[piece.block] + row + i] = threshold;
@@ -324,9 +331,10 @@ class SimilarityGraph {
     });
   }
 
-  // The top_k-th largest score (-inf where as many are not there, or where a NaN has no place in
-  // the order: it shows in the row) and the largest one, not below 0.
-  std::pair<T, T> choose_row(const T* scores, int64_t n, int64_t own,
+  // The smallest score that is kept, `margin` below the top_k-th largest (-inf where as many are not
+  // there, or where a NaN has no place in the order: it shows in the row), and the largest one, not
+  // below 0.
+  std::pair<T, T> choose_row(const T* scores, int64_t n, int64_t own, T margin,
                              std::vector<T>& largest) const {
     T threshold = -std::numeric_limits<T>::infinity(), peak = 0;
     bool ordered = true;
@@ -349,7 +357,7 @@ class SimilarityGraph {
         std::push_heap(largest.begin(), largest.end(), std::greater<T>());
       }
     }
-    if (chosen && ordered) threshold = largest.front();
+    if (chosen && ordered) threshold = largest.front() - margin;
     return {threshold, peak};
   }
 
@@ -363,6 +371,7 @@ class SimilarityGraph {
   T *m_ = nullptr, *panels_ = nullptr, *threshold_columns_ = nullptr, *peak_columns_ = nullptr,
     *kept_weights_ = nullptr;
   std::vector<SimilarityBlock<T>> blocks_;
+  std::vector<double> tie_margins_;  // of a block, over a row's norm
   Scratch<T> memory_, gradient_memory_, slots_;
 };
 

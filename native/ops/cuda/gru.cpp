@@ -69,7 +69,7 @@ Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& ke
   Quiet quiet;
   const c10::WarningUtils::WarningHandlerGuard warnings(&quiet);
   const at::ScalarType dtype = bf16_parts(x) == 1 ? at::kBFloat16 : x.scalar_type();
-  Tensor y = x.to(dtype);
+  Tensor y = x.contiguous().to(dtype);  // a product's rounding may depend on its strides
   const int64_t layers = static_cast<int64_t>(weights.size()) / 4;
   for (int64_t l = 0; l < layers; ++l) {
     std::vector<Tensor> own;

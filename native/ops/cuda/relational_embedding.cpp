@@ -63,12 +63,14 @@ class Graph {
     const Segments segments =
         make_segments(offsets, groups ? Optional(groups->cpu()) : std::nullopt);
     const std::vector<int64_t>& bounds = segments.bounds;
+    const Tensor norms = m_.norm(2, 1), margins = norms * (kTie * scale_.abs());
     for (int64_t s = 0, tile = 0; s < segments.count(); ++s) {
       constexpr int64_t kEntries = 1 << 24;  // of scores at a time
       const int64_t n = bounds[s + 1] - bounds[s],
                     tiles = (n + kSimilarityTile<T> - 1) / kSimilarityTile<T>,
                     step = std::max<int64_t>(1, kEntries / (n * kSimilarityTile<T>));
       if (n - (graph_.self ? 0 : 1) > top_k) {
+        const Tensor largest = norms.slice(0, bounds[s], bounds[s + 1]).amax();
         for (int64_t first = 0; first < tiles; first += step) {
           const int64_t rows = std::min(n, (first + step) * kSimilarityTile<T>) -
                                first * kSimilarityTile<T>,
@@ -78,10 +80,12 @@ class Graph {
           part.tiles += tile + first;
           part.tile_count = std::min(step, tiles - first);
           similarity_scores(part, scores.mutable_data_ptr<T>(), n, current_stream());
-          const Tensor kth = std::get<0>(scores.topk(top_k, 1)).select(1, top_k - 1);
+          const Tensor kth = std::get<0>(scores.topk(top_k, 1)).select(1, top_k - 1),
+                       margin = margins.slice(0, place, place + rows) * largest;
           threshold.slice(0, place, place + rows)
-              .copy_(
-                  kth.masked_fill(scores.isnan().any(1), -std::numeric_limits<double>::infinity()));
+              .copy_((kth - margin)
+                         .masked_fill(scores.isnan().any(1),
+                                      -std::numeric_limits<double>::infinity()));
         }
       }
       tile += tiles;

@@ -104,7 +104,8 @@ ASTGNN_INLINE void attend(const SortedHead<T>& sorted, int64_t first, int part, 
     sorted.template expect<V>(sorted.head.values + first, sorted.column, k, step);
     total += weight;
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) sum[v] += weight * widen<T, kPart>(value + v * L, part);
+    for (int v = 0; v < V; ++v) 
+      sum[v] = fused(broadcast(weight), widen<T, kPart>(value + v * L, part), sum[v]);
   };
   for (int64_t k = count - 1, next = 0; k >= 0; --k) {
     for (; next < count && !(sorted.source[k] + sorted.target[next] > 0); ++next)
@@ -189,8 +190,8 @@ void row_gradients(const SortedHead<T>& sorted, const AttentionGradients<T>& gra
 #pragma GCC unroll 8
                           for (int v = 0; v < V; ++v) {
                             const Vec<double> own = widen<T, kPart>(g + v * kLanes<double>, part);
-                            lower += own * low[v];
-                            upper += own * high[v];
+                            lower = fused(own, low[v], lower);
+                            upper = fused(own, high[v], upper);
                           }
                           const double inverse = 1 / (below + above),
                                        lower_sum = wide_sum(lower) * inverse,
@@ -226,7 +227,8 @@ ASTGNN_INLINE void attend_back(const SortedHead<T>& sorted, int64_t first, int p
     const T* g = gradients.out + sorted.row[k] * head.value_step + first;
     delta += factor * rows.delta[k];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) sum[v] += factor * widen<T, kPart>(g + v * L, part);
+    for (int v = 0; v < V; ++v) 
+      sum[v] = fused(broadcast(factor), widen<T, kPart>(g + v * L, part), sum[v]);
   };
   for (int64_t k = count - 1, next = 0; k >= 0; --k) {
     for (; next < count && !(sorted.source[next] + sorted.target[k] > 0); ++next)
@@ -253,7 +255,7 @@ ASTGNN_INLINE void attend_back(const SortedHead<T>& sorted, int64_t first, int p
     for (int v = 0; v < V; ++v) {
       const Vec<double> low = load(sorted.staged + (k * V + v) * L), high = factor * sum[v],
                         own = widen<T, kPart>(value + v * L, part);
-      product += own * (high + slope * low);
+      product = fused(own, fused(broadcast(slope), low, high), product);
       narrow<T, kPart>(dv + v * L, undropped(low + high, own, head.kept), part);
     }
     const double scores = wide_sum(product);

@@ -80,7 +80,8 @@ void edge_forward(const AttentionHead<T>& head, const EdgeList& edges, T* out) {
             const T* value = head.values + own.target[e] * head.value_step + first;
 #pragma GCC unroll 8
             for (int v = 0; v < V; ++v)
-              average[v] += own.weight[e] * widen<T, kPart>(value + v * kLanes<double>, part);
+              average[v] = fused(broadcast(own.weight[e]),
+                                 widen<T, kPart>(value + v * kLanes<double>, part), average[v]);
           }
           T* result = out + row * head.value_step + first;
 #pragma GCC unroll 8
@@ -113,8 +114,8 @@ void edge_backward(const AttentionHead<T>& head, const EdgeList& edges,
       Vec<double> product = {};
       each_wide<T>(head.width, [&]<bool kPart>(int64_t first, int part) ASTGNN_INLINE_LAMBDA {
         const Vec<double> each = load(g + first);
-        product += each * widen<T, kPart>(value + first, part);
-        store<double>(sum + first, load(sum + first) + own.weight[e] * each);
+        product = fused(each, widen<T, kPart>(value + first, part), product);
+        store<double>(sum + first, fused(broadcast(own.weight[e]), each, load(sum + first)));
       });
       products[e] = wide_sum(product);
       delta += own.weight[e] * products[e];

@@ -89,8 +89,8 @@ ASTGNN_INLINE Vec<T> gru_gates(const GruLayer<T>& layer, const GruMemory<T>& mem
                                int64_t row, int64_t column, const Vec<T> (&sums)[4]) {
   const int64_t width = memory.hidden, place = row * width + column;
   const Vec<T> r = sigmoid(sums[0]), z = sigmoid(sums[1]);
-  const Vec<T> n = tanh(sums[2] + r * sums[3]);
-  const Vec<T> state = n + z * (load(memory.state(t) + place) - n);
+  const Vec<T> n = tanh(fused(r, sums[3], sums[2]));
+  const Vec<T> state = fused(z, load(memory.state(t) + place) - n, n);
   store<T>(memory.state(t + 1) + place, state);
   if (memory.keep) {
     T* gates = memory.gates + (t * memory.rows + row) * 4 * width + column;
@@ -125,9 +125,9 @@ ASTGNN_INLINE void gru_tile(const GruLayer<T>& layer, int64_t hidden, const GruM
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
       const Vec<T> value = broadcast<T>(own[i][k]);
-      sums[i][0] += value * r;
-      sums[i][1] += value * z;
-      sums[i][2] += value * n;
+      sums[i][0] = fused(value, r, sums[i][0]);
+      sums[i][1] = fused(value, z, sums[i][1]);
+      sums[i][2] = fused(value, n, sums[i][2]);
     }
   }
   const T* before = memory.state(t) + row * width;
@@ -138,9 +138,9 @@ ASTGNN_INLINE void gru_tile(const GruLayer<T>& layer, int64_t hidden, const GruM
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) {
         const Vec<T> value = broadcast<T>(before[i * width + k]);
-        sums[i][0] += value * r;
-        sums[i][1] += value * z;
-        sums[i][3] += value * n;
+        sums[i][0] = fused(value, r, sums[i][0]);
+        sums[i][1] = fused(value, z, sums[i][1]);
+        sums[i][3] = fused(value, n, sums[i][3]);
       }
     }
   }
@@ -219,7 +219,7 @@ void gru_gate_gradients(const GruMemory<T>& memory, int64_t t, T* carry, T* delt
       const Vec<T> r = load(gates + k), z = load(gates + width + k),
                    n = load(gates + 2 * width + k), candidate = load(gates + 3 * width + k),
                    dh = load(carry + i * width + k), kept = dh * z, left = T(1) - z;
-      const Vec<T> dpn = dh * left * (T(1) - n * n), dhn = dpn * r;
+      const Vec<T> dpn = dh * left * fused(-n, n, broadcast<T>(1)), dhn = dpn * r;
       store<T>(delta + k, dpn);
       store<T>(delta + width + k, dhn * candidate * (T(1) - r));
       store<T>(delta + 2 * width + k, kept * left * (load(before + i * width + k) - n));

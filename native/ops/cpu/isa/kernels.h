@@ -178,6 +178,10 @@ struct KernelsOf {
   void (*edge_forward)(const AttentionHead<T>& head, const EdgeList& edges, T* out);
   void (*edge_backward)(const AttentionHead<T>& head, const EdgeList& edges,
                         const AttentionGradients<T>& gradients);
+  // out [rows, vectors] (out_stride apart) = a [rows, depth] b [depth, vectors], b packed without
+  // gaps. A row's bits depend on that row and b alone, which a library does not promise.
+  void (*row_products)(const T* a, int64_t rows, int64_t depth, const T* b, int64_t vectors, T* out,
+                       int64_t out_stride);
   // out [rows, rows of the block rounded up]
   void (*similarity_scores)(const SimilarityBlock<T>& block, int64_t row, int64_t rows, T* out);
   void (*similarity_apply)(const SimilarityBlock<T>& block, const SimilarityPass<T>& pass);

@@ -50,7 +50,7 @@ void norm_forward(const NormRows<T>& rows, int64_t begin, int64_t end) {
     int64_t c = 0;
     for (; c + kLanes<T> <= columns; c += kLanes<T>) {
       const Vec<T> d = load(x + c) - mean;
-      spread += d * d;
+      spread = fused(d, d, spread);
     }
     T rest = 0;
     for (; c < columns; ++c) rest += (x[c] - mean) * (x[c] - mean);
@@ -61,7 +61,8 @@ void norm_forward(const NormRows<T>& rows, int64_t begin, int64_t end) {
     const bool dropout = rows.dropout.kept != 0;
     if (dropout) dropout_mask(y, rows.dropout, row, 0, columns);
     each_vector<T>(columns, [&](int64_t k, auto read, auto write) ASTGNN_INLINE_LAMBDA {
-      Vec<T> v = (read(x + k) - mean) * inverse * read(rows.weight + k) + read(rows.bias + k);
+      Vec<T> v =
+          fused((read(x + k) - mean) * inverse, read(rows.weight + k), read(rows.bias + k));
       if (rows.residual) v += read(rows.residual + row * columns + k);
       if (rows.activation == kRelu) v = positive<T>(v);
       if (rows.activation == kTanh) v = tanh(v);
@@ -84,20 +85,20 @@ void norm_backward(const NormGradients<T>& rows, int64_t begin, int64_t end, T* 
       Vec<T> g = read(grad + k);
       const Vec<T> out = read(y + k);
       if (rows.activation == kRelu) g = out <= T(0) ? Vec<T>{} : g * rows.kept;
-      if (rows.activation == kTanh) g *= T(1) - out * out;
+      if (rows.activation == kTanh) g *= fused(-out, out, broadcast<T>(1));
       if (rows.dresidual) write(rows.dresidual + row * columns + k, g);
       const Vec<T> normed = (read(x + k) - mean) * inverse, h = g * read(rows.weight + k);
-      write(dweight + k, read(dweight + k) + g * normed);
+      write(dweight + k, fused(g, normed, read(dweight + k)));
       write(dbias + k, read(dbias + k) + g);
       total += h;
-      along += h * normed;
+      along = fused(h, normed, along);
       write(dx + k, h);
     });
     const T mean_h = sum<T>(total) / static_cast<T>(columns),
             mean_along = sum<T>(along) / static_cast<T>(columns);
     each_vector<T>(columns, [&](int64_t k, auto read, auto write) ASTGNN_INLINE_LAMBDA {
       const Vec<T> normed = (read(x + k) - mean) * inverse;
-      write(dx + k, (read(dx + k) - mean_h - normed * mean_along) * inverse);
+      write(dx + k, fused(-normed, broadcast<T>(mean_along), read(dx + k) - mean_h) * inverse);
     });
   }
 }

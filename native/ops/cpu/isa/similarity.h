@@ -54,6 +54,15 @@ ASTGNN_INLINE void add_product(T* c, int64_t c_stride, int64_t rows, int64_t vec
   each_tile<R, V>(0, rows, vectors, tile);
 }
 
+template <class T>
+void row_products(const T* a, int64_t rows, int64_t depth, const T* b, int64_t vectors, T* out,
+                  int64_t out_stride) {
+  add_product<T, kTileRows, kTileVectors>(
+      out, out_stride, rows, vectors, depth, false,
+      [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return a[i * depth + k]; }, b,
+      vectors * kLanes<T>);
+}
+
 // Scores of R rows from i against V vectors of stocks from j; all of them in one panel.
 template <class T, int R, int V>
 ASTGNN_INLINE void scores_tile(Vec<T> (&scores)[R][V], const SimilarityBlock<T>& b, int64_t i,
@@ -164,7 +173,8 @@ ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& 
       store<T>(out + r * stride + v * L, w);
       if (sums) {
         total += w;
-        moment += side == Side::kNone ? w * exponent : (w == T(0) ? Vec<T>{} : w * exponent);
+        const Vec<T> power = side == Side::kNone ? exponent : (w == T(0) ? Vec<T>{} : exponent);
+        moment = fused(w, power, moment);
       }
     }
     if (sums) {

@@ -60,8 +60,8 @@ void similarity_prepare(const SimilarityRows<T>& rows, T sign, const T* grad, in
     Vec<T> means{}, diagonals{};
     for (int64_t c = 0; c < columns; c += L) {
       const Vec<T> w = load(to + c), v = load(value + c), s = load(sum + c) * inverse;
-      means += w * (s + own_share * v);
-      diagonals += w * (others_share * v - s);
+      means = fused(w, fused(broadcast(own_share), v, s), means);
+      diagonals = fused(w, fused(broadcast(others_share), v, -s), diagonals);
     }
     mean[i] += ASTGNN_ISA::sum<T>(means);
     diagonal[i] += own * ASTGNN_ISA::sum<T>(diagonals);

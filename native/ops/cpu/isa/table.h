@@ -26,6 +26,7 @@ constexpr KernelsOf<T> table() {
           edge_scratch<T>,
           edge_forward<T>,
           edge_backward<T>,
+          row_products<T>,
           similarity_scores<T>,
           similarity_apply<T>,
           similarity_combine<T>,

@@ -64,6 +64,26 @@ template <class T>
 ASTGNN_INLINE Vec<T> broadcast(T x) {
   return x - Vec<T>{};  // minus zero keeps every bit, plus zero would lose the sign of -0
 }
+// a b + c, rounded once where the instruction set can. These files are compiled without contraction:
+// what is fused is written, so that two places that compute one sum agree to the last bit.
+#if defined(__AVX512F__)
+ASTGNN_INLINE Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+ASTGNN_INLINE Vec<double> fused(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
+#elif defined(__AVX2__)
+ASTGNN_INLINE Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+ASTGNN_INLINE Vec<double> fused(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
+#else
+ASTGNN_INLINE Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) { return a * b + c; }
+ASTGNN_INLINE Vec<double> fused(Vec<double> a, Vec<double> b, Vec<double> c) { return a * b + c; }
+#endif
 template <class T>
 ASTGNN_INLINE T sum(Vec<T> v) {
   T total = 0;
@@ -88,12 +108,10 @@ ASTGNN_INLINE Vec<float> exp2(Vec<float> y) {
   const Vec<float> shifted = y + kRound, f = y - (shifted - kRound);
 #endif
   Vec<float> p = broadcast(0.00015353362f);
-  p = p * f + 0.0013398875f;
-  p = p * f + 0.009618437f;
-  p = p * f + 0.055503324f;
-  p = p * f + 0.24022648f;
-  p = p * f + 0.6931472f;
-  p = p * f + 1.0f;
+  constexpr float kRest[] = {0.0013398875f, 0.009618437f, 0.055503324f,
+                             0.24022648f,   0.6931472f,   1.0f};
+#pragma GCC unroll 8
+  for (const float each : kRest) p = fused(p, f, broadcast(each));
 #if defined(__AVX512F__)
   return _mm512_scalef_ps(p, y - f);
 #else
@@ -113,7 +131,7 @@ ASTGNN_INLINE Vec<double> exp(Vec<double> x) {
 ASTGNN_INLINE Vec<float> reciprocal(Vec<float> x) {
 #if defined(__AVX512F__)
   const Vec<float> r = _mm512_rcp14_ps(x);  // one Newton step on 14 bits: relative error 1e-7
-  return r * (2.0f - x * r);
+  return r * fused(-x, r, broadcast(2.0f));
 #else
   return 1.0f / x;
 #endif
@@ -123,7 +141,9 @@ ASTGNN_INLINE Vec<float> sigmoid(Vec<float> x) { return reciprocal(1.0f + exp(-x
 ASTGNN_INLINE Vec<double> sigmoid(Vec<double> x) { return 1.0 / (1.0 + exp(-x)); }
 
 // Absolute error 2e-7.
-ASTGNN_INLINE Vec<float> tanh(Vec<float> x) { return 1.0f - 2.0f * reciprocal(1.0f + exp(x + x)); }
+ASTGNN_INLINE Vec<float> tanh(Vec<float> x) {
+  return fused(broadcast(-2.0f), reciprocal(1.0f + exp(x + x)), broadcast(1.0f));
+}
 ASTGNN_INLINE Vec<double> tanh(Vec<double> x) {
   for (int k = 0; k < kLanes<double>; ++k) x[k] = __builtin_tanh(x[k]);
   return x;
@@ -142,7 +162,7 @@ ASTGNN_INLINE void multiply_tile(Vec<T> (&accumulator)[R][V], int64_t depth, A&&
     for (int i = 0; i < R; ++i) {
       const Vec<T> own = broadcast<T>(a(i, k));
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) accumulator[i][v] += own * other[v];
+      for (int v = 0; v < V; ++v) accumulator[i][v] = fused(own, other[v], accumulator[i][v]);
     }
   }
 }

@@ -69,21 +69,15 @@ ASTGNN_INLINE Vec<double> exp_unit(Vec<double> x) {
   constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: its last bit is worth 1
   const auto gone = x < -708.0;
   x = gone ? Vec<double>{} : x;
-  const Vec<double> shifted = x * 1.4426950408889634 + kRound, whole = shifted - kRound;
-  const Vec<double> f = (x - whole * 0.693147180369123816490) - whole * 1.90821492927058770002e-10;
+  const Vec<double> shifted = fused(x, broadcast(1.4426950408889634), broadcast(kRound)),
+                    whole = shifted - kRound;
+  const Vec<double> f = fused(whole, broadcast(-1.90821492927058770002e-10),
+                              fused(whole, broadcast(-0.693147180369123816490), x));
+  constexpr double kFactorials[] = {39916800, 3628800, 362880, 40320, 5040, 720,
+                                    120,      24,      6,      2,     1,    1};
   Vec<double> p = broadcast(1.0 / 479001600);  // Taylor: |f| <= ln 2 / 2
-  p = p * f + 1.0 / 39916800;
-  p = p * f + 1.0 / 3628800;
-  p = p * f + 1.0 / 362880;
-  p = p * f + 1.0 / 40320;
-  p = p * f + 1.0 / 5040;
-  p = p * f + 1.0 / 720;
-  p = p * f + 1.0 / 120;
-  p = p * f + 1.0 / 24;
-  p = p * f + 1.0 / 6;
-  p = p * f + 0.5;
-  p = p * f + 1.0;
-  p = p * f + 1.0;
+#pragma GCC unroll 16
+  for (const double each : kFactorials) p = fused(p, f, broadcast(1 / each));
   const Whole power = (reinterpret_cast<Whole>(shifted) << 52) + (int64_t{1023} << 52);
   return gone ? Vec<double>{} : p * reinterpret_cast<Vec<double> >(power);
 }
