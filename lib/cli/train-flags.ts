@@ -25,8 +25,8 @@ export const trainFlags: FlagGroup = {
     { flags: "--cuda-graph", option: "cudaGraph", kind: "switch", help: "launch each step on a GPU as one CUDA graph; no GPU has run it yet" },
     { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: ASTGNN_THREADS, else the physical cores)" },
     { flags: "--out <folder>", option: "out", kind: "text", help: "run folder; without it nothing is kept" },
-    { flags: "--resume", option: "resume", kind: "switch", help: "continue the run in the folder; harmless where it is empty or finished" },
-    { flags: "--overwrite", option: "overwrite", kind: "switch", help: "replace the run in the folder" },
+    { flags: "--resume", option: "resume", kind: "switch", help: "continue the run in the folder, or an interrupted --overwrite; harmless where it is empty or finished" },
+    { flags: "--overwrite", option: "overwrite", kind: "switch", help: "replace the run in the folder; it stays whole until the new one is finished" },
     { flags: "--checkpoint-steps <count>", option: "checkpointSteps", kind: "scalar", help: "steps between checkpoints within an epoch, 0 for none (default: 250)" },
   ],
 };

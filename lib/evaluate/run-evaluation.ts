@@ -7,6 +7,7 @@ import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
 import { widthOf } from "./aligned.js";
 import { evaluatePairs, type Metrics } from "./metrics.js";
 import { readStoredPredictions } from "./stored-predictions.js";
+import { awaitReplacement } from "../train/replacement.js";
 
 /** Metrics of one split of a run. */
 export interface SplitEvaluation extends Metrics {
@@ -45,6 +46,7 @@ export async function evaluateRun(folder: string): Promise<RunEvaluation> {
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
     throw new AstgnnError("ERR_DATA", `There is no folder ${folder}.`, { file: folder, next: "Name the --out folder of a training." });
   }
+  await awaitReplacement(folder);
   if (!existsSync(join(folder, "run.json"))) {
     throw new AstgnnError("ERR_DATA", `${folder} holds no run: it has no run.json.`, { file: folder, next: "Name the --out folder of a training." });
   }

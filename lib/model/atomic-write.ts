@@ -22,7 +22,12 @@ export async function writeFileAtomically(path: string, content: Uint8Array | st
 /** Renames a complete file and syncs the folder, so that the new name survives a loss of power. */
 export async function moveIntoPlace(partial: string, path: string): Promise<void> {
   await rename(partial, path);
-  const folder = await open(dirname(path), "r");
+  await syncFolder(dirname(path));
+}
+
+/** Makes the names in a folder survive a loss of power. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
   try {
     await folder.sync();
   } finally {

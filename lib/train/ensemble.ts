@@ -7,6 +7,7 @@ import type { InitialisationOptions } from "../model/config.js";
 import { ASTGNNFactorModel } from "../model/model.js";
 import type { GraphStatistics, PredictInput, PredictOptions } from "../model/predict.js";
 import { existsSync } from "node:fs";
+import { awaitReplacement } from "./replacement.js";
 import type { RunDescription } from "./run-folder.js";
 
 /** What an ensemble returns: the mean of its members' z-scores and no risk factors, which stay per member. */
@@ -79,6 +80,7 @@ export class Ensemble {
  * @throws AstgnnError ERR_CHECKPOINT where the folder holds no run, or a run without a model yet
  */
 export async function loadRun(folder: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<ASTGNNFactorModel | Ensemble> {
+  await awaitReplacement(folder);
   const description = await readDescription(folder);
   if (description.kind !== "ensemble") return loadMember(folder, options);
   const members: ASTGNNFactorModel[] = [];

@@ -15,7 +15,7 @@ import { writeResults } from "./finish.js";
 import { deviceBytes, gibibytes, namingMemory } from "./memory.js";
 import type { ResolvedTrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
-import { lockRunFolder, refuseOtherRun, RunFolder, type RunDescription } from "./run-folder.js";
+import { inRunFolder, refuseOtherRun, type RunFolder, type RunDescription } from "./run-folder.js";
 import { addStep, emptySums, trainMetrics } from "./running-sums.js";
 import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
 import { moduleScorer, splitMetrics } from "./scoring.js";
@@ -46,15 +46,14 @@ export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, op
 
 async function trainClaimed(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): Promise<MemberResult> {
   const plan = planTraining(model, dataset, options);
-  const body = () => trainPlanned(model, dataset, options, plan);
-  return options.out === undefined ? body() : lockRunFolder(options.out, body);
+  return inRunFolder(options.out, options, "run", (folder, continues) => trainPlanned(model, dataset, options, plan, folder, continues));
 }
 
-async function trainPlanned(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, plan: TrainingPlan): Promise<MemberResult> {
-  const opened = options.out === undefined ? undefined : await RunFolder.open(options.out, options, "run");
-  const folder = opened?.folder;
-  const stored = opened?.continues === true ? await readTrainingState(opened.folder.file("last.safetensors")) : undefined;
-  if (stored !== undefined) refuseOtherRun(stored.identity, plan.identity, options.out!);
+async function trainPlanned(
+  model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, plan: TrainingPlan, folder: RunFolder | undefined, continues = false,
+): Promise<MemberResult> {
+  const stored = folder !== undefined && continues ? await readTrainingState(folder.file("last.safetensors")) : undefined;
+  if (stored !== undefined) refuseOtherRun(stored.identity, plan.identity, folder!.path);
   const run = new Member(model, dataset, options, plan, folder, stored);
   return run.train(await folder?.description());
 }

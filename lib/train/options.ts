@@ -68,9 +68,9 @@ export interface TrainOptions extends TrainEvents {
   threads?: number;
   /** Run folder. Absent: nothing is written. */
   out?: string;
-  /** Continue the run in `out`; harmless on an empty folder and on a finished run. Default false. */
+  /** Continue the run in `out`, or the interrupted one that was to replace it; harmless on an empty folder and on a finished run. Default false. */
   resume?: boolean;
-  /** Replace the run in `out`. Default false. */
+  /** Replace the run in `out`: the new one is built in `.replacement` there and takes its place when it is finished; until then the old one is whole. Default false. */
   overwrite?: boolean;
   /** Steps between checkpoints within an epoch (there is one after every epoch). Whole, from 0 (none); default 250. */
   checkpointSteps?: number;

@@ -1,20 +1,15 @@
-import { appendFile, mkdir, open, readdir, readFile, rm, rmdir } from "node:fs/promises";
+import { appendFile, mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Isa, Precision } from "../binding/types.js";
 import type { ReadingOptions } from "../data/origin.js";
 import type { PanelSource } from "../data/source.js";
 import { AstgnnError } from "../errors.js";
-import { partialPath, writeFileAtomically } from "../model/atomic-write.js";
-import { withLock } from "../setup/lock.js";
+import { writeFileAtomically } from "../model/atomic-write.js";
 import type { EpochEvent } from "./events.js";
+import { completeReplacement, isReplacement, replacementPath, replaceRun } from "./replacement.js";
+import { lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./run-files.js";
 import type { EpochRecord, RunIdentity } from "./state-file.js";
-
-/** Files of a run folder, last.safetensors first: what is removed first must not be found by a later resume. */
-const RUN_FILES = ["last.safetensors", "run.json", "metrics.jsonl", "model.safetensors", "predictions.parquet", "factors.parquet", "report.json", "report.md"] as const;
-
-/** Name of a file in a run folder. */
-export type RunFile = (typeof RUN_FILES)[number];
 
 /** What `run.json` says about how a run was made; everything but the clock follows from the inputs. */
 export interface RunDescription {
@@ -55,18 +50,27 @@ export interface RunDescription {
 }
 
 /**
- * Makes a folder and runs `body` while this process alone trains there. A process that was killed holds nothing.
+ * Runs `body` with the run folder `path`, made and locked, and whether it holds a run to continue; without a path with neither. A run that
+ * replaces another is built in the folder's `.replacement` and takes the other's place when `body` is done.
  *
- * @throws AstgnnError ERR_BUSY naming pid, host and since when, where another training is in the folder; ERR_OPTION where there can be no such folder
+ * @throws AstgnnError as {@link lockRunFolder} and {@link RunFolder.open}
  */
-export async function lockRunFolder<V>(path: string, body: () => Promise<V>): Promise<V> {
-  await mkdir(path, { recursive: true }).catch((cause: Error) => {
-    throw new AstgnnError("ERR_OPTION", `Cannot make the run folder ${path}: ${cause.message}.`, { option: "out", file: path, cause, next: "Name another folder." });
+export async function inRunFolder<V>(
+  path: string | undefined, mode: { resume: boolean; overwrite: boolean }, kind: RunDescription["kind"], body: (folder?: RunFolder, continues?: boolean) => Promise<V>,
+): Promise<V> {
+  if (path === undefined) return body();
+  return lockRunFolder(path, async () => {
+    const { folder, continues } = await RunFolder.open(path, mode, kind);
+    try {
+      const result = await body(folder, continues);
+      if (folder.path !== path) await replaceRun(path);
+      return result;
+    } catch (error) {
+      // A replacement that has not come to its first checkpoint leaves nothing.
+      if (folder.path !== path) await rmdir(folder.path).catch(() => undefined);
+      throw error;
+    }
   });
-  const onWait = (holder: string): never => {
-    throw new AstgnnError("ERR_BUSY", `Another training writes to ${path}: ${holder}.`, { option: "out", file: path, next: "Wait until it has ended, or name another folder." });
-  };
-  return withLock(join(path, ".lock"), { onWait }, body);
 }
 
 /**
@@ -86,26 +90,41 @@ export class RunFolder {
    * @throws AstgnnError ERR_RUN_EXISTS where there is a run and neither `resume` nor `overwrite`, ERR_CHECKPOINT where it cannot be continued
    */
   static async open(path: string, { resume, overwrite }: { resume: boolean; overwrite: boolean }, kind: RunDescription["kind"]): Promise<{ folder: RunFolder; continues: boolean }> {
+    await completeReplacement(path);
     const folder = new RunFolder(path);
-    const members = await memberFolders(path);
-    const present = [...RUN_FILES.filter((name) => folder.has(name)), ...members];
-    if (present.length === 0) return { folder, continues: false };
+    const replacement = new RunFolder(replacementPath(path));
+    const present = await folder.#present();
+    // The first thing that a run writes is its state, an ensemble its run.json.
+    const isReplaced = replacement.has("last.safetensors") || replacement.has("run.json");
+    if (overwrite || !isReplaced) await rm(replacement.path, { recursive: true, force: true });
+    if (present.length === 0 && (overwrite || !isReplaced)) return { folder, continues: false };
     if (overwrite) {
-      for (const member of members) await new RunFolder(join(path, member)).#clear(true);
-      await folder.#clear(false);
-      return { folder, continues: false };
+      // A training in a member's folder is refused now and not only when the files are to be moved.
+      for (const member of await memberFolders(path)) await lockRunFolder(join(path, member), async () => undefined);
+      await mkdir(replacement.path);
+      return { folder: replacement, continues: false };
     }
     if (!resume) {
-      throw new AstgnnError("ERR_RUN_EXISTS", `${path} already holds a run (${present.join(", ")}).`, { file: path, next: "Continue it with resume, replace it with overwrite, or name another folder." });
+      const found = present.length === 0 ? basename(replacement.path) : present.join(", ");
+      throw new AstgnnError("ERR_RUN_EXISTS", `${path} already holds a run (${found}).`, { file: path, next: "Continue it with resume, replace it with overwrite, or name another folder." });
     }
-    await folder.#refuseOtherKind(kind, members);
-    if (folder.has("last.safetensors") || kind === "ensemble") return { folder, continues: true };
+    return isReplaced ? replacement.#resume(kind) : folder.#resume(kind);
+  }
+
+  async #resume(kind: RunDescription["kind"]): Promise<{ folder: RunFolder; continues: boolean }> {
+    const present = await this.#present();
+    await this.#refuseOtherKind(kind, await memberFolders(this.path));
+    if (this.has("last.safetensors") || kind === "ensemble") return { folder: this, continues: true };
     const written = present.filter((name) => name !== "run.json" && name !== "metrics.jsonl");
     if (written.length > 0) {
-      throw new AstgnnError("ERR_CHECKPOINT", `${path} has ${written.join(", ")} but no last.safetensors, so the run cannot be continued.`, { file: path, next: "Replace it with overwrite or name another folder." });
+      throw new AstgnnError("ERR_CHECKPOINT", `${this.path} has ${written.join(", ")} but no last.safetensors, so the run cannot be continued.`, { file: this.path, next: "Replace it with overwrite or name another folder." });
     }
-    await folder.#clear(false);
-    return { folder, continues: false };
+    await removeRunFiles(this.path);
+    return { folder: this, continues: false };
+  }
+
+  async #present(): Promise<string[]> {
+    return [...RUN_FILES.filter((name) => this.has(name)), ...(await memberFolders(this.path))];
   }
 
   file(name: RunFile): string {
@@ -159,17 +178,8 @@ export class RunFolder {
     throw new AstgnnError("ERR_CHECKPOINT", `${this.path} holds ${found === "ensemble" ? "an ensemble" : "a single run"}, which cannot be continued as ${kind === "ensemble" ? "an ensemble" : "a single run"}.`, {
       file: this.path,
       option: "seeds",
-      next: found === "ensemble" ? "Give the same seeds as before." : "Leave seeds out.",
+      next: `${found === "ensemble" ? "Give the same seeds as before." : "Leave seeds out."}${orKeep(this.path)}`,
     });
-  }
-
-  async #clear(removeFolder: boolean): Promise<void> {
-    for (const name of RUN_FILES) {
-      await rm(this.file(name), { force: true });
-      await rm(partialPath(this.file(name)), { force: true });
-    }
-    // Whatever else the user keeps there stays, and so does the folder then.
-    if (removeFolder) await rmdir(this.path).catch(() => undefined);
   }
 }
 
@@ -194,7 +204,12 @@ export function refuseOtherRun(stored: RunIdentity, now: RunIdentity, path: stri
 }
 
 function differs(field: string, stored: unknown, now: unknown, path: string, next: string): AstgnnError {
-  return new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has ${field} ${JSON.stringify(stored)}, now it is ${JSON.stringify(now)}.`, { option: field, file: path, next });
+  return new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has ${field} ${JSON.stringify(stored)}, now it is ${JSON.stringify(now)}.`, { option: field, file: path, next: `${next}${orKeep(path)}` });
+}
+
+/** What else there is to do about a run that cannot be continued: nothing, unless it was to replace another. */
+export function orKeep(path: string): string {
+  return isReplacement(path) ? " It is an overwrite that was interrupted: remove its folder to continue the run that it was to replace." : "";
 }
 
 function firstDifference(a: unknown, b: unknown, path: string): [field: string, stored: unknown, now: unknown] | undefined {
@@ -206,10 +221,4 @@ function firstDifference(a: unknown, b: unknown, path: string): [field: string, 
     if (difference !== undefined) return difference;
   }
   return undefined;
-}
-
-/** Folders `seed-<number>` of an ensemble. */
-async function memberFolders(path: string): Promise<string[]> {
-  const entries = await readdir(path, { withFileTypes: true });
-  return entries.filter((entry) => entry.isDirectory() && /^seed-\d+$/.test(entry.name)).map((entry) => entry.name);
 }

@@ -10,7 +10,7 @@ import { writeResults } from "./finish.js";
 import { trainMember } from "./member.js";
 import { resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
-import { lockRunFolder, refuseOtherRun, RunFolder, type RunDescription } from "./run-folder.js";
+import { inRunFolder, orKeep, refuseOtherRun, type RunFolder, type RunDescription } from "./run-folder.js";
 import { ensembleScorer } from "./scoring.js";
 import type { RunIdentity } from "./state-file.js";
 
@@ -62,16 +62,15 @@ export async function train(model: ASTGNNFactorModel, dataset: Dataset, options:
 
 async function trainEnsemble(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[]): Promise<TrainingRun> {
   const plan = planTraining(model, dataset, options);
-  const body = () => trainMembers(model, dataset, options, seeds, plan);
-  return options.out === undefined ? body() : lockRunFolder(options.out, body);
+  return inRunFolder(options.out, options, "ensemble", (folder, continues) => trainMembers(model, dataset, options, seeds, plan, folder, continues));
 }
 
-async function trainMembers(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[], plan: TrainingPlan): Promise<TrainingRun> {
+async function trainMembers(
+  model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[], plan: TrainingPlan, folder: RunFolder | undefined, continues = false,
+): Promise<TrainingRun> {
   const names = seeds.map((seed) => `seed-${seed}`);
-  const opened = options.out === undefined ? undefined : await RunFolder.open(options.out, options, "ensemble");
-  const folder = opened?.folder;
-  const before = opened?.continues === true ? await opened.folder.description() : undefined;
-  if (before !== undefined) refuseOtherEnsemble(before, names, plan.identity, options.out!);
+  const before = continues ? await folder?.description() : undefined;
+  if (before !== undefined) refuseOtherEnsemble(before, names, plan.identity, folder!.path);
   const threads = before === undefined || options.threadsAreGiven ? options.threads : before.threads;
   let description: RunDescription = {
     ...describeRun(model, dataset, plan, { kind: "ensemble", seeds: { model: null, train: seeds }, threads, members: names }),
@@ -84,9 +83,10 @@ async function trainMembers(model: ASTGNNFactorModel, dataset: Dataset, options:
   try {
     for (const [i, seed] of seeds.entries()) {
       const member = new ASTGNNFactorModel({ ...model.config, dtype: model.dtype, device: model.device as Device, seed });
-      const own: ResolvedTrainOptions = { ...options, seed, overwrite: false, out: options.out === undefined ? undefined : join(options.out, names[i]!) };
+      const own: ResolvedTrainOptions = { ...options, seed, overwrite: false, out: folder === undefined ? undefined : join(folder.path, names[i]!) };
       try {
-        members.push({ out: own.out, model: member, seed, ...(await trainMember(member, dataset, own)) });
+        const out = options.out === undefined ? undefined : join(options.out, names[i]!);
+        members.push({ out, model: member, seed, ...(await trainMember(member, dataset, own)) });
       } catch (error) {
         member.dispose();
         throw error;
@@ -127,7 +127,7 @@ async function trainMembers(model: ASTGNNFactorModel, dataset: Dataset, options:
 /** The members compare themselves; here only what they cannot see. */
 function refuseOtherEnsemble(before: RunDescription, names: readonly string[], now: RunIdentity, path: string): void {
   if (JSON.stringify(before.members) !== JSON.stringify(names)) {
-    throw new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has the members ${before.members?.join(", ")}, now they are ${names.join(", ")}.`, { option: "seeds", file: path, next: "Resume with the seeds of the run, or name another folder." });
+    throw new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has the members ${before.members?.join(", ")}, now they are ${names.join(", ")}.`, { option: "seeds", file: path, next: `Resume with the seeds of the run, or name another folder.${orKeep(path)}` });
   }
   const { config, dtype, dataset, split, fingerprint, training } = before;
   refuseOtherRun({ config, dtype, dataset, split, fingerprint, recipe: training as RunIdentity["recipe"] }, now, path);

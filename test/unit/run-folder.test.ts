@@ -1,11 +1,12 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync, mkdirSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DuckDBInstance } from "@duckdb/node-api";
 import type { EpochEvent } from "../../lib/train/events.js";
 import { PredictionFiles } from "../../lib/train/prediction-files.js";
-import { lockRunFolder, refuseOtherRun, RunFolder } from "../../lib/train/run-folder.js";
+import { lockRunFolder } from "../../lib/train/run-files.js";
+import { refuseOtherRun, RunFolder } from "../../lib/train/run-folder.js";
 import { addStep, emptySums, trainMetrics } from "../../lib/train/running-sums.js";
 import { readTrainingState, writeTrainingState, type RunIdentity, type TrainingState } from "../../lib/train/state-file.js";
 import { initialPlateau } from "../../lib/train/schedule.js";
@@ -26,15 +27,6 @@ describe("run folder", () => {
     expect((await lockRunFolder(path, () => RunFolder.open(path, fresh, "run"))).continues).toBe(false);
     writeFileSync(join(path, "run.json"), "{}");
     await expect(RunFolder.open(path, fresh, "run")).rejects.toMatchObject({ code: "ERR_RUN_EXISTS" });
-  });
-
-  it("is emptied of a run's files by overwrite, and of nothing else", async () => {
-    for (const name of ["last.safetensors", "run.json", "notes.txt", ".run.json.partial"]) writeFileSync(join(folder, name), "");
-    mkdirSync(join(folder, "seed-3"));
-    writeFileSync(join(folder, "seed-3", "model.safetensors"), "");
-    await RunFolder.open(folder, { resume: false, overwrite: true }, "run");
-    expect(existsSync(join(folder, "notes.txt"))).toBe(true);
-    for (const name of ["last.safetensors", "run.json", ".run.json.partial", "seed-3"]) expect(existsSync(join(folder, name)), name).toBe(false);
   });
 
   it("starts anew on resume where nothing but run.json was written, and refuses where a model lacks its state", async () => {

@@ -1,0 +1,44 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AstgnnError } from "../errors.js";
+import { partialPath } from "../model/atomic-write.js";
+import { withLock } from "../setup/lock.js";
+
+/** Files of a run folder, last.safetensors first: what is removed first must not be found by a later resume. */
+export const RUN_FILES = ["last.safetensors", "run.json", "metrics.jsonl", "model.safetensors", "predictions.parquet", "factors.parquet", "report.json", "report.md"] as const;
+
+/** Name of a file in a run folder. */
+export type RunFile = (typeof RUN_FILES)[number];
+
+/** Folders `seed-<number>` of an ensemble. */
+export async function memberFolders(path: string): Promise<string[]> {
+  const entries = await readdir(path, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory() && /^seed-\d+$/.test(entry.name)).map((entry) => entry.name);
+}
+
+/** Removes a run's files; whatever else the user keeps there stays. */
+export async function removeRunFiles(path: string, files: readonly RunFile[] = RUN_FILES): Promise<void> {
+  for (const name of files) {
+    await rm(join(path, name), { force: true });
+    await rm(partialPath(join(path, name)), { force: true });
+  }
+}
+
+/**
+ * Makes a folder and runs `body` while this process alone trains there. A process that was killed holds nothing.
+ *
+ * @throws AstgnnError ERR_BUSY naming pid, host and since when, where another training is in the folder; ERR_OPTION where there can be no such folder
+ */
+export async function lockRunFolder<V>(path: string, body: () => Promise<V>): Promise<V> {
+  await mkdir(path, { recursive: true }).catch((cause: Error) => {
+    throw new AstgnnError("ERR_OPTION", `Cannot make the run folder ${path}: ${cause.message}.`, { option: "out", file: path, cause, next: "Name another folder." });
+  });
+  const onWait = (holder: string): never => {
+    throw new AstgnnError("ERR_BUSY", `Another training writes to ${path}: ${holder}.`, { option: "out", file: path, next: "Wait until it has ended, or name another folder." });
+  };
+  return withLock(lockPath(path), { onWait }, body);
+}
+
+export function lockPath(path: string): string {
+  return join(path, ".lock");
+}
