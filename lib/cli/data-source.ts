@@ -51,10 +51,9 @@ export function datasetOptionsFrom(written: Written): DatasetOptions {
   if (features?.length === 1 && features[0] === "ohlcv") options["features"] = "ohlcv";
   const { maxDropped } = optionsFrom(panelFlags, written);
   if (maxDropped !== undefined) options["maxDropped"] = maxDropped;
-  const split = options["split"] as { trainEnd?: string; validEnd?: string; fractions?: unknown } | undefined;
-  if (split?.fractions === undefined && (split?.trainEnd === undefined || split.validEnd === undefined)) {
-    const missing = split?.trainEnd === undefined ? "training" : "validation";
-    throw new AstgnnError("ERR_OPTION", `Nothing says where ${missing} ends.`, { option: "split", next: "Add --train-end DATE and --valid-end DATE, or --fractions 0.6,0.2,0.2." });
+  const split = options["split"] as { trainEnd?: string; fractions?: unknown } | undefined;
+  if (split?.fractions === undefined && split?.trainEnd === undefined) {
+    throw new AstgnnError("ERR_OPTION", "Nothing says where training ends.", { option: "split", next: "Add --train-end DATE and --valid-end DATE, or --fractions 0.6,0.2,0.2." });
   }
   return options as DatasetOptions;
 }

@@ -17,6 +17,7 @@ export function evaluateCommand(terminal: Terminal): Command {
       else {
         printLedger(terminal, evaluation.ledger);
         for (const line of text(evaluation)) terminal.out(line);
+        if (evaluation.valid.dates + evaluation.test.dates === 0) terminal.err("astgnn evaluate: The run has neither validation nor test dates: there is nothing to evaluate.");
       }
     });
 }

@@ -65,7 +65,10 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
     using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
     const run = await train(untrained, dataset, { ...options, ...listeners(terminal, options, written.json === true), signal });
     if (written.json === true) terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch, ledger: ledgerJson(dataset.ledger) }));
-    else terminal.out(options.out === undefined ? `best epoch ${run.bestEpoch}; nothing was kept, name a folder with --out` : `best epoch ${run.bestEpoch}; the run is in ${options.out}`);
+    else {
+      const kept = dataset.valid.dates.length === 0 ? `epoch ${run.bestEpoch}, the last` : `best epoch ${run.bestEpoch}`;
+      terminal.out(options.out === undefined ? `${kept}; nothing was kept, name a folder with --out` : `${kept}; the run is in ${options.out}`);
+    }
   });
 }
 
@@ -79,6 +82,12 @@ function modelOptionsFrom(written: Written): Record<string, unknown> {
     throw new AstgnnError("ERR_OPTION", "--no-graph and --similarity-graph complete contradict each other.", { option: "--no-graph", next: "Leave one out." });
   }
   return { ...options, similarityGraph: "groups", excludeSelf: true };
+}
+
+/** Nothing where there are no validation dates. */
+function validation({ valid }: EpochEvent): string {
+  if (valid.dates === 0) return "";
+  return `valid IC ${decimals(valid.ic)}  RankIC ${decimals(valid.rankIc)}  neighbours ${decimals(valid.effectiveNeighbours, 1)}  `;
 }
 
 /** What `train` reports: JSON lines, or a line per epoch with a bar between them where somebody watches. */
@@ -100,8 +109,7 @@ function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: bo
       ),
     onEpoch: (event: EpochEvent) =>
       terminal.out(
-        `${member(event.seed)}epoch ${event.epoch}/${total}  loss ${decimals(event.train.loss)}  valid IC ${decimals(event.valid.ic)}  RankIC ${decimals(event.valid.rankIc)}  ` +
-          `neighbours ${decimals(event.valid.effectiveNeighbours, 1)}  ${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}`,
+        `${member(event.seed)}epoch ${event.epoch}/${total}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}`,
       ),
     onWarning,
   };

@@ -17,17 +17,19 @@ export interface SplitPlan {
   readonly first: number;
   /** Dates that are no samples for want of history; 0 where `start` left them out anyway. */
   readonly shortHistory: number;
-  /** The boundaries as panel dates. */
+  /** Parts that must have dates: what the split names, and a test that had some before the embargo. */
+  readonly asked: { readonly valid: boolean; readonly test: boolean };
+  /** The boundaries as panel dates; validEnd undefined where no validation is asked for. */
   readonly trainEnd: string | undefined;
   readonly validEnd: string | undefined;
 }
 
 /**
  * Splits sample dates by the dates their labels span, from entry to end: train ends by trainEnd; valid is entered on or after it and ends by validEnd;
- * test is entered on or after that. What straddles a boundary is purged.
+ * test is entered on or after that. What straddles a boundary is purged. Without validation the test follows training.
  *
  * @param lastLabelled index of the last date that has a label
- * @throws AstgnnError ERR_OPTION on dates outside the panel or out of order, ERR_DATA where a split is empty or `start` asks for a date with too little history
+ * @throws AstgnnError ERR_OPTION on dates outside the panel or out of order, ERR_DATA where there is no training date or `start` asks for a date with too little history
  */
 export function planSplits(dates: readonly string[], history: History, label: LabelShape, lastLabelled: number, split: ResolvedSplit | undefined, embargo: number): SplitPlan {
   const last = dates.length - 1;
@@ -44,7 +46,7 @@ export function planSplits(dates: readonly string[], history: History, label: La
     [first, shortHistory] = [asked, 0];
   }
   const all = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
-  const nothing = { train: [], valid: [], test: [], purged: { trainValid: 0, validTest: 0 }, embargoed: { valid: 0, test: 0 }, first, shortHistory };
+  const nothing = { train: [], valid: [], test: [], purged: { trainValid: 0, validTest: 0 }, embargoed: { valid: 0, test: 0 }, asked: { valid: false, test: false }, first, shortHistory };
   if (split === undefined) return { ...nothing, unlabelled: all, trainEnd: undefined, validEnd: undefined };
 
   const labelled = all.filter((t) => t <= lastLabelled);
@@ -59,6 +61,7 @@ export function planSplits(dates: readonly string[], history: History, label: La
     else if (entry < validEnd) plan.validTest++;
     else plan.test.push(t);
   }
+  const validates = "fractions" in split ? split.fractions[1] > 0 : split.validEnd !== undefined;
   const embargoed = { valid: Math.min(embargo, plan.valid.length), test: Math.min(embargo, plan.test.length) };
   return {
     train: plan.train,
@@ -67,13 +70,15 @@ export function planSplits(dates: readonly string[], history: History, label: La
     unlabelled: all.filter((t) => t > lastLabelled),
     purged: { trainValid: plan.trainValid, validTest: plan.validTest },
     embargoed,
+    asked: { valid: validates, test: "fractions" in split ? split.fractions[2] > 0 : plan.test.length > 0 },
     first,
     shortHistory,
-    trainEnd: dates[trainEnd]!,
-    validEnd: dates[Math.min(validEnd, last)]!,
+    trainEnd: dates[Math.min(trainEnd, last)]!,
+    validEnd: validates ? dates[Math.min(validEnd, last)]! : undefined,
   };
 }
 
+/** The ends of train and of valid as indices; the same where no validation is asked for. */
 function boundaries(dates: readonly string[], labelled: readonly number[], endOf: (t: number) => number, split: ResolvedSplit): [number, number] {
   if ("fractions" in split) {
     const [train, valid, test] = split.fractions;
@@ -84,23 +89,23 @@ function boundaries(dates: readonly string[], labelled: readonly number[], endOf
     return [endOf(labelled[trainCount - 1]!), endOf(labelled[validCount - 1]!)];
   }
   requireInside("split.trainEnd", split.trainEnd, dates);
-  requireInside("split.validEnd", split.validEnd, dates);
-  if (split.trainEnd >= split.validEnd) {
+  if (split.validEnd !== undefined) requireInside("split.validEnd", split.validEnd, dates);
+  if (split.validEnd !== undefined && split.trainEnd >= split.validEnd) {
     throw new AstgnnError("ERR_OPTION", `split.validEnd ${split.validEnd} is not after split.trainEnd ${split.trainEnd}.`, { option: "split.validEnd", next: "Put start < trainEnd < validEnd." });
   }
   if (split.start !== undefined && split.start > split.trainEnd) {
     throw new AstgnnError("ERR_OPTION", `split.start ${split.start} is after split.trainEnd ${split.trainEnd}.`, { option: "split.start", next: "Put start < trainEnd < validEnd." });
   }
-  return [lastNotAfter(dates, split.trainEnd), lastNotAfter(dates, split.validEnd)];
+  return [lastNotAfter(dates, split.trainEnd), lastNotAfter(dates, split.validEnd ?? split.trainEnd)];
 }
 
-/** Refuses a split without dates. */
-export function refuseEmptySplits(plan: Pick<SplitPlan, "train" | "valid" | "test" | "trainEnd" | "validEnd" | "first" | "shortHistory">, dates: readonly string[]): void {
+/** Refuses a part without dates that was asked for. */
+export function refuseEmptySplits(plan: Pick<SplitPlan, "train" | "valid" | "test" | "asked" | "trainEnd" | "validEnd" | "first" | "shortHistory">, dates: readonly string[]): void {
   const samples = plan.shortHistory > 0 ? `, samples for want of history only from ${dates[plan.first] ?? "later"} on` : "";
   const range = `The panel has dates from ${dates[0]!} to ${dates[dates.length - 1]!}${samples}`;
   if (plan.train.length === 0) throw emptySplit("training", `${range}, train ends on ${plan.trainEnd!}.`);
-  if (plan.valid.length === 0) throw emptySplit("validation", `${range}, train ends on ${plan.trainEnd!}, valid on ${plan.validEnd!}.`);
-  if (plan.test.length === 0) throw emptySplit("test", `${range}, valid ends on ${plan.validEnd!}.`);
+  if (plan.asked.valid && plan.valid.length === 0) throw emptySplit("validation", `${range}, train ends on ${plan.trainEnd!}, valid on ${plan.validEnd!}.`);
+  if (plan.asked.test && plan.test.length === 0) throw emptySplit("test", `${range}, ${plan.validEnd === undefined ? `train ends on ${plan.trainEnd!}` : `valid ends on ${plan.validEnd}`}.`);
 }
 
 function emptySplit(name: string, text: string): AstgnnError {

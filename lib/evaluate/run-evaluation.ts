@@ -17,7 +17,7 @@ export interface SplitEvaluation extends Metrics {
   readonly selfWeight: number | null;
 }
 
-/** Metrics of a run folder. */
+/** Metrics of a run folder; NaN with 0 dates for a split that the run does not have. */
 export interface RunEvaluation {
   readonly valid: SplitEvaluation;
   readonly test: SplitEvaluation;

@@ -39,7 +39,7 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
   if (dates === 0) throw new AstgnnError("ERR_DATA", "The dataset has no training dates.", { option: "split", next: "Give panel.dataset a split whose training part has dates." });
   if (dataset.valid.dateIndices.length === 0 && (options.patience > 0 || options.schedule === "plateau")) {
     const option = options.patience > 0 ? "patience" : "schedule";
-    throw new AstgnnError("ERR_OPTION", `${option} needs validation dates and the dataset has none.`, { option, next: "Give panel.dataset a validation part, or leave the option out." });
+    throw new AstgnnError("ERR_OPTION", `The dataset has no validation dates for ${option}.`, { option, next: "Name split.validEnd, or leave the option out." });
   }
   const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep, cudaGraph } = options;
   const objective = resolveLoss(options.loss, config.numPredictions, horizons, datesPerStep);

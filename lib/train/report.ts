@@ -23,7 +23,7 @@ export function reportMarkdown(report: Report): string {
   const { kind, bestEpoch, epochs, seed } = report;
   const what = kind === "ensemble"
     ? `Mean of per-date z-scores of ${(seed as readonly number[]).length} members, seeds ${(seed as readonly number[]).join(", ")}; graph statistics are means over members.`
-    : `Weights of epoch ${bestEpoch} of ${epochs}, the best on the validation dates; seed ${String(seed)}.`;
+    : `Weights of epoch ${bestEpoch} of ${epochs}, ${report.valid.dates === 0 ? "the last: there are no validation dates" : "the best on the validation dates"}; seed ${String(seed)}.`;
   const rows = (["train", "valid", "test"] as const).map((name) => row(name, report[name]));
   return `# Run report
 

@@ -22,7 +22,7 @@ export interface TrainingRun {
   readonly model: ASTGNNFactorModel;
   /** One per epoch, those before a resume included; empty for `seeds`. `seconds` is NaN where metrics.jsonl no longer has it. */
   readonly epochs: readonly EpochEvent[];
-  /** Epoch, from 1, whose weights the model holds; null for `seeds`. */
+  /** Epoch, from 1, whose weights the model holds, the last where there are no validation dates; null for `seeds`. */
   readonly bestEpoch: number | null;
   /** Steps done in all. */
   readonly steps: number;
@@ -43,7 +43,7 @@ export interface TrainingRun {
 
 /**
  * Trains a model on the dataset's training dates, from its current weights, on the process's compute thread: the event loop stays free.
- * After every epoch the averaged weights (EMA) are validated; the model ends with those of the best epoch. Meanwhile it holds what the last
+ * After every epoch the averaged weights (EMA) are validated; the model ends with those of the best epoch, without validation dates of the last. Meanwhile it holds what the last
  * `onEpoch` reported, and what it came with until the first epoch ends: `predict`, `save`, `stateDict`, `forward` and `neighbours` may be
  * called at any time and use these weights, and an abort or an error leaves them. The same seed, machine and thread count give the same bits. With `out` a run folder is kept, from which `resume` continues to the same bits after any interruption.
  *

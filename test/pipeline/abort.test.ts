@@ -99,7 +99,7 @@ describe("what does not fit", () => {
     await expect(train(grouped, dataset, recipe)).rejects.toThrow(/has no groups/);
     const empty = { ...dataset.train, dateIndices: new Int32Array(0), dates: [] };
     await expect(train(model, { ...dataset, train: empty }, recipe)).rejects.toThrow(/no training dates/);
-    await expect(train(model, { ...dataset, valid: { ...empty, name: "valid" } }, { ...recipe, patience: 2 })).rejects.toThrow(/patience needs validation dates/);
+    await expect(train(model, { ...dataset, valid: { ...empty, name: "valid" } }, { ...recipe, patience: 2 })).rejects.toThrow(/no validation dates for patience/);
     await expect(train(model, undefined as never, recipe)).rejects.toThrow(/a dataset for dataset/);
     await expect(train({} as never, dataset, recipe)).rejects.toThrow(/an ASTGNNFactorModel for model/);
   });

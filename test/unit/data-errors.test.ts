@@ -130,7 +130,6 @@ const cutting: { name: string; options: unknown; code: string; message: RegExp; 
   { name: "start after trainEnd", options: { ...base, split: { ...split, start: days[7] } }, code: "ERR_OPTION", message: /split\.start .* is after split\.trainEnd/ },
   { name: "no training dates", options: { ...base, window: 6, split: { ...split, trainEnd: days[2] } }, code: "ERR_DATA", message: /There are no training dates left.*train ends on 2020-01-03/ },
   { name: "no validation dates", options: { ...base, label: { horizonDays: 3 } }, code: "ERR_DATA", message: /There are no validation dates left/ },
-  { name: "no test dates", options: { ...base, split: { ...split, validEnd: days[11] } }, code: "ERR_DATA", message: /There are no test dates left.*valid ends on 2020-01-16/ },
   { name: "an embargo that eats the validation dates", options: { ...base, embargo: 2 }, code: "ERR_DATA", message: /There are no validation dates left/ },
   { name: "fractions that do not sum to 1", options: { ...base, split: { fractions: [0.5, 0.2, 0.2] } }, code: "ERR_OPTION", message: /Expected shares that sum to 1 for split\.fractions/ },
   { name: "groups without a source", options: { ...base, graph: "groups" }, code: "ERR_OPTION", message: /Graph "groups" needs groups, and the panel has none/ },
