@@ -12,25 +12,25 @@ export async function writeFileAtomically(path: string, content: Uint8Array | st
   const file = await open(partial, "w");
   try {
     await file.writeFile(content);
-    await file.sync();
   } finally {
     await file.close();
   }
   await moveIntoPlace(partial, path);
 }
 
-/** Renames a complete file and syncs the folder, so that the new name survives a loss of power. */
+/** Syncs a complete file, renames it and syncs the folder, so that after a loss of power the name never stands for half the bytes. */
 export async function moveIntoPlace(partial: string, path: string): Promise<void> {
+  await sync(partial);
   await rename(partial, path);
-  await syncFolder(dirname(path));
+  await sync(dirname(path));
 }
 
-/** Makes the names in a folder survive a loss of power. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
+/** Makes a file's bytes, or the names in a folder, survive a loss of power. */
+export async function sync(path: string): Promise<void> {
+  const file = await open(path, "r");
   try {
-    await folder.sync();
+    await file.sync();
   } finally {
-    await folder.close();
+    await file.close();
   }
 }

@@ -1,4 +1,4 @@
-import { open, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { DOUBLE, DuckDBDataChunk, DuckDBInstance, FLOAT, INTEGER, UTINYINT, VARCHAR, type DuckDBAppender, type DuckDBConnection, type DuckDBType } from "@duckdb/node-api";
 import { literal } from "../data/sql.js";
 import type { Dataset, Split } from "../data/types.js";
@@ -172,9 +172,6 @@ class Staging {
     const partial = partialPath(path);
     const columns = `DATE '1970-01-01' + day AS date, ticker${key.endsWith("split") ? `, ${split}` : ""}, ${names}`;
     await this.#connection.run(`COPY (SELECT ${columns} FROM ${this.#table}) TO ${literal(partial)} (FORMAT parquet, ROW_GROUP_SIZE ${this.#rowGroup()})`);
-    const file = await open(partial, "r");
-    await file.sync();
-    await file.close();
     await moveIntoPlace(partial, path);
   }
 

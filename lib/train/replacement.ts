@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { syncFolder } from "../model/atomic-write.js";
+import { sync } from "../model/atomic-write.js";
 import { withLock } from "../setup/lock.js";
 import { lockPath, lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./run-files.js";
 
@@ -25,7 +25,7 @@ export function isReplacement(path: string): boolean {
 export async function replaceRun(path: string): Promise<void> {
   // From this rename on the new run counts: a process killed after it leaves the rest to whoever opens the folder next.
   await rename(replacementPath(path), join(path, REPLACING));
-  await syncFolder(path);
+  await sync(path);
   await completeReplacement(path);
 }
 
@@ -63,5 +63,5 @@ async function moveRunFiles(from: string, to: string, files: readonly RunFile[])
   for (const name of files) {
     if (existsSync(join(from, name))) await rename(join(from, name), join(to, name));
   }
-  await syncFolder(to);
+  await sync(to);
 }
