@@ -19,12 +19,17 @@ export class Database implements AsyncDisposable {
   }
 
   static async open(signal?: AbortSignal): Promise<Database> {
-    const instance = await DuckDBInstance.create(":memory:");
-    const connection = await instance.connect();
-    const database = new Database(instance, connection, signal);
+    refuseAborted(signal);
     // Without this a query that spills would leave a .tmp folder in the user's working directory.
-    await database.run("SET temp_directory = ''", "");
-    return database;
+    const instance = await DuckDBInstance.create(":memory:", { temp_directory: "" });
+    try {
+      const connection = await instance.connect();
+      refuseAborted(signal);
+      return new Database(instance, connection, signal);
+    } catch (error) {
+      instance.closeSync();
+      throw error;
+    }
   }
 
   /** Runs a statement whose rows do not matter. */
@@ -56,19 +61,19 @@ export class Database implements AsyncDisposable {
   }
 
   async #guard<V>(file: string, work: () => Promise<V>): Promise<V> {
-    this.#checkAborted();
+    refuseAborted(this.#signal);
     try {
       return await work();
     } catch (cause) {
-      this.#checkAborted(cause);
+      refuseAborted(this.#signal, cause);
       throw readingError(cause, file);
     }
   }
+}
 
-  #checkAborted(cause?: unknown): void {
-    if (this.#signal?.aborted !== true) return;
-    throw new AstgnnError("ERR_ABORTED", "Reading was stopped by its signal.", { cause: cause ?? this.#signal.reason });
-  }
+function refuseAborted(signal: AbortSignal | undefined, cause?: unknown): void {
+  if (signal?.aborted !== true) return;
+  throw new AstgnnError("ERR_ABORTED", "Reading was stopped by its signal.", { cause: cause ?? signal.reason });
 }
 
 function readingError(cause: unknown, file: string): AstgnnError {
