@@ -3,6 +3,8 @@ import type { Dtype, NativeGraph, NativeModule, NativeTensor } from "../../lib/b
 import { Comparison } from "./comparison.js";
 import { bars, core, createModel, createPanel, device, dtypes, load, nativeState, nativeTensor, numbers, objective, readFixtures, relativeError, take, type Fixture } from "./fixture.js";
 
+/** The same numbers whatever it is. */
+const threads = Number(process.env["ASTGNN_PARITY_THREADS"] ?? 1);
 const fixtures = readFixtures();
 const comparison = new Comparison();
 afterAll(() => console.log(`${comparison.summary("forward")}\n  (dense model calls in ${fixtures.filter(oneGraph).length} cases: the others have two graphs)`));
@@ -133,7 +135,7 @@ describe.each(fixtures)("$name", (fixture) => {
       const model = createModel(fixture, dtype);
       const panel = createPanel(fixture);
       const dates = Int32Array.from(fixture.layout.batch);
-      const result = await core.predict(model, panel, { dates, riskFactors: true, objective: objective(fixture.layout.loss_terms), threads: 1 }).done;
+      const result = await core.predict(model, panel, { dates, riskFactors: true, objective: objective(fixture.layout.loss_terms), threads }).done;
       compare("predictions", result.predictions, expected("predictions"));
       compare("M", result.riskFactors!, expected("risk_factors"));
       ["effective neighbours", "self weight", "empty rows"].forEach((kind, k) => compare(kind, column(result.statistics, 3, k), column(expected("statistics"), 3, k)));
@@ -221,7 +223,7 @@ it("notices a weight that is off by one part in a million", async () => {
   state[name] = nativeTensor(numbers(fixture, `state.${name}`).map((value) => value * (1 + 1e-6)), shape, "float64");
   const model = load(core.createModel(fixture.config, "float64", 1, device), state);
   const panel = createPanel(fixture);
-  const { predictions } = await core.predict(model, panel, { dates: Int32Array.from(fixture.layout.batch), riskFactors: false, threads: 1 }).done;
+  const { predictions } = await core.predict(model, panel, { dates: Int32Array.from(fixture.layout.batch), riskFactors: false, threads }).done;
   expect(relativeError(predictions, numbers(fixture, "forward.predictions"))).toBeGreaterThan(bars(fixture, "float64").value);
   model.dispose();
   panel.dispose();
