@@ -71,6 +71,7 @@ function outdated() {
   const libtorch = stamp.libtorch?.path;
   // npx runs this before every command and shall not wait for a network that is not there.
   const fetchAgain = stamp.cuda?.isFetchFailure === true && process.env.ASTGNN_CUDA !== "0" && process.env.npm_command !== "exec";
+  const cudaIsMissing = stamp.cuda?.isUnasked === true && asksForCuda();
   return {
     typescript: hasTypeScript && (force || !same(stamp.typescript, now.typescript) || !outputs.typescript.every(existsSync)),
     native:
@@ -81,9 +82,16 @@ function outdated() {
         libtorch === undefined ||
         !existsSync(join(libtorch, "lib")) ||
         fetchAgain ||
+        cudaIsMissing ||
         (stamp.cuda?.nvcc !== undefined && (stamp.cuda.architectures !== architectures || !existsSync(cudaLibrary))) ||
         (named !== undefined && resolve(named) !== libtorch)),
   };
+}
+
+/** Whether the CUDA library is built at all: it takes minutes, and nobody can use it without a driver. A driver is what lib/binding/libtorch.ts takes for one. */
+function asksForCuda() {
+  if (process.env.ASTGNN_CUDA) return process.env.ASTGNN_CUDA !== "0";
+  return process.env.CI === "true" || ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"].some((path) => existsSync(path));
 }
 
 const onPath = (name) => (process.env.PATH ?? "").split(delimiter).some((folder) => folder !== "" && existsSync(join(folder, name)));
@@ -139,6 +147,8 @@ function run(command, args, onLine = () => {}) {
 }
 
 const say = (line) => process.stdout.write(`astgnn: ${line}\n`);
+/** What each part of this run took. */
+const parts = [];
 const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 
 /** Compiles lib/ into a folder of its own, so that nobody ever sees half a dist/. Type errors are reported by the caller. */
@@ -149,7 +159,7 @@ async function compileTypeScript(folder) {
   // npx links the command, and the link needs a file that may be run.
   const command = join(folder, "cli", "main.js");
   if (existsSync(command)) chmodSync(command, 0o755);
-  say(`compiled lib/ to dist/ in ${seconds(start)}${result.ok ? "" : ", with type errors"}`);
+  parts.push(`TypeScript ${seconds(start)}${result.ok ? "" : ", with type errors"}`);
   return result.ok ? "" : result.output;
 }
 
@@ -187,12 +197,16 @@ async function libtorch(from) {
 /** The CUDA compiler, or why the CUDA library is left out. */
 async function cuda(from) {
   if (process.env.ASTGNN_CUDA === "0") return { reason: "ASTGNN_CUDA is 0" };
+  if (!asksForCuda()) return { reason: "this machine has no NVIDIA driver; ASTGNN_CUDA=1 builds it all the same", isUnasked: true };
+  const start = Date.now();
   const load = (file) => import(pathToFileURL(join(from, file)).href);
   const { cudaCompiler } = await load("setup/cuda-toolkit.js");
   const { progressPrinter } = await load("setup/progress.js");
   const printer = progressPrinter(process.stdout);
   try {
-    return { nvcc: await cudaCompiler({ signal: interrupted.signal, onProgress: printer.show }), architectures };
+    const nvcc = await cudaCompiler({ signal: interrupted.signal, onProgress: printer.show });
+    parts.push(`CUDA compiler ${seconds(start)}`);
+    return { nvcc, architectures };
   } catch (error) {
     stopIfInterrupted();
     return { reason: error.message, isFetchFailure: error.code !== "ERR_CUDA_UNAVAILABLE" };
@@ -234,7 +248,7 @@ async function buildNative(path, nvcc = "") {
     if (isDependency) for (const file of outputs.native) rmSync(file, { force: true });
     throw new InstallError(`The native core did not compile (all of it in ${relative(process.cwd(), logFile)}):\n${firstErrors(compiled.output)}`);
   }
-  say(`built the native core in ${seconds(start)}`);
+  parts.push(`native ${nvcc === "" ? "core" : "core and CUDA library"} ${seconds(start)}`);
 }
 
 const tail = (text, count = 30) => text.trimEnd().split("\n").slice(-count).join("\n");
@@ -263,6 +277,7 @@ process.on("exit", () => {
 async function install() {
   if (isDependency && prebuilt && !force) return;
   if (!Object.values(outdated()).some(Boolean)) return;
+  const start = Date.now();
   checkRequirements();
   sweep();
   let typeErrors = "";
@@ -287,7 +302,9 @@ async function install() {
     }
     if (todo.native) {
       const from = existsSync(join(tools, "setup", "setup.js")) ? tools : dist;
+      const start = Date.now();
       const chosen = await libtorch(from);
+      parts.push(`LibTorch ${seconds(start)}`);
       stopIfInterrupted();
       say(`using LibTorch ${chosen.version} (${chosen.variant}) at ${chosen.path}`);
       const compiler = await cuda(from);
@@ -299,6 +316,7 @@ async function install() {
       writeStamp({ ...readStamp(), native: found.native, libtorch: { path, version, variant, source }, cuda: compiler });
     }
   });
+  say(`done in ${seconds(start)}: ${parts.join(", ")}`);
   if (typeErrors !== "") throw new InstallError(`TypeScript found errors in lib/:\n${typeErrors}`);
 }
 

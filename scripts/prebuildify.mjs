@@ -26,7 +26,7 @@ const binaries = (folder) => readdirSync(folder).filter((name) => /^(astgnn\.nod
 
 /** As node-gyp: builds what is outdated and lays a copy where prebuildify looks. */
 function rebuild() {
-  execFileSync(process.execPath, [join(root, "scripts", "install.mjs")], { cwd: root, stdio: "inherit" });
+  execFileSync(process.execPath, [join(root, "scripts", "install.mjs")], { cwd: root, stdio: "inherit", env: { ASTGNN_CUDA: "1", ...process.env } });
   const { libtorch } = JSON.parse(readFileSync(join(root, "scripts", "sources.json"), "utf8"));
   const { libtorchVersion } = createRequire(file)(join(release, "astgnn.node"));
   if (libtorchVersion !== libtorch) throw new Error(`build/Release was built against LibTorch ${libtorchVersion}, and users get ${libtorch}: unset ASTGNN_LIBTORCH and LIBTORCH, then run it again.`);

@@ -88,7 +88,7 @@ else {
     chmodSync(join(folder, "bin", "pip"), 0o755);
     symlinkSync(join(repository, "dist"), join(folder, "dist"));
     const libtorch = write(join(folder, "libtorch"), libtorchFiles(pinnedVersion));
-    const common = { PATH: join(folder, "bin"), HOME: folder, XDG_CACHE_HOME: folder, ASTGNN_LIBTORCH: libtorch };
+    const common = { PATH: join(folder, "bin"), HOME: folder, XDG_CACHE_HOME: folder, ASTGNN_LIBTORCH: libtorch, ASTGNN_CUDA: "1" };
     return {
       run: (env = {}, args = []) => install(folder, { ...common, ...env }, args),
       configured: () => readFileSync(join(folder, "configured"), "utf8").trim().split("\n").at(-1)!,
@@ -97,6 +97,17 @@ else {
     };
   }
   const silent = { status: 0, stdout: "", stderr: "" };
+
+  it.skipIf(existsSync("/dev/nvidiactl") || existsSync("/proc/driver/nvidia/version"))("is built only where a driver, CI or ASTGNN_CUDA asks for it", () => {
+    const { run, library, nvcc } = buildable();
+    const unasked = { ASTGNN_CUDA: "", CI: "", CUDACXX: nvcc };
+    expect(run(unasked).stdout).toContain("without the CUDA library: this machine has no NVIDIA driver");
+    expect(run(unasked)).toMatchObject(silent);
+    expect(existsSync(library)).toBe(false);
+    expect(run({ ...unasked, CI: "true" }).stdout).toContain("native core and CUDA library");
+    expect(existsSync(library)).toBe(true);
+    expect(run(unasked)).toMatchObject(silent);
+  });
 
   it("is left out where its compiler cannot be fetched, which is tried again, but not by npx", () => {
     const { run, configured, library, nvcc } = buildable();
@@ -122,11 +133,11 @@ else {
     const environment = { CUDACXX: nvcc, ASTGNN_CUDA_ARCHITECTURES: "75-real;120" };
     run({ CUDACXX: nvcc });
     expect(configured()).toMatch(/-DASTGNN_CUDA_ARCHITECTURES=$/);
-    expect(run(environment).stdout).toContain("built the native core");
+    expect(run(environment).stdout).toContain("native core and CUDA library");
     expect(configured()).toMatch(/-DASTGNN_CUDA_ARCHITECTURES=75-real;120$/);
     expect(run(environment)).toMatchObject(silent);
     rmSync(library);
-    expect(run(environment).stdout).toContain("built the native core");
+    expect(run(environment).stdout).toContain("native core and CUDA library");
     expect(existsSync(library)).toBe(true);
     run({ ASTGNN_CUDA: "0" }, ["--force"]);
     expect(existsSync(library)).toBe(false);
@@ -140,7 +151,7 @@ it("compiles lib/ once, again when a file changed, and prints nothing in between
     "tsconfig.json": JSON.stringify({ compilerOptions: { target: "es2023", module: "nodenext", rootDir: "lib", outDir: "dist", types: [] }, include: ["lib"] }),
   });
   symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"));
-  expect(install(folder).stdout).toContain("compiled lib/");
+  expect(install(folder).stdout).toMatch(/done in .*: TypeScript/);
   expect(existsSync(join(folder, "dist", "errors.js"))).toBe(true);
   expect(install(folder)).toMatchObject({ status: 0, stdout: "", stderr: "" });
   writeFileSync(join(folder, "lib", "errors.ts"), "export const one: string = 1;\n");
