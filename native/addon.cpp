@@ -6,15 +6,11 @@
 #include <omp.h>
 #include <torch/headeronly/version.h>
 
-#include <climits>
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 #include "binding/handles.h"
+#include "ops/cpu/caching_allocator.h"
 #include "ops/cpu/isa/kernels.h"
 
 namespace astgnn::binding {
@@ -96,18 +92,10 @@ const Method kFunctions[] = {
      }},
 };
 
-// glibc maps and unmaps every block above 32 MB anew, and each page of it faults: N x N temporaries
-// then cost more than their arithmetic. One arena, because these settings do nothing for the arenas
-// of other threads.
-void keep_large_blocks() {
-#if defined(__GLIBC__)
+void keep_freed_memory() {
   const char* choice = std::getenv("ASTGNN_MALLOC");
-  if (choice != nullptr && std::strcmp(choice, "system") == 0) return;
-  mallopt(M_ARENA_MAX, 1);
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, INT_MAX);
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
+  if (choice == nullptr || std::strcmp(choice, "system") != 0)
+    ops::CachingAllocator::instance().install();
 }
 
 }  // namespace
@@ -122,13 +110,14 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     Napi::Env env(raw);
     // cuDNN rounds products to TF32 unless it is told not to.
     static const bool once =
-        (keep_large_blocks(), at::globalContext().setAllowTF32CuDNN(false), true);
+        (keep_freed_memory(), at::globalContext().setAllowTF32CuDNN(false), true);
     (void)once;
     // JavaScript's thread computes nothing worth a second thread pool: only the compute thread has
     // one. LibTorch and this library each set a thread's count on its first use: before ours.
     at::get_num_threads();
     at::internal::lazy_init_num_threads();
     omp_set_num_threads(1);
+    astgnn::ops::CachingAllocator::keep_nothing_on_this_thread();
     env.SetInstanceData(new Environment(env));
     Napi::Object exports(env, raw_exports);
     export_functions(env, exports, kFunctions);

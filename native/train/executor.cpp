@@ -3,8 +3,18 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <chrono>
+
+#include "ops/cpu/caching_allocator.h"
 
 namespace astgnn::train {
+
+namespace {
+
+// So long the memory of the last job waits for the next one.
+constexpr std::chrono::seconds kMemoryKept{1};
+
+}  // namespace
 
 Executor& Executor::instance() {
   // Leaked on purpose: at process exit the thread may still wait in it, and static destruction
@@ -59,8 +69,18 @@ void Executor::work(uint64_t turn) {
   int threads = 0;
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [&] { return turn != turn_ || !queue_.empty(); });
-    if (turn != turn_) return;
+    const auto wanted = [&] { return turn != turn_ || !queue_.empty(); };
+    if (!wake_.wait_for(lock, kMemoryKept, wanted)) {
+      lock.unlock();
+      ops::CachingAllocator::instance().trim();
+      lock.lock();
+      wake_.wait(lock, wanted);
+    }
+    if (turn != turn_) {
+      lock.unlock();
+      ops::CachingAllocator::instance().trim();
+      return;
+    }
     running_ = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();

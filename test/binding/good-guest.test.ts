@@ -43,3 +43,17 @@ test.skipIf(!existsSync(globalSymbols))("no symbol of LibTorch is there for addo
     console.log(JSON.stringify(symbols.map(isGlobal)));`);
   expect(JSON.parse(stdout)).toEqual([false, false, false, true]);
 });
+
+test("the process's own memory still goes back to the system", () => {
+  // 600 MiB in blocks of 20, which the C library takes from its heap once such a block was freed before.
+  const { stdout } = afterLoading(
+    `
+    const held = Array.from({ length: 30 }, () => new Uint8Array(20 * 2 ** 20).fill(1));
+    held.length = 0;
+    for (let i = 0; i < 5; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 50)); }
+    console.log(process.memoryUsage().rss / 2 ** 20);`,
+    {},
+    ["--expose-gc"],
+  );
+  expect(Number(stdout)).toBeLessThan(400);
+});
