@@ -18,7 +18,7 @@ export interface MemoryDemand {
 }
 
 /** Beside what a step keeps: tiles and blocks of the kernels on the CPU, the rows that go through a GPU's GRU together (native/ops/cuda/gru.cpp). */
-const SCRATCH_BYTES = 32 * 2 ** 20;
+const SCRATCH_BYTES = 12 * 2 ** 20;
 const GPU_GRU_BYTES = 2 * 2 ** 30;
 
 /**
@@ -44,7 +44,7 @@ export function estimateTrainingBytes({ config, dtype, parameters, dataset, obje
     2 * gruHiddenSize + 5 * gatHiddenSize + 4 * gatNumHeads + 4 * residualHiddenSize + 4 * numRiskFactors + 2 * features + 3 * hidden + 3 * tgcOutputSize +
     2 * predictionHiddenSizes.reduce((sum, size) => sum + size, 0);
   // Gradients of some of it live beside it on the way back: measured.
-  const step = 1.7 * kept * rows + (objective.some(({ name }) => name === "pairwiseRank") ? 3 * 256 * stocks : 0);
+  const step = 1.35 * kept * rows + (objective.some(({ name }) => name === "pairwiseRank") ? 3 * 256 * stocks : 0);
   const gru = isGpu ? Math.min(GPU_GRU_BYTES, width * rows * dataset.window * (features + 8 * gruNumLayers * gruHiddenSize)) : SCRATCH_BYTES;
   return panel + weights + width * step + gru;
 }
