@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseBenchArguments, USAGE, UsageError } from "./bench/arguments.mjs";
 import { BenchContext, describeSides } from "./bench/bench-context.mjs";
+import { buildOf, CompareError, compareBuilds, renderComparison } from "./bench/compare.mjs";
 import { BusyError, busyReason, describeMachine, shortCpuName } from "./bench/machine.mjs";
 import { renderMarkdown } from "./bench/markdown.mjs";
 import { measureConfiguration } from "./bench/measure-configuration.mjs";
@@ -29,6 +30,7 @@ async function main() {
     if (!settings.force) throw new Refused(`${busy}. Run it on a quiet machine, or add --force (the result will say so)`);
     say(`forced although ${busy}`);
   }
+  if (settings.compare !== undefined) return compare(settings);
   const python = findPeerPython(await builtAgainst(), { force: settings.force, say });
   const context = new BenchContext({ root, python, reference: referenceFolder(root), settings, say });
   const { model, builtAgainst: libtorch, ...sides } = await describeSides(context);
@@ -43,6 +45,13 @@ async function main() {
   if (settings.sections.epoch) results.epoch = await optional("epoch", "nasdaq.parquet", settings, () => measureEpoch(context));
   if (settings.sections.boundary) results.boundary = await measureBoundary(context);
   write(results, settings);
+}
+
+async function compare(settings) {
+  const other = buildOf(root, settings.compare, say);
+  await builtAgainst();
+  const results = await compareBuilds({ root, settings, other, say });
+  writeResults({ "": results }, renderComparison(results), settings, `${nameOf(results.environment)}-beside-${other.commit.slice(0, 7)}`);
 }
 
 /** LibTorch release of the core, from the bootstrap alone: the driver holds no LibTorch, so that nothing of it runs beside the measured processes. */
@@ -86,19 +95,24 @@ async function optional(section, name, settings, work) {
   return undefined;
 }
 
-function write(results, settings) {
-  const { rows, ...sections } = results;
+const nameOf = ({ date, gpu, cpu }) => `${date.slice(0, 10)}-${shortCpuName(gpu ?? cpu)}`;
+
+function write({ rows, ...sections }, settings) {
+  if (settings.json !== undefined) writeFileSync(settings.json, json(rows));
+  writeResults({ "": rows, ".sections": sections }, renderMarkdown({ rows, ...sections }), settings, nameOf(sections.environment));
+}
+
+const json = (value) => `${JSON.stringify(value, null, 1)}\n`;
+
+/** @param files values by what stands before ".json" in the name of their file */
+function writeResults(files, page, settings, wanted) {
   const folder = resolve(root, settings.out);
   mkdirSync(folder, { recursive: true });
-  const name = freeName(folder, `${results.environment.date.slice(0, 10)}-${shortCpuName(results.environment.gpu ?? results.environment.cpu)}`);
-  const json = (value) => `${JSON.stringify(value, null, 1)}\n`;
-  writeFileSync(join(folder, `${name}.json`), json(rows));
-  writeFileSync(join(folder, `${name}.sections.json`), json(sections));
-  const page = renderMarkdown(results);
+  const name = freeName(folder, wanted);
+  for (const [ending, value] of Object.entries(files)) writeFileSync(join(folder, `${name}${ending}.json`), json(value));
   writeFileSync(join(folder, `${name}.md`), page);
-  if (settings.json !== undefined) writeFileSync(settings.json, json(rows));
   process.stdout.write(page);
-  say(`written to ${join(folder, name)}.{md,json,sections.json}`);
+  say(`written to ${join(folder, name)}.md and ${Object.keys(files).map((ending) => `${ending}.json`).join(", ")}`);
 }
 
 /** Two runs of one day are two results. */
@@ -116,7 +130,7 @@ try {
     process.stderr.write(`bench: ${error.message}\nRun npm run bench -- --help for the flags.\n`);
     process.exitCode = 2;
   } else {
-    const expected = error instanceof Refused || error instanceof PeerError || error instanceof BusyError;
+    const expected = error instanceof Refused || error instanceof PeerError || error instanceof CompareError || error instanceof BusyError;
     process.stderr.write(`bench: ${expected ? error.message : error.stack}\n`);
     process.exitCode = 1;
   }

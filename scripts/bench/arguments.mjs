@@ -29,6 +29,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
   --load             reading a panel from Parquet: rows per second beside a plain DuckDB scan (and pandas, polars where installed)
   --epoch            one epoch of the NASDAQ protocol beside the same loop in PyTorch
   --boundary         what crossing from JavaScript to the core costs per step
+  --compare COMMIT   no PyTorch: this build beside that of another commit, in alternating steps
 
   --device NAME      cpu or cuda: where both sides compute; default cpu
   --precision NAME   highest, high or medium: what our products are computed in; default the device's own
@@ -56,6 +57,7 @@ const options = {
   load: { type: "boolean", default: false },
   epoch: { type: "boolean", default: false },
   boundary: { type: "boolean", default: false },
+  compare: { type: "string" },
   device: { type: "string", default: "cpu" },
   precision: { type: "string" },
   "cuda-graph": { type: "boolean", default: false },
@@ -83,6 +85,7 @@ export function parseBenchArguments(argv) {
   const { device, precision } = flags;
   if (device !== "cpu" && device !== "cuda") throw new UsageError(`Expected cpu or cuda for --device but received "${device}".`);
   if (precision !== undefined && !PRECISIONS.includes(precision)) throw new UsageError(`Expected ${PRECISIONS.join(", ")} for --precision but received "${precision}".`);
+  if (flags.compare !== undefined && Object.values(named).some(Boolean)) throw new UsageError("--compare measures configurations alone: leave out --growth, --load, --epoch and --boundary.");
   const onlyOnCpu = ["load", "epoch", "boundary"].find((section) => named[section]);
   if (device !== "cpu" && onlyOnCpu !== undefined) throw new UsageError(`--${onlyOnCpu} is measured on the cpu, not on ${device}.`);
   if (device !== "cuda" && flags["cuda-graph"]) throw new UsageError("--cuda-graph needs --device cuda.");
@@ -92,6 +95,7 @@ export function parseBenchArguments(argv) {
     help: flags.help,
     device,
     precision,
+    compare: flags.compare,
     sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, epoch: true, boundary: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
     configs: configs ?? (device === "cpu" ? TARGET_CONFIGS : CUDA_CONFIGS),
     modes: flags.infer ? ["infer"] : ["train", "infer"],

@@ -48,6 +48,12 @@ describe("arguments", () => {
     expect(() => parseBenchArguments(["--device", "cuda", "--load"])).toThrow("--load is measured on the cpu");
   });
 
+  it("compares two builds by configurations alone", () => {
+    expect(parseBenchArguments(["--compare", "abc123", "--infer"])).toMatchObject({ compare: "abc123", configs: TARGET_CONFIGS, modes: ["infer"] });
+    expect(parseBenchArguments([]).compare).toBeUndefined();
+    expect(() => parseBenchArguments(["--compare", "abc123", "--epoch"])).toThrow("--compare measures configurations alone");
+  });
+
   it.each(["100,8,5", "100,8,5,2,1", "100,8,5,x", "1,8,5,2", "100,0,5,2", "100,8,5,1.5", "100,,5,2"])("refuses the configuration %j", (text) => {
     expect(() => parseConfig(text)).toThrow(UsageError);
   });
