@@ -29,8 +29,9 @@ export type { EpochEvent, SplitMetrics, StartEvent, StepEvent, TrainEvents, Trai
 export { Ensemble, loadRun, type EnsemblePrediction } from "./train/ensemble.js";
 export type { Report } from "./train/report.js";
 
-export { evaluate, pairedDifference, type EvaluateOptions, type Metrics, type PairedDifference } from "./evaluate/metrics.js";
-export { averagePredictions } from "./evaluate/ensemble.js";
+export { evaluate, type EvaluateOptions, type Metrics } from "./metrics/evaluate.js";
+export { pairedDifference, type PairedDifference } from "./metrics/paired-difference.js";
+export { averagePredictions } from "./metrics/average-predictions.js";
 export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/run-evaluation.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./evaluate/run-prediction.js";
 

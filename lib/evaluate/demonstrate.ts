@@ -10,7 +10,8 @@ import { ASTGNNFactorModel } from "../model/model.js";
 import { resolveOptions } from "../options.js";
 import { train } from "../train/train.js";
 import type { TrainOptions } from "../train/options.js";
-import { evaluate, summary, type Metrics } from "./metrics.js";
+import { evaluate, type Metrics } from "../metrics/evaluate.js";
+import { summary } from "../metrics/statistics.js";
 
 /** The model of the demonstration: small, because the simulated market is. An industry there has about 15 stocks, so `topK` is 12. */
 export const DEMONSTRATION_MODEL: ModelOptions = {

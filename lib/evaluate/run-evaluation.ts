@@ -4,8 +4,8 @@ import { join } from "node:path";
 import type { Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
-import { widthOf } from "./aligned.js";
-import { evaluatePairs, type Metrics } from "./metrics.js";
+import { widthOf } from "../metrics/aligned.js";
+import { evaluatePairs, type Metrics } from "../metrics/evaluate.js";
 import { readStoredPredictions } from "./stored-predictions.js";
 import { awaitReplacement } from "../train/replacement.js";
 

@@ -14,7 +14,7 @@ import { AstgnnError, invalidOption } from "../errors.js";
 import type { Device } from "../model/device.js";
 import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
 import { Ensemble, loadRun, readDescription } from "../train/ensemble.js";
-import { widthOf } from "./aligned.js";
+import { widthOf } from "../metrics/aligned.js";
 
 /**
  * What to score and where to put it. The other options are those of `openPanel`; by default they are the run's. They may say where files and the

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Ledger, PanelValues } from "../data/types.js";
-import { averagePredictions } from "../evaluate/ensemble.js";
+import { averagePredictions } from "../metrics/average-predictions.js";
 import { AstgnnError } from "../errors.js";
 import type { InitialisationOptions } from "../model/config.js";
 import { ASTGNNFactorModel } from "../model/model.js";

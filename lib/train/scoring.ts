@@ -1,7 +1,8 @@
 import type { NativeModule, NativeTerm } from "../binding/types.js";
 import type { Dataset, PanelValues } from "../data/types.js";
-import { averagePredictions } from "../evaluate/ensemble.js";
-import { evaluatePairs, summary } from "../evaluate/metrics.js";
+import { averagePredictions } from "../metrics/average-predictions.js";
+import { evaluatePairs } from "../metrics/evaluate.js";
+import { summary } from "../metrics/statistics.js";
 import { averageStatistics, predictPacked, type DateSelection } from "../model/predict.js";
 import { breathe } from "./breathe.js";
 import type { SplitMetrics } from "./events.js";

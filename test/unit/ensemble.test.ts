@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { PanelValues } from "../../lib/data/types.js";
-import { averagePredictions } from "../../lib/evaluate/ensemble.js";
-import { evaluate } from "../../lib/evaluate/metrics.js";
+import { averagePredictions } from "../../lib/metrics/average-predictions.js";
+import { evaluate } from "../../lib/metrics/evaluate.js";
 import type { Dataset } from "../../lib/data/types.js";
 import { alignToPanel, averageStatistics } from "../../lib/model/predict.js";
 import { splitMetrics, type PackedScores } from "../../lib/train/scoring.js";

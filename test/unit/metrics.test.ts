@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { PanelValues } from "../../lib/data/types.js";
-import { averagePredictions } from "../../lib/evaluate/ensemble.js";
-import { evaluate, pairedDifference } from "../../lib/evaluate/metrics.js";
+import { averagePredictions } from "../../lib/metrics/average-predictions.js";
+import { evaluate } from "../../lib/metrics/evaluate.js";
+import { pairedDifference } from "../../lib/metrics/paired-difference.js";
 
 /** values[t][n] or values[t][n][k]; null is missing. */
 function panel(values: (number | null | (number | null)[])[][], from = 1): PanelValues {

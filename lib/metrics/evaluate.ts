@@ -2,6 +2,7 @@ import { averageTieRanks } from "../data/ranks.js";
 import type { PanelValues } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { checkAligned, checkPanelValues, widthOf } from "./aligned.js";
+import { isConstant, mean, median, pearson, summary } from "./statistics.js";
 
 /** How well predictions order returns: per date first, then the mean over the dates that count. NaN where no date counts. */
 export interface Metrics {
@@ -102,49 +103,6 @@ export function evaluatePairs(predictions: PanelValues, labels: PanelValues, pai
   };
 }
 
-/** The mean of daily differences between two evaluations, and how sure it is. */
-export interface PairedDifference {
-  /** Mean over dates of a's value minus b's. */
-  readonly mean: number;
-  /** Sample standard deviation of the daily differences over the square root of their number. */
-  readonly standardError: number;
-  /** `mean` over `standardError`. */
-  readonly t: number;
-  readonly dates: number;
-}
-
-/**
- * Compares two models date by date: what both find hard on a day cancels, so the difference is known better than either IC.
- *
- * @example
- * pairedDifference(withGraph, withoutGraph).t;
- * @throws AstgnnError ERR_SHAPE where the dates that count differ
- */
-export function pairedDifference(a: Pick<Metrics, "daily">, b: Pick<Metrics, "daily">, metric: "ic" | "rankIc" = "ic"): PairedDifference {
-  if (metric !== "ic" && metric !== "rankIc") throw invalidOption("metric", '"ic" or "rankIc"', metric);
-  const at = a.daily.dates.findIndex((date, i) => date !== b.daily.dates[i]);
-  if (at >= 0 || a.daily.dates.length !== b.daily.dates.length) {
-    throw new AstgnnError("ERR_SHAPE", `The two evaluations count different dates (${a.daily.dates.length} and ${b.daily.dates.length}).`, {
-      next: "Evaluate both on the same split.",
-    });
-  }
-  const difference = summary(a.daily[metric].map((value, i) => value - b.daily[metric][i]!));
-  return {
-    mean: difference.mean,
-    standardError: difference.standardError,
-    t: difference.mean / difference.standardError,
-    dates: a.daily.dates.length,
-  };
-}
-
-/** Mean, sample standard deviation (ddof 1) and standard error of the mean. NaN where there are too few values. */
-export function summary(values: readonly number[]): { mean: number; deviation: number; standardError: number } {
-  const centre = mean(values);
-  const deviation =
-    values.length < 2 ? NaN : Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
-  return { mean: centre, deviation, standardError: deviation / Math.sqrt(values.length) };
-}
-
 function pairsOf(width: number, horizons: number, { prediction, horizon }: EvaluateOptions): [number, number][] {
   for (const [name, value, limit] of [["prediction", prediction, width], ["horizon", horizon, horizons]] as const) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 0 && value < limit)) {
@@ -223,40 +181,6 @@ function hitRate(scores: Float64Array, returns: Float64Array): number {
     if (product > 0) hits++;
   }
   return hits / sides;
-}
-
-/** Pearson correlation; 0 where either side is constant. */
-function pearson(a: Float64Array, b: Float64Array): number {
-  // A mean of equal numbers need not equal them, so constancy is decided before rounding can hide it.
-  if (isConstant(a) || isConstant(b)) return 0;
-  const [meanA, meanB] = [mean(a), mean(b)];
-  let product = 0;
-  let squareA = 0;
-  let squareB = 0;
-  for (let i = 0; i < a.length; i++) {
-    const [x, y] = [a[i]! - meanA, b[i]! - meanB];
-    product += x * y;
-    squareA += x * x;
-    squareB += y * y;
-  }
-  const norm = Math.sqrt(squareA) * Math.sqrt(squareB);
-  return norm > 0 ? product / norm : 0;
-}
-
-function isConstant(values: Float64Array): boolean {
-  return values.every((value) => value === values[0]);
-}
-
-function median(values: Float64Array): number {
-  const sorted = Float64Array.from(values).sort();
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-}
-
-function mean(values: readonly number[] | Float64Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum / values.length;
 }
 
 function defined(value: number): number[] {
