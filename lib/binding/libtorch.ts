@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { AstgnnError } from "../errors.js";
-import { acceptedVersions, cachedPath, pinnedVersion, type Variant } from "../setup/sources.js";
+import { acceptedVersions, cachedPath, pinnedVersion, type Variant } from "./pinned.js";
 import { readLibrary } from "./elf.js";
 import { pythonTorchFolders } from "./python-torch.js";
 

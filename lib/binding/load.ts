@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { AstgnnError } from "../errors.js";
-import { pinnedVersion } from "../setup/sources.js";
+import { pinnedVersion } from "./pinned.js";
 import { deviceProblem, openCuda, type CudaProblem } from "./cuda.js";
 import { canonicalPath, findLibTorch, hasNvidiaDriver, type LibTorch } from "./libtorch.js";
 import { loadFailure, refuseDamaged } from "./load-failure.js";

@@ -1,9 +1,10 @@
 import { Command } from "commander";
 import type { DemonstrationOptions, MarketResult } from "../evaluate/demonstrate.js";
 import { AstgnnError } from "../errors.js";
+import { bar } from "../setup/progress.js";
 import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
-import { bar, decimals, type Terminal } from "./terminal.js";
+import { decimals, type Terminal } from "./terminal.js";
 
 const demoFlags: FlagGroup = {
   title: "Demonstration",

@@ -37,12 +37,6 @@ export function processTerminal(): Terminal {
   };
 }
 
-/** A bar of `width` characters with `done` of `total` filled. */
-export function bar(done: number, total: number, width = 24): string {
-  const filled = total > 0 ? Math.min(width, Math.round((done / total) * width)) : 0;
-  return `[${"#".repeat(filled)}${".".repeat(width - filled)}]`;
-}
-
 /** A number for people: four decimals, `-` where there is none. */
 export function decimals(value: number | null | undefined, digits = 4): string {
   return value === null || value === undefined || !Number.isFinite(value) ? "-" : value.toFixed(digits);

@@ -6,12 +6,13 @@ import { gibibytes } from "../train/memory.js";
 import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
 import { datasetFlags, panelFlags } from "./data-flags.js";
 import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
+import { bar } from "../setup/progress.js";
 import { addFlags, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
 import { modelFlags } from "./model-flags.js";
 import { precisionFlags, usePrecision } from "./precision-flags.js";
-import { bar, decimals, type Terminal } from "./terminal.js";
+import { decimals, type Terminal } from "./terminal.js";
 import { trainFlags } from "./train-flags.js";
 
 const GROUPS = [panelFlags, datasetFlags, modelFlags, trainFlags, precisionFlags] as const;

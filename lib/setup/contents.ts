@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { Variant } from "./sources.js";
+import type { Variant } from "../binding/pinned.js";
 import type { Select } from "./unpack.js";
 
 /** Parts of a torch package that only Python or the named variant needs. */

@@ -5,7 +5,8 @@ import { AstgnnError } from "../errors.js";
 import { fetchWheels, findPip } from "./pip.js";
 import { withLock } from "./lock.js";
 import type { OnProgress } from "./progress.js";
-import { cacheFolder, platformSources } from "./sources.js";
+import { cacheFolder } from "../binding/pinned.js";
+import { platformSources } from "./sources.js";
 import { unpackZip } from "./unpack.js";
 
 /** Options of {@link cudaCompiler}. */

@@ -6,7 +6,8 @@ import { sha256Of } from "./checksum.js";
 import { torchContents } from "./contents.js";
 import { isWheelOf, type FetchedFile } from "./pip.js";
 import type { OnProgress } from "./progress.js";
-import { pinnedVersion, platformSources, wheelsOf } from "./sources.js";
+import { pinnedVersion } from "../binding/pinned.js";
+import { platformSources, wheelsOf } from "./sources.js";
 
 /** What `--from` names: files to unpack, or an unpacked LibTorch to copy. */
 export type LocalSource = { kind: "wheels"; files: FetchedFile[]; folder: string } | { kind: "archive"; file: FetchedFile } | { kind: "folder"; path: string };

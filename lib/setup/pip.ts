@@ -5,7 +5,8 @@ import { AstgnnError } from "../errors.js";
 import { aborted, sha256Of } from "./checksum.js";
 import { bytesOf } from "./disk.js";
 import type { OnProgress } from "./progress.js";
-import { wheelsOf, type PinnedWheel, type PlatformSources, type Variant } from "./sources.js";
+import type { Variant } from "../binding/pinned.js";
+import { wheelsOf, type PinnedWheel, type PlatformSources } from "./sources.js";
 
 /** How to start pip: the program and its first arguments. */
 export type PipCommand = readonly string[];

@@ -6,7 +6,8 @@ import { bytesOf, diskOf, noSpace, notWritable } from "./disk.js";
 import { filesToCopy } from "./local.js";
 import { wheelIn, type FetchedFile } from "./pip.js";
 import { alreadyThere, chooseSource, resolveSetup, type SetupOptions, type SetupRequest, type Source } from "./request.js";
-import { cacheFolder, pinnedVersion, wheelsOf, type Variant } from "./sources.js";
+import { cacheFolder, pinnedVersion, type Variant } from "../binding/pinned.js";
+import { wheelsOf } from "./sources.js";
 import { unpackedBytes, type Select } from "./unpack.js";
 
 /** What a set-up would do with one file. */

@@ -1,5 +1,3 @@
-import { bar } from "../cli/terminal.js";
-
 /** What a set-up is doing. `bytes` of `totalBytes` are done in this stage, where they are known. */
 export interface SetupProgress {
   stage: "wait" | "download" | "verify" | "unpack" | "install";
@@ -67,6 +65,12 @@ export function progressPrinter(output: Output, now: () => number = () => perfor
       isOpen = false;
     },
   };
+}
+
+/** A bar of `width` characters with `done` of `total` filled. */
+export function bar(done: number, total: number, width = 24): string {
+  const filled = total > 0 ? Math.min(width, Math.round((done / total) * width)) : 0;
+  return `[${"#".repeat(filled)}${".".repeat(width - filled)}]`;
 }
 
 /** Bytes in the unit that downloads are quoted in. */

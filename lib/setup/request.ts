@@ -5,7 +5,8 @@ import { AstgnnError, invalidOption } from "../errors.js";
 import { readLocalSource, type LocalSource } from "./local.js";
 import { findPip, type PipCommand } from "./pip.js";
 import type { OnProgress } from "./progress.js";
-import { cacheFolder, cachedPath, pinnedVersion, platformSources, type PlatformSources, type Variant } from "./sources.js";
+import { cacheFolder, cachedPath, pinnedVersion, type Variant } from "../binding/pinned.js";
+import { platformSources, type PlatformSources } from "./sources.js";
 
 /** Options of a set-up. */
 export interface SetupOptions {

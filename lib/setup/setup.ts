@@ -11,7 +11,8 @@ import { isAlive, withLock } from "./lock.js";
 import { fetchWheels, type FetchedFile } from "./pip.js";
 import { expectedFiles } from "./plan.js";
 import { alreadyThere, chooseSource, resolveSetup, type SetupOptions, type SetupRequest, type Source } from "./request.js";
-import { cacheFolder, pinnedVersion, platformSources, type Variant } from "./sources.js";
+import { cacheFolder, pinnedVersion, type Variant } from "../binding/pinned.js";
+import { platformSources } from "./sources.js";
 import { unpackZip, unpackedBytes, type Select } from "./unpack.js";
 
 /** What {@link setup} left in place. */

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { packageRoot } from "../../lib/binding/package-root.js";
-import { pinnedVersion } from "../../lib/setup/sources.js";
+import { pinnedVersion } from "../../lib/binding/pinned.js";
 import { libtorchFiles, scratch, write } from "./libtorch-fixture.js";
 
 const root = scratch();

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { diskFailure, diskOf } from "../../lib/setup/disk.js";
 import { planSetup } from "../../lib/setup/plan.js";
-import { pinnedVersion } from "../../lib/setup/sources.js";
+import { pinnedVersion } from "../../lib/binding/pinned.js";
 import { setup } from "../../lib/setup/setup.js";
 import { libtorchFiles, scratch, write, zip } from "./libtorch-fixture.js";
 

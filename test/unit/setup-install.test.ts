@@ -2,7 +2,7 @@ import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { pinnedVersion } from "../../lib/setup/sources.js";
+import { pinnedVersion } from "../../lib/binding/pinned.js";
 import { libtorchFiles, scratch, write } from "./libtorch-fixture.js";
 
 const repository = join(import.meta.dirname, "..", "..");

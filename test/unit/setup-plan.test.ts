@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { pinnedVersion } from "../../lib/setup/sources.js";
+import { pinnedVersion } from "../../lib/binding/pinned.js";
 import { planSetup } from "../../lib/setup/plan.js";
 import { setup } from "../../lib/setup/setup.js";
 import { elf, libtorchFiles, scratch, write, zip } from "./libtorch-fixture.js";
