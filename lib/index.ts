@@ -35,5 +35,5 @@ export { averagePredictions } from "./metrics/average-predictions.js";
 export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/run-evaluation.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./evaluate/run-prediction.js";
 
-export { demonstrate, type Demonstration, type DemonstrationOptions } from "./evaluate/demonstrate.js";
-export { simulateMarket, writeSimulatedMarket, type SimulatedMarket, type SimulationOptions } from "./data/simulate.js";
+export { demonstrate, type Demonstration, type DemonstrationOptions } from "./demo/demonstrate.js";
+export { simulateMarket, writeSimulatedMarket, type SimulatedMarket, type SimulationOptions } from "./demo/simulate.js";

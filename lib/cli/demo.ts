@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { DemonstrationOptions, MarketResult } from "../evaluate/demonstrate.js";
+import type { DemonstrationOptions, MarketResult } from "../demo/demonstrate.js";
 import { AstgnnError } from "../errors.js";
 import { bar } from "../setup/progress.js";
 import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
@@ -46,7 +46,7 @@ async function demoFrom(written: Record<string, unknown> & { json?: boolean }, t
     options["seeds"] = [seed];
   }
   const isText = written.json !== true;
-  const { demonstrate } = await import("../evaluate/demonstrate.js");
+  const { demonstrate } = await import("../demo/demonstrate.js");
   let said = "";
   const result = await interruptible((signal) =>
     demonstrate({

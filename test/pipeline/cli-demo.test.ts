@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { Demonstration } from "../../lib/evaluate/demonstrate.js";
+import type { Demonstration } from "../../lib/demo/demonstrate.js";
 import { astgnn } from "./cli-capture.js";
 
 // One epoch is too short for the claim; what is tested is that everything is trained, named as simulated and compared date by date.

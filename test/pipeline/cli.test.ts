@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Database } from "../../lib/data/database.js";
-import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/data/simulate.js";
+import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
 import { evaluateRun } from "../../lib/evaluate/run-evaluation.js";
 import { predictRun } from "../../lib/evaluate/run-prediction.js";
 import { loadRun, openPanel } from "../../lib/index.js";

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { SIMULATED_FEATURES, simulateMarket, type SimulatedMarket, writeSimulatedMarket } from "../../lib/data/simulate.js";
+import { SIMULATED_FEATURES, simulateMarket, type SimulatedMarket, writeSimulatedMarket } from "../../lib/demo/simulate.js";
 
 /** Correlation over listed cells of a column at t with the return at t + 1, after the market and industry of that day are taken out. */
 function nextReturnCorrelation(market: SimulatedMarket, score: (t: number, n: number) => number): { correlation: number; cells: number } {

@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { SIMULATED_FEATURES, simulateMarket, writeSimulatedMarket, type SimulatedMarket } from "../data/simulate.js";
 import { openPanel } from "../data/panel.js";
 import type { Dataset } from "../data/types.js";
 import type { ModelOptions } from "../model/config.js";
@@ -12,6 +11,7 @@ import { train } from "../train/train.js";
 import type { TrainOptions } from "../train/options.js";
 import { evaluate, type Metrics } from "../metrics/evaluate.js";
 import { summary } from "../metrics/statistics.js";
+import { SIMULATED_FEATURES, simulateMarket, writeSimulatedMarket, type SimulatedMarket } from "./simulate.js";
 
 /** The model of the demonstration: small, because the simulated market is. An industry there has about 15 stocks, so `topK` is 12. */
 export const DEMONSTRATION_MODEL: ModelOptions = {
