@@ -25,15 +25,17 @@ export { train, type TrainingRun } from "./train/train.js";
 export type { MonitorName, TrainOptions } from "./train/options.js";
 export type { Loss, LossName, LossTerm } from "./train/objective.js";
 export type { ScheduleName } from "./train/schedule.js";
-export type { EpochEvent, SplitMetrics, StartEvent, StepEvent, TrainEvents, TrainMetrics, WarningEvent } from "./train/events.js";
-export { Ensemble, loadRun, type EnsemblePrediction } from "./train/ensemble.js";
-export type { Report } from "./train/report.js";
+export type { StartEvent, StepEvent, TrainEvents } from "./train/events.js";
+export type { EpochEvent, SplitMetrics, TrainMetrics, WarningEvent } from "./run/records.js";
+export { Ensemble, type EnsemblePrediction } from "./run/ensemble.js";
+export { loadRun } from "./run/load.js";
+export type { Report } from "./run/report.js";
 
 export { evaluate, type EvaluateOptions, type Metrics } from "./metrics/evaluate.js";
 export { pairedDifference, type PairedDifference } from "./metrics/paired-difference.js";
 export { averagePredictions } from "./metrics/average-predictions.js";
-export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/run-evaluation.js";
-export { predictRun, type PredictRunOptions, type RunPrediction } from "./evaluate/run-prediction.js";
+export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
+export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
 export { demonstrate, type Demonstration, type DemonstrationOptions } from "./demo/demonstrate.js";
 export { simulateMarket, writeSimulatedMarket, type SimulatedMarket, type SimulationOptions } from "./demo/simulate.js";

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { RunEvaluation, SplitEvaluation } from "../evaluate/run-evaluation.js";
+import type { RunEvaluation, SplitEvaluation } from "../evaluate/evaluate-run.js";
 import { ledgerJson, printLedger } from "./ledger.js";
 import { decimals, type Terminal } from "./terminal.js";
 
@@ -11,7 +11,7 @@ export function evaluateCommand(terminal: Terminal): Command {
     .option("--json", "print one JSON object")
     .option("--debug", "on failure also print the stack")
     .action(async ({ run, json }: { run: string; json?: boolean }) => {
-      const { evaluateRun } = await import("../evaluate/run-evaluation.js");
+      const { evaluateRun } = await import("../evaluate/evaluate-run.js");
       const evaluation = await evaluateRun(run);
       if (json === true) terminal.out(JSON.stringify(toJson(evaluation)));
       else {

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { panelFlags } from "./data-flags.js";
 import { addSourceFlags, namedSource, panelOptionsFrom } from "./data-source.js";
-import type { PredictRunOptions } from "../evaluate/run-prediction.js";
+import type { PredictRunOptions } from "../run/predict-run.js";
 import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
@@ -35,7 +35,7 @@ export function predictCommand(terminal: Terminal): Command {
         const source = namedSource(written);
         const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "from" | "device" | "threads">), out: written.out };
         await usePrecision(written, options.device);
-        const { predictRun } = await import("../evaluate/run-prediction.js");
+        const { predictRun } = await import("../run/predict-run.js");
         const result = await interruptible((signal) => predictRun(written.run, source, { ...options, onWarning: ({ text }) => terminal.err(`astgnn predict: ${inFlags(text, [panelFlags])}`), signal }));
         const { rows, dates, firstDate, lastDate, members, out, ledger } = result;
         if (written.json === true) return terminal.out(JSON.stringify({ ...result, ledger: ledgerJson(ledger) }));

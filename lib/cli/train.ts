@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { AstgnnError } from "../errors.js";
-import type { EpochEvent, StepEvent } from "../train/events.js";
+import type { EpochEvent } from "../run/records.js";
+import type { StepEvent } from "../train/events.js";
 import { resolveModelOptions } from "../model/config.js";
 import { gibibytes } from "../train/memory.js";
 import { resolveTrainOptions, type TrainOptions } from "../train/options.js";

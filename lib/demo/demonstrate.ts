@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { z } from "zod";
 import { openPanel } from "../data/panel.js";
 import type { Dataset } from "../data/types.js";
+import { evaluate, type Metrics } from "../metrics/evaluate.js";
+import { summary } from "../metrics/statistics.js";
 import type { ModelOptions } from "../model/config.js";
 import { ASTGNNFactorModel } from "../model/model.js";
 import { resolveOptions } from "../options.js";
-import { train } from "../train/train.js";
 import type { TrainOptions } from "../train/options.js";
-import { evaluate, type Metrics } from "../metrics/evaluate.js";
-import { summary } from "../metrics/statistics.js";
+import { train } from "../train/train.js";
 import { SIMULATED_FEATURES, simulateMarket, writeSimulatedMarket, type SimulatedMarket } from "./simulate.js";
 
 /** The model of the demonstration: small, because the simulated market is. An industry there has about 15 stocks, so `topK` is 12. */

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import { z } from "zod";
-import { resolveOptions } from "../options.js";
 import { isoDate } from "../data/calendar.js";
 import { normalQuantile } from "../data/ranks.js";
+import { resolveOptions } from "../options.js";
 
 const STYLES = 5;
 

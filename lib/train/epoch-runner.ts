@@ -1,5 +1,5 @@
-import type { NativeSession, NativeStep } from "../binding/types.js";
 import type { NativeError } from "../binding/native-errors.js";
+import type { NativeSession, NativeStep } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { abortedBy } from "../model/predict.js";

@@ -1,38 +1,4 @@
-/** Means over the steps of an epoch; NaN where a term was defined on no date. */
-export interface TrainMetrics {
-  /** Weighted total, mean over the steps that had one. */
-  readonly loss: number;
-  /** Unweighted, by the term's name; a second term of a kind is `ic2`. */
-  readonly terms: Readonly<Record<string, number>>;
-  /** Dates (for turnover: neighbouring pairs) on which a term was not defined, summed over the epoch. */
-  readonly undefinedDates: Readonly<Record<string, number>>;
-  readonly steps: number;
-  /** Steps in which no term was defined: they changed nothing. */
-  readonly emptySteps: number;
-  readonly rows: number;
-  /** Mean gradient norm before clipping, over the steps that changed something. */
-  readonly gradientNorm: number;
-}
-
-/** What the averaged weights (EMA) reach on a split: definitions in {@link evaluate}. NaN where the split has no date that counts. */
-export interface SplitMetrics {
-  readonly ic: number;
-  readonly icir: number;
-  readonly rankIc: number;
-  readonly rankIcir: number;
-  readonly hitRate: number;
-  /** On targets, what the loss sees. Null for an ensemble. */
-  readonly mse: number | null;
-  /** Weighted total of the objective: each term is its mean over dates. */
-  readonly loss: number;
-  readonly terms: Readonly<Record<string, number>>;
-  /** Dates that count in the IC. */
-  readonly dates: number;
-  readonly rows: number;
-  readonly effectiveNeighbours: number;
-  readonly selfWeight: number;
-  readonly emptyShare: number;
-}
+import type { EpochEvent, WarningEvent } from "../run/records.js";
 
 /** Before the first step. */
 export interface StartEvent {
@@ -65,29 +31,6 @@ export interface StepEvent {
   readonly gradientNorm: number;
   readonly rows: number;
   readonly milliseconds: number;
-  readonly seed: number;
-}
-
-/** After every epoch: a line of `metrics.jsonl`. */
-export interface EpochEvent {
-  /** From 1. */
-  readonly epoch: number;
-  readonly train: TrainMetrics;
-  readonly valid: SplitMetrics;
-  /** Rate of the epoch's last step. */
-  readonly learningRate: number;
-  /** True where the monitored metric is the best so far. */
-  readonly isBest: boolean;
-  /** Training and validation, wall clock. */
-  readonly seconds: number;
-  readonly seed: number;
-}
-
-/** Something that looks wrong but does not stop the run; also stored in `run.json`. */
-export interface WarningEvent {
-  /** Stable key, e.g. `graph_is_average`. */
-  readonly reason: string;
-  readonly text: string;
   readonly seed: number;
 }
 

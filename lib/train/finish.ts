@@ -2,11 +2,12 @@ import type { NativeTerm } from "../binding/types.js";
 import type { Dataset, Split } from "../data/types.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
 import type { DateSelection } from "../model/predict.js";
-import type { SplitMetrics } from "./events.js";
-import { PredictionFiles } from "./prediction-files.js";
-import { reportJson, reportMarkdown, type Report } from "./report.js";
-import type { RunFolder } from "./run-folder.js";
-import { splitMetrics, type PackedScores, type Scorer } from "./scoring.js";
+import type { RunFolder } from "../run/folder.js";
+import { PredictionFiles } from "../run/prediction-files.js";
+import type { SplitMetrics } from "../run/records.js";
+import { reportJson, reportMarkdown, type Report } from "../run/report.js";
+import type { PackedScores, Scorer } from "../run/scoring.js";
+import { splitMetrics } from "./split-metrics.js";
 
 /** Dates scored at a time: bounds what is held of M. */
 const DATES_AT_A_TIME = 128;

@@ -7,19 +7,21 @@ import { claimForTraining, setTrainedWeights, type ASTGNNFactorModel } from "../
 import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../model/native-panel.js";
 import { takeWeights, type Weights } from "../model/weights.js";
+import type { RunDescription } from "../run/description.js";
+import { inRunFolder, refuseOtherRun, type RunFolder } from "../run/folder.js";
+import type { EpochEvent, SplitMetrics, WarningEvent } from "../run/records.js";
+import { moduleScorer } from "../run/scoring.js";
+import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "../run/state.js";
 import { warnPerson } from "../warn.js";
 import { dateOrder } from "./date-order.js";
 import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
-import type { EpochEvent, SplitMetrics, WarningEvent } from "./events.js";
 import { writeResults } from "./finish.js";
 import { deviceBytes, gibibytes, namingMemory } from "./memory.js";
 import type { ResolvedTrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
-import { inRunFolder, refuseOtherRun, type RunFolder, type RunDescription } from "./run-folder.js";
 import { addStep, emptySums, trainMetrics } from "./running-sums.js";
 import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
-import { moduleScorer, splitMetrics } from "./scoring.js";
-import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "./state-file.js";
+import { splitMetrics } from "./split-metrics.js";
 import { firstEpochWarnings } from "./warnings.js";
 
 /** What one training left behind. */

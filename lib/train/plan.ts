@@ -1,18 +1,18 @@
 import { cpus, totalmem } from "node:os";
-import { packageVersion } from "../binding/package-root.js";
 import { loadCore, loadedLibTorch } from "../binding/load.js";
+import { packageVersion } from "../binding/package-root.js";
 import type { NativeSessionOptions, NativeTerm } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { FORMAT_VERSION } from "../model/checkpoint.js";
-import type { ASTGNNFactorModel } from "../model/model.js";
 import { checkShape } from "../model/compatibility.js";
+import type { ASTGNNFactorModel } from "../model/model.js";
+import type { RunDescription } from "../run/description.js";
+import type { RunIdentity } from "../run/state.js";
 import { stepsPerEpoch } from "./date-order.js";
 import { estimateTrainingBytes } from "./memory.js";
 import { evaluationPairs, resolveLoss, termLabels } from "./objective.js";
 import { recipeOf, type ResolvedTrainOptions } from "./options.js";
-import type { RunDescription } from "./run-folder.js";
-import type { RunIdentity } from "./state-file.js";
 
 /** A training, checked against its model and data, before anything runs. */
 export interface TrainingPlan {

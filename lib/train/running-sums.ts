@@ -1,22 +1,6 @@
 import type { NativeStep } from "../binding/types.js";
-import type { TrainMetrics } from "./events.js";
-
-/** The sums behind an epoch's training metrics: plain numbers, so that a checkpoint in mid-epoch keeps them exactly. */
-export interface RunningSums {
-  steps: number;
-  emptySteps: number;
-  /** Steps that had a total. */
-  lossSteps: number;
-  loss: number;
-  /** Steps that changed the weights. */
-  updates: number;
-  gradientNorm: number;
-  rows: number;
-  /** One per term. */
-  terms: number[];
-  termSteps: number[];
-  undefinedDates: number[];
-}
+import type { TrainMetrics } from "../run/records.js";
+import type { RunningSums } from "../run/state.js";
 
 /** The sums before the first step of an epoch. */
 export function emptySums(terms: number): RunningSums {

@@ -1,3 +1,5 @@
+import type { PlateauState } from "../run/state.js";
+
 /**
  * How the learning rate moves after its linear warm-up: `"constant"`, `"cosine"` (down to `minLearningRate` at the last step of the last
  * epoch), `"plateau"` (times `factor` after `plateauPatience` epochs without a better validation metric).
@@ -36,20 +38,6 @@ export function learningRateAt(step: number, options: ScheduleOptions, totalStep
       return minLearningRate + (learningRate - minLearningRate) * 0.5 * (1 + Math.cos(Math.PI * progress));
     }
   }
-}
-
-/** When the rate falls and when training stops, by the best validation metric so far. All of it is in the checkpoint. */
-export interface PlateauState {
-  /** Best value of the monitored metric; null before the first. */
-  best: number | null;
-  /** Epoch, from 1, that reached it first; 0 before the first. */
-  bestEpoch: number;
-  /** Epochs since then. */
-  epochsWithoutBetter: number;
-  /** Epochs without a better metric since the rate was cut last. */
-  epochsSinceReduction: number;
-  /** How often the rate was cut. */
-  reductions: number;
 }
 
 /** The state before the first epoch. */

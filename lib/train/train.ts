@@ -4,15 +4,16 @@ import { AstgnnError, invalidOption } from "../errors.js";
 import type { Device } from "../model/device.js";
 import { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
-import { Ensemble } from "./ensemble.js";
-import type { EpochEvent, WarningEvent } from "./events.js";
+import type { RunDescription } from "../run/description.js";
+import { Ensemble } from "../run/ensemble.js";
+import { inRunFolder, orKeep, refuseOtherRun, type RunFolder } from "../run/folder.js";
+import type { EpochEvent, WarningEvent } from "../run/records.js";
+import { ensembleScorer } from "../run/scoring.js";
+import type { RunIdentity } from "../run/state.js";
 import { writeResults } from "./finish.js";
 import { trainMember } from "./member.js";
 import { resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
-import { inRunFolder, orKeep, refuseOtherRun, type RunFolder, type RunDescription } from "./run-folder.js";
-import { ensembleScorer } from "./scoring.js";
-import type { RunIdentity } from "./state-file.js";
 
 /** What a training returns. */
 export interface TrainingRun {

@@ -1,6 +1,6 @@
 import type { ModelConfig } from "../model/config.js";
 import type { DateSelection } from "../model/predict.js";
-import type { SplitMetrics, TrainMetrics, WarningEvent } from "./events.js";
+import type { SplitMetrics, TrainMetrics, WarningEvent } from "../run/records.js";
 
 /**
  * What looks wrong after the first epoch: A has become the plain average or the identity (DESIGN, section 1, 5), or steps changed nothing.

@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Database } from "../../lib/data/database.js";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { evaluateRun } from "../../lib/evaluate/run-evaluation.js";
-import { predictRun } from "../../lib/evaluate/run-prediction.js";
+import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
+import { predictRun } from "../../lib/run/predict-run.js";
 import { loadRun, openPanel } from "../../lib/index.js";
 import { astgnn } from "./cli-capture.js";
 

@@ -4,8 +4,9 @@ import { averagePredictions } from "../../lib/metrics/average-predictions.js";
 import { evaluate } from "../../lib/metrics/evaluate.js";
 import type { Dataset } from "../../lib/data/types.js";
 import { alignToPanel, averageStatistics } from "../../lib/model/predict.js";
-import { splitMetrics, type PackedScores } from "../../lib/train/scoring.js";
+import type { PackedScores } from "../../lib/run/scoring.js";
 import { resolveLoss } from "../../lib/train/objective.js";
+import { splitMetrics } from "../../lib/train/split-metrics.js";
 import { smallDataset } from "./small-dataset.js";
 
 const dataset: Dataset = smallDataset({ dates: 12, stocks: 9, window: 2, horizons: 2, missing: 0.3, seed: 3 });

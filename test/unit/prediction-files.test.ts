@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Dataset } from "../../lib/data/types.js";
-import { PredictionFiles } from "../../lib/train/prediction-files.js";
+import { PredictionFiles } from "../../lib/run/prediction-files.js";
 import { Folder } from "./data-tables.js";
 
 const folder = new Folder();

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { awaitReplacement, replaceRun, replacementPath } from "../../lib/train/replacement.js";
-import { RUN_FILES } from "../../lib/train/run-files.js";
-import { RunFolder } from "../../lib/train/run-folder.js";
+import { awaitReplacement, replaceRun, replacementPath } from "../../lib/run/replacement.js";
+import { RUN_FILES } from "../../lib/run/files.js";
+import { RunFolder } from "../../lib/run/folder.js";
 
 const kill = vi.hoisted(() => ({ after: Infinity, done: 0 }));
 vi.mock("node:fs/promises", async (original) => {

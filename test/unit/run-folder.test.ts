@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DuckDBInstance } from "@duckdb/node-api";
-import type { EpochEvent } from "../../lib/train/events.js";
-import { PredictionFiles } from "../../lib/train/prediction-files.js";
-import { lockRunFolder } from "../../lib/train/run-files.js";
-import { refuseOtherRun, RunFolder } from "../../lib/train/run-folder.js";
+import type { EpochEvent } from "../../lib/run/records.js";
+import { PredictionFiles } from "../../lib/run/prediction-files.js";
+import { lockRunFolder } from "../../lib/run/files.js";
+import { refuseOtherRun, RunFolder } from "../../lib/run/folder.js";
 import { addStep, emptySums, trainMetrics } from "../../lib/train/running-sums.js";
-import { readTrainingState, writeTrainingState, type RunIdentity, type TrainingState } from "../../lib/train/state-file.js";
+import { readTrainingState, writeTrainingState, type RunIdentity, type TrainingState } from "../../lib/run/state.js";
 import { initialPlateau } from "../../lib/train/schedule.js";
 import { smallDataset } from "./small-dataset.js";
 

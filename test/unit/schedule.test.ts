@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { dateOrder, stepsPerEpoch } from "../../lib/train/date-order.js";
 import { resolveLoss, evaluationPairs, termLabels, type Loss } from "../../lib/train/objective.js";
 import { resolveTrainOptions, type TrainOptions } from "../../lib/train/options.js";
-import { afterEpoch, initialPlateau, learningRateAt, type PlateauState } from "../../lib/train/schedule.js";
+import type { PlateauState } from "../../lib/run/state.js";
+import { afterEpoch, initialPlateau, learningRateAt } from "../../lib/train/schedule.js";
 
 const constant = { schedule: "constant", learningRate: 1e-3, minLearningRate: 0, warmupSteps: 50 } as const;
 

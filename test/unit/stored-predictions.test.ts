@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, expect, test } from "vitest";
-import { readStoredPredictions } from "../../lib/evaluate/stored-predictions.js";
+import { readStoredPredictions } from "../../lib/run/stored-predictions.js";
 import { Folder } from "./data-tables.js";
 
 const folder = new Folder();

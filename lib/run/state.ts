@@ -1,16 +1,42 @@
-import type { NativeSession } from "../binding/types.js";
 import { packageVersion } from "../binding/package-root.js";
+import type { NativeSession } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
 import { FORMAT_VERSION, readVersioned } from "../model/checkpoint.js";
 import { writeSafetensors } from "../model/safetensors.js";
 import { takeWeights, underPrefix, withNativeState, withPrefix, type Weights } from "../model/weights.js";
-import type { EpochEvent, WarningEvent } from "./events.js";
-import type { RunningSums } from "./running-sums.js";
-import type { PlateauState } from "./schedule.js";
+import type { EpochRecord, WarningEvent } from "./records.js";
 
-/** An epoch as the checkpoint keeps it: without the clock, so that the same run writes the same bytes. */
-export type EpochRecord = Omit<EpochEvent, "seconds">;
+/** The sums behind an epoch's training metrics: plain numbers, so that a checkpoint in mid-epoch keeps them exactly. */
+export interface RunningSums {
+  steps: number;
+  emptySteps: number;
+  /** Steps that had a total. */
+  lossSteps: number;
+  loss: number;
+  /** Steps that changed the weights. */
+  updates: number;
+  gradientNorm: number;
+  rows: number;
+  /** One per term. */
+  terms: number[];
+  termSteps: number[];
+  undefinedDates: number[];
+}
+
+/** When the rate falls and when training stops, by the best validation metric so far. All of it is in the checkpoint. */
+export interface PlateauState {
+  /** Best value of the monitored metric; null before the first. */
+  best: number | null;
+  /** Epoch, from 1, that reached it first; 0 before the first. */
+  bestEpoch: number;
+  /** Epochs since then. */
+  epochsWithoutBetter: number;
+  /** Epochs without a better metric since the rate was cut last. */
+  epochsSinceReduction: number;
+  /** How often the rate was cut. */
+  reductions: number;
+}
 
 /** Where a run stands. */
 export interface Position {

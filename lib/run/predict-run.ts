@@ -7,14 +7,16 @@ import { Database } from "../data/database.js";
 import { refuseEarlyDate } from "../data/history.js";
 import { readAlike } from "../data/origin.js";
 import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
-import { literal, oneFile } from "../data/sql.js";
 import type { PanelSource } from "../data/source.js";
+import { literal, oneFile } from "../data/sql.js";
 import type { Dataset, DatasetDescription, Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
-import type { Device } from "../model/device.js";
-import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
-import { Ensemble, loadRun, readDescription } from "../train/ensemble.js";
 import { widthOf } from "../metrics/aligned.js";
+import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
+import type { Device } from "../model/device.js";
+import { readDescription } from "./description.js";
+import { Ensemble } from "./ensemble.js";
+import { loadRun } from "./load.js";
 
 /**
  * What to score and where to put it. The other options are those of `openPanel`; by default they are the run's. They may say where files and the

@@ -1,4 +1,4 @@
-import type { SplitMetrics } from "./events.js";
+import type { SplitMetrics } from "./records.js";
 
 /** What `report.json` holds: the final weights on every split. Predictions themselves are in predictions.parquet. */
 export interface Report {

@@ -1,14 +1,8 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { Ledger, PanelValues } from "../data/types.js";
-import { averagePredictions } from "../metrics/average-predictions.js";
 import { AstgnnError } from "../errors.js";
-import type { InitialisationOptions } from "../model/config.js";
-import { ASTGNNFactorModel } from "../model/model.js";
+import { averagePredictions } from "../metrics/average-predictions.js";
+import type { ASTGNNFactorModel } from "../model/model.js";
 import type { GraphStatistics, PredictInput, PredictOptions } from "../model/predict.js";
-import { existsSync } from "node:fs";
-import { awaitReplacement } from "./replacement.js";
-import type { RunDescription } from "./run-folder.js";
 
 /** What an ensemble returns: the mean of its members' z-scores and no risk factors, which stay per member. */
 export interface EnsemblePrediction {
@@ -67,46 +61,5 @@ export class Ensemble {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.dispose();
-  }
-}
-
-/**
- * Loads the model of a run folder, or every member of an ensemble's.
- *
- * @param options `device`: as for a new model.
- * @example
- * using scorer = await loadRun("runs/first");
- * const { predictions } = await scorer.predict(dataset.test);
- * @throws AstgnnError ERR_CHECKPOINT where the folder holds no run, or a run without a model yet
- */
-export async function loadRun(folder: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<ASTGNNFactorModel | Ensemble> {
-  await awaitReplacement(folder);
-  const description = await readDescription(folder);
-  if (description.kind !== "ensemble") return loadMember(folder, options);
-  const members: ASTGNNFactorModel[] = [];
-  try {
-    for (const name of description.members ?? []) members.push(await loadMember(join(folder, name), options));
-    return new Ensemble(members);
-  } catch (error) {
-    for (const member of members) member.dispose();
-    throw error;
-  }
-}
-
-async function loadMember(folder: string, options: Pick<InitialisationOptions, "device">): Promise<ASTGNNFactorModel> {
-  const path = join(folder, "model.safetensors");
-  if (!existsSync(path)) {
-    throw new AstgnnError("ERR_CHECKPOINT", `The run in ${folder} has no model yet: it was stopped before the end of its first epoch.`, { file: path, next: "Continue it with resume." });
-  }
-  return ASTGNNFactorModel.load(path, options);
-}
-
-/** What run.json says. @throws AstgnnError ERR_CHECKPOINT where the folder holds no run */
-export async function readDescription(folder: string): Promise<RunDescription> {
-  const path = join(folder, "run.json");
-  try {
-    return JSON.parse(await readFile(path, "utf8")) as RunDescription;
-  } catch (cause) {
-    throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds no run: ${path} cannot be read.`, { file: path, cause, next: "Pass the folder that train wrote." });
   }
 }

@@ -3,11 +3,11 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
-import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
 import { widthOf } from "../metrics/aligned.js";
 import { evaluatePairs, type Metrics } from "../metrics/evaluate.js";
-import { readStoredPredictions } from "./stored-predictions.js";
-import { awaitReplacement } from "../train/replacement.js";
+import { awaitReplacement } from "../run/replacement.js";
+import { readStoredPredictions } from "../run/stored-predictions.js";
+import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
 
 /** Metrics of one split of a run. */
 export interface SplitEvaluation extends Metrics {

@@ -1,53 +1,13 @@
 import { appendFile, mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { Isa, Precision } from "../binding/types.js";
-import type { ReadingOptions } from "../data/origin.js";
-import type { PanelSource } from "../data/source.js";
 import { AstgnnError } from "../errors.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
-import type { EpochEvent } from "./events.js";
+import type { RunDescription } from "./description.js";
+import { lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./files.js";
+import type { EpochEvent, EpochRecord } from "./records.js";
 import { completeReplacement, isReplacement, replacementPath, replaceRun } from "./replacement.js";
-import { lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./run-files.js";
-import type { EpochRecord, RunIdentity } from "./state-file.js";
-
-/** What `run.json` says about how a run was made; everything but the clock follows from the inputs. */
-export interface RunDescription {
-  formatVersion: string;
-  /** `"run"`: one model. `"ensemble"`: one folder per seed below. */
-  kind: "run" | "ensemble";
-  /** `"finished"` once every file is written. */
-  status: "running" | "finished";
-  /** Architecture, in camelCase. */
-  config: unknown;
-  dtype: string;
-  parameters: number;
-  /** Training options that decide the weights. */
-  training: unknown;
-  /** `model`: seed of the initial weights, null where they were loaded. `train`: date order and dropout; a list for an ensemble. */
-  seeds: { model: number | null; train: number | readonly number[] };
-  /** What the panel was read from (files by absolute path, or a query) and the options of `openPanel`; null where the dataset is not a panel's. */
-  source: PanelSource | null;
-  panel: ReadingOptions | null;
-  dataset: unknown;
-  fingerprint: string;
-  split: unknown;
-  /** What was dropped on the way from the source. */
-  ledger: unknown;
-  threads: number;
-  device: string;
-  /** Instruction set, and what products are computed in. */
-  kernels: { isa: Isa; precision: Precision };
-  versions: { astgnn: string; libtorch: string; node: string };
-  hardware: { cpu: string; cores: number; memoryBytes: number; platform: string };
-  memoryEstimateBytes: number;
-  warnings: readonly unknown[];
-  /** Epoch whose weights model.safetensors holds; null while running and for an ensemble. */
-  bestEpoch: number | null;
-  /** Folders of an ensemble's members. */
-  members?: readonly string[];
-  timing: { startedAt: string; finishedAt: string | null; trainingSeconds: number };
-}
+import type { RunIdentity } from "./state.js";
 
 /**
  * Runs `body` with the run folder `path`, made and locked, and whether it holds a run to continue; without a path with neither. A run that

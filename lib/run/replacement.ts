@@ -3,7 +3,7 @@ import { readFile, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { sync } from "../model/atomic-write.js";
 import { withLock } from "../setup/lock.js";
-import { lockPath, lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./run-files.js";
+import { lockPath, lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./files.js";
 
 /** Folder inside a run folder in which the run is built that will replace the one there. */
 const REPLACEMENT = ".replacement";

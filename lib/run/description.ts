@@ -1,0 +1,54 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Isa, Precision } from "../binding/types.js";
+import type { ReadingOptions } from "../data/origin.js";
+import type { PanelSource } from "../data/source.js";
+import { AstgnnError } from "../errors.js";
+
+/** What `run.json` says about how a run was made; everything but the clock follows from the inputs. */
+export interface RunDescription {
+  formatVersion: string;
+  /** `"run"`: one model. `"ensemble"`: one folder per seed below. */
+  kind: "run" | "ensemble";
+  /** `"finished"` once every file is written. */
+  status: "running" | "finished";
+  /** Architecture, in camelCase. */
+  config: unknown;
+  dtype: string;
+  parameters: number;
+  /** Training options that decide the weights. */
+  training: unknown;
+  /** `model`: seed of the initial weights, null where they were loaded. `train`: date order and dropout; a list for an ensemble. */
+  seeds: { model: number | null; train: number | readonly number[] };
+  /** What the panel was read from (files by absolute path, or a query) and the options of `openPanel`; null where the dataset is not a panel's. */
+  source: PanelSource | null;
+  panel: ReadingOptions | null;
+  dataset: unknown;
+  fingerprint: string;
+  split: unknown;
+  /** What was dropped on the way from the source. */
+  ledger: unknown;
+  threads: number;
+  device: string;
+  /** Instruction set, and what products are computed in. */
+  kernels: { isa: Isa; precision: Precision };
+  versions: { astgnn: string; libtorch: string; node: string };
+  hardware: { cpu: string; cores: number; memoryBytes: number; platform: string };
+  memoryEstimateBytes: number;
+  warnings: readonly unknown[];
+  /** Epoch whose weights model.safetensors holds; null while running and for an ensemble. */
+  bestEpoch: number | null;
+  /** Folders of an ensemble's members. */
+  members?: readonly string[];
+  timing: { startedAt: string; finishedAt: string | null; trainingSeconds: number };
+}
+
+/** What run.json says. @throws AstgnnError ERR_CHECKPOINT where the folder holds no run */
+export async function readDescription(folder: string): Promise<RunDescription> {
+  const path = join(folder, "run.json");
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as RunDescription;
+  } catch (cause) {
+    throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds no run: ${path} cannot be read.`, { file: path, cause, next: "Pass the folder that train wrote." });
+  }
+}

@@ -1,0 +1,73 @@
+import type { NativeModule, NativeTerm } from "../binding/types.js";
+import type { Dataset, PanelValues } from "../data/types.js";
+import { averagePredictions } from "../metrics/average-predictions.js";
+import { predictPacked, type DateSelection } from "../model/predict.js";
+import { breathe } from "./breathe.js";
+
+/** Scores packed over the rows of the dates asked for, in their order. */
+export interface PackedScores {
+  /** [rows, P] */
+  predictions: Float32Array | Float64Array;
+  /** [rows, K] */
+  riskFactors?: Float32Array | Float64Array;
+  /** [dates, 3] */
+  statistics: Float64Array;
+  /** [dates, terms] of the objective; empty without one. */
+  terms: Float64Array;
+}
+
+/** How to score a selection of dates. */
+export interface ScoreRequest {
+  riskFactors: boolean;
+  threads: number;
+  objective?: NativeTerm[];
+  signal?: AbortSignal | undefined;
+}
+
+/** A model or an ensemble, as far as scoring goes. */
+export type Scorer = (selection: DateSelection, request: ScoreRequest) => Promise<PackedScores>;
+
+/** Scores with one module. */
+export function moduleScorer(module: NativeModule): Scorer {
+  return (selection, request) => predictPacked(module, selection, request);
+}
+
+/** Scores with several members: the mean of per-date z-scores; graph statistics are means over members; no factors, no terms. */
+export function ensembleScorer(members: readonly NativeModule[]): Scorer {
+  return async (selection, request) => {
+    const parts: PackedScores[] = [];
+    for (const member of members) parts.push(await predictPacked(member, selection, { threads: request.threads, signal: request.signal, riskFactors: false }));
+    const predictions = new Float64Array(parts[0]!.predictions.length);
+    let row = 0;
+    for (const [t, rows] of rowCounts(selection).entries()) {
+      const width = rows === 0 ? 0 : partWidth(parts[0]!, selection);
+      const panels = parts.map((part) => datePanel(selection, t, part.predictions.subarray(row * width, (row + rows) * width), width));
+      if (rows > 0) predictions.set(averagePredictions(panels).data, row * width);
+      row += rows;
+      await breathe();
+    }
+    const statistics = parts[0]!.statistics.map((_, i) => parts.reduce((sum, part) => sum + part.statistics[i]!, 0) / parts.length);
+    return { predictions, statistics, terms: new Float64Array(0) };
+  };
+}
+
+/** Rows per date of a selection. */
+export function rowCounts({ dataset, dates }: DateSelection): number[] {
+  return Array.from(dates, (t) => dataset.rowOffsets[t + 1]! - dataset.rowOffsets[t]!);
+}
+
+/** P: values per row. */
+export function partWidth(scores: PackedScores, selection: DateSelection): number {
+  const rows = rowCounts(selection).reduce((sum, count) => sum + count, 0);
+  return rows === 0 ? 1 : scores.predictions.length / rows;
+}
+
+/** One date's rows as a panel of their own: no NaN, nobody who is not in. */
+export function datePanel({ dataset, dates }: DateSelection, t: number, data: Float32Array | Float64Array, width: number): PanelValues {
+  const tickers = tickersOf(dataset, dates[t]!);
+  return { data, shape: width === 1 ? [1, tickers.length] : [1, tickers.length, width], dates: [dataset.dates[dates[t]!]!], tickers };
+}
+
+function tickersOf(dataset: Dataset, date: number): string[] {
+  return Array.from(dataset.rowStocks.subarray(dataset.rowOffsets[date]!, dataset.rowOffsets[date + 1]!), (stock) => dataset.tickers[stock]!);
+}

@@ -1,0 +1,85 @@
+import type { NativeTerm } from "../binding/types.js";
+import type { PanelValues } from "../data/types.js";
+import { evaluatePairs } from "../metrics/evaluate.js";
+import { summary } from "../metrics/statistics.js";
+import { averageStatistics, type DateSelection } from "../model/predict.js";
+import { breathe } from "../run/breathe.js";
+import type { SplitMetrics } from "../run/records.js";
+import { datePanel, partWidth, rowCounts, type PackedScores } from "../run/scoring.js";
+
+/**
+ * The metrics of packed scores, date by date with pauses, so that the event loop stays free.
+ *
+ * @param pairs the (prediction, horizon) pairs that metrics are means of
+ */
+export async function splitMetrics(
+  selection: DateSelection, scores: PackedScores, pairs: readonly (readonly [number, number])[], objective: readonly NativeTerm[], labels: readonly string[],
+): Promise<SplitMetrics> {
+  const { dataset, dates } = selection;
+  const daily = { ic: [] as number[], rankIc: [] as number[], hitRate: [] as number[], mse: [] as number[] };
+  let rowsThatCount = 0;
+  let row = 0;
+  const hasTerms = scores.terms.length > 0;
+  const width = partWidth(scores, selection);
+  for (const [t, rows] of rowCounts(selection).entries()) {
+    if (rows === 0) continue;
+    const predictions = datePanel(selection, t, scores.predictions.subarray(row * width, (row + rows) * width), width);
+    const returns = rowPanel(selection, t, dataset.labels);
+    const metrics = evaluatePairs(predictions, returns, pairs, hasTerms ? rowPanel(selection, t, dataset.targets) : undefined);
+    if (metrics.dates > 0) {
+      daily.ic.push(metrics.ic);
+      daily.rankIc.push(metrics.rankIc);
+      daily.hitRate.push(metrics.hitRate);
+      daily.mse.push(metrics.mse ?? NaN);
+      rowsThatCount += metrics.rows;
+    }
+    row += rows;
+    await breathe();
+  }
+  const [ic, rankIc] = [summary(daily.ic), summary(daily.rankIc)];
+  const terms = objective.map((_, i) => meanOf(Array.from(dates, (_date, t) => scores.terms[t * objective.length + i] ?? NaN)));
+  return {
+    ic: ic.mean,
+    icir: ic.mean / ic.deviation,
+    rankIc: rankIc.mean,
+    rankIcir: rankIc.mean / rankIc.deviation,
+    hitRate: meanOf(daily.hitRate),
+    mse: hasTerms ? meanOf(daily.mse) : null,
+    loss: weightedTotal(objective, terms),
+    terms: Object.fromEntries(labels.map((label, i) => [label, terms[i]!])),
+    dates: daily.ic.length,
+    rows: rowsThatCount,
+    ...averageStatistics(scores.statistics),
+  };
+}
+
+/** One date's rows of a [dates, stocks, L] array of the dataset. */
+function rowPanel(selection: DateSelection, t: number, values: Float32Array): PanelValues {
+  const { dataset, dates } = selection;
+  const horizons = dataset.horizons.length;
+  const [begin, end] = [dataset.rowOffsets[dates[t]!]!, dataset.rowOffsets[dates[t]! + 1]!];
+  const data = new Float32Array((end - begin) * horizons);
+  for (let r = begin; r < end; r++) {
+    const at = (dates[t]! * dataset.tickers.length + dataset.rowStocks[r]!) * horizons;
+    for (let h = 0; h < horizons; h++) data[(r - begin) * horizons + h] = values[at + h]!;
+  }
+  return datePanel(selection, t, data, horizons);
+}
+
+/** Mean of what is a number; NaN where nothing is. */
+function meanOf(values: readonly number[]): number {
+  let sum = 0;
+  let count = 0;
+  for (const value of values) {
+    if (Number.isNaN(value)) continue;
+    sum += value;
+    count++;
+  }
+  return sum / count;
+}
+
+/** A term that was defined nowhere is left out; NaN where every term is. */
+function weightedTotal(objective: readonly NativeTerm[], terms: readonly number[]): number {
+  const defined = objective.flatMap(({ weight }, i) => (Number.isNaN(terms[i]!) ? [] : [weight * terms[i]!]));
+  return defined.length === 0 ? NaN : defined.reduce((sum, value) => sum + value, 0);
+}
