@@ -28,7 +28,7 @@ export type { ScheduleName } from "./train/schedule.js";
 export type { StartEvent, StepEvent, TrainEvents } from "./train/events.js";
 export type { EpochEvent, SplitMetrics, TrainMetrics, WarningEvent } from "./run/records.js";
 export { Ensemble, type EnsemblePrediction } from "./run/ensemble.js";
-export { loadRun } from "./run/load.js";
+export { LoadedRun, loadRun } from "./run/load.js";
 export type { Report } from "./run/report.js";
 
 export { evaluate, type EvaluateOptions, type Metrics } from "./metrics/evaluate.js";

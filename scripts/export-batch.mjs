@@ -15,7 +15,9 @@ for (const name of ["run", "data", "date", "out"]) {
   if (flags[name] === undefined) throw new Error(`--${name} is missing; see the head of this script.`);
 }
 
-const model = await loadRun(flags.run);
+const run = await loadRun(flags.run);
+if (run.ensemble !== undefined) throw new Error("Name the folder of one member: an ensemble has no factors of its own.");
+const [model] = run.models;
 const panel = await openPanel(flags.data, flags.groups === undefined ? {} : { groups: { file: flags.groups, column: flags["group-column"] } });
 const dataset = panel.dataset({ description: model.dataset });
 if (dataset.graph !== "complete") throw new Error("This script writes no mask: the run must have the complete attention graph.");

@@ -47,6 +47,16 @@ export function checkPreparation(description: DatasetDescription, dataset: Datas
   throw new AstgnnError("ERR_DATA", `The dataset was prepared otherwise than the data that the model was trained on: ${named.join("; ")}${more}.`, { option: differences[0]!.field, next });
 }
 
+/**
+ * Checks that a dataset has what a model takes and, where the model was trained, that it was prepared as the data of its training.
+ *
+ * @throws AstgnnError ERR_DATA
+ */
+export function checkDataset(model: { readonly config: ModelConfig; readonly dataset: DatasetDescription | undefined }, dataset: Dataset): void {
+  if (model.dataset !== undefined) checkPreparation(model.dataset, dataset, "predict");
+  checkShape(model.config, dataset);
+}
+
 interface Difference {
   readonly field: string;
   readonly model: unknown;

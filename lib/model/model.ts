@@ -2,7 +2,7 @@ import { loadCore } from "../binding/load.js";
 import type { Dataset, DatasetDescription } from "../data/types.js";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
-import { checkPreparation, checkShape } from "./compatibility.js";
+import { checkDataset } from "./compatibility.js";
 import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type ModelOptions } from "./config.js";
 import { resolveDevice, type Device } from "./device.js";
 import { integers, type Graph, type Offsets } from "./graph.js";
@@ -127,7 +127,7 @@ export class ASTGNNFactorModel extends Module {
   async predict(input: PredictInput, options: PredictOptions = {}): Promise<Prediction> {
     const native = nativeModule(this);
     const selection = selectDates(input);
-    this.#checkDataset(selection.dataset);
+    checkDataset(this, selection.dataset);
     const wantsFactors = options.riskFactors ?? true;
     const packed = await predictPacked(native, selection, { riskFactors: wantsFactors, threads: resolveThreads(options.threads), signal: options.signal });
     const predictions = alignToPanel(selection, packed.predictions, this.config.numPredictions);
@@ -169,7 +169,7 @@ export class ASTGNNFactorModel extends Module {
   async neighbours(dataset: Dataset, date: string, ticker: string, options: { top?: number } = {}): Promise<Neighbour[]> {
     const top = options.top ?? 10;
     if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
-    this.#checkDataset(dataset);
+    checkDataset(this, dataset);
     const t = dateIndex(dataset, date);
     const [begin, end] = [dataset.rowOffsets[t]!, dataset.rowOffsets[t + 1]!];
     const rows = dataset.rowStocks.subarray(begin, end);
@@ -180,11 +180,6 @@ export class ASTGNNFactorModel extends Module {
     const native = nativeModule(this);
     const found = await loadCore().neighbours(native, nativePanel(dataset, native.device), { date: t, row, top: Math.min(top, rows.length), threads: resolveThreads() });
     return Array.from(found.rows, (r, i) => ({ ticker: dataset.tickers[rows[r]!]!, weight: found.weights[i]! }));
-  }
-
-  #checkDataset(dataset: Dataset): void {
-    if (this.#description !== undefined) checkPreparation(this.#description, dataset, "predict");
-    checkShape(this.config, dataset);
   }
 
   #refuseInTraining(): void {

@@ -1,18 +1,16 @@
-import type { Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
-import { averagePredictions } from "../metrics/average-predictions.js";
+import { checkDataset } from "../model/compatibility.js";
 import type { ASTGNNFactorModel } from "../model/model.js";
-import type { GraphStatistics, PredictInput, PredictOptions } from "../model/predict.js";
+import { nativeModule } from "../model/module.js";
+import { alignToPanel, averageStatistics, selectDates, type Prediction, type PredictInput, type PredictOptions } from "../model/predict.js";
+import { resolveThreads } from "../model/threads.js";
+import { ensembleScorer } from "./scoring.js";
 
-/** What an ensemble returns: the mean of its members' z-scores and no risk factors, which stay per member. */
-export interface EnsemblePrediction {
-  /** [dates, stocks] for P = 1, else [dates, stocks, P]; NaN where a stock is not in. */
-  readonly predictions: PanelValues;
-  /** Means over members. */
-  readonly graph: GraphStatistics;
-  /** What was dropped, filled or left out of the dataset that was scored. */
-  readonly ledger: Ledger;
-}
+/**
+ * What an ensemble returns: the mean of its members' z-scores, and the graph's statistics as means over members. Risk factors stay per
+ * member.
+ */
+export type EnsemblePrediction = Omit<Prediction, "riskFactors">;
 
 /**
  * Several models that score together: the mean over members of per-date, per-prediction z-scores over that date's rows
@@ -25,28 +23,26 @@ export interface EnsemblePrediction {
 export class Ensemble {
   readonly members: readonly ASTGNNFactorModel[];
 
-  /** @throws AstgnnError ERR_OPTION without a member */
+  /** @throws AstgnnError ERR_OPTION without a member, ERR_SHAPE where members differ in their number of predictions */
   constructor(members: readonly ASTGNNFactorModel[]) {
     if (!Array.isArray(members) || members.length === 0) throw new AstgnnError("ERR_OPTION", "An ensemble needs at least one model.", { option: "members" });
+    for (const [i, { config }] of members.entries()) {
+      const expected = members[0]!.config.numPredictions;
+      if (config.numPredictions !== expected) throw new AstgnnError("ERR_SHAPE", `Member 1 has ${expected} predictions but member ${i + 1} has ${config.numPredictions}.`, { option: "members" });
+    }
     this.members = members;
   }
 
   /** Scores with every member in turn; options as for `ASTGNNFactorModel.predict`, without `riskFactors`. */
   async predict(input: PredictInput, options: Omit<PredictOptions, "riskFactors"> = {}): Promise<EnsemblePrediction> {
-    const predictions: PanelValues[] = [];
-    const graphs: GraphStatistics[] = [];
-    const ledgers: Ledger[] = [];
-    for (const member of this.members) {
-      const one = await member.predict(input, { ...options, riskFactors: false });
-      predictions.push(one.predictions);
-      graphs.push(one.graph);
-      ledgers.push(one.ledger);
-    }
-    const mean = (name: keyof GraphStatistics): number => graphs.reduce((sum, graph) => sum + graph[name], 0) / graphs.length;
+    const selection = selectDates(input);
+    for (const member of this.members) checkDataset(member, selection.dataset);
+    const scorer = ensembleScorer(this.members.map((member) => nativeModule(member)));
+    const packed = await scorer(selection, { riskFactors: false, threads: resolveThreads(options.threads), signal: options.signal });
     return {
-      predictions: averagePredictions(predictions),
-      graph: { effectiveNeighbours: mean("effectiveNeighbours"), selfWeight: mean("selfWeight"), emptyShare: mean("emptyShare") },
-      ledger: ledgers[0]!,
+      predictions: alignToPanel(selection, packed.predictions, this.members[0]!.config.numPredictions),
+      graph: averageStatistics(packed.statistics),
+      ledger: selection.dataset.ledger,
     };
   }
 

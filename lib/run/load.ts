@@ -1,31 +1,93 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { DatasetDescription } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { InitialisationOptions } from "../model/config.js";
 import { ASTGNNFactorModel } from "../model/model.js";
+import { nativeModule } from "../model/module.js";
+import type { PredictInput, PredictOptions } from "../model/predict.js";
 import { readDescription } from "./description.js";
-import { Ensemble } from "./ensemble.js";
+import { Ensemble, type EnsemblePrediction } from "./ensemble.js";
 import { awaitReplacement } from "./replacement.js";
+import { ensembleScorer, moduleScorer, type Scorer } from "./scoring.js";
+
+/**
+ * A stored run that is ready to score: with its model, or with all members of an ensemble. Dispose it when done (`using` does so by itself).
+ */
+export class LoadedRun {
+  readonly folder: string;
+  /** The model of a single run, or one per member of an ensemble. */
+  readonly models: readonly [ASTGNNFactorModel, ...ASTGNNFactorModel[]];
+  /** All members as one scorer; undefined for a single run. */
+  readonly ensemble: Ensemble | undefined;
+
+  /** @internal */
+  constructor(folder: string, models: readonly [ASTGNNFactorModel, ...ASTGNNFactorModel[]], isEnsemble: boolean) {
+    this.folder = folder;
+    this.models = models;
+    this.ensemble = isEnsemble ? new Ensemble(models) : undefined;
+  }
+
+  /**
+   * How the data were prepared that the run was trained on.
+   *
+   * @throws AstgnnError ERR_CHECKPOINT where the run does not say
+   */
+  get dataset(): DatasetDescription {
+    const description = this.models[0].dataset;
+    if (description !== undefined) return description;
+    throw new AstgnnError("ERR_CHECKPOINT", `The model in ${this.folder} does not say how its data were prepared.`, { file: this.folder, next: "Train it with astgnn train." });
+  }
+
+  /**
+   * Scores dates: predictions of the model, or the mean over an ensemble's members of per-date z-scores. Factors are a model's own:
+   * `run.models[0].predict(input)`.
+   *
+   * @throws AstgnnError as `ASTGNNFactorModel.predict`
+   */
+  async predict(input: PredictInput, options: Omit<PredictOptions, "riskFactors"> = {}): Promise<EnsemblePrediction> {
+    return this.ensemble === undefined ? this.models[0].predict(input, { ...options, riskFactors: false }) : this.ensemble.predict(input, options);
+  }
+
+  /** Frees every model. */
+  dispose(): void {
+    for (const model of this.models) model.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.dispose();
+  }
+}
+
+/** The run as what scores packed rows. */
+export function scorerOf({ models, ensemble }: LoadedRun): Scorer {
+  return ensemble === undefined ? moduleScorer(nativeModule(models[0])) : ensembleScorer(models.map((model) => nativeModule(model)));
+}
 
 /**
  * Loads the model of a run folder, or every member of an ensemble's.
  *
  * @param options `device`: as for a new model.
  * @example
- * using scorer = await loadRun("runs/first");
- * const { predictions } = await scorer.predict(dataset.test);
+ * using run = await loadRun("runs/first");
+ * const { predictions } = await run.predict(panel.dataset({ description: run.dataset }));
  * @throws AstgnnError ERR_CHECKPOINT where the folder holds no run, or a run without a model yet
  */
-export async function loadRun(folder: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<ASTGNNFactorModel | Ensemble> {
+export async function loadRun(folder: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<LoadedRun> {
   await awaitReplacement(folder);
-  const description = await readDescription(folder);
-  if (description.kind !== "ensemble") return loadMember(folder, options);
-  const members: ASTGNNFactorModel[] = [];
+  const { kind, members = [] } = await readDescription(folder);
+  const models: ASTGNNFactorModel[] = [];
   try {
-    for (const name of description.members ?? []) members.push(await loadMember(join(folder, name), options));
-    return new Ensemble(members);
+    for (const path of kind === "ensemble" ? members.map((name) => join(folder, name)) : [folder]) models.push(await loadMember(path, options));
+    const [first, ...others] = models;
+    if (first === undefined) throw new AstgnnError("ERR_CHECKPOINT", `The ensemble in ${folder} names no members.`, { file: folder, next: "Train it again." });
+    return new LoadedRun(folder, [first, ...others], kind === "ensemble");
   } catch (error) {
-    for (const member of members) member.dispose();
+    for (const model of models) model.dispose();
     throw error;
   }
 }

@@ -1,22 +1,20 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, open, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { firstNotBefore, isIsoDate } from "../data/calendar.js";
-import { Database } from "../data/database.js";
 import { refuseEarlyDate } from "../data/history.js";
 import { readAlike } from "../data/origin.js";
 import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source.js";
-import { literal, oneFile } from "../data/sql.js";
-import type { Dataset, DatasetDescription, Ledger, PanelValues } from "../data/types.js";
+import type { Dataset, DatasetDescription, Ledger } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
-import { widthOf } from "../metrics/aligned.js";
-import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
+import { checkDataset } from "../model/compatibility.js";
 import type { Device } from "../model/device.js";
+import { selectDates, type DateSelection } from "../model/predict.js";
+import { resolveThreads } from "../model/threads.js";
 import { readDescription } from "./description.js";
-import { Ensemble } from "./ensemble.js";
-import { loadRun } from "./load.js";
+import { loadRun, scorerOf, type LoadedRun } from "./load.js";
+import { PredictionFiles } from "./prediction-files.js";
+import { blocksOf, type ScoreRequest } from "./scoring.js";
 
 /**
  * What to score and where to put it. The other options are those of `openPanel`; by default they are the run's. They may say where files and the
@@ -63,23 +61,18 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   if (typeof out !== "string" || !/\.(parquet|csv)$/i.test(out)) throw invalidOption("out", "a path that ends in .parquet or .csv", out);
   if (from !== undefined && (typeof from !== "string" || !isIsoDate(from))) throw invalidOption("from", "a date as YYYY-MM-DD", from);
   if (!existsSync(dirname(resolve(out)))) throw new AstgnnError("ERR_OPTION", `There is no folder ${dirname(resolve(out))} for ${out}.`, { option: "out", next: "Make it first." });
-  using scorer = await loadRun(folder, device === undefined ? {} : { device });
-  const members = scorer instanceof Ensemble ? scorer.members : [scorer];
-  const description = members[0]!.dataset;
-  if (description === undefined) {
-    throw new AstgnnError("ERR_CHECKPOINT", `The model in ${folder} does not say how its data were prepared.`, { file: folder, next: "Train it with astgnn train." });
-  }
+  using run = await loadRun(folder, device === undefined ? {} : { device });
+  const description = run.dataset;
   const panel = await openAlike(folder, source, panelOptions, description);
   const dataset = panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
-  const { predictions } = await scorer.predict(from === undefined ? dataset : { dataset, dates: datesFrom(dataset, from) }, {
-    ...(threads === undefined ? {} : { threads }),
-    ...(signal === undefined ? {} : { signal }),
-  });
-  if (predictions.dates.length === 0) {
+  for (const model of run.models) checkDataset(model, dataset);
+  const selection = selectDates(from === undefined ? dataset : { dataset, dates: datesFrom(dataset, from) });
+  const dates = Array.from(selection.dates, (t) => dataset.dates[t]!);
+  if (dates.length === 0) {
     throw new AstgnnError("ERR_DATA", `No stock of ${panel.source} has a complete window of ${dataset.window} dates${from === undefined ? "" : ` on ${from} or later`}.`, { file: panel.source, next: "Give more history." });
   }
-  const rows = await writeScores(predictions, out);
-  return { out, members: members.length, rows, dates: predictions.dates.length, firstDate: predictions.dates[0]!, lastDate: predictions.dates.at(-1)!, ledger: dataset.ledger };
+  const rows = await writeScores(run, selection, out, { riskFactors: false, threads: resolveThreads(threads), signal });
+  return { out, members: run.models.length, rows, dates: dates.length, firstDate: dates[0]!, lastDate: dates.at(-1)!, ledger: dataset.ledger };
 }
 
 /** Opens data as run.json says that those of the run were opened; a run of an older version says nothing of it. */
@@ -100,45 +93,19 @@ function datesFrom(dataset: Dataset, from: string): Int32Array {
   return Int32Array.from(dates.keys()).filter((t) => t >= first && rowOffsets[t + 1]! > rowOffsets[t]!);
 }
 
-/** Writes the rows that have a prediction, sorted by date and ticker; the file appears whole or not at all. */
-async function writeScores(scores: PanelValues, out: string): Promise<number> {
-  const folder = await mkdtemp(join(tmpdir(), "astgnn-predict-"));
+/** Scores block by block and writes date, ticker and prediction[_p]. Returns the number of rows. */
+async function writeScores(run: LoadedRun, selection: DateSelection, out: string, request: ScoreRequest): Promise<number> {
+  const [{ config, dtype }] = run.models;
+  const scorer = scorerOf(run);
+  const files = await PredictionFiles.create({
+    dataset: selection.dataset, predictions: out, labelled: false, numPredictions: config.numPredictions, dtype: run.ensemble === undefined ? dtype : "float64",
+  });
   try {
-    const staged = join(folder, "scores.csv");
-    const rows = await writeCsv(scores, staged);
-    const types = columnNames(scores).map((name, i) => `'${name}': '${["DATE", "VARCHAR"][i] ?? (scores.data instanceof Float32Array ? "FLOAT" : "DOUBLE")}'`);
-    const format = /\.csv$/i.test(out) ? "csv, HEADER" : "parquet";
-    const partial = partialPath(out);
-    await using database = await Database.open();
-    await database.run(`COPY (SELECT * FROM read_csv(${oneFile(staged)}, header = true, columns = {${types.join(", ")}})) TO ${literal(partial)} (FORMAT ${format})`, out);
-    await moveIntoPlace(partial, out);
-    return rows;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+    for (const block of blocksOf(selection)) await files.append(block, await scorer(block, request));
+  } catch (error) {
+    await files.close();
+    throw error;
   }
-}
-
-async function writeCsv(scores: PanelValues, path: string): Promise<number> {
-  const [width, stocks] = [widthOf(scores), scores.tickers.length];
-  const order = [...scores.tickers.keys()].sort((a, b) => (scores.tickers[a]! < scores.tickers[b]! ? -1 : 1));
-  const tickers = scores.tickers.map((ticker) => `"${ticker.replaceAll('"', '""')}"`);
-  await using file = await open(path, "w");
-  await file.write(`${columnNames(scores).join(",")}\n`);
-  let rows = 0;
-  for (const [t, date] of scores.dates.entries()) {
-    let lines = "";
-    for (const n of order) {
-      const values = scores.data.subarray((t * stocks + n) * width, (t * stocks + n + 1) * width);
-      if (Number.isNaN(values[0]!)) continue;
-      lines += `${date},${tickers[n]},${values.join(",")}\n`;
-      rows++;
-    }
-    await file.write(lines);
-  }
-  return rows;
-}
-
-function columnNames(scores: PanelValues): string[] {
-  const width = widthOf(scores);
-  return ["date", "ticker", ...(width === 1 ? ["prediction"] : Array.from({ length: width }, (_, p) => `prediction_${p}`))];
+  await files.finish();
+  return files.rows;
 }

@@ -10,9 +10,11 @@ import type { PackedScores } from "./scoring.js";
 /** Where scores go and what they look like. */
 export interface PredictionFilesOptions {
   dataset: Dataset;
-  /** Path of predictions.parquet. */
+  /** File of the predictions, .parquet or .csv. */
   predictions: string;
-  /** Path of factors.parquet. */
+  /** Whether it has the columns split and label[_h] too. Default true. */
+  labelled?: boolean;
+  /** File of M, .parquet. */
   factors?: string;
   /** P */
   numPredictions: number;
@@ -36,8 +38,8 @@ const WRITING_THREADS = 2;
 const SPLITS = ["train", "valid", "test", "unlabelled"] as const;
 
 /**
- * Writes predictions.parquet (date, ticker, split, prediction[_p], label[_h]) and factors.parquet (date, ticker, f0 ...), rows in the order
- * in which they are appended. Missing labels are null. Both files appear whole or not at all.
+ * The one writer of predictions: (date, ticker, split, prediction[_p], label[_h]), and of factors: (date, ticker, f0 ...). Dates come in the
+ * order in which they are appended, the rows of a date by ticker. Missing labels are null. Both files appear whole or not at all.
  */
 export class PredictionFiles {
   readonly #options: PredictionFilesOptions;
@@ -45,6 +47,9 @@ export class PredictionFiles {
   readonly #connection: DuckDBConnection;
   readonly #scores: Staging;
   readonly #factors: Staging | undefined;
+  /** Rank of each ticker among the tickers; undefined where they are in order, as those of a panel are. */
+  readonly #ranks: Int32Array | undefined;
+  #rows = 0;
 
   private constructor(options: PredictionFilesOptions, instance: DuckDBInstance, connection: DuckDBConnection, scores: Staging, factors: Staging | undefined) {
     this.#options = options;
@@ -52,36 +57,52 @@ export class PredictionFiles {
     this.#connection = connection;
     this.#scores = scores;
     this.#factors = factors;
+    this.#ranks = ranksOf(options.dataset.tickers);
   }
 
   static async create(options: PredictionFilesOptions): Promise<PredictionFiles> {
+    const { dataset, labelled = true, numPredictions, numRiskFactors = 0, dtype } = options;
     const waiting = waitingRows(options.predictions);
-    const columns = options.numPredictions + options.dataset.horizons.length + (options.numRiskFactors ?? 0);
     await rm(waiting, { recursive: true, force: true });
-    const instance = await DuckDBInstance.create(":memory:", { temp_directory: waiting, memory_limit: `${memoryLimit(columns)}MB`, threads: String(WRITING_THREADS) });
-    const connection = await instance.connect();
-    const number = options.dtype === "float64" ? DOUBLE : FLOAT;
+    const number = dtype === "float64" ? DOUBLE : FLOAT;
     const scores = [
-      ...numbered("prediction", options.numPredictions).map((name): Column => ({ name, type: number })),
-      ...numbered("label", options.dataset.horizons.length).map((name): Column => ({ name, type: FLOAT })),
+      ...numbered("prediction", numPredictions).map((name): Column => ({ name, type: number })),
+      ...(labelled ? numbered("label", dataset.horizons.length).map((name): Column => ({ name, type: FLOAT })) : []),
     ];
-    const factors = Array.from({ length: options.numRiskFactors ?? 0 }, (_, k): Column => ({ name: `f${k}`, type: number }));
-    return new PredictionFiles(
-      options, instance, connection, await Staging.create(connection, "scores", scores),
-      options.factors === undefined ? undefined : await Staging.create(connection, "factors", factors),
-    );
+    const factors = Array.from({ length: numRiskFactors }, (_, k): Column => ({ name: `f${k}`, type: number }));
+    const memory = `${memoryLimit(scores.length + factors.length)}MB`;
+    const instance = await DuckDBInstance.create(":memory:", { temp_directory: waiting, memory_limit: memory, threads: String(WRITING_THREADS) });
+    let connection: DuckDBConnection | undefined;
+    try {
+      connection = await instance.connect();
+      return new PredictionFiles(
+        options, instance, connection, await Staging.create(connection, "scores", scores),
+        options.factors === undefined ? undefined : await Staging.create(connection, "factors", factors),
+      );
+    } catch (error) {
+      connection?.closeSync();
+      instance.closeSync();
+      await rm(waiting, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Rows appended so far. */
+  get rows(): number {
+    return this.#rows;
   }
 
   /** Adds the rows of some dates; `split` undefined leaves the column null. */
-  async append({ dataset, dates }: DateSelection, split: Split["name"] | undefined, scores: PackedScores): Promise<void> {
-    const { numPredictions, numRiskFactors = 0 } = this.#options;
-    const [stocks, horizons] = [dataset.tickers.length, dataset.horizons.length];
+  async append({ dataset, dates }: DateSelection, scores: PackedScores, split?: Split["name"]): Promise<void> {
+    const { numPredictions, numRiskFactors = 0, labelled = true } = this.#options;
+    const [stocks, horizons] = [dataset.tickers.length, labelled ? dataset.horizons.length : 0];
     const splitIndex = split === undefined ? null : SPLITS.indexOf(split);
-    let row = 0;
+    let first = 0;
     for (const t of dates) {
       const day = Math.round(Date.parse(`${dataset.dates[t]!}T00:00:00Z`) / 86_400_000);
-      for (let r = dataset.rowOffsets[t]!; r < dataset.rowOffsets[t + 1]!; r++, row++) {
-        const stock = dataset.rowStocks[r]!;
+      const rowStocks = dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1]);
+      for (const i of this.#byTicker(rowStocks)) {
+        const [row, stock] = [first + i, rowStocks[i]!];
         const key = { day, ticker: dataset.tickers[stock]!, split: splitIndex };
         this.#scores.row(key, (set) => {
           for (let p = 0; p < numPredictions; p++) set(p, scores.predictions[row * numPredictions + p]!);
@@ -92,14 +113,22 @@ export class PredictionFiles {
         });
         if (row % 64 === 0) await breathe();
       }
+      first += rowStocks.length;
+      this.#rows += rowStocks.length;
     }
+  }
+
+  /** Positions of one date's rows, by ticker. */
+  #byTicker(rowStocks: Int32Array): Iterable<number> {
+    const ranks = this.#ranks;
+    return ranks === undefined ? rowStocks.keys() : [...rowStocks.keys()].sort((a, b) => ranks[rowStocks[a]!]! - ranks[rowStocks[b]!]!);
   }
 
   /** Writes the files and frees everything. */
   async finish(): Promise<void> {
     try {
-      await this.#scores.write(this.#options.predictions, "date, ticker, split");
-      if (this.#factors !== undefined) await this.#factors.write(this.#options.factors!, "date, ticker");
+      await this.#scores.write(this.#options.predictions, this.#options.labelled ?? true);
+      if (this.#factors !== undefined) await this.#factors.write(this.#options.factors!, false);
     } finally {
       await this.close();
     }
@@ -115,6 +144,13 @@ export class PredictionFiles {
 
 /** The folder of rows that are not in memory. A killed run leaves it to the next. */
 const waitingRows = (predictions: string): string => `${partialPath(predictions)}.rows`;
+
+function ranksOf(tickers: readonly string[]): Int32Array | undefined {
+  if (tickers.every((ticker, n) => n === 0 || tickers[n - 1]! < ticker)) return undefined;
+  const ranks = new Int32Array(tickers.length);
+  for (const [rank, n] of [...tickers.keys()].sort((a, b) => (tickers[a]! < tickers[b]! ? -1 : 1)).entries()) ranks[n] = rank;
+  return ranks;
+}
 
 /** `name` alone for one column, else `name_0`, `name_1`, ... */
 export function numbered(name: string, count: number): string[] {
@@ -164,14 +200,15 @@ class Staging {
     if (this.#keys.length === CHUNK_ROWS) this.#flush();
   }
 
-  async write(path: string, key: string): Promise<void> {
+  async write(path: string, hasSplit: boolean): Promise<void> {
     this.#flush();
     this.#appender.closeSync();
     const names = this.#columns.map(({ name }) => `CASE WHEN isnan("${name}") THEN NULL ELSE "${name}" END AS "${name}"`).join(", ");
     const split = `CASE split ${SPLITS.map((name, i) => `WHEN ${i} THEN '${name}'`).join(" ")} END AS split`;
     const partial = partialPath(path);
-    const columns = `DATE '1970-01-01' + day AS date, ticker${key.endsWith("split") ? `, ${split}` : ""}, ${names}`;
-    await this.#connection.run(`COPY (SELECT ${columns} FROM ${this.#table}) TO ${literal(partial)} (FORMAT parquet, ROW_GROUP_SIZE ${this.#rowGroup()})`);
+    const columns = `DATE '1970-01-01' + day AS date, ticker${hasSplit ? `, ${split}` : ""}, ${names}`;
+    const format = /\.csv$/i.test(path) ? "csv, HEADER" : `parquet, ROW_GROUP_SIZE ${this.#rowGroup()}`;
+    await this.#connection.run(`COPY (SELECT ${columns} FROM ${this.#table}) TO ${literal(partial)} (FORMAT ${format})`);
     await moveIntoPlace(partial, path);
   }
 

@@ -51,6 +51,14 @@ export function ensembleScorer(members: readonly NativeModule[]): Scorer {
   };
 }
 
+/** Dates scored at a time: bounds what is held of predictions and M. */
+const DATES_AT_A_TIME = 128;
+
+/** A selection cut into blocks of consecutive dates, the last one shorter. */
+export function* blocksOf({ dataset, dates }: DateSelection, datesAtATime = DATES_AT_A_TIME): Generator<DateSelection> {
+  for (let begin = 0; begin < dates.length; begin += datesAtATime) yield { dataset, dates: dates.subarray(begin, begin + datesAtATime) };
+}
+
 /** Rows per date of a selection. */
 export function rowCounts({ dataset, dates }: DateSelection): number[] {
   return Array.from(dates, (t) => dataset.rowOffsets[t + 1]! - dataset.rowOffsets[t]!);

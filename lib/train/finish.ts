@@ -1,16 +1,12 @@
 import type { NativeTerm } from "../binding/types.js";
 import type { Dataset, Split } from "../data/types.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
-import type { DateSelection } from "../model/predict.js";
 import type { RunFolder } from "../run/folder.js";
 import { PredictionFiles } from "../run/prediction-files.js";
 import type { SplitMetrics } from "../run/records.js";
 import { reportJson, reportMarkdown, type Report } from "../run/report.js";
-import type { PackedScores, Scorer } from "../run/scoring.js";
+import { blocksOf, type PackedScores, type Scorer } from "../run/scoring.js";
 import { splitMetrics } from "./split-metrics.js";
-
-/** Dates scored at a time: bounds what is held of M. */
-const DATES_AT_A_TIME = 128;
 
 /** What the last part of a run needs. */
 export interface FinishOptions {
@@ -57,18 +53,18 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
 
 async function scoreSplit(split: Split, files: PredictionFiles, options: FinishOptions): Promise<SplitMetrics> {
   const { dataset, scorer, objective, pairs, labels, threads, signal, numRiskFactors } = options;
+  const whole = { dataset, dates: split.dateIndices };
   // Turnover compares neighbouring dates, so a cut would lose a pair.
-  const length = objective.some(({ name }) => name === "turnover") ? Math.max(1, split.dateIndices.length) : DATES_AT_A_TIME;
+  const blocks = objective.some(({ name }) => name === "turnover") ? blocksOf(whole, Math.max(1, whole.dates.length)) : blocksOf(whole);
   const parts: PackedScores[] = [];
-  for (let begin = 0; begin < split.dateIndices.length; begin += length) {
-    const selection: DateSelection = { dataset, dates: split.dateIndices.subarray(begin, begin + length) };
+  for (const selection of blocks) {
     const scores = await scorer(selection, { riskFactors: numRiskFactors !== undefined, threads, signal, ...(objective.length === 0 || split.name === "unlabelled" ? {} : { objective }) });
-    await files.append(selection, split.name, scores);
+    await files.append(selection, scores, split.name);
     const { predictions, statistics, terms } = scores;
     parts.push({ predictions, statistics, terms });
   }
-  const whole = split.name === "unlabelled" ? [] : objective;
-  return splitMetrics({ dataset, dates: split.dateIndices }, joined(parts), pairs, whole, split.name === "unlabelled" ? [] : labels);
+  const [terms, names] = split.name === "unlabelled" ? [[], []] : [objective, labels];
+  return splitMetrics(whole, joined(parts), pairs, terms, names);
 }
 
 function joined(parts: readonly PackedScores[]): PackedScores {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { evaluate, loadRun, openPanel, predictRun, type ASTGNNFactorModel, type LedgerEntry } from "../../lib/index.js";
+import { evaluate, loadRun, openPanel, predictRun, type LedgerEntry } from "../../lib/index.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
 import { astgnn, type Captured } from "./cli-capture.js";
 
@@ -66,8 +66,9 @@ it("--max-missing-dates keeps a stock in after a date without it, and says so", 
 
 describe("a split without dates", () => {
   it("is refused by predict and by evaluate, which say what to pass", async () => {
-    using model = (await loadRun(at("run"))) as ASTGNNFactorModel;
-    const description = model.dataset!;
+    using run = await loadRun(at("run"));
+    const [model] = run.models;
+    const description = run.dataset;
     const dataset = (await openPanel(at("prices.csv"))).dataset({ description });
     await expect(model.predict(dataset.test)).rejects.toMatchObject({
       code: "ERR_DATA", option: "split",
@@ -118,8 +119,9 @@ describe("astgnn predict with too little history", () => {
   });
 
   it("is refused for dates named to model.predict too", async () => {
-    using model = (await loadRun(at("run"))) as ASTGNNFactorModel;
-    const dataset = (await openPanel(at("prices.csv"))).dataset({ description: model.dataset! });
+    using run = await loadRun(at("run"));
+    const [model] = run.models;
+    const dataset = (await openPanel(at("prices.csv"))).dataset({ description: run.dataset });
     await expect(model.predict({ dataset, dates: [days[134]!] })).rejects.toMatchObject({ code: "ERR_DATA", date: days[134], message: expect.stringContaining("135 of the 136 dates") as string });
     const { ledger } = await model.predict({ dataset, dates: [days[135]!] });
     expect(ledger).toBe(dataset.ledger);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ASTGNNFactorModel, evaluate, loadRun, readSafetensors, train, type Ensemble, type EpochEvent, type ModelOptions, type StepEvent, type TrainOptions } from "../../lib/index.js";
+import { ASTGNNFactorModel, evaluate, loadRun, readSafetensors, train, type EpochEvent, type ModelOptions, type StepEvent, type TrainOptions } from "../../lib/index.js";
 import { smallDataset } from "../unit/small-dataset.js";
 import { weightsOf } from "./weights-of.js";
 
@@ -52,8 +52,10 @@ describe("training", () => {
     const report = JSON.parse(readFileSync(join(out, "report.json"), "utf8")) as { test: { ic: number; mse: number } };
     expect(readFileSync(join(out, "report.md"), "utf8")).toContain("| test |");
 
-    using model = (await loadRun(out)) as ASTGNNFactorModel;
-    const { predictions, riskFactors } = await model.predict(dataset.test, { threads: 1 });
+    using run = await loadRun(out);
+    expect(run.ensemble).toBeUndefined();
+    const { predictions, riskFactors } = await run.models[0].predict(dataset.test, { threads: 1 });
+    expect((await run.predict(dataset.test, { threads: 1 })).predictions).toEqual(predictions);
     const metrics = evaluate(predictions, dataset.test.labels);
     expect(report.test.ic).toBeCloseTo(metrics.ic, 12);
     const rows = await readParquet(join(out, "predictions.parquet"));
@@ -185,7 +187,9 @@ describe("an ensemble", () => {
     expect(existsSync(join(out, "model.safetensors"))).toBe(false);
     expect(existsSync(join(out, "factors.parquet"))).toBe(false);
 
-    using loaded = (await loadRun(out)) as Ensemble;
+    using loaded = await loadRun(out);
+    expect(loaded.ensemble?.members).toEqual(loaded.models);
+    expect(loaded.dataset).toEqual(dataset.describe());
     const { predictions } = await loaded.predict(dataset.test, { threads: 1 });
     expect(predictions).toEqual((await run.ensemble!.predict(dataset.test, { threads: 1 })).predictions);
     const rows = (await readParquet(join(out, "predictions.parquet"))).filter(([, , split]) => split === "test");

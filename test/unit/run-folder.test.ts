@@ -121,8 +121,8 @@ describe("prediction files", () => {
     const files = await PredictionFiles.create({ dataset, predictions: join(folder, "predictions.parquet"), factors: join(folder, "it's factors.parquet"), numPredictions: 1, numRiskFactors: 3, dtype: "float32" });
     const predictions = Float32Array.from({ length: rows }, (_, i) => i / 7);
     const riskFactors = Float32Array.from({ length: rows * 3 }, (_, i) => i / 11);
-    await files.append({ dataset, dates: dates.subarray(0, 17) }, "test", { predictions: predictions.subarray(0, dataset.rowOffsets[17]), riskFactors: riskFactors.subarray(0, 3 * dataset.rowOffsets[17]!), statistics: new Float64Array(0), terms: new Float64Array(0) });
-    await files.append({ dataset, dates: dates.subarray(17) }, "unlabelled", { predictions: predictions.subarray(dataset.rowOffsets[17]), riskFactors: riskFactors.subarray(3 * dataset.rowOffsets[17]!), statistics: new Float64Array(0), terms: new Float64Array(0) });
+    await files.append({ dataset, dates: dates.subarray(0, 17) }, { predictions: predictions.subarray(0, dataset.rowOffsets[17]), riskFactors: riskFactors.subarray(0, 3 * dataset.rowOffsets[17]!), statistics: new Float64Array(0), terms: new Float64Array(0) }, "test");
+    await files.append({ dataset, dates: dates.subarray(17) }, { predictions: predictions.subarray(dataset.rowOffsets[17]), riskFactors: riskFactors.subarray(3 * dataset.rowOffsets[17]!), statistics: new Float64Array(0), terms: new Float64Array(0) }, "unlabelled");
     await files.finish();
 
     const instance = await DuckDBInstance.create(":memory:");
