@@ -36,7 +36,8 @@ export interface ErrorDetails {
 }
 
 /**
- * The one error class of this package. `message` says what was found, what was expected and, as its last sentence, what to do next.
+ * The one error class of this package. `message` says what was found, what was expected and, as its last sentence, what to do next. Its
+ * `name` is `AstgnnError`, and `AbortError` where a signal stopped the call (code `ERR_ABORTED`, the signal's reason as `cause`).
  *
  * @example
  * try { await openPanel("prices.csv"); } catch (error) { if (error instanceof AstgnnError && error.code === "ERR_DATA") console.error(error.column); }
@@ -54,7 +55,7 @@ export class AstgnnError extends Error {
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     const { next, cause, ...where } = details;
     super(next === undefined ? message : `${message} ${next}`, cause === undefined ? undefined : { cause });
-    this.name = "AstgnnError";
+    this.name = code === "ERR_ABORTED" ? "AbortError" : "AstgnnError";
     this.code = code;
     Object.assign(this, where, next === undefined ? {} : { next });
   }

@@ -92,7 +92,7 @@ test("two sessions take turns: a short job ends while a long one still runs", as
   const session = core.createSession(second.model, second.panel, tinyOptions());
   await session.run(schedule(10), 1, () => {}).done;
   long.cancel();
-  await expect(long.done).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  await expect(long.done).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
 });
 
 test("two trainings at once give the weights that each gives alone", async () => {

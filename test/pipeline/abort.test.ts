@@ -29,7 +29,7 @@ describe("a training that is stopped", () => {
       last = step;
       if (step === 50) controller.abort(new Error("enough"));
     } });
-    await expect(stopped).rejects.toMatchObject({ name: "AstgnnError", code: "ERR_ABORTED", cause: new Error("enough") });
+    await expect(stopped).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED", cause: new Error("enough") });
     // The compute thread is at most one step ahead of this one, plus those whose reports are on their way.
     expect(last).toBeGreaterThanOrEqual(50);
     expect(last).toBeLessThan(60);
@@ -45,8 +45,8 @@ describe("a training that is stopped", () => {
   it("does not start with a signal that is already aborted", async () => {
     using model = new ASTGNNFactorModel(small);
     const before = weightsOf(model);
-    await expect(train(model, dataset, { ...recipe, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ERR_ABORTED" });
-    await expect(model.predict(dataset, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await expect(train(model, dataset, { ...recipe, signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
+    await expect(model.predict(dataset, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
     expect(weightsOf(model)).toEqual(before);
   });
 

@@ -76,7 +76,7 @@ describe("a model while it is trained", () => {
         if (step === perEpoch + 10) controller.abort();
       },
     });
-    await expect(run).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await expect(run).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
     expect(await validIc(model)).toBeCloseTo(reported, 12);
     expect(model.dataset).toEqual(dataset.describe());
     expect(weightsOf(model)).not.toEqual(before);
@@ -86,7 +86,7 @@ describe("a model while it is trained", () => {
     const controller = new AbortController();
     using model = new ASTGNNFactorModel(small);
     const before = weightsOf(model);
-    await expect(train(model, dataset, { ...recipe, signal: controller.signal, onStep: ({ step }) => step === 10 && controller.abort() })).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await expect(train(model, dataset, { ...recipe, signal: controller.signal, onStep: ({ step }) => step === 10 && controller.abort() })).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
     expect(weightsOf(model)).toEqual(before);
     expect([model.seed, model.dataset]).toEqual([0, undefined]);
   });

@@ -169,7 +169,7 @@ describe("openPanel", () => {
   });
 
   test("stops with ERR_ABORTED when its signal says so", async () => {
-    await expect(openPanel(prices, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await expect(openPanel(prices, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
   });
 
   test("leaves no folder behind where it is called", async () => {

@@ -7,7 +7,7 @@ afterEach(() => vi.restoreAllMocks());
 it("makes no instance where the signal is aborted already, and closes the one that is made meanwhile", async () => {
   const create = vi.spyOn(DuckDBInstance, "create");
   const listens = vi.spyOn(AbortSignal.prototype, "addEventListener");
-  await expect(Database.open(AbortSignal.abort())).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  await expect(Database.open(AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
   expect(create).not.toHaveBeenCalled();
   expect(listens).not.toHaveBeenCalled();
 
@@ -15,7 +15,7 @@ it("makes no instance where the signal is aborted already, and closes the one th
   const close = vi.spyOn(DuckDBInstance.prototype, "closeSync");
   const opening = Database.open(abort.signal);
   abort.abort();
-  await expect(opening).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  await expect(opening).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
   expect(create).toHaveBeenCalledTimes(1);
   expect(close).toHaveBeenCalledTimes(1);
 });

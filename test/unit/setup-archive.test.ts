@@ -82,7 +82,7 @@ describe("downloading a file", () => {
     const abort = new AbortController();
     answer = (request, response) => serve(request, response, content, { cutAfter: 100_000 });
     const stopped = fetchIt(file, { signal: abort.signal, retryMs: 60_000, onProgress: ({ message }) => message.startsWith("connection lost") && abort.abort() });
-    await expect(stopped).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await expect(stopped).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
     expect(existsSync(file)).toBe(false);
     answer = (request, response) => serve(request, response, content);
     expect(await fetchIt(file)).toBe(sha256);

@@ -47,7 +47,7 @@ it("waits for another machine's process only as long as that shows signs of life
   writeFileSync(file, holder({ pid: 1, host: "elsewhere", machine: "another" }));
   const abort = new AbortController();
   const waiting = withLock(file, { pollMs: 1, signal: abort.signal, onWait: () => abort.abort() }, async () => "in");
-  await expect(waiting).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  await expect(waiting).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
   const longAgo = new Date(Date.now() - 200_000);
   utimesSync(file, longAgo, longAgo);
   expect(await withLock(file, {}, async () => "in")).toBe("in");

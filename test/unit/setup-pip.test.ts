@@ -107,7 +107,7 @@ describe("fetching with pip", () => {
     const into = fresh();
     const abort = new AbortController();
     const fetched = fetchWheels({ pip: [pip.bin], sources, into, variant: "cpu", env: { ...pip.env, PIP_HANGS: "1" }, signal: abort.signal, onProgress: () => abort.abort() });
-    await expect(fetched).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await expect(fetched).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
     expect(readdirSync(into)).toEqual([]);
   });
 

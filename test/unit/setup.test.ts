@@ -126,7 +126,7 @@ describe("an interrupted setup", () => {
         if (stage === "unpack" && (bytes ?? 0) > 0) abort.abort();
       },
     });
-    expect(error.code).toBe("ERR_ABORTED");
+    expect([error.name, error.code]).toEqual(["AbortError", "ERR_ABORTED"]);
     expect(readdirSync(cache)).toEqual([]);
     expect(await setup({ env, from: wheels })).toMatchObject({ source: "fetched" });
   });
