@@ -66,9 +66,13 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
     }
     using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
     const run = await train(untrained, dataset, { ...options, ...listeners(terminal, options, written.json === true), signal });
-    if (written.json === true) terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch, ledger: ledgerJson(dataset.ledger) }));
-    else {
-      const kept = dataset.valid.dates.length === 0 ? `epoch ${run.bestEpoch}, the last` : `best epoch ${run.bestEpoch}`;
+    if (written.json === true) {
+      const members = run.members?.map(({ seed, bestEpoch }) => ({ seed, bestEpoch }));
+      terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch, ...(members === undefined ? {} : { members }), ledger: ledgerJson(dataset.ledger) }));
+    } else {
+      const epochs = run.members?.map(({ seed, bestEpoch }) => `${bestEpoch} (seed ${seed})`).join(", ") ?? String(run.bestEpoch);
+      const several = run.members === undefined || run.members.length === 1 ? "" : "s";
+      const kept = dataset.valid.dates.length === 0 ? `epoch${several} ${epochs}, the last` : `best epoch${several} ${epochs}`;
       terminal.out(options.out === undefined ? `${kept}; nothing was kept, name a folder with --out` : `${kept}; the run is in ${options.out}`);
     }
   });

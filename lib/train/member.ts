@@ -1,16 +1,17 @@
 import { loadCore } from "../binding/load.js";
-import type { NativeSession } from "../binding/types.js";
+import type { NativeSession, NativeTerm } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { writeCheckpoint } from "../model/checkpoint.js";
 import { checkPreparation } from "../model/compatibility.js";
 import { claimForTraining, setTrainedWeights, type ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../model/native-panel.js";
+import { averageStatistics } from "../model/predict.js";
 import { takeWeights, type Weights } from "../model/weights.js";
 import type { RunDescription } from "../run/description.js";
 import { inRunFolder, refuseOtherRun, type RunFolder } from "../run/folder.js";
 import type { EpochEvent, SplitMetrics, WarningEvent } from "../run/records.js";
-import { moduleScorer } from "../run/scoring.js";
+import { moduleScorer, type PackedScores } from "../run/scoring.js";
 import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "../run/state.js";
 import { warnPerson } from "../warn.js";
 import { dateOrder } from "./date-order.js";
@@ -23,6 +24,9 @@ import { addStep, emptySums, trainMetrics } from "./running-sums.js";
 import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
 import { splitMetrics } from "./split-metrics.js";
 import { firstEpochWarnings } from "./warnings.js";
+
+/** Where there are no validation dates, the newest training dates on which the graph is looked at after the first epoch: at most this many. */
+const GRAPH_DATES = 64;
 
 /** What one training left behind. */
 export interface MemberResult {
@@ -211,8 +215,11 @@ class Member {
     const learningRate = learningRateAt(lastStep, options, plan.stepsPerEpoch * options.epochs, reductions);
     const record = { epoch, train, valid, learningRate, isBest, seed: this.#seed };
     if (epoch === 1) {
-      for (const warning of firstEpochWarnings(model.config, { dataset, dates: dataset.valid.dateIndices }, train, valid)) this.#warn(warning);
-      if (dataset.valid.dateIndices.length === 0) this.#warn({ reason: "no_validation", text: "The dataset has no validation dates, so the last epoch counts as the best." });
+      const hasValidation = dataset.valid.dateIndices.length > 0;
+      const dates = hasValidation ? dataset.valid.dateIndices : dataset.train.dateIndices.slice(-GRAPH_DATES);
+      const graph = hasValidation ? valid : averageStatistics((await this.#score(session, dates, [])).statistics);
+      for (const warning of firstEpochWarnings(model.config, { dataset, dates }, train, graph)) this.#warn(warning);
+      if (!hasValidation) this.#warn({ reason: "no_validation", text: "The dataset has no validation dates, so the last epoch counts as the best." });
     }
     Object.assign(position, {
       epoch: epoch + 1,
@@ -226,12 +233,18 @@ class Member {
   }
 
   async #validate(session: NativeSession): Promise<SplitMetrics> {
-    const { dataset, options, plan } = this;
+    const { dataset, plan } = this;
     const selection = { dataset, dates: dataset.valid.dateIndices };
     const scores = selection.dates.length === 0
       ? { predictions: new Float32Array(0), statistics: new Float64Array(0), terms: new Float64Array(0) }
-      : await moduleScorer(session.averaged)(selection, { riskFactors: false, threads: this.#threads, objective: plan.objective, signal: options.signal });
+      : await this.#score(session, selection.dates, plan.objective);
     return splitMetrics(selection, scores, plan.pairs, plan.objective, plan.labels);
+  }
+
+  /** Scores dates with the averaged weights; an empty objective gives no terms. */
+  async #score(session: NativeSession, dates: Int32Array, objective: NativeTerm[]): Promise<PackedScores> {
+    const request = { riskFactors: false, threads: this.#threads, signal: this.options.signal, ...(objective.length === 0 ? {} : { objective }) };
+    return moduleScorer(session.averaged)({ dataset: this.dataset, dates }, request);
   }
 
   async #save(session: NativeSession): Promise<void> {

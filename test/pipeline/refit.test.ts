@@ -73,7 +73,7 @@ describe("a run on all labelled dates", () => {
   });
 
   it("keeps the weights of the last epoch and says so in its reports", async () => {
-    expect(read("all/run.json")).toMatchObject({ status: "finished", bestEpoch: 2, warnings: [{ reason: "no_validation" }], split: { train: { dates: labelled.length, last: labelled.at(-1) } } });
+    expect(read("all/run.json")).toMatchObject({ status: "finished", bestEpoch: 2, warnings: [{ reason: "graph_is_average" }, { reason: "no_validation" }], split: { train: { dates: labelled.length, last: labelled.at(-1) } } });
     expect(readFileSync(at("all/report.md"), "utf8")).toMatch(/Weights of epoch 2 of 2, the last: there are no validation dates; seed 0\.[^]*\| valid \| 0 \| 0 \| - \|[^]*\| test \| 0 \| 0 \| - \|/);
     expect(read("all/report.json")).toMatchObject({ bestEpoch: 2, train: { ic: expect.any(Number) as number, dates: labelled.length }, valid: { ic: null, dates: 0 }, test: { ic: null, dates: 0 } });
     using model = new ASTGNNFactorModel({ ...(read("all/run.json")["config"] as object), sequentialInputSize: 1 });
@@ -82,10 +82,17 @@ describe("a run on all labelled dates", () => {
     const first = async (): Promise<Float32Array> => (await model.predict(dataset.train)).predictions.data as Float32Array;
     const dataset = cut({ trainEnd: LAST });
     const run = await train(model, dataset, { epochs: 2, threads: 1, onWarning: (event) => void warnings.push(event), onEpoch: () => void first().then((data) => (reported = data)) });
-    expect([run.bestEpoch, warnings.map(({ reason }) => reason)]).toEqual([2, ["no_validation"]]);
+    expect([run.bestEpoch, warnings.map(({ reason }) => reason)]).toEqual([2, ["graph_is_average", "no_validation"]]);
     const scores = await first();
     // What the last epoch reported is what the model ends with.
     expect(reported).toEqual(scores);
+  });
+
+  it("is warned of a graph that is the plain average, as seen on its newest training dates", async () => {
+    using model = new ASTGNNFactorModel({ ...(read("all/run.json")["config"] as object), sequentialInputSize: 1, similarityGraph: "complete", similarityScale: 1e-3 });
+    const warnings: string[] = [];
+    await train(model, cut({ trainEnd: LAST }), { epochs: 1, threads: 1, onWarning: ({ reason }) => void warnings.push(reason) });
+    expect(warnings).toEqual(["graph_is_average", "no_validation"]);
   });
 
   it("is evaluated as having no dates, and scores new data", async () => {
@@ -107,7 +114,7 @@ describe("a run on all labelled dates", () => {
   });
 
   it("can be an ensemble", async () => {
-    expect(await fit("--fractions", "1,0,0", "--seeds", "0,1", "--out", at("both"))).toMatchObject({ code: 0 });
+    expect(await fit("--fractions", "1,0,0", "--seeds", "0,1", "--out", at("both"))).toMatchObject({ code: 0, out: expect.stringMatching(/\nepochs 2 \(seed 0\), 2 \(seed 1\), the last; the run is in /) as string });
     expect(await astgnn("evaluate", "--run", at("both"))).toMatchObject({ code: 0 });
     expect((await predictRun(at("both"), undefined, { out: at("p.csv") })).members).toBe(2);
   });
