@@ -12,9 +12,9 @@ export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";
 export type { Device } from "./model/device.js";
-export type { GraphStatistics, PredictInput, Prediction, PredictOptions } from "./model/predict.js";
+export type { PredictInput, Prediction, PredictOptions, SimilarityStatistics } from "./model/predict.js";
 export { FactorExtractor, GraphAttention, RelationalEmbedding, TimeGraphConvolution, type GraphAttentionOptions, type TimeGraphConvolutionOptions } from "./model/layers.js";
-export type { Graph, Offsets, PackedGraph } from "./model/graph.js";
+export type { Offsets, PackedRowMask, RowMask } from "./model/row-mask.js";
 export { Tensor, type StateDict, type TypedArray } from "./model/tensor.js";
 export type { Precision } from "./binding/types.js";
 export { setPrecision } from "./model/precision.js";

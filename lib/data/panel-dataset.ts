@@ -132,7 +132,7 @@ class DatasetSplit implements Split {
         for (let l = 0; l < L; l++) data[(i * N + n) * L + l] = labels[(t * N + n) * L + l]!;
       }
     });
-    const shape = [this.dateIndices.length, N];
-    return { data, shape: L === 1 ? shape : [...shape, L], dates: this.dates, tickers };
+    const B = this.dateIndices.length;
+    return { data, shape: L === 1 ? [B, N] : [B, N, L], dates: this.dates, tickers };
   }
 }

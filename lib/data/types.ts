@@ -3,7 +3,7 @@ import type { PanelOrigin } from "./origin.js";
 /** Values aligned to a panel: `data[(t * stocks + n) * width + k]`, NaN where a stock is not in. `shape` is [dates, stocks] or [dates, stocks, width]. */
 export interface PanelValues {
   readonly data: Float32Array | Float64Array;
-  readonly shape: readonly number[];
+  readonly shape: readonly [dates: number, stocks: number] | readonly [dates: number, stocks: number, width: number];
   /** ISO dates, one per first index. */
   readonly dates: readonly string[];
   /** Tickers, one per second index. */

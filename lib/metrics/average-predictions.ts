@@ -21,7 +21,7 @@ export function averagePredictions(members: readonly PanelValues[]): PanelValues
       throw new AstgnnError("ERR_SHAPE", `Member 1 has ${widthOf(first)} predictions but ${name} has ${widthOf(member)}.`);
     }
   }
-  const [dates, stocks] = first.shape as [number, number];
+  const [dates, stocks] = first.shape;
   const width = widthOf(first);
   const data = new Float64Array(first.data.length);
   for (const [index, member] of members.entries()) {
@@ -31,7 +31,7 @@ export function averagePredictions(members: readonly PanelValues[]): PanelValues
       }
     }
   }
-  return { data, shape: [...first.shape], dates: first.dates, tickers: first.tickers };
+  return { data, shape: first.shape, dates: first.dates, tickers: first.tickers };
 }
 
 function addZScores(

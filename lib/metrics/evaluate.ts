@@ -71,7 +71,7 @@ export function evaluatePairs(predictions: PanelValues, labels: PanelValues, pai
       throw new AstgnnError("ERR_SHAPE", `targets has ${widthOf(targets)} horizons but labels has ${widthOf(labels)}.`);
     }
   }
-  const [dates, stocks] = predictions.shape as [number, number];
+  const [dates, stocks] = predictions.shape;
   const daily = { dates: [] as string[], ic: [] as number[], rankIc: [] as number[] };
   const hitRates: number[] = [];
   const squares: number[] = [];

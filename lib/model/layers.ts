@@ -5,7 +5,7 @@ import { invalidOption } from "../errors.js";
 import { resolveOptions } from "../options.js";
 import { initialisationShape, resolveModelOptions, type InitialisationOptions, type ModelOptions } from "./config.js";
 import { resolveDevice } from "./device.js";
-import { integers, type PackedGraph } from "./graph.js";
+import { integers, type PackedRowMask } from "./row-mask.js";
 import { attentionOf, forwardModule, Module, similarityOf } from "./module.js";
 import type { Tensor } from "./tensor.js";
 
@@ -47,8 +47,8 @@ export class TimeGraphConvolution extends Module {
   }
 
   /** x [R, inSize], m [R, K] -> z [R, outSize]. */
-  async forward(x: Tensor, m: Tensor, graph: PackedGraph = {}): Promise<Tensor> {
-    return (await forwardModule(this, [["x", x], ["m", m]], graph))[0]!;
+  async forward(x: Tensor, m: Tensor, mask: PackedRowMask = {}): Promise<Tensor> {
+    return (await forwardModule(this, [["x", x], ["m", m]], mask))[0]!;
   }
 
   /** A of one date from m [N, K]: [N, N], rows sum to 1 or, with nobody left, to 0. `groups`: group of each row. */
@@ -92,13 +92,13 @@ export class GraphAttention extends Module {
   }
 
   /** h [R, inSize] -> out [R, outSize]. */
-  async forward(h: Tensor, graph: PackedGraph = {}): Promise<Tensor> {
-    return (await forwardModule(this, [["h", h]], graph))[0]!;
+  async forward(h: Tensor, mask: PackedRowMask = {}): Promise<Tensor> {
+    return (await forwardModule(this, [["h", h]], mask))[0]!;
   }
 
   /** The coefficients alpha of one date: h [N, inSize] -> [A, N, N]; rows sum to 1. */
-  async attention(h: Tensor, graph: PackedGraph = {}): Promise<Tensor> {
-    return attentionOf(this, h, graph);
+  async attention(h: Tensor, mask: PackedRowMask = {}): Promise<Tensor> {
+    return attentionOf(this, h, mask);
   }
 }
 
@@ -117,14 +117,14 @@ export class FactorExtractor extends Module {
   }
 
   /** sequences [T, R, F] -> riskFactors [R, K], state [R, H] (the last hidden state of the GRU). */
-  async forward(sequences: Tensor, graph: PackedGraph = {}): Promise<{ riskFactors: Tensor; state: Tensor }> {
-    const [riskFactors, state] = await forwardModule(this, [["sequences", sequences]], graph);
+  async forward(sequences: Tensor, mask: PackedRowMask = {}): Promise<{ riskFactors: Tensor; state: Tensor }> {
+    const [riskFactors, state] = await forwardModule(this, [["sequences", sequences]], mask);
     return { riskFactors: riskFactors!, state: state! };
   }
 
   /** The GAT's coefficients of one date, from the GRU state h [N, H]: [A, N, N]. */
-  async attention(h: Tensor, graph: PackedGraph = {}): Promise<Tensor> {
-    return attentionOf(this, h, graph);
+  async attention(h: Tensor, mask: PackedRowMask = {}): Promise<Tensor> {
+    return attentionOf(this, h, mask);
   }
 }
 
@@ -143,8 +143,8 @@ export class RelationalEmbedding extends Module {
   }
 
   /** x [R, X], m [R, K] -> embedding [R, E]; X is F, H or F + H by `relationalInput`. */
-  async forward(x: Tensor, m: Tensor, graph: PackedGraph = {}): Promise<Tensor> {
-    return (await forwardModule(this, [["x", x], ["m", m]], graph))[0]!;
+  async forward(x: Tensor, m: Tensor, mask: PackedRowMask = {}): Promise<Tensor> {
+    return (await forwardModule(this, [["x", x], ["m", m]], mask))[0]!;
   }
 
   /** A of one date from m [N, K]: [N, N]. */

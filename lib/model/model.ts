@@ -5,7 +5,7 @@ import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.j
 import { checkDataset } from "./compatibility.js";
 import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type ModelOptions } from "./config.js";
 import { resolveDevice, type Device } from "./device.js";
-import { integers, type Graph, type Offsets } from "./graph.js";
+import { integers, type Offsets, type RowMask } from "./row-mask.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
 import { nativePanel } from "./native-panel.js";
 import { alignToPanel, averageStatistics, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
@@ -131,10 +131,10 @@ export class ASTGNNFactorModel extends Module {
     const wantsFactors = options.riskFactors ?? true;
     const packed = await predictPacked(native, selection, { riskFactors: wantsFactors, threads: resolveThreads(options.threads), signal: options.signal });
     const predictions = alignToPanel(selection, packed.predictions, this.config.numPredictions);
-    const graph = averageStatistics(packed.statistics);
+    const similarity = averageStatistics(packed.statistics);
     const { ledger } = selection.dataset;
-    if (packed.riskFactors === undefined) return { predictions, graph, ledger };
-    return { predictions, riskFactors: alignToPanel(selection, packed.riskFactors, this.config.numRiskFactors, true), graph, ledger };
+    if (packed.riskFactors === undefined) return { predictions, similarity, ledger };
+    return { predictions, riskFactors: alignToPanel(selection, packed.riskFactors, this.config.numRiskFactors, true), similarity, ledger };
   }
 
   /**
@@ -143,8 +143,8 @@ export class ASTGNNFactorModel extends Module {
    *
    * @throws AstgnnError ERR_SHAPE
    */
-  async forward(sequences: Tensor, offsets: Offsets, graph: Graph = {}): Promise<ForwardOutput> {
-    const [predictions, riskFactors, embedding, state] = await forwardModule(this, [["sequences", sequences]], { ...graph, offsets });
+  async forward(sequences: Tensor, offsets: Offsets, mask: RowMask = {}): Promise<ForwardOutput> {
+    const [predictions, riskFactors, embedding, state] = await forwardModule(this, [["sequences", sequences]], { ...mask, offsets });
     return { predictions: predictions!, riskFactors: riskFactors!, embedding: embedding!, state: state! };
   }
 
@@ -154,8 +154,8 @@ export class ASTGNNFactorModel extends Module {
   }
 
   /** The GAT's coefficients of one date, from the GRU state h [N, H]: [A, N, N]. */
-  async attention(h: Tensor, graph: Graph = {}): Promise<Tensor> {
-    return attentionOf(this, h, graph);
+  async attention(h: Tensor, mask: RowMask = {}): Promise<Tensor> {
+    return attentionOf(this, h, mask);
   }
 
   /**

@@ -2,7 +2,7 @@ import type { Dtype, NativeModule } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import { resolveDevice, type Device } from "./device.js";
 import { nativeState, nativeTensor, wrapState, wrapTensor, type StateDict, type Tensor } from "./tensor.js";
-import { nativeGraph, type PackedGraph } from "./graph.js";
+import { nativeRowMask, type PackedRowMask } from "./row-mask.js";
 
 let unwrap: (module: Module) => NativeModule;
 let replace: (module: Module, native: NativeModule) => void;
@@ -126,18 +126,18 @@ export function replaceNative(module: Module, native: NativeModule): void {
 }
 
 /** One forward on tensors of the user's own; `inputs` are [name, tensor] and the rows are the last but one dimension of the first. */
-export async function forwardModule(module: Module, inputs: readonly (readonly [string, Tensor])[], graph: PackedGraph): Promise<Tensor[]> {
+export async function forwardModule(module: Module, inputs: readonly (readonly [string, Tensor])[], mask: PackedRowMask): Promise<Tensor[]> {
   const native = unwrap(module);
   const tensors = inputs.map(([name, tensor]) => nativeTensor(tensor, name));
-  const outputs = await native.forward(tensors, nativeGraph(tensors[0]!.shape.at(-2) ?? 0, graph));
+  const outputs = await native.forward(tensors, nativeRowMask(tensors[0]!.shape.at(-2) ?? 0, mask));
   return outputs.map(wrapTensor);
 }
 
 /** Attention coefficients of one date. */
-export async function attentionOf(module: Module, h: Tensor, graph: PackedGraph): Promise<Tensor> {
+export async function attentionOf(module: Module, h: Tensor, mask: PackedRowMask): Promise<Tensor> {
   const native = unwrap(module);
   const input = nativeTensor(h, "h");
-  return wrapTensor(await native.attention(input, nativeGraph(input.shape[0] ?? 0, graph)));
+  return wrapTensor(await native.attention(input, nativeRowMask(input.shape[0] ?? 0, mask)));
 }
 
 /** A of one date from M undropped. */

@@ -18,13 +18,13 @@ export interface PredictOptions {
   signal?: AbortSignal;
 }
 
-/** What the adaptive graph A looks like on average: per row, then per date. NaN where no date has a row. */
-export interface GraphStatistics {
-  /** exp(entropy of a row of A), over the rows that have somebody: 1 is one neighbour, N the plain average. */
+/** Statistics of the similarity matrix A: per row, mean over the rows of a date, mean over dates. NaN where no date has a row. */
+export interface SimilarityStatistics {
+  /** exp(entropy of a row of A), over rows with a nonzero weight: 1 is one neighbour, N the plain average. */
   readonly effectiveNeighbours: number;
   /** Mean A_ii. */
   readonly selfWeight: number;
-  /** Share of rows with nobody. */
+  /** Share of rows whose weights are all 0. */
   readonly emptyShare: number;
 }
 
@@ -34,7 +34,7 @@ export interface Prediction {
   readonly predictions: PanelValues;
   /** M, [dates, stocks, K]; absent with `riskFactors: false`. */
   readonly riskFactors?: PanelValues;
-  readonly graph: GraphStatistics;
+  readonly similarity: SimilarityStatistics;
   /** What was dropped, filled or left out of the dataset that was scored. */
   readonly ledger: Ledger;
 }
@@ -109,7 +109,7 @@ export function alignToPanel({ dataset, dates }: DateSelection, packed: Float32A
 }
 
 /** Means over the dates that have a row. `statistics`: [dates, 3] as the core returns it. */
-export function averageStatistics(statistics: Float64Array): GraphStatistics {
+export function averageStatistics(statistics: Float64Array): SimilarityStatistics {
   const mean = (column: number): number => {
     let sum = 0;
     let count = 0;

@@ -41,7 +41,7 @@ export class Ensemble {
     const packed = await scorer(selection, { riskFactors: false, threads: resolveThreads(options.threads), signal: options.signal });
     return {
       predictions: alignToPanel(selection, packed.predictions, this.members[0]!.config.numPredictions),
-      graph: averageStatistics(packed.statistics),
+      similarity: averageStatistics(packed.statistics),
       ledger: selection.dataset.ledger,
     };
   }

@@ -217,8 +217,8 @@ class Member {
     if (epoch === 1) {
       const hasValidation = dataset.valid.dateIndices.length > 0;
       const dates = hasValidation ? dataset.valid.dateIndices : dataset.train.dateIndices.slice(-GRAPH_DATES);
-      const graph = hasValidation ? valid : averageStatistics((await this.#score(session, dates, [])).statistics);
-      for (const warning of firstEpochWarnings(model.config, { dataset, dates }, train, graph)) this.#warn(warning);
+      const similarity = hasValidation ? valid : averageStatistics((await this.#score(session, dates, [])).statistics);
+      for (const warning of firstEpochWarnings(model.config, { dataset, dates }, train, similarity)) this.#warn(warning);
       if (!hasValidation) this.#warn({ reason: "no_validation", text: "The dataset has no validation dates, so the last epoch counts as the best." });
     }
     Object.assign(position, {

@@ -1,16 +1,16 @@
 import type { ModelConfig } from "../model/config.js";
-import type { DateSelection, GraphStatistics } from "../model/predict.js";
+import type { DateSelection, SimilarityStatistics } from "../model/predict.js";
 import type { TrainMetrics, WarningEvent } from "../run/records.js";
 
 /**
  * What looks wrong after the first epoch: A has become the plain average or the identity (DESIGN, section 1, 5), or steps changed nothing.
  *
- * @param selection the dates that `graph` is about
+ * @param selection the dates that `similarity` is about
  */
-export function firstEpochWarnings(config: ModelConfig, selection: DateSelection, train: TrainMetrics, graph: GraphStatistics): Omit<WarningEvent, "seed">[] {
+export function firstEpochWarnings(config: ModelConfig, selection: DateSelection, train: TrainMetrics, similarity: SimilarityStatistics): Omit<WarningEvent, "seed">[] {
   const warnings: Omit<WarningEvent, "seed">[] = [];
   const allowed = meanAllowed(config, selection);
-  const { effectiveNeighbours, selfWeight } = graph;
+  const { effectiveNeighbours, selfWeight } = similarity;
   const found = `A has ${effectiveNeighbours.toFixed(1)} effective neighbours of ${allowed.toFixed(1)} allowed, self weight ${selfWeight.toFixed(4)}`;
   // With fewer than two allowed stocks per row there is nothing to choose between.
   if (allowed >= 2 && effectiveNeighbours > 0.9 * allowed) {

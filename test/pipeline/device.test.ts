@@ -72,7 +72,7 @@ describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("a GPU (emul
     const [a, b] = [await cpu.predict(dataset.test), await gpu.predict(dataset.test)];
     expect(largestDifference(a.predictions, b.predictions)).toBeLessThan(1e-3);
     expect(largestDifference(a.riskFactors!, b.riskFactors!)).toBeLessThan(1e-3);
-    expect(b.graph.effectiveNeighbours).toBeCloseTo(a.graph.effectiveNeighbours, 2);
+    expect(b.similarity.effectiveNeighbours).toBeCloseTo(a.similarity.effectiveNeighbours, 2);
     expect(JSON.parse(readFileSync(join(out, "run.json"), "utf8"))).toMatchObject({ status: "finished", device: "cuda:0" });
   });
 

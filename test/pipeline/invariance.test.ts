@@ -72,7 +72,7 @@ describe.each(models)("a model with %s", (_name, config) => {
     const a = await model.predict(dataset, options);
     const b = await model.predict(reordered(dataset, order), options);
     expect(difference(a, b, a.predictions.dates)).toBeLessThan(1e-12);
-    expect(b.graph.effectiveNeighbours).toBeCloseTo(a.graph.effectiveNeighbours, 10);
+    expect(b.similarity.effectiveNeighbours).toBeCloseTo(a.similarity.effectiveNeighbours, 10);
   });
 
   it("a ghost stock changes nothing", async () => {
