@@ -1,3 +1,5 @@
+import { below, randomBits } from "../metrics/random.js";
+
 /** The date batches of one epoch: step i covers `dates[offsets[i] .. offsets[i + 1]]`. */
 export interface DateOrder {
   /** Indices of panel dates. */
@@ -16,7 +18,7 @@ export interface DateOrder {
  */
 export function dateOrder(dates: Int32Array, options: { seed: number; epoch: number; datesPerStep: number; consecutive: boolean }): DateOrder {
   const { seed, epoch, datesPerStep, consecutive } = options;
-  const random = generator(seed, epoch);
+  const random = randomBits(seed, epoch);
   const blockSize = consecutive ? datesPerStep : 1;
   const blocks = Array.from({ length: Math.ceil(dates.length / blockSize) }, (_, i) => dates.subarray(i * blockSize, (i + 1) * blockSize));
   for (let i = blocks.length - 1; i > 0; i--) {
@@ -37,28 +39,4 @@ export function dateOrder(dates: Int32Array, options: { seed: number; epoch: num
 /** Steps of an epoch. */
 export function stepsPerEpoch(dates: number, datesPerStep: number): number {
   return Math.ceil(dates / datesPerStep);
-}
-
-/** sfc32 (Chris Doty-Humphrey, PractRand): 32 random bits per call, from a stream of its own per (seed, epoch). */
-function generator(seed: number, epoch: number): () => number {
-  let [a, b, c, counter] = [seed >>> 0, epoch >>> 0, 0x9e3779b9, 1];
-  const next = (): number => {
-    const sum = (((a + b) | 0) + counter) | 0;
-    counter = (counter + 1) | 0;
-    a = b ^ (b >>> 9);
-    b = (c + (c << 3)) | 0;
-    c = (((c << 21) | (c >>> 11)) + sum) | 0;
-    return sum >>> 0;
-  };
-  for (let i = 0; i < 16; i++) next();
-  return next;
-}
-
-/** Uniform below `limit`: draws that would favour small numbers are thrown away. */
-function below(random: () => number, limit: number): number {
-  const top = 2 ** 32 - (2 ** 32 % limit);
-  for (;;) {
-    const value = random();
-    if (value < top) return value % limit;
-  }
 }
