@@ -72,7 +72,7 @@ export class RankSorter {
 
   /** Writes the ranks of the first `count` of `values` to `ranks`. */
   ranks(values: Float64Array, count: number, ranks: Float64Array): void {
-    const order = this.#sort(values, count);
+    const order = this.order(values, count);
     for (let first = 0; first < count; ) {
       const value = values[order[first]!]!;
       let end = first + 1;
@@ -83,8 +83,8 @@ export class RankSorter {
     }
   }
 
-  /** Indices of the first `count` values in ascending order; valid until the next call. */
-  #sort(values: Float64Array, count: number): Uint32Array {
+  /** Indices of the first `count` values in ascending order, equal values in the order of their indices; valid until the next call. */
+  order(values: Float64Array, count: number): Uint32Array {
     const key = this.#key;
     const counts = this.#counts.fill(0);
     const number = this.#number;
