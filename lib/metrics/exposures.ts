@@ -1,0 +1,111 @@
+import { RankSorter } from "../data/ranks.js";
+import { testMean } from "./hac.js";
+import { Neutraliser } from "./neutralise.js";
+import { correlation, PairedStocks } from "./paired-stocks.js";
+import type { DateRows, RankedDates } from "./ranked-dates.js";
+
+/** Known properties of stocks, such as size or momentum, date by date. */
+export interface Exposures {
+  readonly names: readonly string[];
+  /** Values of date t, [names, stocks]: row k holds exposure k of every stock, NaN where it is missing. */
+  of(t: number): DateRows;
+}
+
+/** Groups of stocks date by date, for intercepts of their own. */
+export interface Groups {
+  readonly count: number;
+  /** Group of each stock on date t, from 0 to `count` - 1; others are taken together. */
+  of(t: number): Int32Array;
+}
+
+/** How much of the predictions is a known property. */
+export interface StyleExposure {
+  readonly name: string;
+  /** Spearman correlation of predictions and exposure, mean over the dates that count; NaN where none does. */
+  readonly correlation: number;
+  /** HAC t of that mean. */
+  readonly t: number;
+  /** Dates with at least two stocks that have both and exposures that differ. */
+  readonly dates: number;
+}
+
+/** Spearman correlation of the predictions with each exposure. */
+export function styleExposures(ranked: RankedDates, exposures: Exposures): StyleExposure[] {
+  const { dates, stocks } = ranked;
+  const pairs = new PairedStocks(stocks);
+  const daily = exposures.names.map(() => [] as number[]);
+  for (let t = 0; t < dates; t++) {
+    const values = exposures.of(t);
+    for (const [k, found] of daily.entries()) if (pairs.load(ranked, t, values, k * stocks)) found.push(pairs.ic().rankIc);
+  }
+  return exposures.names.map((name, k) => {
+    const { mean, t, count } = testMean(daily[k]!);
+    return { name, correlation: mean, t, dates: count };
+  });
+}
+
+/** What predictions are worth beyond exposures and groups. */
+export interface NeutralIc {
+  readonly ic: number;
+  readonly icir: number;
+  readonly rankIc: number;
+  readonly rankIcir: number;
+  /** HAC t of `ic`. */
+  readonly icT: number;
+  /** Dates that count: more stocks than independent exposures and intercepts, and labels that differ. */
+  readonly dates: number;
+  /** Missing exposures that were taken as the mean of their date. */
+  readonly filled: number;
+  readonly daily: { readonly dates: Int32Array; readonly ic: Float64Array; readonly rankIc: Float64Array };
+}
+
+/**
+ * IC of the residuals of the predictions on an intercept (one per group), and exposures, by least squares per date over all stocks that have
+ * a prediction. Where the exposures explain the predictions whole the date counts as 0, as constant predictions do.
+ *
+ * @param returns [dates, stocks], NaN where there is none
+ * @param horizonDays days that a return spans
+ */
+export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exposures, groups?: Groups, horizonDays = 1): NeutralIc {
+  const { dates, stocks, values, order, counts } = ranked;
+  const neutraliser = new Neutraliser(stocks, exposures.names.length, groups?.count ?? 0);
+  const sorter = new RankSorter(stocks);
+  const [residual, x, y, xRank, yRank] = Array.from({ length: 5 }, () => new Float64Array(stocks)) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
+  const members = new Int32Array(stocks);
+  const found = { dates: [] as number[], ic: [] as number[], rankIc: [] as number[] };
+  let filled = 0;
+  for (let t = 0; t < dates; t++) {
+    const [row, count] = [t * stocks, counts[t]!];
+    if (count < 2) continue;
+    const matrix = exposures.of(t);
+    const codes = groups?.of(t);
+    for (let i = 0; i < count; i++) {
+      residual[i] = values[row + order[row + i]!]!;
+      if (codes !== undefined) members[i] = codes[order[row + i]!]!;
+    }
+    const fit = neutraliser.residuals(residual, count, (k, i) => matrix[k * stocks + order[row + i]!]!, codes === undefined ? undefined : members);
+    filled += fit.filled;
+    const intercepts = codes === undefined ? 1 : new Set(members.subarray(0, count)).size;
+    if (count <= fit.rank + intercepts) continue;
+    let rows = 0;
+    for (let i = 0; i < count; i++) {
+      const label = returns[row + order[row + i]!]!;
+      if (Number.isNaN(label)) continue;
+      x[rows] = residual[i]!;
+      y[rows++] = label;
+    }
+    if (rows < 2 || y.subarray(0, rows).every((value) => value === y[0])) continue;
+    sorter.ranks(x, rows, xRank);
+    sorter.ranks(y, rows, yRank);
+    found.dates.push(t);
+    found.ic.push(correlation(x, y, rows));
+    found.rankIc.push(correlation(xRank, yRank, rows));
+  }
+  const [ic, rankIc] = [testMean(found.ic, { horizonDays }), testMean(found.rankIc, { horizonDays })];
+  // The naive t is mean / (sd / sqrt T): the ICIR without its square root.
+  const ratio = ({ tNaive, count }: { tNaive: number; count: number }): number => tNaive / Math.sqrt(count);
+  return {
+    ic: ic.mean, icir: ratio(ic), rankIc: rankIc.mean, rankIcir: ratio(rankIc), icT: ic.t, dates: ic.count, filled,
+    daily: { dates: Int32Array.from(found.dates), ic: Float64Array.from(found.ic), rankIc: Float64Array.from(found.rankIc) },
+  };
+}

@@ -1,0 +1,138 @@
+/** A pivot below this share of the largest leaves its column out: it is a combination of the others. */
+const DEPENDENT = 1e-10;
+/** A residual below this share of the values' own variation is rounding and counts as 0. */
+const EXPLAINED = 1e-20;
+
+/**
+ * Residuals of cross-sectional least squares on an intercept (one per group, where there are groups) and exposures. Buffers are kept
+ * between dates.
+ */
+export class Neutraliser {
+  readonly #columns: Float64Array[];
+  readonly #gram: Float64Array;
+  readonly #sums: Float64Array;
+  readonly #sizes: Int32Array;
+
+  /** `groups`: how many there are; 0 for none. */
+  constructor(stocks: number, exposures: number, groups = 0) {
+    this.#columns = Array.from({ length: exposures }, () => new Float64Array(stocks));
+    this.#gram = new Float64Array(exposures * exposures);
+    this.#sums = new Float64Array(groups + 1);
+    this.#sizes = new Int32Array(groups + 1);
+  }
+
+  /**
+   * Replaces the first `count` of `values` by their residuals, and by zeros where the exposures explain them whole. A missing (NaN) exposure
+   * counts as the mean of its column over the stocks in hand. Returns how many were missing and how many columns were independent.
+   *
+   * @param exposure value of exposure k of stock i, both from 0
+   * @param groups group of each stock, from 0; others have one intercept together
+   */
+  residuals(values: Float64Array, count: number, exposure: (k: number, i: number) => number, groups?: Int32Array): { filled: number; rank: number } {
+    const total = this.#centre(values, count, groups);
+    let filled = 0;
+    const used: Float64Array[] = [];
+    for (const [k, column] of this.#columns.entries()) {
+      let [sum, defined] = [0, 0];
+      for (let i = 0; i < count; i++) {
+        const value = exposure(k, i);
+        column[i] = value;
+        if (Number.isNaN(value)) continue;
+        sum += value;
+        defined++;
+      }
+      filled += count - defined;
+      let before = 0;
+      for (let i = 0; i < count; i++) {
+        if (Number.isNaN(column[i]!)) column[i] = defined === 0 ? 0 : sum / defined;
+        before += column[i]! ** 2;
+      }
+      const square = this.#centre(column, count, groups);
+      if (!(square > before * 1e-24)) continue;
+      const norm = Math.sqrt(square);
+      for (let i = 0; i < count; i++) column[i]! /= norm;
+      used.push(column);
+    }
+    const rank = this.#project(values, count, used);
+    let left = 0;
+    for (let i = 0; i < count; i++) left += values[i]! ** 2;
+    if (!(left > total * EXPLAINED)) values.fill(0, 0, count);
+    return { filled, rank };
+  }
+
+  /** Takes the mean, or each group's mean, off and returns the sum of squares that is left. */
+  #centre(values: Float64Array, count: number, groups: Int32Array | undefined): number {
+    const [sums, sizes] = [this.#sums.fill(0), this.#sizes.fill(0)];
+    const others = sums.length - 1;
+    const groupOf = (i: number): number => {
+      const group = groups?.[i] ?? others;
+      return group >= 0 && group < others ? group : others;
+    };
+    let isConstant = true;
+    for (let i = 0; i < count; i++) {
+      sums[groupOf(i)]! += values[i]!;
+      sizes[groupOf(i)]!++;
+      isConstant &&= values[i] === values[0];
+    }
+    let square = 0;
+    for (let i = 0; i < count; i++) {
+      // A mean of equal numbers need not equal them.
+      values[i] = isConstant ? 0 : values[i]! - sums[groupOf(i)]! / sizes[groupOf(i)]!;
+      square += values[i]! ** 2;
+    }
+    return square;
+  }
+
+  /** Takes the projection on columns of length 1 off: Cholesky with pivoting of their products, and once more for what rounding left. */
+  #project(values: Float64Array, count: number, columns: readonly Float64Array[]): number {
+    const size = columns.length;
+    const gram = this.#gram;
+    for (const [a, left] of columns.entries()) {
+      for (let b = 0; b <= a; b++) gram[a * size + b] = gram[b * size + a] = dot(left, columns[b]!, count);
+    }
+    const { order, rank } = pivotedCholesky(gram, size);
+    const x = new Float64Array(rank);
+    for (let pass = 0; pass < 2; pass++) {
+      for (let a = 0; a < rank; a++) {
+        let sum = dot(columns[order[a]!]!, values, count);
+        for (let b = 0; b < a; b++) sum -= gram[order[a]! * size + order[b]!]! * x[b]!;
+        x[a] = sum / gram[order[a]! * size + order[a]!]!;
+      }
+      for (let a = rank - 1; a >= 0; a--) {
+        for (let b = a + 1; b < rank; b++) x[a]! -= gram[order[b]! * size + order[a]!]! * x[b]!;
+        x[a]! /= gram[order[a]! * size + order[a]!]!;
+        const column = columns[order[a]!]!;
+        for (let i = 0; i < count; i++) values[i]! -= x[a]! * column[i]!;
+      }
+    }
+    return rank;
+  }
+}
+
+function dot(a: Float64Array, b: Float64Array, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+/** Cholesky factor in place, column by column, largest pivot first: entry (order[a], order[b]) for b <= a. Stops where what is left depends on what was taken. */
+function pivotedCholesky(matrix: Float64Array, size: number): { order: Int32Array; rank: number } {
+  const order = Int32Array.from({ length: size }, (_, i) => i);
+  for (let a = 0; a < size; a++) {
+    let best = a;
+    for (let b = a + 1; b < size; b++) if (matrix[order[b]! * (size + 1)]! > matrix[order[best]! * (size + 1)]!) best = b;
+    [order[a], order[best]] = [order[best]!, order[a]!];
+    const p = order[a]!;
+    if (!(matrix[p * (size + 1)]! > DEPENDENT)) return { order, rank: a };
+    const pivot = (matrix[p * (size + 1)] = Math.sqrt(matrix[p * (size + 1)]!));
+    for (let b = a + 1; b < size; b++) matrix[order[b]! * size + p]! /= pivot;
+    for (let b = a + 1; b < size; b++) {
+      const row = order[b]!;
+      for (let c = a + 1; c <= b; c++) {
+        const value = matrix[row * size + order[c]!]! - matrix[row * size + p]! * matrix[order[c]! * size + p]!;
+        matrix[row * size + order[c]!] = matrix[order[c]! * size + row] = value;
+      }
+    }
+  }
+  return { order, rank: size };
+}
