@@ -1,8 +1,9 @@
 import { RankSorter } from "../data/ranks.js";
 import { testMean } from "./hac.js";
-import { correlation, PairedStocks, ranksOfAscending } from "./paired-stocks.js";
+import { PairedStocks, ranksOfAscending } from "./paired-stocks.js";
 import { quantileOf } from "./quantiles.js";
 import type { DateRows, RankedDates } from "./ranked-dates.js";
+import { pearson } from "./statistics.js";
 
 /** IC of a part of the stocks or of the dates. */
 export interface PartIc {
@@ -67,8 +68,8 @@ export function icByGroup(ranked: RankedDates, returns: DateRows, groupsOf: (t: 
       ranksOfAscending(x!.subarray(begin, end), size, xRank!);
       ranksOfAscending(ascending!.subarray(begin, end), size, ranks!);
       for (let i = 0; i < size; i++) yRank![source[begin + i]! - begin] = ranks![i]!;
-      part.ic.push(correlation(x!.subarray(begin, end), y!.subarray(begin, end), size));
-      part.rankIc.push(correlation(xRank!, yRank!, size));
+      part.ic.push(pearson(x!.subarray(begin, end), y!.subarray(begin, end), size));
+      part.rankIc.push(pearson(xRank!, yRank!, size));
       part.rows += size;
     }
   }

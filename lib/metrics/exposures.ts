@@ -1,8 +1,9 @@
 import { RankSorter } from "../data/ranks.js";
 import { testMean } from "./hac.js";
 import { Neutraliser } from "./neutralise.js";
-import { correlation, PairedStocks } from "./paired-stocks.js";
+import { PairedStocks } from "./paired-stocks.js";
 import type { DateRows, RankedDates } from "./ranked-dates.js";
+import { pearson } from "./statistics.js";
 
 /** Known properties of stocks, such as size or momentum, date by date. */
 export interface Exposures {
@@ -98,8 +99,8 @@ export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exp
     sorter.ranks(x, rows, xRank);
     sorter.ranks(y, rows, yRank);
     found.dates.push(t);
-    found.ic.push(correlation(x, y, rows));
-    found.rankIc.push(correlation(xRank, yRank, rows));
+    found.ic.push(pearson(x, y, rows));
+    found.rankIc.push(pearson(xRank, yRank, rows));
   }
   const [ic, rankIc] = [testMean(found.ic, { horizonDays }), testMean(found.rankIc, { horizonDays })];
   // The naive t is mean / (sd / sqrt T): the ICIR without its square root.

@@ -1,5 +1,6 @@
 import { RankSorter } from "../data/ranks.js";
 import { infinite, type DateRows, type RankedDates } from "./ranked-dates.js";
+import { pearson } from "./statistics.js";
 
 /** Pearson and Spearman correlation of one date. */
 export interface DateIc {
@@ -60,7 +61,7 @@ export class PairedStocks {
   ic(): DateIc {
     ranksOfAscending(this.prediction, this.count, this.predictionRank);
     this.#sorter.ranks(this.return, this.count, this.returnRank);
-    return { ic: correlation(this.prediction, this.return, this.count), rankIc: correlation(this.predictionRank, this.returnRank, this.count) };
+    return { ic: pearson(this.prediction, this.return, this.count), rankIc: pearson(this.predictionRank, this.returnRank, this.count) };
   }
 }
 
@@ -72,28 +73,4 @@ export function ranksOfAscending(values: Float64Array, count: number, ranks: Flo
     ranks.fill((first + 1 + end) / 2, first, end);
     first = end;
   }
-}
-
-/** Pearson correlation of the first `count` values; 0 where either side is constant. */
-export function correlation(a: Float64Array, b: Float64Array, count: number): number {
-  let [sumA, sumB] = [0, 0];
-  // A mean of equal numbers need not equal them, so constancy is decided before rounding can hide it.
-  let [isConstantA, isConstantB] = [true, true];
-  for (let i = 0; i < count; i++) {
-    sumA += a[i]!;
-    sumB += b[i]!;
-    isConstantA &&= a[i] === a[0];
-    isConstantB &&= b[i] === b[0];
-  }
-  if (isConstantA || isConstantB) return 0;
-  const [meanA, meanB] = [sumA / count, sumB / count];
-  let [product, squareA, squareB] = [0, 0, 0];
-  for (let i = 0; i < count; i++) {
-    const [x, y] = [a[i]! - meanA, b[i]! - meanB];
-    product += x * y;
-    squareA += x * x;
-    squareB += y * y;
-  }
-  const norm = Math.sqrt(squareA) * Math.sqrt(squareB);
-  return norm > 0 ? product / norm : 0;
 }

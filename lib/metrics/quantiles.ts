@@ -1,6 +1,7 @@
 import { invalidOption } from "../errors.js";
-import { ranksOfAscending, correlation } from "./paired-stocks.js";
+import { ranksOfAscending } from "./paired-stocks.js";
 import { infinite, type DateRows, type RankedDates } from "./ranked-dates.js";
+import { pearson } from "./statistics.js";
 
 /** What the stocks of each quantile of the predictions earn. */
 export interface QuantileReturns {
@@ -65,7 +66,7 @@ export function quantileReturns(ranked: RankedDates, returns: DateRows, quantile
     spread[t] = today[quantiles - 1]! - today[0]!;
     if (today.some((value) => Number.isNaN(value))) continue;
     whole++;
-    monotone += correlation(numbers, averageRanks(today), quantiles);
+    monotone += pearson(numbers, averageRanks(today));
     if (today.every((value, k) => k === 0 || value > today[k - 1]!)) up++;
   }
   return {

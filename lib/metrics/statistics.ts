@@ -13,10 +13,11 @@ export function median(values: Float64Array): number {
 }
 
 /** Mean, sample standard deviation (ddof 1) and standard error of the mean. NaN where there are too few values. */
-export function summary(values: readonly number[]): { mean: number; deviation: number; standardError: number } {
+export function summary(values: readonly number[] | Float64Array): { mean: number; deviation: number; standardError: number } {
   const centre = mean(values);
-  const deviation =
-    values.length < 2 ? NaN : Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+  let squares = 0;
+  for (const value of values) squares += (value - centre) ** 2;
+  const deviation = values.length < 2 ? NaN : Math.sqrt(squares / (values.length - 1));
   return { mean: centre, deviation, standardError: deviation / Math.sqrt(values.length) };
 }
 
@@ -25,15 +26,21 @@ export function isConstant(values: Float64Array): boolean {
   return values.every((value) => value === values[0]);
 }
 
-/** Pearson correlation; 0 where either side is constant. */
-export function pearson(a: Float64Array, b: Float64Array): number {
+/** Pearson correlation of the first `count` values; 0 where either side is constant. */
+export function pearson(a: Float64Array, b: Float64Array, count = a.length): number {
+  let [sumA, sumB] = [0, 0];
   // A mean of equal numbers need not equal them, so constancy is decided before rounding can hide it.
-  if (isConstant(a) || isConstant(b)) return 0;
-  const [meanA, meanB] = [mean(a), mean(b)];
-  let product = 0;
-  let squareA = 0;
-  let squareB = 0;
-  for (let i = 0; i < a.length; i++) {
+  let [isConstantA, isConstantB] = [true, true];
+  for (let i = 0; i < count; i++) {
+    sumA += a[i]!;
+    sumB += b[i]!;
+    isConstantA &&= a[i] === a[0];
+    isConstantB &&= b[i] === b[0];
+  }
+  if (isConstantA || isConstantB) return 0;
+  const [meanA, meanB] = [sumA / count, sumB / count];
+  let [product, squareA, squareB] = [0, 0, 0];
+  for (let i = 0; i < count; i++) {
     const [x, y] = [a[i]! - meanA, b[i]! - meanB];
     product += x * y;
     squareA += x * x;
