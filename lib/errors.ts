@@ -21,17 +21,17 @@ export type ErrorCode =
 /** Where an error happened and what to do about it. Every field is optional except what the code implies. */
 export interface ErrorDetails {
   /** File or query that was read. */
-  file?: string;
+  file?: string | undefined;
   /** Column of a table. */
-  column?: string;
+  column?: string | undefined;
   /** Row of a table, from 1. */
-  row?: number;
+  row?: number | undefined;
   /** ISO date. */
-  date?: string;
+  date?: string | undefined;
   /** Dotted name of the option, e.g. `split.trainEnd`. */
-  option?: string;
+  option?: string | undefined;
   /** One imperative sentence: what to do next. It is appended to the message. */
-  next?: string;
+  next?: string | undefined;
   cause?: unknown;
 }
 

@@ -38,4 +38,4 @@ export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluat
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
 export { demonstrate, type Demonstration, type DemonstrationOptions } from "./demo/demonstrate.js";
-export { simulateMarket, writeSimulatedMarket, type SimulatedMarket, type SimulationOptions } from "./demo/simulate.js";
+export { simulateMarket, writeSimulatedMarket, type ResolvedSimulation, type SimulatedMarket, type SimulationOptions } from "./demo/simulate.js";

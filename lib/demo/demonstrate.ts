@@ -48,16 +48,16 @@ const ALONE = { similarityGraph: "groups", excludeSelf: true } as const;
 /** How to demonstrate. */
 export interface DemonstrationOptions {
   /** One simulated market and one initial model per seed: whole, 0 to 2^32 - 1. Default [0]. */
-  seeds?: readonly number[];
+  seeds?: readonly number[] | undefined;
   /** Passes over the training dates. Whole, from 1; default 3. */
-  epochs?: number;
+  epochs?: number | undefined;
   /** Compute threads. Whole, from 1; default 1: these batches are too small to share. */
-  threads?: number;
+  threads?: number | undefined;
   /** Keep the simulated markets as CSV in this folder. Default: they are deleted. */
-  keep?: string;
-  signal?: AbortSignal;
+  keep?: string | undefined;
+  signal?: AbortSignal | undefined;
   /** Called as each of the trainings proceeds: which one it is, and the share done from 0 to 1. */
-  onProgress?: (progress: DemonstrationProgress) => void;
+  onProgress?: ((progress: DemonstrationProgress) => void) | undefined;
 }
 
 /** Where a demonstration stands. */
@@ -139,7 +139,7 @@ export async function demonstrate(options: DemonstrationOptions = {}): Promise<D
         const run = async (graph: boolean): Promise<Metrics> => {
           const report = (share: number): void => onProgress?.({ market, graph, seed, done: (finished + share) / trainings });
           report(0);
-          const metrics = await trainAndTest(panel.dataset(datasetOptions(simulated, graph)), graph, { seed, epochs, threads, ...(signal === undefined ? {} : { signal }) }, report);
+          const metrics = await trainAndTest(panel.dataset(datasetOptions(simulated, graph)), graph, { seed, epochs, threads, signal }, report);
           finished++;
           return metrics;
         };
@@ -180,7 +180,7 @@ async function trainAndTest(dataset: Dataset, graph: boolean, options: TrainOpti
     ...options,
     onStep: ({ epoch, stepInEpoch, stepsPerEpoch }) => report((epoch - 1 + stepInEpoch / stepsPerEpoch) / options.epochs),
   });
-  const { predictions } = await model.predict(dataset.test, { riskFactors: false, ...(options.signal === undefined ? {} : { signal: options.signal }) });
+  const { predictions } = await model.predict(dataset.test, { riskFactors: false, signal: options.signal });
   return evaluate(predictions, dataset.test.labels);
 }
 

@@ -22,22 +22,25 @@ const SimulationSchema = z.strictObject({
   signal: share(0.07),
 });
 
+/** The complete options of a simulated market. */
+export type ResolvedSimulation = Readonly<z.output<typeof SimulationSchema>>;
+
 /** The knobs of the simulated market. All strengths are in units of a stock's own daily noise. */
 export interface SimulationOptions {
   /** Whole, 0 to 2^32 - 1; default 0. The same seed gives the same market, number by number. */
-  seed?: number;
+  seed?: number | undefined;
   /** Stocks over all dates, from 2; default 120. */
-  stocks?: number;
+  stocks?: number | undefined;
   /** Weekdays, from 2; default 730. */
-  dates?: number;
+  dates?: number | undefined;
   /** Hidden industries, from 1; default 8. */
-  industries?: number;
+  industries?: number | undefined;
   /** False is the null market: the spillover comes from shocks that no column shows. Default true. */
-  leadLag?: boolean;
+  leadLag?: boolean | undefined;
   /** Standard deviation of the spillover of industry peers' news on the next day's return, 0 to 10; default 0.3. */
-  spillover?: number;
+  spillover?: number | undefined;
   /** Effect of a stock's own signal on its next return, 0 to 10; default 0.07. */
-  signal?: number;
+  signal?: number | undefined;
 }
 
 /** A market that never existed. Cells are t * stocks + n. */
@@ -50,7 +53,7 @@ export interface SimulatedMarket {
   readonly listed: Uint8Array;
   /** `close` and the {@link SIMULATED_FEATURES}, [dates * stocks], also where a stock is not listed. */
   readonly columns: ReadonlyMap<string, Float64Array>;
-  readonly options: Required<SimulationOptions>;
+  readonly options: ResolvedSimulation;
 }
 
 /**
@@ -175,7 +178,7 @@ function peerSums(shocks: Float64Array, listed: Uint8Array, industries: Int32Arr
 }
 
 function drawReturns(
-  { stocks: N, dates: T, industries: count, signal: own, spillover }: Required<SimulationOptions>,
+  { stocks: N, dates: T, industries: count, signal: own, spillover }: ResolvedSimulation,
   industries: Int32Array, news: Float64Array, signal: Float64Array, spill: Float64Array, random: Generator,
 ): Float64Array {
   const returns = new Float64Array(T * N);

@@ -31,11 +31,11 @@ export interface Metrics {
 /** What else `evaluate` can be told. */
 export interface EvaluateOptions {
   /** What the loss saw (labels after `labelTransform`), shaped like the labels: gives `mse`. Default none. */
-  targets?: PanelValues;
+  targets?: PanelValues | undefined;
   /** Which prediction, from 0 to P - 1. Default: all, where P is 1 or L. */
-  prediction?: number;
+  prediction?: number | undefined;
   /** Which label horizon, from 0 to L - 1. Default: 0 for P = 1, else that of the prediction's own index. */
-  horizon?: number;
+  horizon?: number | undefined;
 }
 
 /**

@@ -12,57 +12,57 @@ import type { Device } from "./device.js";
  */
 export interface ModelOptions {
   /** F, features per stock and date. Whole, from 1; default 21. */
-  sequentialInputSize?: number;
+  sequentialInputSize?: number | undefined;
   /** H, width of the GRU. Whole, from 1; default 64. */
-  gruHiddenSize?: number;
+  gruHiddenSize?: number | undefined;
   /** Stacked GRU layers. Whole, from 1; default 2. Dropout acts between them. */
-  gruNumLayers?: number;
+  gruNumLayers?: number | undefined;
   /** A * D, all attention heads together. Whole, a multiple of `gatNumHeads`; default 128. */
-  gatHiddenSize?: number;
+  gatHiddenSize?: number | undefined;
   /** A, attention heads. Whole, from 1; default 4. */
-  gatNumHeads?: number;
+  gatNumHeads?: number | undefined;
   /** Slope of the LeakyReLU of attention scores below 0. From 0 (plain ReLU) to below 1 (1 would make attention ignore who asks); default 0.2. */
-  gatNegativeSlope?: number;
+  gatNegativeSlope?: number | undefined;
   /** Connection around the attention: `"add"` W h + GAT(h) (default), `"subtract"` W h - GAT(h), `"none"` GAT(h) alone, which averages stocks away on a complete graph. */
-  gatResidual?: "add" | "subtract" | "none";
+  gatResidual?: "add" | "subtract" | "none" | undefined;
   /** Width of the residual block. Whole, from 1; default 128. */
-  residualHiddenSize?: number;
+  residualHiddenSize?: number | undefined;
   /** K, latent risk factors. Whole, from 2; default 32. */
-  numRiskFactors?: number;
+  numRiskFactors?: number | undefined;
   /** What the graph convolution transforms: `"features"` of the last date (default), the GRU `"state"`, or `"both"`. */
-  relationalInput?: "features" | "state" | "both";
+  relationalInput?: "features" | "state" | "both" | undefined;
   /** Width of the TGC layers before the last. Whole, from 1; default 128. */
-  tgcHiddenSize?: number;
+  tgcHiddenSize?: number | undefined;
   /** E, width of the last TGC layer. Whole, from 1; default 64. */
-  tgcOutputSize?: number;
+  tgcOutputSize?: number | undefined;
   /** TGC layers. Whole, from 1; default 2. */
-  numTgcLayers?: number;
+  numTgcLayers?: number | undefined;
   /** Modes of the TGC layers, repeated as often as needed: `"add"` (I + A) X W + b, `"subtract"` (I - A) X W + b. Default `["add", "subtract"]`. */
-  tgcModes?: readonly ("add" | "subtract")[];
+  tgcModes?: readonly ("add" | "subtract")[] | undefined;
   /** Factor on M Mᵀ before the softmax: a number above 0 (default 1, the literal formula), `"sqrtK"` for 1/sqrt(K), or `"learned"`, which starts there. Small makes A the plain average, large the identity. */
-  similarityScale?: number | "sqrtK" | "learned";
+  similarityScale?: number | "sqrtK" | "learned" | undefined;
   /** True: no stock is its own neighbour in A. Default false, the literal formula. */
-  excludeSelf?: boolean;
+  excludeSelf?: boolean | undefined;
   /**
    * Most similar stocks kept per row of A. Whole, from 0; 0 (default) keeps all. The largest products scale m_i · m_j are kept, before ReLU,
    * and every one that ties with the smallest kept. Products tie where they differ by no more than 2^-18 scale |m_i| max_j |m_j| (Euclidean
    * norms, j over the stocks of the date, or of the group): more than rounding, so that equal stocks tie on every processor.
    */
-  topK?: number;
+  topK?: number | undefined;
   /** Who may be similar in A: all stocks of the date (`"complete"`, default) or those of the same group (`"groups"`). */
-  similarityGraph?: "complete" | "groups";
+  similarityGraph?: "complete" | "groups" | undefined;
   /** True: the head also sees the TGC's input, so that the graph can only add. Default false. */
-  relationalSkip?: boolean;
+  relationalSkip?: boolean | undefined;
   /** Widths of the head's hidden layers, each whole from 1; `[]` is a plain linear head. Default `[128, 64]`. */
-  predictionHiddenSizes?: readonly number[];
+  predictionHiddenSizes?: readonly number[] | undefined;
   /** P, predictions (factor units) per stock. Whole, from 1; default 1. */
-  numPredictions?: number;
+  numPredictions?: number | undefined;
   /** `"layer"` (default): LayerNorm per stock. `"batch"`: BatchNorm over all rows of a step, so a date's output depends on its batch in training. */
-  norm?: "layer" | "batch";
+  norm?: "layer" | "batch" | undefined;
   /** Share of units dropped in training. From 0 (off) to below 1; default 0.1. */
-  dropout?: number;
+  dropout?: number | undefined;
   /** Added to variances in norms. Above 0; default 1e-5. */
-  eps?: number;
+  eps?: number | undefined;
 }
 
 /** The complete architecture; what `model.config` returns and `run.json` stores. */
@@ -71,11 +71,11 @@ export type ModelConfig = Readonly<NativeConfig>;
 /** How a model is made, beside its architecture. */
 export interface InitialisationOptions {
   /** Seed of the initial weights. Whole, 0 to 2^32 - 1; default 0. */
-  seed?: number;
+  seed?: number | undefined;
   /** Where the weights live and all on them is computed. Default ASTGNN_DEVICE, else `"auto"`: the first GPU that can be used, else the CPU. */
-  device?: Device;
+  device?: Device | undefined;
   /** Number type of weights and arithmetic. Default `"float32"`; `"float64"` is for checks: twice the memory, several times slower. */
-  dtype?: Dtype;
+  dtype?: Dtype | undefined;
 }
 
 const size = (fallback: number, least = 1) => z.int().min(least).max(1_000_000).default(fallback).describe(`a whole number from ${least}`);

@@ -12,15 +12,15 @@ import type { Tensor } from "./tensor.js";
 /** Options of a {@link TimeGraphConvolution}. */
 export interface TimeGraphConvolutionOptions extends InitialisationOptions {
   /** `"add"`: similar stocks reinforce (default). `"subtract"`: what similar stocks share is taken out. */
-  mode?: "add" | "subtract";
+  mode?: "add" | "subtract" | undefined;
   /** Factor on M Mᵀ before the softmax. Above 0; default 1, the literal formula. */
-  similarityScale?: number;
+  similarityScale?: number | undefined;
   /** True: no stock is its own neighbour. Default false. */
-  excludeSelf?: boolean;
+  excludeSelf?: boolean | undefined;
   /** Most similar stocks kept per row, and who ties with the last (see {@link ModelOptions.topK}). Whole, from 0; 0 (default) keeps all. */
-  topK?: number;
+  topK?: number | undefined;
   /** `"groups"`: only rows of the same group are similar, and forward needs `groups`. Default `"complete"`. */
-  similarityGraph?: "complete" | "groups";
+  similarityGraph?: "complete" | "groups" | undefined;
 }
 
 const timeGraphConvolutionSchema = z.strictObject({
@@ -60,11 +60,11 @@ export class TimeGraphConvolution extends Module {
 /** Options of a {@link GraphAttention}. */
 export interface GraphAttentionOptions extends InitialisationOptions {
   /** A, attention heads. A divisor of the output width; default 4. */
-  heads?: number;
+  heads?: number | undefined;
   /** Slope of the LeakyReLU below 0. From 0 to below 1; default 0.2. */
-  negativeSlope?: number;
+  negativeSlope?: number | undefined;
   /** Share of averaged values dropped in training. From 0 to below 1; default 0. */
-  dropout?: number;
+  dropout?: number | undefined;
 }
 
 const graphAttentionSchema = z.strictObject({

@@ -11,11 +11,11 @@ export type PredictInput = Split | Dataset | { dataset: Dataset; dates: readonly
 /** How to score. */
 export interface PredictOptions {
   /** True (default): also return M. False saves K numbers per stock and date. */
-  riskFactors?: boolean;
+  riskFactors?: boolean | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
-  threads?: number;
+  threads?: number | undefined;
   /** Stops within one date; the promise rejects with ERR_ABORTED. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Statistics of the similarity matrix A: per row, mean over the rows of a date, mean over dates. NaN where no date has a row. */
@@ -69,7 +69,7 @@ export function dateIndex(dataset: Dataset, date: string): number {
 export async function predictPacked(
   module: NativeModule,
   { dataset, dates }: DateSelection,
-  options: { riskFactors: boolean; threads: number; objective?: NativeTerm[]; signal?: AbortSignal | undefined },
+  options: { riskFactors: boolean; threads: number; objective?: NativeTerm[] | undefined; signal?: AbortSignal | undefined },
 ): Promise<NativePrediction> {
   const { riskFactors, threads, objective, signal } = options;
   if (signal?.aborted === true) throw abortedBy(signal, "The prediction");

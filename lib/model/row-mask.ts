@@ -7,9 +7,9 @@ import { invalidOption } from "../errors.js";
  */
 export interface RowMask {
   /** Group of each row [R]; rows of one group attend to one another. Absent: all rows of the date do. */
-  groups?: Int32Array | readonly number[];
+  groups?: Int32Array | readonly number[] | undefined;
   /** Edge list in CSR over the rows of the batch: row r attends to `targets[offsets[r] .. offsets[r + 1]]`. Takes the place of `groups` in the attention. */
-  edges?: { offsets: Int32Array | readonly number[]; targets: Int32Array | readonly number[] };
+  edges?: { offsets: Int32Array | readonly number[]; targets: Int32Array | readonly number[] } | undefined;
 }
 
 /** Row ranges of the dates of a packed batch: rows of date d are `offsets[d] .. offsets[d + 1]`. */
@@ -18,7 +18,7 @@ export type Offsets = Int32Array | readonly number[];
 /** A row mask together with the dates that the rows belong to. */
 export interface PackedRowMask extends RowMask {
   /** Absent: all rows are one date. */
-  offsets?: Offsets;
+  offsets?: Offsets | undefined;
 }
 
 /** The mask as the core takes it. */

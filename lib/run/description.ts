@@ -1,9 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Isa, Precision } from "../binding/types.js";
+import type { Dtype, Isa, Precision } from "../binding/types.js";
 import type { ReadingOptions } from "../data/origin.js";
 import type { PanelSource } from "../data/source.js";
+import type { Dataset, Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
+import type { ModelConfig } from "../model/config.js";
+import type { WarningEvent } from "./records.js";
+import type { Recipe } from "./state.js";
 
 /** What `run.json` says about how a run was made; everything but the clock follows from the inputs. */
 export interface RunDescription {
@@ -13,21 +17,21 @@ export interface RunDescription {
   /** `"finished"` once every file is written. */
   status: "running" | "finished";
   /** Architecture, in camelCase. */
-  config: unknown;
-  dtype: string;
+  config: ModelConfig;
+  dtype: Dtype;
   parameters: number;
   /** Training options that decide the weights. */
-  training: unknown;
+  training: Recipe;
   /** `model`: seed of the initial weights, null where they were loaded. `train`: date order and dropout; a list for an ensemble. */
   seeds: { model: number | null; train: number | readonly number[] };
   /** What the panel was read from (files by absolute path, or a query) and the options of `openPanel`; null where the dataset is not a panel's. */
   source: PanelSource | null;
   panel: ReadingOptions | null;
-  dataset: unknown;
+  dataset: Dataset["options"];
   fingerprint: string;
-  split: unknown;
+  split: Dataset["splitSummary"];
   /** What was dropped on the way from the source. */
-  ledger: unknown;
+  ledger: Ledger;
   threads: number;
   device: string;
   /** Instruction set, and what products are computed in. */
@@ -35,7 +39,7 @@ export interface RunDescription {
   versions: { astgnn: string; libtorch: string; node: string };
   hardware: { cpu: string; cores: number; memoryBytes: number; platform: string };
   memoryEstimateBytes: number;
-  warnings: readonly unknown[];
+  warnings: readonly WarningEvent[];
   /** Epoch whose weights model.safetensors holds; null while running and for an ensemble. */
   bestEpoch: number | null;
   /** Folders of an ensemble's members. */

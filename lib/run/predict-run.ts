@@ -24,11 +24,11 @@ export interface PredictRunOptions extends PanelOptions {
   /** File to write: .parquet or .csv with date, ticker, prediction[_p]. */
   out: string;
   /** First date to score, YYYY-MM-DD. Default: the first with enough history. */
-  from?: string;
+  from?: string | undefined;
   /** Where to compute. Default ASTGNN_DEVICE, else `"auto"`: the first GPU that can be used, else the CPU. */
-  device?: Device;
+  device?: Device | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
-  threads?: number;
+  threads?: number | undefined;
 }
 
 /** What was scored. */
@@ -61,7 +61,7 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   if (typeof out !== "string" || !/\.(parquet|csv)$/i.test(out)) throw invalidOption("out", "a path that ends in .parquet or .csv", out);
   if (from !== undefined && (typeof from !== "string" || !isIsoDate(from))) throw invalidOption("from", "a date as YYYY-MM-DD", from);
   if (!existsSync(dirname(resolve(out)))) throw new AstgnnError("ERR_OPTION", `There is no folder ${dirname(resolve(out))} for ${out}.`, { option: "out", next: "Make it first." });
-  using run = await loadRun(folder, device === undefined ? {} : { device });
+  using run = await loadRun(folder, { device });
   const description = run.dataset;
   const panel = await openAlike(folder, source, panelOptions, description);
   const dataset = panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });

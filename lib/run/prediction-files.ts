@@ -13,13 +13,13 @@ export interface PredictionFilesOptions {
   /** File of the predictions, .parquet or .csv. */
   predictions: string;
   /** Whether it has the columns split and label[_h] too. Default true. */
-  labelled?: boolean;
+  labelled?: boolean | undefined;
   /** File of M, .parquet. */
-  factors?: string;
+  factors?: string | undefined;
   /** P */
   numPredictions: number;
   /** K, where there are factors. */
-  numRiskFactors?: number;
+  numRiskFactors?: number | undefined;
   /** Number type of the scores. */
   dtype: "float32" | "float64";
 }

@@ -9,7 +9,7 @@ export interface PackedScores {
   /** [rows, P] */
   predictions: Float32Array | Float64Array;
   /** [rows, K] */
-  riskFactors?: Float32Array | Float64Array;
+  riskFactors?: Float32Array | Float64Array | undefined;
   /** [dates, 3] */
   statistics: Float64Array;
   /** [dates, terms] of the objective; empty without one. */
@@ -20,7 +20,7 @@ export interface PackedScores {
 export interface ScoreRequest {
   riskFactors: boolean;
   threads: number;
-  objective?: NativeTerm[];
+  objective?: NativeTerm[] | undefined;
   signal?: AbortSignal | undefined;
 }
 

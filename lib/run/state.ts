@@ -1,8 +1,10 @@
 import { packageVersion } from "../binding/package-root.js";
-import type { NativeSession } from "../binding/types.js";
+import type { Dtype, NativeSession } from "../binding/types.js";
+import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
 import { FORMAT_VERSION, readVersioned } from "../model/checkpoint.js";
+import type { ModelConfig } from "../model/config.js";
 import { writeSafetensors } from "../model/safetensors.js";
 import { takeWeights, underPrefix, withNativeState, withPrefix, type Weights } from "../model/weights.js";
 import type { EpochRecord, WarningEvent } from "./records.js";
@@ -51,13 +53,16 @@ export interface Position {
   warnings: WarningEvent[];
 }
 
+/** The training options that decide the weights: stored with the run, compared on resume. */
+export type Recipe = Readonly<Record<string, unknown>>;
+
 /** What a resumed run must have in common with the run it continues: JSON-safe, compared field by field. */
 export interface RunIdentity {
-  readonly config: unknown;
-  readonly dtype: string;
-  readonly recipe: Readonly<Record<string, unknown>>;
-  readonly dataset: unknown;
-  readonly split: unknown;
+  readonly config: ModelConfig;
+  readonly dtype: Dtype;
+  readonly recipe: Recipe;
+  readonly dataset: Dataset["options"];
+  readonly split: Dataset["splitSummary"];
   readonly fingerprint: string;
 }
 

@@ -12,15 +12,15 @@ export interface DownloadOptions {
   /** Where the complete file goes; `<file>.partial` holds what is there so far. */
   file: string;
   /** Hexadecimal SHA-256 that the file must have. */
-  sha256?: string;
+  sha256?: string | undefined;
   /** Connections in a row that may bring nothing new; default 5. */
-  attempts?: number;
+  attempts?: number | undefined;
   /** Milliseconds before the second attempt, doubled each time; default 1,000. */
-  retryMs?: number;
+  retryMs?: number | undefined;
   /** Environment with the proxy and certificate variables; default process.env. */
-  env?: NodeJS.ProcessEnv;
-  onProgress?: OnProgress;
-  signal?: AbortSignal;
+  env?: NodeJS.ProcessEnv | undefined;
+  onProgress?: OnProgress | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** What the server said about the file that a partial download belongs to. */
@@ -90,7 +90,7 @@ async function fetchRest({ url, file, env, onProgress, signal }: DownloadOptions
     headers["range"] = `bytes=${have}-`;
     if (origin?.etag !== undefined) headers["if-range"] = origin.etag;
   }
-  const response = await get(url, { headers, ...(env === undefined ? {} : { env }), ...(signal === undefined ? {} : { signal }) }).catch((error: Error) => {
+  const response = await get(url, { headers, env, signal }).catch((error: Error) => {
     throw error instanceof AstgnnError ? error : new Interrupted(error.message || (error as NodeJS.ErrnoException).code);
   });
   const status = response.statusCode!;

@@ -11,9 +11,9 @@ import { unpackZip } from "./unpack.js";
 
 /** Options of {@link cudaCompiler}. */
 export interface CudaToolkitOptions {
-  env?: NodeJS.ProcessEnv;
-  onProgress?: OnProgress;
-  signal?: AbortSignal;
+  env?: NodeJS.ProcessEnv | undefined;
+  onProgress?: OnProgress | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -42,8 +42,8 @@ export async function cudaCompiler(options: CudaToolkitOptions = {}): Promise<st
   const command = await findPip(env);
   if (command === undefined) throw unavailable("there is no pip to fetch one with");
   const { onProgress, signal } = options;
-  const rest = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
-  return withLock(`${folder}.lock`, signal === undefined ? {} : { signal }, async () => {
+  const rest = { onProgress, signal };
+  return withLock(`${folder}.lock`, { signal }, async () => {
     if (existsSync(nvcc)) return nvcc;
     const partial = `${folder}.partial-${process.pid}`;
     const downloads = `${folder}.downloads`;

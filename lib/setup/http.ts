@@ -7,12 +7,12 @@ import { AstgnnError } from "../errors.js";
 
 /** How to ask. */
 export interface GetOptions {
-  headers?: OutgoingHttpHeaders;
+  headers?: OutgoingHttpHeaders | undefined;
   /** Environment with the proxy and certificate variables; default process.env. */
-  env?: NodeJS.ProcessEnv;
-  signal?: AbortSignal;
+  env?: NodeJS.ProcessEnv | undefined;
+  signal?: AbortSignal | undefined;
   /** Milliseconds in which nothing comes; default 60,000. */
-  idleMs?: number;
+  idleMs?: number | undefined;
 }
 
 const REDIRECTS = 10;

@@ -13,9 +13,9 @@ import { platformSources, wheelsOf } from "./sources.js";
 export type LocalSource = { kind: "wheels"; files: FetchedFile[]; folder: string } | { kind: "archive"; file: FetchedFile } | { kind: "folder"; path: string };
 
 interface ReadOptions {
-  sha256?: string;
-  onProgress?: OnProgress;
-  signal?: AbortSignal;
+  sha256?: string | undefined;
+  onProgress?: OnProgress | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**

@@ -9,12 +9,12 @@ import { AstgnnError } from "../errors.js";
 /** How to wait for a lock. */
 export interface LockOptions {
   /** Called once where another process holds the lock, with its pid, host and since when. What it throws ends the waiting. */
-  onWait?: (holder: string) => void;
-  signal?: AbortSignal;
+  onWait?: ((holder: string) => void) | undefined;
+  signal?: AbortSignal | undefined;
   /** Milliseconds between looks; default 200. */
-  pollMs?: number;
+  pollMs?: number | undefined;
   /** Milliseconds without a sign of life after which a holder on another machine counts as dead; default 120,000. */
-  staleMs?: number;
+  staleMs?: number | undefined;
 }
 
 /** A process: `machine` says where its pid counts, `start` tells it from a later one with the same pid. */

@@ -24,8 +24,8 @@ interface FetchOptions {
   into: string;
   variant: Variant;
   env: NodeJS.ProcessEnv;
-  onProgress?: OnProgress;
-  signal?: AbortSignal;
+  onProgress?: OnProgress | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** The first pip that answers: pip, pip3 or python3 -m pip. */

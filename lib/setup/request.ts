@@ -11,17 +11,17 @@ import { platformSources, type PlatformSources } from "./sources.js";
 /** Options of a set-up. */
 export interface SetupOptions {
   /** `cpu` (default) or `cuda`, which also fetches NVIDIA's libraries (2.7 GB). */
-  variant?: Variant;
+  variant?: Variant | undefined;
   /** Install from this wheel, archive or folder instead of the network. */
-  from?: string;
+  from?: string | undefined;
   /** SHA-256 that the archive (or the file named by `from`) must have, hexadecimal. */
-  sha256?: string;
+  sha256?: string | undefined;
   /** Replace what is in the cache, and fetch even where the environment or Python has a LibTorch; default false. */
-  force?: boolean;
+  force?: boolean | undefined;
   /** Environment to read; default process.env. */
-  env?: NodeJS.ProcessEnv;
-  onProgress?: OnProgress;
-  signal?: AbortSignal;
+  env?: NodeJS.ProcessEnv | undefined;
+  onProgress?: OnProgress | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** Options that were checked, with every path they lead to. */

@@ -50,7 +50,7 @@ export async function setup(options: SetupOptions = {}): Promise<SetupResult> {
   const onWait = (holder: string): void => onProgress?.({ stage: "wait", message: `waiting for ${holder}, which is fetching LibTorch` });
   let neededBytes = 0;
   try {
-    return await withLock(join(folder, `libtorch-${pinnedVersion}-${variant}.lock`), { onWait, ...(signal === undefined ? {} : { signal }) }, async () => {
+    return await withLock(join(folder, `libtorch-${pinnedVersion}-${variant}.lock`), { onWait, signal }, async () => {
       await removeLeftovers(folder);
       const meanwhile = present();
       if (meanwhile !== undefined) return meanwhile;
@@ -122,7 +122,7 @@ async function unpackWheels(files: readonly FetchedFile[], partial: string, requ
 async function unpackChecked(file: string, select: Select, partial: string, request: SetupRequest): Promise<void> {
   await requireSpace(request.target, (await unpackedBytes(file, select)).bytes);
   const { onProgress, signal } = request;
-  await unpackZip(file, { select, into: partial, ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) });
+  await unpackZip(file, { select, into: partial, onProgress, signal });
 }
 
 /** Checks what was unpacked as every later search will, and writes down where it came from. */

@@ -17,9 +17,9 @@ export interface UnpackOptions {
   select: Select;
   into: string;
   /** Files to mark as programs beside those that the archive marks, by where they go: wheels may have lost the mark. */
-  executable?: (target: string) => boolean;
-  onProgress?: OnProgress;
-  signal?: AbortSignal;
+  executable?: ((target: string) => boolean) | undefined;
+  onProgress?: OnProgress | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**

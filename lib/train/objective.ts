@@ -14,19 +14,19 @@ export type LossName = TermName;
 export interface LossTerm {
   name: LossName;
   /** Factor of the term in the total. Above 0; default 1. */
-  weight?: number;
+  weight?: number | undefined;
   /** Index of the prediction, 0 to P - 1; prediction terms only. Default: see {@link Loss}. */
-  prediction?: number;
+  prediction?: number | undefined;
   /** Index of the label horizon, 0 to L - 1; prediction terms only. Default: see {@link Loss}. */
-  horizon?: number;
+  horizon?: number | undefined;
   /** `rankIc`: softness of the ranks. Above 0, default 1; near 0 gives exact ranks and no gradient, large gives the plain IC. */
-  strength?: number;
+  strength?: number | undefined;
   /** `risk`: weight of horizon h is omega^h. Above 0, at most 1; default 0.9. */
-  omega?: number;
+  omega?: number | undefined;
   /** `risk`: weight of the mean squared correlation between factors. From 0; default 0.05. */
-  orthogonality?: number;
+  orthogonality?: number | undefined;
   /** `risk`, `vif`: ridge of the regression or correlation matrix. From 0; default 1e-6. */
-  ridge?: number;
+  ridge?: number | undefined;
 }
 
 /**

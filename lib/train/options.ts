@@ -3,6 +3,7 @@ import { AstgnnError, invalidOption } from "../errors.js";
 import { seedSchema } from "../model/config.js";
 import { resolveThreads } from "../model/threads.js";
 import { resolveOptions } from "../options.js";
+import type { Recipe } from "../run/state.js";
 import type { TrainEvents } from "./events.js";
 import { lossSchema, type Loss } from "./objective.js";
 import type { ScheduleName } from "./schedule.js";
@@ -18,64 +19,64 @@ export type MonitorName = "ic" | "icir" | "rankIc" | "rankIcir" | "hitRate" | "m
  */
 export interface TrainOptions extends TrainEvents {
   /** What is minimised. Default `"ic"`. */
-  loss?: Loss;
+  loss?: Loss | undefined;
   /** Passes over the training dates. Whole, from 1; default 4. */
-  epochs?: number;
+  epochs?: number | undefined;
   /** Rate after warm-up. Above 0; default 1e-3. */
-  learningRate?: number;
+  learningRate?: number | undefined;
   /** Lowest rate of `"cosine"` and `"plateau"`. From 0 to `learningRate`; default 0. */
-  minLearningRate?: number;
+  minLearningRate?: number | undefined;
   /** Default `"constant"`. */
-  schedule?: ScheduleName;
+  schedule?: ScheduleName | undefined;
   /** Steps over which the rate rises linearly from 0. Whole, from 0; default 50. */
-  warmupSteps?: number;
+  warmupSteps?: number | undefined;
   /** `"plateau"`: factor of each cut. Above 0, below 1; default 0.5. */
-  plateauFactor?: number;
+  plateauFactor?: number | undefined;
   /** `"plateau"`: epochs without a better monitor before a cut. Whole, from 0; default 1. */
-  plateauPatience?: number;
+  plateauPatience?: number | undefined;
   /** AdamW's decay of gradient mean and square. Each from 0 to below 1; default [0.9, 0.999]. */
-  betas?: readonly [number, number];
+  betas?: readonly [number, number] | undefined;
   /** AdamW's eps. Above 0; default 1e-8. */
-  adamEps?: number;
+  adamEps?: number | undefined;
   /** AdamW's decoupled weight decay. From 0; default 0. */
-  weightDecay?: number;
+  weightDecay?: number | undefined;
   /** Largest gradient norm; larger ones are scaled down to it. From 0; 0 turns clipping off; default 1. */
-  clipNorm?: number;
+  clipNorm?: number | undefined;
   /** Dates per step. Whole, from 1; default 1. */
-  datesPerStep?: number;
+  datesPerStep?: number | undefined;
   /** Decay of the exponential moving average of the weights, which validation, checkpoint and prediction use. From 0 (off) to below 1; default 0.998. */
-  ema?: number;
+  ema?: number | undefined;
   /** Epochs without a better monitor before training stops. Whole, from 0; 0 (default) never stops early. */
-  patience?: number;
+  patience?: number | undefined;
   /** Default `"ic"`. */
-  monitor?: MonitorName;
+  monitor?: MonitorName | undefined;
   /** Drives date order and dropout. Whole, 0 to 2^32 - 1; default 0. The initial weights come from the model's own seed. */
-  seed?: number;
+  seed?: number | undefined;
   /**
    * Trains a model that was trained before on a dataset that was prepared otherwise (features, window, processors, their statistics, graph or
    * label), which is refused unless this is true: what its weights have learnt then means something else. Default false.
    */
-  fineTune?: boolean;
+  fineTune?: boolean | undefined;
   /** Trains one member per seed from `model`'s config (the model itself stays untouched); together with `seed` an error. */
-  seeds?: readonly number[];
+  seeds?: readonly number[] | undefined;
   /**
    * Launches each step on a GPU as one CUDA graph, captured once per number of dates and rows; rows are filled up with neutral ones to one
    * of a few counts, which changes results by rounding. For the losses `mse` and `ic`, norm "layer", no `topK`, and the complete graph: a
    * warning says where steps are not captured. Without effect on the CPU. Default false: no GPU has run it yet.
    */
-  cudaGraph?: boolean;
+  cudaGraph?: boolean | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores; a resumed run keeps its own count unless told otherwise. */
-  threads?: number;
+  threads?: number | undefined;
   /** Run folder. Absent: nothing is written. */
-  out?: string;
+  out?: string | undefined;
   /** Continue the run in `out`, or the interrupted one that was to replace it; harmless on an empty folder and on a finished run. Default false. */
-  resume?: boolean;
+  resume?: boolean | undefined;
   /** Replace the run in `out`: the new one is built in `.replacement` there and takes its place when it is finished; until then the old one is whole. Default false. */
-  overwrite?: boolean;
+  overwrite?: boolean | undefined;
   /** Steps between checkpoints within an epoch (there is one after every epoch). Whole, from 0 (none); default 250. */
-  checkpointSteps?: number;
+  checkpointSteps?: number | undefined;
   /** Stops within one step; the promise rejects with ERR_ABORTED and the last checkpoint stays. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 const count = (least: number, fallback: number) => z.int().min(least).default(fallback).describe(`a whole number from ${least}`);
@@ -118,9 +119,6 @@ const schema = z.strictObject({
 /** The complete training options. */
 export type ResolvedTrainOptions = Readonly<Omit<z.output<typeof schema>, keyof TrainEvents | "loss" | "threads">> &
   TrainEvents & { readonly loss: Loss; readonly threads: number; readonly threadsAreGiven: boolean };
-
-/** The options that decide the weights: stored with the run, compared on resume. */
-export type Recipe = Readonly<Record<string, unknown>>;
 
 const RECIPE = [
   "loss", "epochs", "learningRate", "minLearningRate", "schedule", "warmupSteps", "plateauFactor", "plateauPatience", "betas", "adamEps",

@@ -77,7 +77,7 @@ async function trainMembers(
     ...describeRun(model, dataset, plan, { kind: "ensemble", seeds: { model: null, train: seeds }, threads, members: names }),
     ...(before === undefined ? {} : { timing: { ...before.timing, finishedAt: null } }),
   };
-  const isUnchanged = before?.status === "finished" && (before.training as { epochs?: number }).epochs === options.epochs;
+  const isUnchanged = before?.status === "finished" && before.training["epochs"] === options.epochs;
   if (!isUnchanged) await folder?.writeDescription(description);
 
   const members: TrainingRun[] = [];
@@ -131,5 +131,5 @@ function refuseOtherEnsemble(before: RunDescription, names: readonly string[], n
     throw new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has the members ${before.members?.join(", ")}, now they are ${names.join(", ")}.`, { option: "seeds", file: path, next: `Resume with the seeds of the run, or name another folder.${orKeep(path)}` });
   }
   const { config, dtype, dataset, split, fingerprint, training } = before;
-  refuseOtherRun({ config, dtype, dataset, split, fingerprint, recipe: training as RunIdentity["recipe"] }, now, path);
+  refuseOtherRun({ config, dtype, dataset, split, fingerprint, recipe: training }, now, path);
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DuckDBInstance } from "@duckdb/node-api";
 import type { EpochEvent } from "../../lib/run/records.js";
 import { PredictionFiles } from "../../lib/run/prediction-files.js";
+import { resolveModelOptions } from "../../lib/model/config.js";
 import { lockRunFolder } from "../../lib/run/files.js";
 import { refuseOtherRun, RunFolder } from "../../lib/run/folder.js";
 import { addStep, emptySums, trainMetrics } from "../../lib/train/running-sums.js";
@@ -18,7 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const identity: RunIdentity = { config: { numRiskFactors: 4 }, dtype: "float32", recipe: { epochs: 2, schedule: "constant", learningRate: 1e-3 }, dataset: { window: 4 }, split: { trainEnd: "2020-01-31" }, fingerprint: "aa" };
+const identity: RunIdentity = { config: resolveModelOptions({ numRiskFactors: 4 }).config, dtype: "float32", recipe: { epochs: 2, schedule: "constant", learningRate: 1e-3 }, dataset: { window: 4 }, split: { trainEnd: "2020-01-31" }, fingerprint: "aa" };
 const fresh = { resume: false, overwrite: false };
 
 describe("run folder", () => {
@@ -58,7 +59,7 @@ describe("run folder", () => {
 
 describe("resume", () => {
   const differing: [Partial<RunIdentity>, RegExp][] = [
-    [{ config: { numRiskFactors: 8 } }, /config.numRiskFactors 4, now it is 8/],
+    [{ config: resolveModelOptions({ numRiskFactors: 8 }).config }, /config.numRiskFactors 4, now it is 8/],
     [{ dataset: { window: 5 } }, /dataset.window 4, now it is 5/],
     [{ split: { trainEnd: "2020-02-01" } }, /split.trainEnd/],
     [{ fingerprint: "bb" }, /fingerprint "aa"/],
