@@ -160,7 +160,22 @@ export function refuseOtherRun(stored: RunIdentity, now: RunIdentity, path: stri
     return { ...rest, training: { ...recipe, epochs: 0 } };
   };
   const difference = firstDifference(without(stored), without(current), "");
-  if (difference !== undefined) throw differs(...difference, path, "Resume with the options and data of the run, or name another folder.");
+  if (difference === undefined) return;
+  if (isUnknownToRun(difference)) throw begunByOlderVersion(difference[0], path);
+  throw differs(...difference, path, "Resume with the options and data of the run, or name another folder.");
+}
+
+/** Configuration, recipe and dataset options are stored whole: one that is missing came later. */
+function isUnknownToRun([field, stored]: Difference): boolean {
+  return stored === undefined && /^(config|training|dataset|split)\.[^.]+$/.test(field);
+}
+
+function begunByOlderVersion(field: string, path: string): AstgnnError {
+  return new AstgnnError("ERR_CHECKPOINT", `The run in ${path} was begun by an older version, which did not know ${field}.`, {
+    option: field,
+    file: path,
+    next: "Finish it with that version, or train on from its weights: ASTGNNFactorModel.load(\"model.safetensors\"), then train into another folder.",
+  });
 }
 
 function differs(field: string, stored: unknown, now: unknown, path: string, next: string): AstgnnError {
@@ -172,7 +187,9 @@ export function orKeep(path: string): string {
   return isReplacement(path) ? " It is an overwrite that was interrupted: remove its folder to continue the run that it was to replace." : "";
 }
 
-function firstDifference(a: unknown, b: unknown, path: string): [field: string, stored: unknown, now: unknown] | undefined {
+type Difference = [field: string, stored: unknown, now: unknown];
+
+function firstDifference(a: unknown, b: unknown, path: string): Difference | undefined {
   if (a === b) return undefined;
   if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return [path, a, b];
   const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
