@@ -37,5 +37,6 @@ export { averagePredictions } from "./metrics/average-predictions.js";
 export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
-export { demonstrate, type Demonstration, type DemonstrationOptions } from "./demo/demonstrate.js";
+export { demonstrate, type Demonstration } from "./demo/demonstrate.js";
+export type { DemonstrationOptions } from "./demo/options.js";
 export { simulateMarket, writeSimulatedMarket, type ResolvedSimulation, type SimulatedMarket, type SimulationOptions } from "./demo/simulate.js";

@@ -1,6 +1,19 @@
 import type { z } from "zod";
 import { AstgnnError, invalidOption, nearest } from "./errors.js";
 
+declare module "zod" {
+  interface GlobalMeta {
+    /** What the option is, for `--help`; an option with this has a flag. */
+    help?: string;
+    /** What the flag's value is called, e.g. `width`. */
+    value?: string;
+    /** The default in words, where the schema has none. */
+    byDefault?: string;
+    /** How the flag's text is read, where the schema does not tell. Its help then says all of it. */
+    kind?: "json";
+  }
+}
+
 /**
  * Checks what a user wrote against a zod schema and returns the resolved, complete options.
  * Schemas are strict objects; each field's `.describe()` says what is expected in the words of a message

@@ -1,19 +1,18 @@
 import { Command } from "commander";
-import type { DemonstrationOptions, MarketResult } from "../demo/demonstrate.js";
+import type { MarketResult } from "../demo/demonstrate.js";
+import { demonstrationSchema, type DemonstrationOptions } from "../demo/options.js";
 import { AstgnnError } from "../errors.js";
 import { bar } from "../setup/progress.js";
 import { addFlags, type FlagGroup, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
+import { flagsOf } from "./schema-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
 
 const demoFlags: FlagGroup = {
   title: "Demonstration",
   flags: [
-    { flags: "--seed <number>", option: "seed", kind: "scalar", help: "seed of the simulated market and of the models (default: 0)" },
-    { flags: "--seeds <numbers>", option: "seeds", kind: "scalars", help: "several simulated markets, e.g. 0,1,2" },
-    { flags: "--epochs <count>", option: "epochs", kind: "scalar", help: "passes over the training dates (default: 3)" },
-    { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: 1, the batches are small)" },
-    { flags: "--keep <folder>", option: "keep", kind: "text", help: "keep the simulated markets as CSV in this folder" },
+    { flags: "--seed <number>", option: "seed", kind: "scalar", help: "one seed, as --seeds with one number" },
+    ...flagsOf("Demonstration", demonstrationSchema.shape).flags,
   ],
 };
 

@@ -1,4 +1,6 @@
 import { Command } from "commander";
+import { modelSchema } from "../model/config.js";
+import { trainSchema } from "../train/options.js";
 import { panelFlags } from "./data-flags.js";
 import { addSourceFlags, namedSource, panelOptionsFrom } from "./data-source.js";
 import type { PredictRunOptions } from "../run/predict-run.js";
@@ -6,14 +8,14 @@ import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./f
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
 import { precisionFlags, usePrecision } from "./precision-flags.js";
+import { flagsOf } from "./schema-flags.js";
 import type { Terminal } from "./terminal.js";
 
 const predictFlags: FlagGroup = {
   title: "Prediction",
   flags: [
     { flags: "--from <date>", option: "from", kind: "text", help: "first date to score, YYYY-MM-DD (default: the first with enough history before it)" },
-    { flags: "--device <device>", option: "device", kind: "text", help: "cpu, cuda, cuda:1 ... or auto (default: ASTGNN_DEVICE, else auto, the first GPU that can be used, else the CPU)" },
-    { flags: "--threads <count>", option: "threads", kind: "scalar", help: "compute threads (default: ASTGNN_THREADS, else the physical cores)" },
+    ...flagsOf("Prediction", { device: modelSchema.shape.device, threads: trainSchema.shape.threads }).flags,
   ],
 };
 

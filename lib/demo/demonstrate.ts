@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
 import { openPanel } from "../data/panel.js";
 import type { Dataset } from "../data/types.js";
 import { evaluate, type Metrics } from "../metrics/evaluate.js";
@@ -11,6 +10,7 @@ import { ASTGNNFactorModel } from "../model/model.js";
 import { resolveOptions } from "../options.js";
 import type { TrainOptions } from "../train/options.js";
 import { train } from "../train/train.js";
+import { demonstrationSchema, type DemonstrationOptions, type MarketName } from "./options.js";
 import { SIMULATED_FEATURES, simulateMarket, writeSimulatedMarket, type SimulatedMarket } from "./simulate.js";
 
 /** The model of the demonstration: small, because the simulated market is. An industry there has about 15 stocks, so `topK` is 12. */
@@ -45,33 +45,6 @@ const TEST_DATES = 240;
 
 const ALONE = { similarityGraph: "groups", excludeSelf: true } as const;
 
-/** How to demonstrate. */
-export interface DemonstrationOptions {
-  /** One simulated market and one initial model per seed: whole, 0 to 2^32 - 1. Default [0]. */
-  seeds?: readonly number[] | undefined;
-  /** Passes over the training dates. Whole, from 1; default 3. */
-  epochs?: number | undefined;
-  /** Compute threads. Whole, from 1; default 1: these batches are too small to share. */
-  threads?: number | undefined;
-  /** Keep the simulated markets as CSV in this folder. Default: they are deleted. */
-  keep?: string | undefined;
-  signal?: AbortSignal | undefined;
-  /** Called as each of the trainings proceeds: which one it is, and the share done from 0 to 1. */
-  onProgress?: ((progress: DemonstrationProgress) => void) | undefined;
-}
-
-/** Where a demonstration stands. */
-export interface DemonstrationProgress {
-  readonly market: MarketName;
-  readonly graph: boolean;
-  readonly seed: number;
-  /** Of all trainings, 0 to 1. */
-  readonly done: number;
-}
-
-/** `planted`: news moves industry peers a day later. `null`: hidden shocks do instead, all else equal. */
-export type MarketName = "planted" | "null";
-
 /** A mean over test dates of all seeds, with its standard error over those dates. */
 export interface Estimate {
   readonly mean: number;
@@ -102,15 +75,6 @@ export interface Demonstration {
   readonly seconds: number;
 }
 
-const DemonstrationSchema = z.strictObject({
-  seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).default([0]).describe("a list of whole numbers from 0 to 4294967295"),
-  epochs: z.int().min(1).default(3).describe("a whole number from 1"),
-  threads: z.int().min(1).max(4096).default(1).describe("a whole number from 1 to 4096"),
-  keep: z.string().min(1).optional().describe("the path of a folder"),
-  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional().describe("an AbortSignal"),
-  onProgress: z.custom<(progress: DemonstrationProgress) => void>((value) => typeof value === "function").optional().describe("a function"),
-});
-
 /**
  * Trains with and without the graph on simulated markets, one where only a graph can use the lead-lag and one without it, and compares
  * test ICs date by date. Every seed is a market of its own: different data, different initial weights.
@@ -121,7 +85,7 @@ const DemonstrationSchema = z.strictObject({
  * @throws AstgnnError ERR_OPTION, ERR_ABORTED
  */
 export async function demonstrate(options: DemonstrationOptions = {}): Promise<Demonstration> {
-  const { seeds, epochs, threads, keep, signal, onProgress } = resolveOptions(DemonstrationSchema, options, "demonstrate");
+  const { seeds, epochs, threads, keep, signal, onProgress } = resolveOptions(demonstrationSchema, options, "demonstrate");
   const started = performance.now();
   const folder = keep ?? (await mkdtemp(join(tmpdir(), "astgnn-simulated-")));
   if (keep !== undefined) await mkdir(keep, { recursive: true });

@@ -89,39 +89,41 @@ export const seedSchema = z.int().min(0).max(0xffffffff).default(0).describe("a 
 /** The options of every module that is made, beside those of its own. */
 export const initialisationShape = {
   seed: seedSchema,
-  dtype: oneOf(["float32", "float64"], "float32"),
-  device: z.string().optional().describe('"auto", "cpu", "cuda" or "cuda:<number>"'),
+  dtype: oneOf(["float32", "float64"], "float32").meta({ help: "number type of weights and arithmetic", value: "type" }),
+  device: z.string().optional().describe('"auto", "cpu", "cuda" or "cuda:<number>"').meta({ help: "where to compute", value: "device", byDefault: "ASTGNN_DEVICE, else auto, the first GPU that can be used, else the CPU" }),
 };
 
+/** The options of an architecture. */
 const configShape = {
   sequentialInputSize: size(21),
-  gruHiddenSize: size(64),
-  gruNumLayers: size(2),
-  gatHiddenSize: size(128),
-  gatNumHeads: size(4),
-  gatNegativeSlope: z.number().min(0).lt(1).default(0.2).describe("a number from 0 to below 1"),
-  gatResidual: oneOf(["add", "subtract", "none"], "add"),
-  residualHiddenSize: size(128),
-  numRiskFactors: size(32, 2),
-  relationalInput: oneOf(["features", "state", "both"], "features"),
-  tgcHiddenSize: size(128),
-  tgcOutputSize: size(64),
-  numTgcLayers: size(2),
-  tgcModes: z.array(z.enum(["add", "subtract"]).describe('"add" or "subtract"')).min(1).default(["add", "subtract"]).describe('a list of "add" and "subtract", at least one'),
-  similarityScale: z.union([z.number().gt(0), z.enum(["sqrtK", "learned"])]).default(1).describe('a number above 0, "sqrtK" or "learned"'),
-  excludeSelf: flag(false),
-  topK: size(0, 0),
-  similarityGraph: oneOf(["complete", "groups"], "complete"),
-  relationalSkip: flag(false),
-  predictionHiddenSizes: z.array(z.int().min(1).max(1_000_000).describe("a whole number from 1")).default([128, 64]).describe("a list of whole numbers from 1"),
-  numPredictions: size(1),
-  norm: oneOf(["layer", "batch"], "layer"),
-  dropout: z.number().min(0).lt(1).default(0.1).describe("a number from 0 to below 1"),
-  eps: z.number().gt(0).default(1e-5).describe("a number above 0"),
+  gruHiddenSize: size(64).meta({ help: "width of the GRU", value: "width" }),
+  gruNumLayers: size(2).meta({ help: "stacked GRU layers", value: "count" }),
+  gatHiddenSize: size(128).meta({ help: "width of the attention, all heads together", value: "width" }),
+  gatNumHeads: size(4).meta({ help: "attention heads", value: "count" }),
+  gatNegativeSlope: z.number().min(0).lt(1).default(0.2).describe("a number from 0 to below 1").meta({ help: "slope of the LeakyReLU below 0", value: "slope" }),
+  gatResidual: oneOf(["add", "subtract", "none"], "add").meta({ help: "connection around the attention", value: "kind" }),
+  residualHiddenSize: size(128).meta({ help: "width of the residual block", value: "width" }),
+  numRiskFactors: size(32, 2).meta({ help: "latent risk factors", value: "count" }),
+  relationalInput: oneOf(["features", "state", "both"], "features").meta({ help: "input of the graph convolution", value: "kind" }),
+  tgcHiddenSize: size(128).meta({ help: "width of the graph convolutions before the last", value: "width" }),
+  tgcOutputSize: size(64).meta({ help: "width of the last graph convolution", value: "width" }),
+  numTgcLayers: size(2).meta({ help: "graph convolutions", value: "count" }),
+  tgcModes: z.array(z.enum(["add", "subtract"]).describe('"add" or "subtract"')).min(1).default(["add", "subtract"]).describe('a list of "add" and "subtract", at least one').meta({ help: "modes of the graph convolutions, repeated as needed", value: "modes" }),
+  similarityScale: z.union([z.number().gt(0), z.enum(["sqrtK", "learned"])]).default(1).describe('a number above 0, "sqrtK" or "learned"').meta({ help: "factor on M M' before the softmax", value: "scale" }),
+  excludeSelf: flag(false).meta({ help: "no stock is its own neighbour" }),
+  topK: size(0, 0).meta({ help: "most similar stocks kept per stock, 0 for all", value: "count" }),
+  similarityGraph: oneOf(["complete", "groups"], "complete").meta({ help: "stocks that may be similar: all of the date, or those of the same group", value: "kind" }),
+  relationalSkip: flag(false).meta({ help: "the head also sees the input of the graph convolution" }),
+  predictionHiddenSizes: z.array(z.int().min(1).max(1_000_000).describe("a whole number from 1")).default([128, 64]).describe("a list of whole numbers from 1").meta({ help: "hidden layers of the head", value: "widths" }),
+  numPredictions: size(1).meta({ help: "predictions per stock", value: "count" }),
+  norm: oneOf(["layer", "batch"], "layer").meta({ help: "normalisation: of a stock alone, or over the rows of a step", value: "kind" }),
+  dropout: z.number().min(0).lt(1).default(0.1).describe("a number from 0 to below 1").meta({ help: "share of units dropped in training", value: "share" }),
+  eps: z.number().gt(0).default(1e-5).describe("a number above 0").meta({ help: "added to variances in norms", value: "value" }),
 };
 
 const configSchema = z.strictObject(configShape);
-const modelSchema = z.strictObject({ ...configShape, ...initialisationShape });
+/** The options of a model. */
+export const modelSchema = z.strictObject({ ...configShape, ...initialisationShape });
 
 /** Names of all architecture options, in the reference's order. */
 export const configNames = Object.keys(configShape) as (keyof ModelConfig)[];

@@ -66,7 +66,8 @@ const termsSchema = z.strictObject({ loss: z.strictObject({ terms: z.array(termS
 export const lossSchema = z
   .union([z.enum(NAMES), z.strictObject({ terms: z.array(z.unknown()).min(1) })])
   .default("ic")
-  .describe(`${NAMES.map((name) => `"${name}"`).join(", ")} or { terms: [{ name, weight, ... }] }`);
+  .describe(`${NAMES.map((name) => `"${name}"`).join(", ")} or { terms: [{ name, weight, ... }] }`)
+  .meta({ help: `${NAMES.join(", ")}, or JSON such as '{"terms": [{"name": "ic"}, {"name": "risk", "weight": 0.3}]}'`, value: "name", kind: "json", byDefault: "ic" });
 
 /**
  * Resolves a loss against the model's P predictions and the dataset's L horizons.

@@ -83,32 +83,33 @@ const count = (least: number, fallback: number) => z.int().min(least).default(fa
 const share = z.number().min(0).lt(1).describe("a number from 0 to below 1");
 const callback = z.custom<(event: never) => void>((value) => typeof value === "function").optional().describe("a function");
 
-const schema = z.strictObject({
+/** The options of a training. */
+export const trainSchema = z.strictObject({
   loss: lossSchema,
-  epochs: count(1, 4),
-  learningRate: z.number().gt(0).default(1e-3).describe("a number above 0"),
-  minLearningRate: z.number().min(0).default(0).describe("a number from 0"),
-  schedule: z.enum(["constant", "cosine", "plateau"]).default("constant").describe('"constant", "cosine" or "plateau"'),
-  warmupSteps: count(0, 50),
-  plateauFactor: z.number().gt(0).lt(1).default(0.5).describe("a number above 0, below 1"),
-  plateauPatience: count(0, 1),
-  betas: z.tuple([share, share]).default([0.9, 0.999]).describe("two numbers from 0 to below 1"),
-  adamEps: z.number().gt(0).default(1e-8).describe("a number above 0"),
-  weightDecay: z.number().min(0).default(0).describe("a number from 0"),
-  clipNorm: z.number().min(0).default(1).describe("a number from 0"),
-  datesPerStep: count(1, 1),
-  ema: share.default(0.998),
-  patience: count(0, 0),
-  monitor: z.enum(["ic", "icir", "rankIc", "rankIcir", "hitRate", "mse", "loss"]).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "mse" or "loss"'),
-  seed: seedSchema,
-  seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).optional().describe("a list of whole numbers from 0 to 4294967295"),
+  epochs: count(1, 4).meta({ help: "passes over the training dates", value: "count" }),
+  learningRate: z.number().gt(0).default(1e-3).describe("a number above 0").meta({ help: "rate after warm-up", value: "rate" }),
+  minLearningRate: z.number().min(0).default(0).describe("a number from 0").meta({ help: "lowest rate of cosine and plateau", value: "rate" }),
+  schedule: z.enum(["constant", "cosine", "plateau"]).default("constant").describe('"constant", "cosine" or "plateau"').meta({ help: "how the rate moves after warm-up", value: "name" }),
+  warmupSteps: count(0, 50).meta({ help: "steps over which the rate rises from 0", value: "count" }),
+  plateauFactor: z.number().gt(0).lt(1).default(0.5).describe("a number above 0, below 1").meta({ help: "factor of each cut of schedule plateau", value: "factor" }),
+  plateauPatience: count(0, 1).meta({ help: "epochs without improvement before a cut of schedule plateau", value: "epochs" }),
+  betas: z.tuple([share, share]).default([0.9, 0.999]).describe("two numbers from 0 to below 1").meta({ help: "AdamW's decay of gradient mean and square", value: "two" }),
+  adamEps: z.number().gt(0).default(1e-8).describe("a number above 0").meta({ help: "AdamW's eps", value: "value" }),
+  weightDecay: z.number().min(0).default(0).describe("a number from 0").meta({ help: "AdamW's decoupled weight decay", value: "rate" }),
+  clipNorm: z.number().min(0).default(1).describe("a number from 0").meta({ help: "largest gradient norm, 0 for no limit", value: "norm" }),
+  datesPerStep: count(1, 1).meta({ help: "dates per step", value: "count" }),
+  ema: share.default(0.998).meta({ help: "decay of the moving average of the weights, 0 turns it off", value: "decay" }),
+  patience: count(0, 0).meta({ help: "epochs without improvement before training stops, 0 for never", value: "epochs" }),
+  monitor: z.enum(["ic", "icir", "rankIc", "rankIcir", "hitRate", "mse", "loss"]).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "mse" or "loss"').meta({ help: "validation metric that chooses the best epoch", value: "metric" }),
+  seed: seedSchema.meta({ help: "seed of initial weights, date order and dropout", value: "number" }),
+  seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).optional().describe("a list of whole numbers from 0 to 4294967295").meta({ help: "train an ensemble, one member per seed", value: "numbers" }),
   fineTune: z.boolean().default(false).describe("true or false"),
-  cudaGraph: z.boolean().default(false).describe("true or false"),
-  threads: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096"),
-  out: z.string().min(1).optional().describe("the path of a folder"),
-  resume: z.boolean().default(false).describe("true or false"),
-  overwrite: z.boolean().default(false).describe("true or false"),
-  checkpointSteps: count(0, 250),
+  cudaGraph: z.boolean().default(false).describe("true or false").meta({ help: "launch each step on a GPU as one CUDA graph; no GPU has run it yet" }),
+  threads: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096").meta({ help: "compute threads", value: "count", byDefault: "ASTGNN_THREADS, else the physical cores" }),
+  out: z.string().min(1).optional().describe("the path of a folder").meta({ help: "run folder; without it nothing is kept", value: "folder" }),
+  resume: z.boolean().default(false).describe("true or false").meta({ help: "continue the run in the folder, or an interrupted --overwrite; harmless where it is empty or finished" }),
+  overwrite: z.boolean().default(false).describe("true or false").meta({ help: "replace the run in the folder; it stays whole until the new one is finished" }),
+  checkpointSteps: count(0, 250).meta({ help: "steps between checkpoints within an epoch, 0 for none", value: "count" }),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional().describe("an AbortSignal"),
   onStart: callback,
   onStep: callback,
@@ -117,7 +118,7 @@ const schema = z.strictObject({
 });
 
 /** The complete training options. */
-export type ResolvedTrainOptions = Readonly<Omit<z.output<typeof schema>, keyof TrainEvents | "loss" | "threads">> &
+export type ResolvedTrainOptions = Readonly<Omit<z.output<typeof trainSchema>, keyof TrainEvents | "loss" | "threads">> &
   TrainEvents & { readonly loss: Loss; readonly threads: number; readonly threadsAreGiven: boolean };
 
 const RECIPE = [
@@ -131,7 +132,7 @@ const RECIPE = [
  * @throws AstgnnError ERR_OPTION naming the option
  */
 export function resolveTrainOptions(options: TrainOptions = {}): ResolvedTrainOptions {
-  const resolved = resolveOptions(schema, options, "train");
+  const resolved = resolveOptions(trainSchema, options, "train");
   if (resolved.minLearningRate > resolved.learningRate) {
     throw invalidOption("minLearningRate", `at most learningRate (${resolved.learningRate})`, resolved.minLearningRate);
   }

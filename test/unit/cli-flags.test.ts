@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { panelFlags, datasetFlags } from "../../lib/cli/data-flags.js";
 import { datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "../../lib/cli/data-source.js";
 import { namingFlags, optionsFrom } from "../../lib/cli/flags.js";
 import { modelFlags } from "../../lib/cli/model-flags.js";
+import { flagsOf } from "../../lib/cli/schema-flags.js";
 import { trainFlags } from "../../lib/cli/train-flags.js";
 import { DatasetOptionsSchema } from "../../lib/data/dataset-options.js";
 import { AstgnnError, invalidOption } from "../../lib/errors.js";
@@ -31,6 +33,27 @@ describe("flags", () => {
   it("are each spelled like their option, so that one can be guessed from the other", () => {
     const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     for (const { flags, option } of [...modelFlags.flags, ...trainFlags.flags]) expect(flags.split(" ")[0]).toBe(`--${kebab(option)}`);
+  });
+
+  it("say in their help what the schema of their option takes and what it is by default", () => {
+    const group = flagsOf("Group", {
+      someWidth: z.int().min(2).default(4).describe("a whole number from 2").meta({ help: "width of it", value: "width" }),
+      kind: z.enum(["a", "b"]).optional().describe('"a" or "b"').meta({ help: "kind of it", byDefault: "as the data" }),
+      sizes: z.array(z.int()).default([2, 3]).describe("a list of whole numbers").meta({ help: "sizes", value: "sizes" }),
+      isOn: z.boolean().default(false).describe("true or false").meta({ help: "turns it on" }),
+      folder: z.string().optional().describe("the path of a folder").meta({ help: "where it goes", value: "folder" }),
+      inner: z.string().default("x").describe("a text"),
+    });
+    expect(group).toEqual({
+      title: "Group",
+      flags: [
+        { flags: "--some-width <width>", option: "someWidth", kind: "scalar", help: "width of it: a whole number from 2 (default: 4)" },
+        { flags: "--kind <value>", option: "kind", kind: "text", help: "kind of it: a or b (default: as the data)" },
+        { flags: "--sizes <sizes>", option: "sizes", kind: "scalars", help: "sizes: whole numbers, comma-separated (default: 2,3)" },
+        { flags: "--is-on", option: "isOn", kind: "switch", help: "turns it on" },
+        { flags: "--folder <folder>", option: "folder", kind: "text", help: "where it goes" },
+      ],
+    });
   });
 
   it("turn numbers, lists, switches and JSON into options, and leave out what was not written", () => {
