@@ -19,7 +19,7 @@ const run = await loadRun(flags.run);
 if (run.ensemble !== undefined) throw new Error("Name the folder of one member: an ensemble has no factors of its own.");
 const [model] = run.models;
 const panel = await openPanel(flags.data, flags.groups === undefined ? {} : { groups: { file: flags.groups, column: flags["group-column"] } });
-const dataset = panel.dataset({ description: model.dataset });
+const dataset = await panel.dataset({ description: model.dataset });
 if (dataset.graph !== "complete") throw new Error("This script writes no mask: the run must have the complete attention graph.");
 const t = dataset.dates.indexOf(flags.date);
 if (t < 0) throw new Error(`${flags.date} is no date of ${flags.data}.`);

@@ -181,7 +181,7 @@ export class Panel {
    *
    * @throws AstgnnError ERR_OPTION, ERR_DATA or ERR_LEAKAGE
    */
-  dataset(options: DatasetOptions): Dataset {
+  async dataset(options: DatasetOptions): Promise<Dataset> {
     return buildDataset(this, options);
   }
 }

@@ -34,8 +34,8 @@ export function checkShape(config: ModelConfig, dataset: Dataset): void {
  */
 export function checkPreparation(description: DatasetDescription, dataset: Dataset, purpose: "predict" | "train"): void {
   const next = purpose === "predict"
-    ? "Build it with panel.dataset({ description: model.dataset })."
-    : "Build it with panel.dataset({ description: model.dataset, split }), or pass fineTune: true to train on it as it is.";
+    ? "Build it with await panel.dataset({ description: model.dataset })."
+    : "Build it with await panel.dataset({ description: model.dataset, split }), or pass fineTune: true to train on it as it is.";
   checkFeatureNames(description.featureNames, dataset.featureNames, next);
   if (description.window !== dataset.window) {
     throw new AstgnnError("ERR_DATA", `The model was trained on windows of ${description.window} dates but the dataset has ${dataset.window}.`, { option: "window", next });

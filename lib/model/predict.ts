@@ -135,7 +135,7 @@ function datesOfSplit({ name, dataset, dateIndices }: Split): Int32Array {
   throw new AstgnnError("ERR_DATA", `dataset.${name} has no dates${unsplit ? ": the dataset was cut without a split" : ""}.`, {
     option: "split",
     next: unsplit
-      ? "Pass panel.dataset({ description, split: { trainEnd, validEnd } }), or score dataset.unlabelled, which has all of its sample dates."
+      ? "Pass await panel.dataset({ description, split: { trainEnd, validEnd } }), or score dataset.unlabelled, which has all of its sample dates."
       : "Move the boundaries of the split, or score another part.",
   });
 }

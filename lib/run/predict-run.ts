@@ -64,7 +64,7 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   using run = await loadRun(folder, { device });
   const description = run.dataset;
   const panel = await openAlike(folder, source, panelOptions, description);
-  const dataset = panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
+  const dataset = await panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
   for (const model of run.models) checkDataset(model, dataset);
   const selection = selectDates(from === undefined ? dataset : { dataset, dates: datesFrom(dataset, from) });
   const dates = Array.from(selection.dates, (t) => dataset.dates[t]!);

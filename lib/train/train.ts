@@ -55,7 +55,7 @@ export interface TrainingRun {
  */
 export async function train(model: ASTGNNFactorModel, dataset: Dataset, options: TrainOptions = {}): Promise<TrainingRun> {
   if (!(model instanceof ASTGNNFactorModel)) throw invalidOption("model", "an ASTGNNFactorModel", model);
-  if (dataset === null || typeof dataset !== "object" || !("rowOffsets" in dataset)) throw invalidOption("dataset", "a dataset", dataset, "Make one with panel.dataset(...).");
+  if (dataset === null || typeof dataset !== "object" || !("rowOffsets" in dataset)) throw invalidOption("dataset", "a dataset", dataset, "Make one with await panel.dataset(...).");
   const resolved = resolveTrainOptions(options);
   if (resolved.seeds !== undefined) return trainEnsemble(model, dataset, resolved, resolved.seeds);
   return { out: resolved.out, model, seed: resolved.seed, ...(await trainMember(model, dataset, resolved)) };

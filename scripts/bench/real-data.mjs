@@ -12,7 +12,7 @@ import { nativePanelData } from "../../dist/model/native-panel.js";
  */
 export async function openProtocol(data, folder) {
   const panel = await openPanel(join(data, "nasdaq.parquet"));
-  const dataset = panel.dataset({
+  const dataset = await panel.dataset({
     features: "ohlcv",
     window: 16,
     label: { horizonDays: 1, lagDays: 0 },

@@ -3,7 +3,7 @@ const { ASTGNNFactorModel, openPanel } = require("astgnn");
 
 async function main() {
   const panel = await openPanel("prices.csv");
-  const dataset = panel.dataset({ features: ["signal", "news"], window: 4, label: { horizonDays: 1, lagDays: 0 }, split: { trainEnd: "2001-04-30", validEnd: "2001-05-25" } });
+  const dataset = await panel.dataset({ features: ["signal", "news"], window: 4, label: { horizonDays: 1, lagDays: 0 }, split: { trainEnd: "2001-04-30", validEnd: "2001-05-25" } });
   const model = await ASTGNNFactorModel.load("model.safetensors");
   const { predictions } = await model.predict(dataset.test);
   const finite = predictions.data.filter(Number.isFinite);

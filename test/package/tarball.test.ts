@@ -122,7 +122,7 @@ describe("a TypeScript user", () => {
 const options: DatasetOptions = { features: "ohlcv", window: 2, label: { horizonDays: 1, lagDays: 0 }, split: { trainEnd: "2020-01-01", validEnd: "2020-02-01" } };
 export async function first(): Promise<TrainingRun> {
   const panel = await openPanel("prices.parquet");
-  return train(new ASTGNNFactorModel({ sequentialInputSize: 20 }), panel.dataset(options));
+  return train(new ASTGNNFactorModel({ sequentialInputSize: 20 }), await panel.dataset(options));
 }
 // @ts-expect-error a window is a number, which only those types tell that were found
 export const wrong: DatasetOptions = { ...options, window: "2" };

@@ -156,7 +156,7 @@ describe("astgnn predict", () => {
   it("equals what the library predicts", async () => {
     using run = await loadRun(at("run"));
     const panel = await openPanel(at("simulated.csv"));
-    const { predictions } = await run.predict(panel.dataset({ description: run.dataset }));
+    const { predictions } = await run.predict(await panel.dataset({ description: run.dataset }));
     const finite = Array.from(predictions.data).filter((value) => !Number.isNaN(value));
     expect((await table(at("p.parquet"))).length).toBe(finite.length);
   });

@@ -24,7 +24,7 @@ beforeAll(async () => {
   const file = join(folder, "market.csv");
   await writeSimulatedMarket(simulateMarket({ seed: 0, dates: 60, stocks: 20 }), file);
   panel = await openPanel(file);
-  own = panel.dataset(options);
+  own = await panel.dataset(options);
   model = new ASTGNNFactorModel({ ...small, sequentialInputSize: 2 });
   await train(model, own, recipe);
 });
@@ -45,7 +45,7 @@ const others: [string, Partial<DatasetOptions>, RegExp][] = [
 
 describe("a model on data prepared otherwise", () => {
   it.each(others)("refuses %s, in prediction and in training, and says what differs", async (_, change, message) => {
-    const other = panel.dataset({ ...options, ...change } as DatasetOptions);
+    const other = await panel.dataset({ ...options, ...change } as DatasetOptions);
     const inPrediction = await refusal(model.predict(other, { threads: 1 }));
     expect(inPrediction).toMatchObject({ code: "ERR_DATA", message: expect.stringMatching(message) });
     expect(inPrediction.message).toContain("panel.dataset({ description: model.dataset })");
@@ -58,7 +58,7 @@ describe("a model on data prepared otherwise", () => {
   });
 
   it("takes a dataset that was built from its description, with other dates and another split", async () => {
-    const again = panel.dataset({ description: model.dataset!, split: { fractions: [0.3, 0.3, 0.4] } });
+    const again = await panel.dataset({ description: model.dataset!, split: { fractions: [0.3, 0.3, 0.4] } });
     expect(again.train.dates).not.toEqual(own.train.dates);
     await model.predict(again.test, { threads: 1 });
     using copy = new ASTGNNFactorModel({ ...small, sequentialInputSize: 2 });
@@ -67,7 +67,7 @@ describe("a model on data prepared otherwise", () => {
   });
 
   it("trains on it on purpose with fineTune, and describes the new data from then on", async () => {
-    const other = panel.dataset({ ...options, label: { horizonDays: 5, lagDays: 0 }, processors: ["zscore"], graph: "none" });
+    const other = await panel.dataset({ ...options, label: { horizonDays: 5, lagDays: 0 }, processors: ["zscore"], graph: "none" });
     using tuned = new ASTGNNFactorModel({ ...small, sequentialInputSize: 2 });
     await train(tuned, own, recipe);
     await train(tuned, other, { ...recipe, fineTune: true });
@@ -75,12 +75,12 @@ describe("a model on data prepared otherwise", () => {
     await tuned.predict(other.test, { threads: 1 });
     await expect(tuned.predict(own.test)).rejects.toMatchObject({ code: "ERR_DATA" });
     // The width of the input is the architecture's: nothing makes that fit.
-    const wider = panel.dataset({ ...options, features: ["day_return", "news", "close"] });
+    const wider = await panel.dataset({ ...options, features: ["day_return", "news", "close"] });
     await expect(train(tuned, wider, { ...recipe, fineTune: true })).rejects.toThrow(/takes 2 features/);
   });
 
   it("gives only its config to an ensemble, whose members are new", async () => {
-    const other = panel.dataset({ ...options, label: { horizonDays: 5, lagDays: 0 } });
+    const other = await panel.dataset({ ...options, label: { horizonDays: 5, lagDays: 0 } });
     const { ensemble } = await train(model, other, { ...recipe, seeds: [1, 2] });
     ensemble!.dispose();
   });

@@ -69,14 +69,14 @@ describe("a split without dates", () => {
     using run = await loadRun(at("run"));
     const [model] = run.models;
     const description = run.dataset;
-    const dataset = (await openPanel(at("prices.csv"))).dataset({ description });
+    const dataset = await (await openPanel(at("prices.csv"))).dataset({ description });
     await expect(model.predict(dataset.test)).rejects.toMatchObject({
       code: "ERR_DATA", option: "split",
-      message: "dataset.test has no dates: the dataset was cut without a split. Pass panel.dataset({ description, split: { trainEnd, validEnd } }), or score dataset.unlabelled, which has all of its sample dates.",
+      message: "dataset.test has no dates: the dataset was cut without a split. Pass await panel.dataset({ description, split: { trainEnd, validEnd } }), or score dataset.unlabelled, which has all of its sample dates.",
     });
     const { predictions } = await model.predict(dataset.unlabelled);
     expect(() => evaluate({ ...predictions, data: predictions.data.slice(0, 0), shape: [0, predictions.tickers.length], dates: [] }, dataset.test.labels)).toThrow(/^There are no dates to evaluate\. Pass the predictions and labels of a split that has dates/);
-    const split = (await openPanel(at("prices.csv"))).dataset({ description, split: { trainEnd: days[160]!, validEnd: days[175]! } });
+    const split = await (await openPanel(at("prices.csv"))).dataset({ description, split: { trainEnd: days[160]!, validEnd: days[175]! } });
     const { predictions: tested } = await model.predict(split.test);
     expect(evaluate(tested, split.test.labels).dates).toBe(split.test.dates.length);
   });
@@ -121,7 +121,7 @@ describe("astgnn predict with too little history", () => {
   it("is refused for dates named to model.predict too", async () => {
     using run = await loadRun(at("run"));
     const [model] = run.models;
-    const dataset = (await openPanel(at("prices.csv"))).dataset({ description: run.dataset });
+    const dataset = await (await openPanel(at("prices.csv"))).dataset({ description: run.dataset });
     await expect(model.predict({ dataset, dates: [days[134]!] })).rejects.toMatchObject({ code: "ERR_DATA", date: days[134], message: expect.stringContaining("135 of the 136 dates") as string });
     const { ledger } = await model.predict({ dataset, dates: [days[135]!] });
     expect(ledger).toBe(dataset.ledger);

@@ -23,8 +23,8 @@ const fit = (...flags: string[]): Promise<Captured> =>
 
 let panel: Panel;
 const cut = (split: SplitOptions, embargo = 0) => panel.dataset({ features: ["signal"], processors: ["zscore"], window: WINDOW, split, embargo });
-const parts = (split: SplitOptions): number[] => {
-  const { train, valid, test } = cut(split);
+const parts = async (split: SplitOptions): Promise<number[]> => {
+  const { train, valid, test } = await cut(split);
   return [train, valid, test].map(({ dates }) => dates.length);
 };
 
@@ -34,23 +34,23 @@ beforeAll(async () => {
 });
 
 describe("a split", () => {
-  it("without validEnd has no validation dates: training takes every label that ends by trainEnd, the test what is entered after it", () => {
-    expect(cut({ trainEnd: LAST }).train.dates).toEqual(labelled);
-    expect(cut({ trainEnd: LAST }).splitSummary).toMatchObject({ trainEnd: LAST, validEnd: null, valid: { dates: 0 }, test: { dates: 0 }, purged: { trainValid: 0, validTest: 0 } });
-    const dataset = cut({ trainEnd: days[30]! });
+  it("without validEnd has no validation dates: training takes every label that ends by trainEnd, the test what is entered after it", async () => {
+    expect((await cut({ trainEnd: LAST })).train.dates).toEqual(labelled);
+    expect((await cut({ trainEnd: LAST })).splitSummary).toMatchObject({ trainEnd: LAST, validEnd: null, valid: { dates: 0 }, test: { dates: 0 }, purged: { trainValid: 0, validTest: 0 } });
+    const dataset = await cut({ trainEnd: days[30]! });
     expect([dataset.train.dates.at(-1), dataset.valid.dates.length, dataset.test.dates[0]]).toEqual([days[28], 0, days[29]]);
-    expect(cut({ trainEnd: days[30]! }, 2).test.dates[0]).toBe(days[31]);
+    expect((await cut({ trainEnd: days[30]! }, 2)).test.dates[0]).toBe(days[31]);
   });
 
-  it("may end with its validation dates", () => {
-    expect(parts({ trainEnd: days[20]!, validEnd: LAST })).toEqual([17, 19, 0]);
+  it("may end with its validation dates", async () => {
+    expect(await parts({ trainEnd: days[20]!, validEnd: LAST })).toEqual([17, 19, 0]);
   });
 
-  it("of shares may leave out validation and test", () => {
+  it("of shares may leave out validation and test", async () => {
     const { length } = labelled;
-    expect(parts({ fractions: [1, 0, 0] })).toEqual([length, 0, 0]);
-    expect(parts({ fractions: [0.5, 0, 0.5] })).toEqual([18, 0, length - 18]);
-    expect(parts({ fractions: [0.5, 0.5, 0] })[2]).toBe(0);
+    expect(await parts({ fractions: [1, 0, 0] })).toEqual([length, 0, 0]);
+    expect(await parts({ fractions: [0.5, 0, 0.5] })).toEqual([18, 0, length - 18]);
+    expect((await parts({ fractions: [0.5, 0.5, 0] }))[2]).toBe(0);
   });
 
   it.each([
@@ -58,8 +58,8 @@ describe("a split", () => {
     ["validation dates that the purge takes", { trainEnd: days[37]!, validEnd: days[38]! }, 2, /There are no validation dates left/],
     ["test dates that the embargo takes, with validation", { trainEnd: days[20]!, validEnd: days[37]! }, 5, /There are no test dates left.*valid ends on/],
     ["test dates that the embargo takes, without validation", { trainEnd: days[37]! }, 5, /There are no test dates left.*train ends on/],
-  ])("still refuses %s", (_, split, embargo, message) => {
-    expect(() => cut(split as unknown as SplitOptions, embargo)).toThrow(message);
+  ])("still refuses %s", async (_, split, embargo, message) => {
+    await expect(cut(split as unknown as SplitOptions, embargo)).rejects.toThrow(message);
   });
 });
 
@@ -80,7 +80,7 @@ describe("a run on all labelled dates", () => {
     const warnings: WarningEvent[] = [];
     let reported: Float32Array | undefined;
     const first = async (): Promise<Float32Array> => (await model.predict(dataset.train)).predictions.data as Float32Array;
-    const dataset = cut({ trainEnd: LAST });
+    const dataset = await cut({ trainEnd: LAST });
     const run = await train(model, dataset, { epochs: 2, threads: 1, onWarning: (event) => void warnings.push(event), onEpoch: () => void first().then((data) => (reported = data)) });
     expect([run.bestEpoch, warnings.map(({ reason }) => reason)]).toEqual([2, ["graph_is_average", "no_validation"]]);
     const scores = await first();
@@ -91,7 +91,7 @@ describe("a run on all labelled dates", () => {
   it("is warned of a graph that is the plain average, as seen on its newest training dates", async () => {
     using model = new ASTGNNFactorModel({ ...(read("all/run.json")["config"] as object), sequentialInputSize: 1, similarityGraph: "complete", similarityScale: 1e-3 });
     const warnings: string[] = [];
-    await train(model, cut({ trainEnd: LAST }), { epochs: 1, threads: 1, onWarning: ({ reason }) => void warnings.push(reason) });
+    await train(model, await cut({ trainEnd: LAST }), { epochs: 1, threads: 1, onWarning: ({ reason }) => void warnings.push(reason) });
     expect(warnings).toEqual(["graph_is_average", "no_validation"]);
   });
 
@@ -126,7 +126,7 @@ describe("a run on all labelled dates", () => {
 
   it("has no validation dates for model.predict to score", async () => {
     using model = new ASTGNNFactorModel({ sequentialInputSize: 1 });
-    await expect(model.predict(cut({ trainEnd: LAST }).valid)).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringMatching(/^dataset\.valid has no dates\./) as string });
+    await expect(model.predict((await cut({ trainEnd: LAST })).valid)).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringMatching(/^dataset\.valid has no dates\./) as string });
   });
 });
 

@@ -84,7 +84,7 @@ describe("a dataset of ohlcv features", () => {
     const rows = priceRows({ days: DAYS, stocks: 9 });
     rows.find((row) => row.ticker === "S004" && row.date === days[150])!.open = 0;
     const panel = await openPanel(folder.write("nine.csv", csv(rows)));
-    const dataset = panel.dataset({ window: 5, ...options });
+    const dataset = await panel.dataset({ window: 5, ...options });
     const f = dataset.featureNames.indexOf("intraday_return");
     const stocks = rows.filter((row) => row.date === days[150]);
     for (const row of stocks) {
@@ -103,7 +103,7 @@ describe("a dataset of ohlcv features", () => {
   test("gives every sample a window of finite features and complete closes", async () => {
     const rows = priceRows({ days: DAYS, stocks: 7 }).filter((row) => !(row.ticker === "S002" && row.date === days[140]));
     const panel = await openPanel(folder.write("seven.csv", csv(rows)));
-    const dataset = panel.dataset({ window: 5, ...options });
+    const dataset = await panel.dataset({ window: 5, ...options });
     const close = panel.values("close");
     for (let t = 0; t < DAYS; t++) {
       const found = [...dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1])];
@@ -119,7 +119,7 @@ describe("a dataset of ohlcv features", () => {
     const short = await openPanel(folder.write("short.csv", csv(priceRows({ days: DAYS, stocks: 11 }))));
     const long = await openPanel(folder.write("long.csv", csv(priceRows({ days: DAYS + 15, stocks: 11 }))));
     const both = { window: 6, ...options, label: { horizonDays: [1, 3], lagDays: 1 } } as const;
-    const [a, b] = [short.dataset(both), long.dataset(both)];
+    const [a, b] = [await short.dataset(both), await long.dataset(both)];
     expect(b.dates.slice(0, DAYS)).toEqual(a.dates);
     expect(b.features.slice(0, a.features.length)).toEqual(a.features);
     expect(b.rowOffsets.slice(0, DAYS + 1)).toEqual(a.rowOffsets);
@@ -136,8 +136,8 @@ describe("a dataset of ohlcv features", () => {
   test("depends on the stocks' names only through their order", async () => {
     const rows = priceRows({ days: DAYS, stocks: 5 });
     const renamed = rows.map((row) => ({ ...row, ticker: { S000: "E", S001: "C", S002: "A", S003: "D", S004: "B" }[row.ticker]! }));
-    const a = (await openPanel(folder.write("names-a.csv", csv(rows)))).dataset({ window: 4, ...options });
-    const b = (await openPanel(folder.write("names-b.csv", csv(renamed)))).dataset({ window: 4, ...options });
+    const a = await (await openPanel(folder.write("names-a.csv", csv(rows)))).dataset({ window: 4, ...options });
+    const b = await (await openPanel(folder.write("names-b.csv", csv(renamed)))).dataset({ window: 4, ...options });
     const place = [4, 2, 0, 3, 1];
     for (let t = 0; t < DAYS; t++) for (let n = 0; n < 5; n++) expect(b.features.slice((t * 5 + place[n]!) * 20, (t * 5 + place[n]! + 1) * 20)).toEqual(a.features.slice((t * 5 + n) * 20, (t * 5 + n + 1) * 20));
   });
@@ -151,7 +151,7 @@ describe.skipIf(!here)("the NASDAQ protocol", () => {
   test("has 756 training, 252 validation and 237 test dates with 992 to 1,026 stocks", { timeout: 120_000 }, async () => {
     const panel = await openPanel(nasdaq);
     const split = { start: "2013-01-02", trainEnd: "2015-12-31", validEnd: "2016-12-30" };
-    const dataset = panel.dataset({ features: "ohlcv", window: 16, label: { horizonDays: 1, lagDays: 0 }, split });
+    const dataset = await panel.dataset({ features: "ohlcv", window: 16, label: { horizonDays: 1, lagDays: 0 }, split });
     expect([dataset.train, dataset.valid, dataset.test].map(({ dates }) => dates.length)).toEqual([756, 252, 237]);
     expect(dataset.unlabelled.dates).toEqual(["2017-12-08"]);
     expect(dataset.train.dates[0]).toBe("2012-12-31");

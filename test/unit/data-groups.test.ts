@@ -23,7 +23,7 @@ const counts = (dataset: { ledger: Dataset["ledger"] }): Record<string, number> 
 describe("groups", () => {
   test("from a file hold on every date; null, empty and n/a are each a group of one", async () => {
     const panel = await withGroups("ticker,group\nS000,tech\nS001,tech\nS002,n/a\nS003,\nS004,bank\nS009,bank\n");
-    const dataset = panel.dataset({ ...base, graph: "groups" });
+    const dataset = await panel.dataset({ ...base, graph: "groups" });
     expect(dataset.graph).toBe("groups");
     expect(sameGroup(groupsOn(dataset, 10))).toEqual([["S000", "S001"], ["S002"], ["S003"], ["S004"], ["S005"]]);
     expect(counts(dataset)).toEqual({ unknown_group_stocks: 1, stocks_without_group: 3, rows_without_group_line: 15 });
@@ -31,7 +31,7 @@ describe("groups", () => {
 
   test("change on the dates of their intervals, both ends included", async () => {
     const panel = await withGroups(`ticker,group,from,to\nS000,a,,${days[7]}\nS000,b,${days[8]},${days[10]}\nS001,b,,\nS002,a,2019-01-01,2030-01-01\n`);
-    const dataset = panel.dataset(base);
+    const dataset = await panel.dataset(base);
     expect(sameGroup(groupsOn(dataset, 7))).toContainEqual(["S000", "S002"]);
     expect(sameGroup(groupsOn(dataset, 8))).toContainEqual(["S000", "S001"]);
     expect(sameGroup(groupsOn(dataset, 10))).toContainEqual(["S000", "S001"]);
@@ -40,21 +40,21 @@ describe("groups", () => {
 
   test("from a column follow it date by date", async () => {
     const path = folder.write("column.csv", csv(rows.map((row) => ({ ...row, sector: row.ticker === "S001" && row.date < days[8]! ? "N/A" : row.ticker < "S003" ? "x" : "y" }))));
-    const dataset = (await openPanel(path, { groupColumn: "sector" })).dataset(base);
+    const dataset = await (await openPanel(path, { groupColumn: "sector" })).dataset(base);
     expect(sameGroup(groupsOn(dataset, 7))).toEqual([["S000", "S002"], ["S001"], ["S003", "S004", "S005"]]);
     expect(sameGroup(groupsOn(dataset, 8))).toEqual([["S000", "S001", "S002"], ["S003", "S004", "S005"]]);
   });
 
   test("may have other column names, and lines that repeat", async () => {
     const file = folder.write("industry.csv", "market,symbol,industry\nX,S000,a\nX,S001,a\nX,S001,a\n");
-    const dataset = (await open({ groups: { file, column: "industry", tickerColumn: "symbol" } })).dataset(base);
+    const dataset = await (await open({ groups: { file, column: "industry", tickerColumn: "symbol" } })).dataset(base);
     expect(sameGroup(groupsOn(dataset, 10))[0]).toEqual(["S000", "S001"]);
   });
 
   test("are all groups of one where the graph is none, and absent without a source", async () => {
     const panel = await withGroups("ticker,group\nS000,a\nS001,a\n");
-    expect(new Set(Object.values(groupsOn(panel.dataset({ ...base, graph: "none" }), 10))).size).toBe(6);
-    expect((await open({})).dataset(base).groups).toBeUndefined();
+    expect(new Set(Object.values(groupsOn(await panel.dataset({ ...base, graph: "none" }), 10))).size).toBe(6);
+    expect((await (await open({})).dataset(base)).groups).toBeUndefined();
   });
 });
 
@@ -62,18 +62,18 @@ describe("edges", () => {
   const list = ({ edges }: Dataset): string[] => Array.from(edges!.source, (s, i) => `${s}>${edges!.target[i]!} ${edges!.from[i]!}-${edges!.to[i]!}`);
 
   test("go both ways by default; duplicates and self edges are ignored, unknown stocks counted", async () => {
-    const dataset = (await withEdges("ticker,neighbor\nS000,S001\nS001,S000\nS002,S002\nS000,S004\nS000,NOBODY\nS003,\n")).dataset({ ...base, graph: "edges" });
+    const dataset = await (await withEdges("ticker,neighbor\nS000,S001\nS001,S000\nS002,S002\nS000,S004\nS000,NOBODY\nS003,\n")).dataset({ ...base, graph: "edges" });
     expect(list(dataset)).toEqual(["0>1 0-15", "0>4 0-15", "1>0 0-15", "4>0 0-15"]);
     expect(counts(dataset)).toEqual({ unknown_edge_stocks: 1, edges_of_unknown_stocks: 2, self_edges: 1, duplicate_edges: 2 });
   });
 
   test("go one way where symmetric is false", async () => {
-    expect(list((await withEdges("ticker,neighbor\nS000,S001\nS003,S001\n", false)).dataset(base))).toEqual(["0>1 0-15", "3>1 0-15"]);
+    expect(list(await (await withEdges("ticker,neighbor\nS000,S001\nS003,S001\n", false)).dataset(base))).toEqual(["0>1 0-15", "3>1 0-15"]);
   });
 
   test("hold on the panel dates of their intervals, once per date", async () => {
     const text = `ticker,neighbor,from,to\nS000,S001,2020-01-04,${days[5]}\nS000,S001,${days[4]},${days[8]}\nS000,S001,${days[9]},\nS000,S002,,2019-12-31\nS000,S003,${days[3]},${days[3]}\nS000,S003,${days[5]},${days[6]}\n`;
-    const dataset = (await withEdges(text, false)).dataset(base);
+    const dataset = await (await withEdges(text, false)).dataset(base);
     // 2020-01-04 is a Saturday: the edge begins on Monday, days[3].
     expect(list(dataset)).toEqual(["0>1 3-15", "0>3 3-3", "0>3 5-6"]);
     expect(counts(dataset)).toEqual({ edges_outside_dates: 1, duplicate_edges: 2 });

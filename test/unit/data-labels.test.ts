@@ -20,7 +20,7 @@ describe("labels", () => {
     [1, 0], [1, 1], [3, 0], [2, 2],
   ])("are close[t + l + h] / close[t + l] - 1 for h = %d, l = %d", async (h, l) => {
     const panel = await openPanel(folder.write("prices.csv", csv(rows)));
-    const dataset = panel.dataset({ ...base, label: { horizonDays: h, lagDays: l } });
+    const dataset = await panel.dataset({ ...base, label: { horizonDays: h, lagDays: l } });
     for (let t = 0; t < 20; t++) {
       panel.tickers.forEach((ticker, n) => {
         const [entry, end] = [closeOf(ticker, t + l), closeOf(ticker, t + l + h)];
@@ -34,8 +34,8 @@ describe("labels", () => {
 
   test("of several horizons lie side by side, and splits hold only rows", async () => {
     const panel = await openPanel(folder.write("prices.csv", csv(rows)));
-    const dataset = panel.dataset({ ...base, label: { horizonDays: [1, 3], lagDays: 0 } });
-    const single = panel.dataset({ ...base, label: { horizonDays: 3, lagDays: 0 } });
+    const dataset = await panel.dataset({ ...base, label: { horizonDays: [1, 3], lagDays: 0 } });
+    const single = await panel.dataset({ ...base, label: { horizonDays: 3, lagDays: 0 } });
     expect(dataset.horizons).toEqual([1, 3]);
     expect(dataset.test.labels.shape).toEqual([dataset.test.dates.length, 6, 2]);
     expect(single.train.labels.shape).toEqual([single.train.dates.length, 6]);
@@ -51,7 +51,7 @@ describe("labels", () => {
   test("are missing where a close is, and where the entry date is not tradable; the row stays", async () => {
     const changed = rows.map((row) => ({ ...row, close: row.ticker === "S000" && row.date === days[9] ? 0 : row.close, ok: row.ticker === "S004" && row.date === days[8] ? 0 : 1 }));
     const panel = await openPanel(folder.write("tradable.csv", csv(changed)), { tradableColumn: "ok" });
-    const dataset = panel.dataset({ ...base, features: ["open"], label: { horizonDays: 1, lagDays: 1 } });
+    const dataset = await panel.dataset({ ...base, features: ["open"], label: { horizonDays: 1, lagDays: 1 } });
     expect([7, 8].map((t) => dataset.labels[t * 6]!)).toEqual([NaN, NaN]);
     expect(dataset.labels[7 * 6 + 4]).toBeNaN();
     expect(isRow(dataset, 7, 4)).toBe(true);
@@ -66,13 +66,13 @@ describe("labels", () => {
   test("may come from a column", async () => {
     const changed = rows.map((row, i) => ({ ...row, ret: row.date > days[17]! ? undefined : (i % 7) / 100 }));
     const panel = await openPanel(folder.write("column.csv", csv(changed)));
-    const dataset = panel.dataset({ ...base, label: { column: "ret", horizonDays: 2 } });
+    const dataset = await panel.dataset({ ...base, label: { column: "ret", horizonDays: 2 } });
     expect(dataset.horizons).toEqual([0]);
     expect(dataset.unlabelled.dates).toEqual(days.slice(18));
     expect(dataset.labels[5 * 6]).toBe(Math.fround(5 % 7 / 100));
     expect(dataset.splitSummary.purged).toEqual({ trainValid: 1, validTest: 1 });
     expect(dataset.train.dates.some((date) => dataset.valid.dates.includes(date))).toBe(false);
-    const ofToday = panel.dataset({ ...base, label: { column: "ret", horizonDays: 0 } });
+    const ofToday = await panel.dataset({ ...base, label: { column: "ret", horizonDays: 0 } });
     expect(ofToday.splitSummary.purged).toEqual({ trainValid: 0, validTest: 0 });
   });
 });

@@ -36,7 +36,7 @@ describe("The ledger names", () => {
 
   test("stocks that leave, with their last close and how many labels that cost, and single gaps", async () => {
     const table = rows.filter((row) => (row.ticker !== "S004" || row.date <= days[25]!) && (row.ticker !== "S005" || row.date !== days[15]));
-    const { ledger } = (await open(table)).panel.dataset(base);
+    const { ledger } = await (await open(table)).panel.dataset(base);
     // S004: the labels of its last two dates end after its last close. S005: entry or end of the labels of days 13 and 14 is its gap.
     expect(ledger.entries).toContainEqual(expect.objectContaining({ stage: "labels", reason: "delisted_label", count: 2, text: expect.stringContaining(`S004 (last ${days[25]}, 2)`) as string }));
     expect(ledger.entries).toContainEqual(expect.objectContaining({ stage: "labels", reason: "missing_label", count: 2, text: expect.stringContaining(`S005 ${days[13]}, S005 ${days[14]}`) as string }));
@@ -59,12 +59,12 @@ describe("More than maxDropped is an error for", () => {
   test("labels of rows", async () => {
     const { panel } = await open(rows.map((row, i) => ({ ...row, ret: i % 3 === 0 ? undefined : 0.01 * (i % 5) })));
     const options = { ...base, label: { column: "ret", horizonDays: 1 } } as const;
-    expect(() => panel.dataset(options)).toThrowError(expect.objectContaining({ code: "ERR_DATA", option: "maxDropped", message: expect.stringMatching(/^\d+ of \d+ labels of rows in train, valid and test \(3\d\.\d %\) are missing, e\.g\. S\d{3} 2020-\d\d-\d\d; maxDropped allows 5\.0 %/) as string }));
-    expect(panel.dataset({ ...options, maxDropped: 0.4 }).ledger.entries).toContainEqual(expect.objectContaining({ reason: "missing_label" }));
+    await expect(panel.dataset(options)).rejects.toThrowError(expect.objectContaining({ code: "ERR_DATA", option: "maxDropped", message: expect.stringMatching(/^\d+ of \d+ labels of rows in train, valid and test \(3\d\.\d %\) are missing, e\.g\. S\d{3} 2020-\d\d-\d\d; maxDropped allows 5\.0 %/) as string }));
+    expect((await panel.dataset({ ...options, maxDropped: 0.4 })).ledger.entries).toContainEqual(expect.objectContaining({ reason: "missing_label" }));
   });
 
   test("but not for labels of stocks that may not be traded", async () => {
     const { panel } = await open(rows.map((row, i) => ({ ...row, ok: i % 3 === 0 ? 0 : 1 })), { tradableColumn: "ok" });
-    expect(panel.dataset(base).ledger.entries.map(({ reason }) => reason)).toEqual(expect.arrayContaining(["untradable_entry"]));
+    expect((await panel.dataset(base)).ledger.entries.map(({ reason }) => reason)).toEqual(expect.arrayContaining(["untradable_entry"]));
   });
 });

@@ -37,41 +37,41 @@ describe("per-date processors", () => {
 
   test("rank spreads the date's values over (-sqrt 3, sqrt 3), ties in the middle of their places", async () => {
     const panel = await open();
-    const raw = column(cut(panel, []), t, 0);
+    const raw = column(await cut(panel, []), t, 0);
     const values = present(raw);
     const expected = raw.map((x) => ((values.filter((y) => y < x).length + values.filter((y) => y === x).length / 2) / values.length - 0.5) * Math.sqrt(12));
     expected[5] = NaN;
-    expectClose(column(cut(panel, ["rank"]), t, 0), expected);
+    expectClose(column(await cut(panel, ["rank"]), t, 0), expected);
   });
 
   test("zscore has mean 0 and population sd 1", async () => {
     const panel = await open();
-    const raw = column(cut(panel, []), t, 0);
+    const raw = column(await cut(panel, []), t, 0);
     const centre = mean(present(raw));
     const sd = Math.sqrt(mean(present(raw).map((x) => (x - centre) ** 2)));
-    expectClose(column(cut(panel, ["zscore"]), t, 0), raw.map((x) => (x - centre) / sd));
+    expectClose(column(await cut(panel, ["zscore"]), t, 0), raw.map((x) => (x - centre) / sd));
   });
 
   test("zscore is 0 where all values are equal", async () => {
     const panel = await open(exposures.map((row) => ({ ...row, x: 0.1 })), "equal.csv");
-    expect(column(cut(panel, ["zscore"]), t, 0)).toEqual(new Array<number>(STOCKS).fill(0));
+    expect(column(await cut(panel, ["zscore"]), t, 0)).toEqual(new Array<number>(STOCKS).fill(0));
   });
 
   test("winsorize clips to the median and k scaled MADs", async () => {
     const panel = await open();
-    const raw = column(cut(panel, []), t, 0);
+    const raw = column(await cut(panel, []), t, 0);
     const centre = median(present(raw));
     const reach = 1 * 1.4826 * median(present(raw).map((x) => Math.abs(x - centre)));
     const expected = raw.map((x) => Math.min(centre + reach, Math.max(centre - reach, x)));
     expect(expected).not.toEqual(raw);
-    expectClose(column(cut(panel, [{ name: "winsorize", k: 1 }]), t, 0), expected);
+    expectClose(column(await cut(panel, [{ name: "winsorize", k: 1 }]), t, 0), expected);
   });
 
   test("see the universe only: a stock outside it changes nobody", async () => {
     const rows = exposures.map((row) => ({ ...row, u: 1 }));
     const ghosts = days.map((date, i) => ({ date, ticker: "GHOST", close: 5, x: 1e6 * i, y: -1e6, u: 0 }));
-    const without = cut(await openPanel(folder.write("u.csv", csv(rows)), { universeColumn: "u" }), ["rank", { name: "fill" }]);
-    const withGhost = cut(await openPanel(folder.write("ghost.csv", csv([...rows, ...ghosts])), { universeColumn: "u" }), ["rank", { name: "fill" }]);
+    const without = await cut(await openPanel(folder.write("u.csv", csv(rows)), { universeColumn: "u" }), ["rank", { name: "fill" }]);
+    const withGhost = await cut(await openPanel(folder.write("ghost.csv", csv([...rows, ...ghosts])), { universeColumn: "u" }), ["rank", { name: "fill" }]);
     for (let d = 0; d < 24; d++) expect(column(withGhost, d, 0, STOCKS + 1).slice(1)).toEqual(column(without, d, 0));
     expect(withGhost.rowStocks.includes(0)).toBe(false);
     expect(withGhost.rowStocks.length).toBe(without.rowStocks.length);
@@ -84,7 +84,7 @@ describe("per-date processors", () => {
     const table = days.flatMap((date) => Object.keys(x).map((ticker, i) => ({ date, ticker, close: 5 + i, x: x[ticker], y: i, u: members.includes(ticker) ? 1 : 0 })));
     const xs = members.map((ticker) => x[ticker]!);
     const processed = async (processors: readonly Processor[], rows: readonly object[] = table): Promise<number[]> =>
-      column(cut(await openPanel(folder.write("members.csv", csv(rows, ["date", "ticker", "close", "x", "y", "u"])), { universeColumn: "u" }), processors), t, 0, 10);
+      column(await cut(await openPanel(folder.write("members.csv", csv(rows, ["date", "ticker", "close", "x", "y", "u"])), { universeColumn: "u" }), processors), t, 0, 10);
 
     test("by rank: (members less + half of those equal) / n", async () => {
       const expected = Object.values(x).map((value) => (value === undefined ? NaN : ((xs.filter((y) => y < value).length + xs.filter((y) => y === value).length / 2) / 5 - 0.5) * Math.sqrt(12)));
@@ -111,12 +111,12 @@ describe("per-date processors", () => {
   test("give a new member the window before it joined", async () => {
     const joins = exposures.map((row) => ({ ...row, x: row.x ?? 0, u: row.ticker === "S004" && row.date < days[12]! ? 0 : 1 }));
     const panel = await openPanel(folder.write("joins.csv", csv(joins)), { universeColumn: "u" });
-    const dataset = cut(panel, ["rank", "fill"], { window: 4, maxDropped: 0 });
+    const dataset = await cut(panel, ["rank", "fill"], { window: 4, maxDropped: 0 });
     expect([11, 12].map((d) => dataset.rowStocks.subarray(dataset.rowOffsets[d], dataset.rowOffsets[d + 1]).includes(4))).toEqual([false, true]);
     // S002 and S003 list 2 and 3 dates late; nothing is filled.
     expect(dataset.ledger.entries.map(({ reason }) => reason)).toEqual(["incomplete_window", "short_history"]);
     for (let d = 9; d < 12; d++) {
-      const raw = column(cut(panel, []), d, 0);
+      const raw = column(await cut(panel, []), d, 0);
       const others = raw.filter((_, n) => n !== 4);
       const place = others.filter((value) => value < raw[4]!).length + others.filter((value) => value === raw[4]).length / 2;
       expectClose([column(dataset, d, 0)[4]!], [(place / 8 - 0.5) * Math.sqrt(12)]);
@@ -125,7 +125,7 @@ describe("per-date processors", () => {
 
   test("limit themselves to their columns and run in order", async () => {
     const panel = await open();
-    const [raw, ranked] = [cut(panel, []), cut(panel, [{ name: "rank", columns: ["y"] }])];
+    const [raw, ranked] = [await cut(panel, []), await cut(panel, [{ name: "rank", columns: ["y"] }])];
     expect(column(ranked, t, 0)).toEqual(column(raw, t, 0));
     expect(column(ranked, t, 1)).not.toEqual(column(raw, t, 1));
   });
@@ -134,7 +134,7 @@ describe("per-date processors", () => {
 describe("fill", () => {
   test("keeps rows that a missing feature would cost", async () => {
     const panel = await open();
-    const [bare, filled] = [cut(panel, []), cut(panel, [{ name: "fill", value: -7 }])];
+    const [bare, filled] = [await cut(panel, []), await cut(panel, [{ name: "fill", value: -7 }])];
     // window 2: S005 loses t = 10 and 11
     expect(filled.rowStocks.length - bare.rowStocks.length).toBe(2);
     expect(bare.ledger.entries.find((entry) => entry.reason === "missing_feature")!.count).toBe(2);
@@ -144,7 +144,7 @@ describe("fill", () => {
 
   test("takes the median of the training dates", async () => {
     const panel = await open();
-    const dataset = cut(panel, [{ name: "fill", value: "median" }]);
+    const dataset = await cut(panel, [{ name: "fill", value: "median" }]);
     const training = exposures.filter((row) => dataset.train.dates.includes(row.date) && row.x !== undefined).map((row) => row.x!);
     expect(column(dataset, 10, 0)[5]).toBe(median(training));
     expect(dataset.describe().processors).toEqual([{ name: "fill", value: "median", statistics: { x: median(training), y: expect.any(Number) as number } }]);
@@ -153,7 +153,7 @@ describe("fill", () => {
 
 describe("standardize", () => {
   test("uses mean and sample sd of the training dates", async () => {
-    const dataset = cut(await open(), ["standardize"]);
+    const dataset = await cut(await open(), ["standardize"]);
     const training = exposures.filter((row) => dataset.train.dates.includes(row.date) && row.x !== undefined).map((row) => row.x!);
     const centre = mean(training);
     const sd = Math.sqrt(training.reduce((sum, x) => sum + (x - centre) ** 2, 0) / (training.length - 1));
@@ -168,10 +168,10 @@ describe("standardize", () => {
   test("does not move when validation, test or earlier-than-sample values change", async () => {
     const changed = exposures.map((row) => (row.date > days[12]! || row.date < days[1]! ? { ...row, x: 1e5, y: -1e5 } : row));
     const chain = ["standardize", { name: "fill", value: "median" }] as const;
-    const [a, b] = [cut(await open(), chain), cut(await open(changed, "changed.csv"), chain)];
+    const [a, b] = [await cut(await open(), chain), await cut(await open(changed, "changed.csv"), chain)];
     expect(a.train.dates[a.train.dates.length - 1]).toBe(days[12]);
     expect(b.describe()).toEqual(a.describe());
-    const touched = cut(await open(exposures.map((row) => (row.date === days[12] ? { ...row, x: 1e5 } : row)), "touched.csv"), chain);
+    const touched = await cut(await open(exposures.map((row) => (row.date === days[12] ? { ...row, x: 1e5 } : row)), "touched.csv"), chain);
     expect(touched.describe()).not.toEqual(a.describe());
   });
 });
@@ -180,11 +180,11 @@ describe("a description", () => {
   const chain = ["winsorize", "standardize", { name: "fill", value: "median" }] as const;
 
   test("repeats features with the stored statistics on other data", async () => {
-    const trained = cut(await open(), chain, { labelTransform: { winsorize: 3, transform: "zscore" } });
+    const trained = await cut(await open(), chain, { labelTransform: { winsorize: 3, transform: "zscore" } });
     const description = JSON.parse(JSON.stringify(trained.describe())) as DatasetDescription;
     const last = days.slice(14);
     const fresh = await open(exposures.filter((row) => last.includes(row.date)), "fresh.csv");
-    const scored = fresh.dataset({ description });
+    const scored = await fresh.dataset({ description });
     expect(scored.describe()).toEqual(description);
     expect(scored.features).toEqual(trained.features.slice(14 * STOCKS * 2));
     expect(scored.unlabelled.dates).toEqual(last.slice(1));
@@ -193,9 +193,9 @@ describe("a description", () => {
   });
 
   test("scores data that cannot have labels", async () => {
-    const trained = cut(await open(), ["zscore", "fill"], { label: { column: "close", horizonDays: 1 } });
+    const trained = await cut(await open(), ["zscore", "fill"], { label: { column: "close", horizonDays: 1 } });
     const fresh = await open(exposures.slice(-60).map(({ date, ticker, x, y }) => ({ date, ticker, x, y })), "nolabel.csv");
-    const scored = fresh.dataset({ description: trained.describe() });
+    const scored = await fresh.dataset({ description: trained.describe() });
     expect(scored.labels.every((label) => Number.isNaN(label))).toBe(true);
     expect(scored.unlabelled.dates.length).toBe(scored.dates.length - 1);
   });
@@ -204,24 +204,24 @@ describe("a description", () => {
     const dates = weekdays(144);
     const panel = await openPanel(folder.write("prices.csv", csv(priceRows({ days: 144, stocks: STOCKS }))));
     const late = { trainEnd: dates[133]!, validEnd: dates[138]! };
-    const trained = panel.dataset({ window: 3, split: late, maxDropped: 1 });
-    const again = panel.dataset({ description: trained.describe(), split: late });
+    const trained = await panel.dataset({ window: 3, split: late, maxDropped: 1 });
+    const again = await panel.dataset({ description: trained.describe(), split: late });
     expect(again.features).toEqual(trained.features);
     expect(again.test.dates).toEqual(trained.test.dates);
     expect(trained.describe()).toMatchObject({ features: "ohlcv", window: 3, graph: "complete", label: { horizonDays: 1, lagDays: 1 }, processors: [{ name: "rank" }, { name: "fill", value: 0 }], labelTransform: { transform: "rank" } });
   });
 
   test("names the features that new data lack", async () => {
-    const description = cut(await open(), chain).describe();
+    const description = (await cut(await open(), chain)).describe();
     const fresh = await open(exposures.map(({ date, ticker, close }) => ({ date, ticker, close })), "lacking.csv");
-    expect(() => fresh.dataset({ description })).toThrow(/lacks the columns x, y for features x, y/);
+    await expect(fresh.dataset({ description })).rejects.toThrow(/lacks the columns x, y for features x, y/);
   });
 
   test("is refused where its features are not those of this version, or statistics are missing", async () => {
     const panel = await open();
-    const description = cut(panel, chain).describe();
-    expect(() => panel.dataset({ description: { ...description, featureNames: ["x", "z"] } })).toThrow(/features that this version does not make: z/);
-    expect(() => panel.dataset({ description: { ...description, processors: ["standardize"] } })).toThrow(/Processor standardize has no statistics for feature x/);
-    expect(() => panel.dataset({ description: { ...description, window: "3" } as unknown as DatasetDescription })).toThrow(/window/);
+    const description = (await cut(panel, chain)).describe();
+    await expect(panel.dataset({ description: { ...description, featureNames: ["x", "z"] } })).rejects.toThrow(/features that this version does not make: z/);
+    await expect(panel.dataset({ description: { ...description, processors: ["standardize"] } })).rejects.toThrow(/Processor standardize has no statistics for feature x/);
+    await expect(panel.dataset({ description: { ...description, window: "3" } as unknown as DatasetDescription })).rejects.toThrow(/window/);
   });
 });

@@ -61,7 +61,7 @@ describe("a split that the prices were not adjusted for", () => {
     const options = { window: 2, split: { fractions: [0.5, 0.25, 0.25] }, label: { horizonDays: [1, 3], lagDays: 1 }, features: "ohlcv", processors: [], maxDropped: 1 } as const;
     const long = (table: typeof rows): PriceRow[] => [...priceRows({ days: 260, stocks: 5 }).filter((row) => row.date > days[59]!), ...table];
     const [clean, broken] = await Promise.all([open(long(rows)), open(long(planted(0.5, 2)).map((row) => (row.ticker === ticker && row.date > days[59]! ? { ...row, open: row.open / 2, high: row.high / 2, low: row.low / 2, close: row.close / 2, volume: row.volume * 2 } : row)), { extremeReturns: "missing" })]);
-    const [expected, got] = [clean.panel.dataset(options), broken.panel.dataset(options)];
+    const [expected, got] = [await clean.panel.dataset(options), await broken.panel.dataset(options)];
     expect(broken.warnings).toEqual([]);
     const names = got.featureNames;
     const at = (dataset: typeof got, name: string, t: number): number => dataset.features[(t * 5 + 0) * names.length + names.indexOf(name)]!;
