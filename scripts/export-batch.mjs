@@ -34,7 +34,7 @@ for (let k = 0; k < T; k++) {
     sequences.set(dataset.features.subarray(cell, cell + F), (k * N + i) * F);
   }
 }
-const { predictions, riskFactors } = await model.predict({ dataset, dates: [flags.date] });
+const { predictions, riskFactors } = await model.predict({ dataset, dates: [flags.date] }, { riskFactors: true });
 const packed = (values, width) => Float32Array.from({ length: N * width }, (_, i) => values.data[stocks[Math.floor(i / width)] * width + (i % width)]);
 const K = model.config.numRiskFactors;
 const P = model.config.numPredictions;

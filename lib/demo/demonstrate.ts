@@ -144,7 +144,7 @@ async function trainAndTest(dataset: Dataset, graph: boolean, options: TrainOpti
     ...options,
     onStep: ({ epoch, stepInEpoch, stepsPerEpoch }) => report((epoch - 1 + stepInEpoch / stepsPerEpoch) / options.epochs),
   });
-  const { predictions } = await model.predict(dataset.test, { riskFactors: false, signal: options.signal });
+  const { predictions } = await model.predict(dataset.test, { signal: options.signal });
   return evaluate(predictions, dataset.test.labels);
 }
 

@@ -42,7 +42,7 @@ let beginTraining: (model: ASTGNNFactorModel) => () => void;
  * @example
  * const model = new ASTGNNFactorModel({ sequentialInputSize: dataset.featureNames.length, numRiskFactors: 32 });
  * await train(model, dataset, { epochs: 4 });
- * const { predictions, riskFactors } = await model.predict(dataset.test); // [dates, stocks], [dates, stocks, K]
+ * const { predictions } = await model.predict(dataset.test); // [dates, stocks]
  * @throws AstgnnError ERR_OPTION naming the option
  */
 export class ASTGNNFactorModel extends Module {
@@ -119,17 +119,18 @@ export class ASTGNNFactorModel extends Module {
    * Scores dates in evaluation mode, off this thread. Results are aligned to the panel, NaN where a stock is not in.
    *
    * @example
-   * const { predictions } = await model.predict(dataset.test, { riskFactors: false });
+   * const { predictions, riskFactors } = await model.predict(dataset.test, { riskFactors: true }); // [dates, stocks], [dates, stocks, K]
    * const latest = await model.predict({ dataset, dates: [dataset.dates.at(-1)!] });
    * @throws AstgnnError ERR_DATA where the dataset was not prepared as that of the training (features, window, processors and their statistics,
    *   graph, label), naming every field that differs, where a split has no dates or a date too little history; ERR_ABORTED
    */
+  async predict(input: PredictInput, options: PredictOptions & { riskFactors: true }): Promise<Required<Prediction>>;
+  async predict(input: PredictInput, options?: PredictOptions): Promise<Prediction>;
   async predict(input: PredictInput, options: PredictOptions = {}): Promise<Prediction> {
     const native = nativeModule(this);
     const selection = selectDates(input);
     checkDataset(this, selection.dataset);
-    const wantsFactors = options.riskFactors ?? true;
-    const packed = await predictPacked(native, selection, { riskFactors: wantsFactors, threads: resolveThreads(options.threads), signal: options.signal });
+    const packed = await predictPacked(native, selection, { riskFactors: options.riskFactors ?? false, threads: resolveThreads(options.threads), signal: options.signal });
     const predictions = alignToPanel(selection, packed.predictions, this.config.numPredictions);
     const similarity = averageStatistics(packed.statistics);
     const { ledger } = selection.dataset;

@@ -10,7 +10,7 @@ export type PredictInput = Split | Dataset | { dataset: Dataset; dates: readonly
 
 /** How to score. */
 export interface PredictOptions {
-  /** True (default): also return M. False saves K numbers per stock and date. */
+  /** True: also return M, K numbers per stock and date. Default false. */
   riskFactors?: boolean | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
   threads?: number | undefined;
@@ -32,7 +32,7 @@ export interface SimilarityStatistics {
 export interface Prediction {
   /** [dates, stocks] for P = 1, else [dates, stocks, P]. */
   readonly predictions: PanelValues;
-  /** M, [dates, stocks, K]; absent with `riskFactors: false`. */
+  /** M, [dates, stocks, K]; where `riskFactors: true` asks for it. */
   readonly riskFactors?: PanelValues;
   readonly similarity: SimilarityStatistics;
   /** What was dropped, filled or left out of the dataset that was scored. */

@@ -41,12 +41,12 @@ export class LoadedRun {
 
   /**
    * Scores dates: predictions of the model, or the mean over an ensemble's members of per-date z-scores. Factors are a model's own:
-   * `run.models[0].predict(input)`.
+   * `run.models[0].predict(input, { riskFactors: true })`.
    *
    * @throws AstgnnError as `ASTGNNFactorModel.predict`
    */
   async predict(input: PredictInput, options: Omit<PredictOptions, "riskFactors"> = {}): Promise<EnsemblePrediction> {
-    return this.ensemble === undefined ? this.models[0].predict(input, { ...options, riskFactors: false }) : this.ensemble.predict(input, options);
+    return this.ensemble === undefined ? this.models[0].predict(input, options) : this.ensemble.predict(input, options);
   }
 
   /** Frees every model. */

@@ -18,7 +18,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 async function validIc(model: ASTGNNFactorModel, data: Dataset = dataset): Promise<number> {
-  const { predictions } = await model.predict(data.valid, { riskFactors: false, threads: 1 });
+  const { predictions } = await model.predict(data.valid, { threads: 1 });
   return evaluate(predictions, data.valid.labels).ic;
 }
 
@@ -99,9 +99,9 @@ describe("a model while it is trained", () => {
     await train(model, dataset, {
       ...recipe,
       onEpoch: async ({ epoch }) => {
-        expected.push(await model.predict(every, { threads: 1 }));
+        expected.push(await model.predict(every, { riskFactors: true, threads: 1 }));
         // Not awaited: it goes on through the next epoch, or beyond the end of the training.
-        if (epoch > 1) running.push(model.predict(every, { threads: 1 }));
+        if (epoch > 1) running.push(model.predict(every, { riskFactors: true, threads: 1 }));
       },
     });
     expect(await Promise.all(running)).toEqual(expected.slice(1));

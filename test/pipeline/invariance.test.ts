@@ -9,7 +9,7 @@ const models: [string, ModelOptions][] = [
   ["A within groups", { ...plain, similarityGraph: "groups", excludeSelf: true }],
 ];
 const dataset = smallDataset({ dates: 24, stocks: 33, window: 4, missing: 0.2, seed: 4, groups: true, emptyDates: [9] });
-const options = { threads: 1 } as const;
+const options = { riskFactors: true, threads: 1 } as const;
 
 /** The dataset with its stocks in another order; `order[new] = old`. */
 function reordered(source: Dataset, order: readonly number[]): Dataset {
@@ -129,7 +129,7 @@ describe("training", () => {
     const null_: Dataset = { ...random, labels: other.labels, targets: Float32Array.from(random.targets, (value, i) => (Number.isNaN(value) ? NaN : other.labels[i]!)), test: { ...random.test, labels: other.test.labels } };
     using model = new ASTGNNFactorModel(plain);
     await train(model, null_, { epochs: 2, threads: 1 });
-    const { predictions } = await model.predict(null_.test, { ...options, riskFactors: false });
+    const { predictions } = await model.predict(null_.test, options);
     const { evaluate } = await import("../../lib/index.js");
     const { ic, icStandardError } = evaluate(predictions, null_.test.labels);
     expect(Math.abs(ic)).toBeLessThan(4 * icStandardError);
@@ -155,7 +155,7 @@ describe("the graph of a date", () => {
     const t = 12;
     const rows = [...dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1])];
     const { riskFactors } = await model.predict({ dataset, dates: Int32Array.of(t) }, options);
-    using m = Tensor.from(Float64Array.from(rows.flatMap((stock) => [...riskFactors!.data.subarray(4 * stock, 4 * stock + 4)])), [rows.length, 4]);
+    using m = Tensor.from(Float64Array.from(rows.flatMap((stock) => [...riskFactors.data.subarray(4 * stock, 4 * stock + 4)])), [rows.length, 4]);
     using a = await model.similarity(m, dataset.groups!.slice(dataset.rowOffsets[t]!, dataset.rowOffsets[t + 1]!));
     const weights = a.toTypedArray() as Float64Array;
     for (const [i, stock] of rows.entries()) {
@@ -190,7 +190,7 @@ describe("the graph of a date", () => {
     const own = [...(output.predictions.toTypedArray() as Float64Array)];
     expect(own.map((value, r) => Math.abs(value - predictions.data[rows[r]!]!)).every((gap) => gap < 1e-12)).toBe(true);
     const m = output.riskFactors.toTypedArray() as Float64Array;
-    expect(rows.every((stock, r) => [0, 1, 2, 3].every((k) => Math.abs(m[r * 4 + k]! - riskFactors!.data[stock * 4 + k]!) < 1e-12))).toBe(true);
+    expect(rows.every((stock, r) => [0, 1, 2, 3].every((k) => Math.abs(m[r * 4 + k]! - riskFactors.data[stock * 4 + k]!) < 1e-12))).toBe(true);
     for (const tensor of Object.values(output) as Tensor[]) tensor.dispose();
   });
 });

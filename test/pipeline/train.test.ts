@@ -37,9 +37,9 @@ describe("training", () => {
 
     const stored = readSafetensors(readFileSync(join(out, "model.safetensors"))).tensors;
     expect(weightsOf(model)).toEqual(stored);
-    const { predictions, riskFactors } = await model.predict(dataset.valid, { threads: 1 });
+    const { predictions, riskFactors } = await model.predict(dataset.valid, { riskFactors: true, threads: 1 });
     expect(evaluate(predictions, dataset.valid.labels).ic).toBeCloseTo(epochs[run.bestEpoch! - 1]!.valid.ic, 12);
-    expect(riskFactors!.shape).toEqual([11, 31, 4].map((size, i) => (i === 0 ? dataset.valid.dateIndices.length : size)));
+    expect(riskFactors.shape).toEqual([11, 31, 4].map((size, i) => (i === 0 ? dataset.valid.dateIndices.length : size)));
     model.dispose();
   });
 
@@ -54,7 +54,10 @@ describe("training", () => {
 
     using run = await loadRun(out);
     expect(run.ensemble).toBeUndefined();
-    const { predictions, riskFactors } = await run.models[0].predict(dataset.test, { threads: 1 });
+    const { predictions, riskFactors } = await run.models[0].predict(dataset.test, { riskFactors: true, threads: 1 });
+    const unasked = await run.models[0].predict(dataset.test, { threads: 1 });
+    expect(unasked).not.toHaveProperty("riskFactors");
+    expect(unasked.predictions).toEqual(predictions);
     expect((await run.predict(dataset.test, { threads: 1 })).predictions).toEqual(predictions);
     const metrics = evaluate(predictions, dataset.test.labels);
     expect(report.test.ic).toBeCloseTo(metrics.ic, 12);
@@ -67,7 +70,7 @@ describe("training", () => {
     const factors = await readParquet(join(out, "factors.parquet"));
     const first = factors.find(([date]) => date === dataset.test.dates[0])!;
     const stock = dataset.tickers.indexOf(first[1] as string);
-    expect(first.slice(2)).toEqual([...riskFactors!.data.subarray(stock * 4, stock * 4 + 4)]);
+    expect(first.slice(2)).toEqual([...riskFactors.data.subarray(stock * 4, stock * 4 + 4)]);
   });
 
   it("does not touch the weights of a finished run on resume, and refuses it without", async () => {
@@ -107,7 +110,7 @@ describe("training", () => {
     const run = await train(model, dataset, { ...recipe, epochs: 40, learningRate: 0.1, patience: 2, ema: 0 });
     expect(run.stoppedEarly).toBe(true);
     expect(run.epochs).toHaveLength(run.bestEpoch! + 2);
-    const { predictions } = await model.predict(dataset.valid, { riskFactors: false, threads: 1 });
+    const { predictions } = await model.predict(dataset.valid, { threads: 1 });
     expect(evaluate(predictions, dataset.valid.labels).ic).toBeCloseTo(run.epochs[run.bestEpoch! - 1]!.valid.ic, 12);
   });
 
