@@ -12,6 +12,7 @@ export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";
 export type { Device } from "./model/device.js";
+export type { DatePrediction, PredictDatesOptions } from "./model/predict-dates.js";
 export type { PredictInput, Prediction, PredictOptions, SimilarityStatistics } from "./model/predict.js";
 export { FactorExtractor, GraphAttention, RelationalEmbedding, TimeGraphConvolution, type GraphAttentionOptions, type TimeGraphConvolutionOptions } from "./model/layers.js";
 export type { Offsets, PackedRowMask, RowMask } from "./model/row-mask.js";
@@ -27,7 +28,7 @@ export type { Loss, LossName, LossTerm } from "./train/objective.js";
 export type { ScheduleName } from "./train/schedule.js";
 export type { StartEvent, StepEvent, TrainEvents } from "./train/events.js";
 export type { EpochEvent, SplitMetrics, TrainMetrics, WarningEvent } from "./run/records.js";
-export { Ensemble, type EnsemblePrediction } from "./run/ensemble.js";
+export { Ensemble, type EnsembleDatePrediction, type EnsemblePrediction } from "./run/ensemble.js";
 export { LoadedRun, loadRun } from "./run/load.js";
 export type { Report } from "./run/report.js";
 

@@ -8,6 +8,7 @@ import { resolveDevice, type Device } from "./device.js";
 import { integers, type Offsets, type RowMask } from "./row-mask.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
 import { nativePanel } from "./native-panel.js";
+import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "./predict-dates.js";
 import { alignToPanel, averageStatistics, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
 import { resolveThreads } from "./threads.js";
@@ -136,6 +137,24 @@ export class ASTGNNFactorModel extends Module {
     const { ledger } = selection.dataset;
     if (packed.riskFactors === undefined) return { predictions, similarity, ledger };
     return { predictions, riskFactors: alignToPanel(selection, packed.riskFactors, this.config.numRiskFactors, true), similarity, ledger };
+  }
+
+  /**
+   * Scores date by date, in order: what is held is one date's scores, of the stocks that are in. Every day's work is the newest date alone,
+   * `{ from: panel.dates.at(-1) }`.
+   *
+   * @example
+   * for await (const { date, tickers, predictions } of model.predictDates(dataset, { from: "2024-01-02" })) console.log(date, tickers[0], predictions[0]);
+   * @throws AstgnnError as {@link predict}; ERR_DATA also where `from` has too little history before it or no date with rows follows it
+   */
+  predictDates(input: PredictInput, options: PredictDatesOptions & { riskFactors: true }): AsyncGenerator<Required<DatePrediction>, void, undefined>;
+  predictDates(input: PredictInput, options?: PredictDatesOptions): AsyncGenerator<DatePrediction, void, undefined>;
+  async *predictDates(input: PredictInput, { from, riskFactors = false, threads, signal }: PredictDatesOptions = {}): AsyncGenerator<DatePrediction, void, undefined> {
+    const native = nativeModule(this);
+    const selection = datesFrom(selectDates(input), from);
+    checkDataset(this, selection.dataset);
+    const request = { riskFactors, threads: resolveThreads(threads), signal };
+    yield* predictEachDate(selection, (date) => predictPacked(native, date, request));
   }
 
   /**

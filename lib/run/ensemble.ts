@@ -2,6 +2,7 @@ import { AstgnnError } from "../errors.js";
 import { checkDataset } from "../model/compatibility.js";
 import type { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
+import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "../model/predict-dates.js";
 import { alignToPanel, averageStatistics, selectDates, type Prediction, type PredictInput, type PredictOptions } from "../model/predict.js";
 import { resolveThreads } from "../model/threads.js";
 import { ensembleScorer } from "./scoring.js";
@@ -11,6 +12,9 @@ import { ensembleScorer } from "./scoring.js";
  * member.
  */
 export type EnsemblePrediction = Omit<Prediction, "riskFactors">;
+
+/** The mean of the members' z-scores on one date. */
+export type EnsembleDatePrediction = Omit<DatePrediction, "riskFactors">;
 
 /**
  * Several models that score together: the mean over members of per-date, per-prediction z-scores over that date's rows
@@ -44,6 +48,15 @@ export class Ensemble {
       similarity: averageStatistics(packed.statistics),
       ledger: selection.dataset.ledger,
     };
+  }
+
+  /** Scores date by date, as `ASTGNNFactorModel.predictDates` does, without `riskFactors`. */
+  async *predictDates(input: PredictInput, { from, threads, signal }: Omit<PredictDatesOptions, "riskFactors"> = {}): AsyncGenerator<EnsembleDatePrediction, void, undefined> {
+    const selection = datesFrom(selectDates(input), from);
+    for (const member of this.members) checkDataset(member, selection.dataset);
+    const scorer = ensembleScorer(this.members.map((member) => nativeModule(member)));
+    const request = { riskFactors: false, threads: resolveThreads(threads), signal };
+    yield* predictEachDate(selection, (date) => scorer(date, request));
   }
 
   /** Frees every member. */

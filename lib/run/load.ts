@@ -1,13 +1,17 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { readAlike } from "../data/origin.js";
+import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
+import type { PanelSource } from "../data/source.js";
 import type { DatasetDescription } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { InitialisationOptions } from "../model/config.js";
 import { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
+import type { PredictDatesOptions } from "../model/predict-dates.js";
 import type { PredictInput, PredictOptions } from "../model/predict.js";
 import { readDescription } from "./description.js";
-import { Ensemble, type EnsemblePrediction } from "./ensemble.js";
+import { Ensemble, type EnsembleDatePrediction, type EnsemblePrediction } from "./ensemble.js";
 import { awaitReplacement } from "./replacement.js";
 import { ensembleScorer, moduleScorer, type Scorer } from "./scoring.js";
 
@@ -40,6 +44,24 @@ export class LoadedRun {
   }
 
   /**
+   * Opens data as those of the run were opened: run.json keeps the options of `openPanel`. Options may say where files and the columns of date
+   * and ticker now are, `maxDropped`, and warn or error for `extremeReturns`; what would make another cross-section is refused.
+   *
+   * @param source default: what the run was trained on, read again
+   * @example
+   * const panel = await run.openPanel("prices.parquet");
+   * const dataset = await panel.dataset({ description: run.dataset });
+   * @throws AstgnnError as `openPanel`; ERR_OPTION where an option contradicts the run, or the run does not say what it was trained on
+   */
+  async openPanel(source?: PanelSource, options: PanelOptions = {}): Promise<Panel> {
+    const { source: trainedOn, panel } = await readDescription(this.folder);
+    const data = source ?? trainedOn ?? undefined;
+    if (data === undefined) throw new AstgnnError("ERR_OPTION", `The run in ${this.folder} does not say what it was trained on.`, { option: "source", next: "Name the data to score." });
+    // A run of 0.1.0 says nothing of how its data were read.
+    return openPanel(data, panel == null ? options : readAlike(panel, options, (this.dataset.label as { column?: string }).column, this.folder));
+  }
+
+  /**
    * Scores dates: predictions of the model, or the mean over an ensemble's members of per-date z-scores. Factors are a model's own:
    * `run.models[0].predict(input, { riskFactors: true })`.
    *
@@ -47,6 +69,17 @@ export class LoadedRun {
    */
   async predict(input: PredictInput, options: Omit<PredictOptions, "riskFactors"> = {}): Promise<EnsemblePrediction> {
     return this.ensemble === undefined ? this.models[0].predict(input, options) : this.ensemble.predict(input, options);
+  }
+
+  /**
+   * Scores date by date: what is held is one date's scores, of the stocks that are in.
+   *
+   * @example
+   * for await (const { date, tickers, predictions } of run.predictDates(dataset, { from: "2024-01-02" })) console.log(date, tickers, predictions);
+   * @throws AstgnnError as `ASTGNNFactorModel.predictDates`
+   */
+  predictDates(input: PredictInput, options: Omit<PredictDatesOptions, "riskFactors"> = {}): AsyncGenerator<EnsembleDatePrediction, void, undefined> {
+    return this.ensemble === undefined ? this.models[0].predictDates(input, options) : this.ensemble.predictDates(input, options);
   }
 
   /** Frees every model. */
@@ -74,7 +107,8 @@ export function scorerOf({ models, ensemble }: LoadedRun): Scorer {
  * @param options `device`: as for a new model.
  * @example
  * using run = await loadRun("runs/first");
- * const { predictions } = await run.predict(panel.dataset({ description: run.dataset }));
+ * const panel = await run.openPanel("prices.parquet");
+ * const { predictions } = await run.predict(await panel.dataset({ description: run.dataset }));
  * @throws AstgnnError ERR_CHECKPOINT where the folder holds no run, or a run without a model yet
  */
 export async function loadRun(folder: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<LoadedRun> {

@@ -1,17 +1,15 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { firstNotBefore, isIsoDate } from "../data/calendar.js";
-import { refuseEarlyDate } from "../data/history.js";
-import { readAlike } from "../data/origin.js";
-import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
+import { isIsoDate } from "../data/calendar.js";
+import type { PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source.js";
-import type { Dataset, DatasetDescription, Ledger } from "../data/types.js";
+import type { Ledger } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { checkDataset } from "../model/compatibility.js";
 import type { Device } from "../model/device.js";
+import { datesFrom } from "../model/predict-dates.js";
 import { selectDates, type DateSelection } from "../model/predict.js";
 import { resolveThreads } from "../model/threads.js";
-import { readDescription } from "./description.js";
 import { loadRun, scorerOf, type LoadedRun } from "./load.js";
 import { PredictionFiles } from "./prediction-files.js";
 import { blocksOf, type ScoreRequest } from "./scoring.js";
@@ -63,34 +61,13 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   if (!existsSync(dirname(resolve(out)))) throw new AstgnnError("ERR_OPTION", `There is no folder ${dirname(resolve(out))} for ${out}.`, { option: "out", next: "Make it first." });
   using run = await loadRun(folder, { device });
   const description = run.dataset;
-  const panel = await openAlike(folder, source, panelOptions, description);
+  const panel = await run.openPanel(source, panelOptions);
   const dataset = await panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
   for (const model of run.models) checkDataset(model, dataset);
-  const selection = selectDates(from === undefined ? dataset : { dataset, dates: datesFrom(dataset, from) });
+  const selection = datesFrom(selectDates(dataset), from);
   const dates = Array.from(selection.dates, (t) => dataset.dates[t]!);
-  if (dates.length === 0) {
-    throw new AstgnnError("ERR_DATA", `No stock of ${panel.source} has a complete window of ${dataset.window} dates${from === undefined ? "" : ` on ${from} or later`}.`, { file: panel.source, next: "Give more history." });
-  }
   const rows = await writeScores(run, selection, out, { riskFactors: false, threads: resolveThreads(threads), signal });
   return { out, members: run.models.length, rows, dates: dates.length, firstDate: dates[0]!, lastDate: dates.at(-1)!, ledger: dataset.ledger };
-}
-
-/** Opens data as run.json says that those of the run were opened; a run of an older version says nothing of it. */
-async function openAlike(folder: string, source: PanelSource | undefined, options: PanelOptions, { label }: DatasetDescription): Promise<Panel> {
-  const { source: trainedOn, panel } = await readDescription(folder);
-  const data = source ?? trainedOn ?? undefined;
-  if (data === undefined) throw new AstgnnError("ERR_OPTION", `The run in ${folder} does not say what it was trained on.`, { option: "source", next: "Name the data to score." });
-  const labelColumn = (label as { column?: string }).column;
-  return openPanel(data, panel == null ? options : readAlike(panel, options, labelColumn, folder));
-}
-
-/** Dates with rows from `from` on. */
-function datesFrom(dataset: Dataset, from: string): Int32Array {
-  const { dates, rowOffsets, requiredHistory } = dataset;
-  const first = firstNotBefore(dates, from);
-  const there = from < dates[0]! ? 0 : first + 1;
-  refuseEarlyDate({ option: "from", date: from, there, earliest: dates[requiredHistory - 1] }, dates, dataset);
-  return Int32Array.from(dates.keys()).filter((t) => t >= first && rowOffsets[t + 1]! > rowOffsets[t]!);
 }
 
 /** Scores block by block and writes date, ticker and prediction[_p]. Returns the number of rows. */

@@ -1,7 +1,7 @@
 import { copyFileSync, readFileSync, renameSync } from "node:fs";
 import { isAbsolute, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { predictRun, type PredictRunOptions } from "../../lib/index.js";
+import { loadRun, predictRun, type PredictRunOptions } from "../../lib/index.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
 import { astgnn, type Captured } from "./cli-capture.js";
 
@@ -82,6 +82,15 @@ describe("predict", () => {
     copyFileSync(at("industry.csv"), at("newer.csv"));
     expect(await predict("run", "--data", at("renamed.csv"), "--date-column", "day", "--ticker-column", "symbol", "--groups", at("newer.csv"))).toMatchObject({ code: 0 });
     expect(scored()).toEqual(members);
+  });
+
+  it("in five lines of a program: loads the run, opens prices as its data were, scores the newest date", async () => {
+    const run = await loadRun(at("run"));
+    const panel = await run.openPanel(at("prices.csv"));
+    const dataset = await panel.dataset({ description: run.dataset });
+    for await (const { date, tickers } of run.predictDates(dataset, { from: panel.dates.at(-1), threads: 1 })) expect([date, tickers]).toEqual([days.at(-1), members]);
+    run.dispose();
+    expect.assertions(1);
   });
 
   it("needs neither the label column nor the tradable column of the training", async () => {
