@@ -17,7 +17,7 @@ export interface Warning {
 
 const printed = new Set<string>();
 
-/** Hands a warning to whoever listens; without a listener it is printed, each text once per process. */
+/** Passes a warning to the listener; without a listener it is printed, each text once per process. */
 export function warn(warning: Warning, listener: ((warning: Warning) => void) | undefined): void {
   if (listener !== undefined) return listener(warning);
   if (printed.has(warning.text)) return;

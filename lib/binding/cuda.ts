@@ -7,7 +7,7 @@ import { librarySuffix, loadOrder, sourceNames, type LibTorch } from "./libtorch
 export interface CudaProblem {
   /** What was found, and as the last sentence what to do. */
   message: string;
-  /** There is a driver and CUDA was not switched off, so somebody may miss it. */
+  /** There is a driver and CUDA was not switched off, so a user may expect it to work. */
   isMissed: boolean;
 }
 

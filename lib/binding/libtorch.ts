@@ -5,7 +5,7 @@ import { acceptedVersions, cachedPath, pinnedVersion, type Variant } from "./pin
 import { readLibrary } from "./elf.js";
 import { pythonTorchFolders } from "./python-torch.js";
 
-/** Who named the folder. */
+/** Where the folder was named or found. */
 export type LibTorchSource = "ASTGNN_LIBTORCH" | "LIBTORCH" | "cache" | "python";
 
 /** A LibTorch that is complete for the CPU. */
@@ -46,7 +46,7 @@ export interface FindOptions {
   everywhere?: boolean;
 }
 
-/** The outcome of a search: what was found, if anything, and every place looked at on the way. */
+/** The outcome of a search: what was found, if anything, and every place that was searched. */
 export interface LibTorchSearch {
   found?: LibTorch;
   looked: LookedAt[];
@@ -65,7 +65,7 @@ export function searchLibTorch(options: FindOptions = {}): LibTorchSearch {
   const version = options.version ?? pinnedVersion;
   const looked: LookedAt[] = [];
   let found: LibTorch | undefined;
-  // A folder that the user named and that cannot be used ends the search: nobody wants another one in its place unasked.
+  // A folder that the user named and that cannot be used ends the search: another one in its place would be a surprise.
   let isRefused = false;
   for (const { source, path } of places(options, version)) {
     if (!everywhere && found !== undefined) break;

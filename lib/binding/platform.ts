@@ -12,7 +12,7 @@ export interface Host {
 /** The oldest C library that LibTorch and the prebuilt binaries run with. */
 export const oldestGlibc = "2.28";
 
-/** Prebuilt binaries are made for the first; the others can be built from source, which nobody has tested. */
+/** Prebuilt binaries are made for the first; the others can be built from source, which is untested. */
 const SUPPORTED = ["linux-x64", "linux-arm64", "darwin-arm64"];
 
 const runsOn = `astgnn runs on Linux x64 with glibc ${oldestGlibc} or newer (Debian, Ubuntu, Fedora, RHEL and alike); on Linux arm64 and macOS arm64 it has to be built from source, untested`;

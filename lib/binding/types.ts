@@ -49,7 +49,7 @@ export interface NativeConfig {
 
 export type NativeModuleKind = "model" | "factorExtractor" | "relationalEmbedding" | "graphAttention" | "timeGraphConvolution";
 
-/** Who may see whom in one packed batch, for calls on tensors of the user's own. */
+/** The attention mask of one packed batch, for calls on tensors of the user's own. */
 export interface NativeGraph {
   /** Rows of date d are offsets[d] .. offsets[d + 1]: [dates + 1]. */
   offsets: Int32Array;
@@ -236,7 +236,7 @@ export interface NativePrediction {
   predictions: Float32Array | Float64Array;
   /** [rows, K]; absent unless asked for. */
   riskFactors?: Float32Array | Float64Array;
-  /** Per date: effective neighbours (mean over rows that have somebody), self weight, share of empty rows: [dates, 3]; NaN for a date with no row. */
+  /** Per date: effective neighbours (mean over rows with a neighbour), self weight, share of empty rows: [dates, 3]; NaN for a date with no row. */
   statistics: Float64Array;
   /** [dates, terms] of the objective given, unweighted; NaN where undefined. Turnover: pair (date, next in the list). Empty without objective. */
   terms: Float64Array;

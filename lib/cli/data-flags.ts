@@ -7,8 +7,8 @@ export const panelFlags: FlagGroup = {
     { flags: "--date-column <name>", option: "dateColumn", kind: "text", help: "column of the date (default: date)" },
     { flags: "--ticker-column <name>", option: "tickerColumn", kind: "text", help: "column of the ticker (default: ticker)" },
     { flags: "--columns <names>", option: "columns", kind: "texts", help: "number columns to read, comma-separated (default: all)" },
-    { flags: "--tradable-column <name>", option: "tradableColumn", kind: "text", help: "column that says who can be traded: false at entry removes the label" },
-    { flags: "--universe-column <name>", option: "universeColumn", kind: "text", help: "column that says who is in the universe" },
+    { flags: "--tradable-column <name>", option: "tradableColumn", kind: "text", help: "column that is true where a stock can be traded: false at entry removes the label" },
+    { flags: "--universe-column <name>", option: "universeColumn", kind: "text", help: "column that is true where a stock is in the universe" },
     { flags: "--groups <file>", option: "groups.file", kind: "text", help: "file with ticker and group (an industry, say), optionally from and to" },
     { flags: "--group-column <name>", option: "groups.column", kind: "text", help: "column of the group, in the groups file or else in the data (default: group)" },
     { flags: "--edges <file>", option: "edges.file", kind: "text", help: "file with ticker and neighbor, optionally from and to" },
@@ -36,6 +36,6 @@ export const datasetFlags: FlagGroup = {
     { flags: "--start <date>", option: "split.start", kind: "text", help: "first label end; windows may reach back before it (default: as early as the data allow)" },
     { flags: "--fractions <shares>", option: "split.fractions", kind: "scalars", help: "train, valid and test as shares of the labelled dates, instead of dates; 1,0,0 trains on all of them" },
     { flags: "--embargo <dates>", option: "embargo", kind: "scalar", help: "sample dates dropped at the beginning of valid and of test (default: 0)" },
-    { flags: "--graph <kind>", option: "graph", kind: "text", help: "who may attend to whom: complete, groups or edges (default: complete)" },
+    { flags: "--graph <kind>", option: "graph", kind: "text", help: "attention mask: complete, groups or edges (default: complete)" },
   ],
 };

@@ -96,7 +96,7 @@ function validation({ valid }: EpochEvent): string {
   return `valid IC ${decimals(valid.ic)}  RankIC ${decimals(valid.rankIc)}  neighbours ${decimals(valid.effectiveNeighbours, 1)}  `;
 }
 
-/** What `train` reports: JSON lines, or a line per epoch with a bar between them where somebody watches. */
+/** What `train` reports: JSON lines, or a line per epoch and, on a terminal, a progress bar. */
 function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: boolean): Pick<TrainOptions, "onStart" | "onStep" | "onEpoch" | "onWarning"> {
   const onWarning: TrainOptions["onWarning"] = (event) => terminal.err(`astgnn train: ${inFlags(event.text, GROUPS)}`);
   const member = (seed: number): string => (seeds === undefined ? "" : `seed ${seed}, `);

@@ -60,7 +60,7 @@ export interface SimulatedMarket {
  * Draws a market in which a graph has something to find that no stock's own history tells.
  *
  * - Each stock n has a hidden industry g. Its exposures b_n lie near the centre of its industry; five `style` columns show b_n with fresh noise
- *   every day, so that a window of them tells who resembles whom.
+ *   every day, so that a window of them tells which stocks are alike.
  * - `news` u is a fresh N(0, 1) per stock and day; `signal` s is an AR(1) of variance 1 with coefficient 0.8.
  * - Return in noise units: r_{n,t} = m_t + f_{g,t} + u_{n,t} / 2 + signal * s_{n,t-1} + spillover * p_{n,t-1} + e_{n,t}, with m market (sd 0.5),
  *   f industry (sd 0.8), e Student t with 5 degrees of freedom at variance 1, and p the sum of the news of the stock's listed industry peers

@@ -8,7 +8,7 @@ import { checkAligned, checkPanelValues, widthOf } from "./aligned.js";
  *
  * @example
  * const scores = averagePredictions([first.predictions, second.predictions]);
- * @throws AstgnnError ERR_SHAPE where members are not aligned, ERR_DATA where they disagree about who is in
+ * @throws AstgnnError ERR_SHAPE where members are not aligned, ERR_DATA where they do not have predictions for the same stocks and dates
  */
 export function averagePredictions(members: readonly PanelValues[]): PanelValues {
   const first = members[0];

@@ -18,7 +18,7 @@ export async function writeFileAtomically(path: string, content: Uint8Array | st
   await moveIntoPlace(partial, path);
 }
 
-/** Syncs a complete file, renames it and syncs the folder, so that after a loss of power the name never stands for half the bytes. */
+/** Syncs a complete file, renames it and syncs the folder, so that after a loss of power the file is never half-written. */
 export async function moveIntoPlace(partial: string, path: string): Promise<void> {
   await sync(partial);
   await rename(partial, path);

@@ -21,7 +21,7 @@ export interface ModelOptions {
   gatHiddenSize?: number | undefined;
   /** A, attention heads. Whole, from 1; default 4. */
   gatNumHeads?: number | undefined;
-  /** Slope of the LeakyReLU of attention scores below 0. From 0 (plain ReLU) to below 1 (1 would make attention ignore who asks); default 0.2. */
+  /** Slope of the LeakyReLU of attention scores below 0. From 0 (plain ReLU) to below 1 (1 would make the attention independent of the attending row); default 0.2. */
   gatNegativeSlope?: number | undefined;
   /** Connection around the attention: `"add"` W h + GAT(h) (default), `"subtract"` W h - GAT(h), `"none"` GAT(h) alone, which averages stocks away on a complete graph. */
   gatResidual?: "add" | "subtract" | "none" | undefined;
@@ -49,7 +49,7 @@ export interface ModelOptions {
    * norms, j over the stocks of the date, or of the group): more than rounding, so that equal stocks tie on every processor.
    */
   topK?: number | undefined;
-  /** Who may be similar in A: all stocks of the date (`"complete"`, default) or those of the same group (`"groups"`). */
+  /** Mask of A, the stocks that a row may link to: all stocks of the date (`"complete"`, default) or those of the same group (`"groups"`). */
   similarityGraph?: "complete" | "groups" | undefined;
   /** True: the head also sees the TGC's input, so that the graph can only add. Default false. */
   relationalSkip?: boolean | undefined;

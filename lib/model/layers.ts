@@ -17,7 +17,7 @@ export interface TimeGraphConvolutionOptions extends InitialisationOptions {
   similarityScale?: number | undefined;
   /** True: no stock is its own neighbour. Default false. */
   excludeSelf?: boolean | undefined;
-  /** Most similar stocks kept per row, and who ties with the last (see {@link ModelOptions.topK}). Whole, from 0; 0 (default) keeps all. */
+  /** Most similar stocks kept per row, and those that tie with the last (see {@link ModelOptions.topK}). Whole, from 0; 0 (default) keeps all. */
   topK?: number | undefined;
   /** `"groups"`: only rows of the same group are similar, and forward needs `groups`. Default `"complete"`. */
   similarityGraph?: "complete" | "groups" | undefined;
@@ -51,7 +51,7 @@ export class TimeGraphConvolution extends Module {
     return (await forwardModule(this, [["x", x], ["m", m]], mask))[0]!;
   }
 
-  /** A of one date from m [N, K]: [N, N], rows sum to 1 or, with nobody left, to 0. `groups`: group of each row. */
+  /** A of one date from m [N, K]: [N, N], rows sum to 1 or, without neighbours, to 0. `groups`: group of each row. */
   async similarity(m: Tensor, groups?: Int32Array | readonly number[]): Promise<Tensor> {
     return similarityOf(this, m, groups === undefined ? undefined : integers(groups, "groups"));
   }

@@ -168,7 +168,7 @@ export class ASTGNNFactorModel extends Module {
     return { predictions: predictions!, riskFactors: riskFactors!, embedding: embedding!, state: state! };
   }
 
-  /** A of one date from M undropped: m [N, K] -> [N, N]; rows sum to 1 or, with nobody left, to 0. `groups`: group of each row. */
+  /** A of one date from M undropped: m [N, K] -> [N, N]; rows sum to 1 or, without neighbours, to 0. `groups`: group of each row. */
   async similarity(m: Tensor, groups?: Int32Array | readonly number[]): Promise<Tensor> {
     return similarityOf(this, m, groups === undefined ? undefined : integers(groups, "groups"));
   }
@@ -220,7 +220,7 @@ export function modelFrom({ config, dtype, dataset, weights }: Checkpoint, path:
   return model;
 }
 
-/** Marks a model as being trained until the function that it returns is called: nobody else replaces its weights meanwhile. */
+/** Marks a model as being trained until the function that it returns is called: until then no other call replaces its weights. */
 export function claimForTraining(model: ASTGNNFactorModel): () => void {
   return beginTraining(model);
 }

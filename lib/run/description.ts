@@ -30,7 +30,7 @@ export interface RunDescription {
   dataset: Dataset["options"];
   fingerprint: string;
   split: Dataset["splitSummary"];
-  /** What was dropped on the way from the source. */
+  /** What was dropped between source and dataset. */
   ledger: Ledger;
   threads: number;
   device: string;

@@ -23,7 +23,7 @@ export function isReplacement(path: string): boolean {
 
 /** Puts the finished run of `.replacement` in the place of the one in `path`, whose lock the caller holds. */
 export async function replaceRun(path: string): Promise<void> {
-  // From this rename on the new run counts: a process killed after it leaves the rest to whoever opens the folder next.
+  // From this rename on the new run counts: a process killed after it leaves the rest to the next process that opens the folder.
   await rename(replacementPath(path), join(path, REPLACING));
   await sync(path);
   await completeReplacement(path);

@@ -70,7 +70,7 @@ export function partWidth(scores: PackedScores, selection: DateSelection): numbe
   return rows === 0 ? 1 : scores.predictions.length / rows;
 }
 
-/** One date's rows as a panel of their own: no NaN, nobody who is not in. */
+/** One date's rows as a panel of their own: only stocks that have a row, so no NaN. */
 export function datePanel({ dataset, dates }: DateSelection, t: number, data: Float32Array | Float64Array, width: number): PanelValues {
   const tickers = tickersOf(dataset, dates[t]!);
   return { data, shape: width === 1 ? [1, tickers.length] : [1, tickers.length, width], dates: [dataset.dates[dates[t]!]!], tickers };

@@ -33,7 +33,7 @@ interface Holder extends ProcessIdentity {
   since: string;
 }
 
-/** Who this process is. */
+/** The identity of this process. */
 export function thisProcess(): ProcessIdentity {
   return { pid: process.pid, host: hostname(), machine: machine(), start: statusOf(process.pid)?.start ?? "" };
 }
@@ -105,7 +105,7 @@ async function acquire(file: string, own: Holder, options: LockOptions): Promise
  * Takes over from a dead holder and says whether it did. Every holder has one successor: the process whose claim `<lock>.after-<id>` was
  * there first. It puts its lock in place of the dead one by a rename, so that the lock is never missing in between. Where the successor
  * died before it did so, its own successor takes its place. Claims are removed only once the lock is another's; ids do not come back,
- * so whoever claims too late finds that the lock is no longer the dead holder's.
+ * so a process that claims too late finds that the lock is no longer the dead holder's.
  */
 async function takeOver(file: string, draft: string, dead: Holder, staleMs: number): Promise<boolean> {
   const claims: string[] = [];

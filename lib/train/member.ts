@@ -132,7 +132,7 @@ class Member {
     const session = loadCore().createSession(trained, nativePanel(dataset, model.device), { ...plan.session, seed: this.#seed });
     try {
       if (this.stored !== undefined) restoreSession(session, this.stored);
-      // The state before run.json: whoever finds run.json can resume.
+      // The state before run.json: a folder with run.json can be resumed.
       else await this.#save(session);
       await describe();
       if (this.stored !== undefined && this.#best !== undefined) await this.#writeModel();
@@ -159,7 +159,7 @@ class Member {
     }
   }
 
-  /** Trains from the position to the end of its epoch, with checkpoints on the way. */
+  /** Trains from the position to the end of its epoch, with checkpoints in between. */
   async #trainEpoch(session: NativeSession): Promise<void> {
     const { dataset, options, plan } = this;
     const position = this.#position;

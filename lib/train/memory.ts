@@ -39,11 +39,11 @@ export function estimateTrainingBytes({ config, dtype, parameters, dataset, obje
   const { gruHiddenSize, gruNumLayers, gatHiddenSize, gatNumHeads, residualHiddenSize, numRiskFactors, tgcHiddenSize, tgcOutputSize, numTgcLayers, predictionHiddenSizes } = config;
   const features = dataset.featureNames.length;
   const hidden = (numTgcLayers - 1) * tgcHiddenSize;
-  // Numbers per row that the forward keeps; the GRU keeps its last state only and repeats its steps on the way back.
+  // Numbers per row that the forward keeps; the GRU keeps its last state only and repeats its steps in the backward pass.
   const kept =
     2 * gruHiddenSize + 5 * gatHiddenSize + 4 * gatNumHeads + 4 * residualHiddenSize + 4 * numRiskFactors + 2 * features + 3 * hidden + 3 * tgcOutputSize +
     2 * predictionHiddenSizes.reduce((sum, size) => sum + size, 0);
-  // Gradients of some of it live beside it on the way back: measured.
+  // Gradients of some of it are alive beside it in the backward pass: measured.
   const step = 1.35 * kept * rows + (objective.some(({ name }) => name === "pairwiseRank") ? 3 * 256 * stocks : 0);
   const gru = isGpu ? Math.min(GPU_GRU_BYTES, width * rows * dataset.window * (features + 8 * gruNumLayers * gruHiddenSize)) : SCRATCH_BYTES;
   return panel + weights + width * step + gru;

@@ -31,7 +31,7 @@ export function firstEpochWarnings(config: ModelConfig, selection: DateSelection
   return warnings;
 }
 
-/** Mean number of stocks that a row of A may link to, over rows that have somebody, then over dates; topK is ignored. */
+/** Mean number of stocks that a row of A may link to, over rows with a neighbour, then over dates; topK is ignored. */
 export function meanAllowed(config: ModelConfig, { dataset, dates }: DateSelection): number {
   const own = config.excludeSelf ? 1 : 0;
   let sum = 0;

@@ -1,5 +1,5 @@
 // Checked reads of JavaScript arguments: a wrong type or range is one sentence with what was
-// expected and what came.
+// expected and what was received.
 #pragma once
 
 #include <ATen/core/Tensor.h>

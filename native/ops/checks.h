@@ -1,4 +1,4 @@
-// Argument checks that several ops share: what was expected, what came.
+// Argument checks that several ops share: what was expected, what was received.
 #pragma once
 
 #include <ATen/core/Tensor.h>

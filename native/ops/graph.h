@@ -1,5 +1,5 @@
-// Checks what a caller says about who may see whom, and brings edge lists into the form that the
-// kernels read.
+// Checks an attention mask that a caller gives (groups or edges), and brings edge lists into the
+// form that the kernels read.
 #pragma once
 
 #include "ops/ops.h"

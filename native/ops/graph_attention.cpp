@@ -1,6 +1,6 @@
 // graph_attention: per date and head, out_i = sum_j alpha_ij v'_j, alpha_i = softmax over the j
 // that i may see of LeakyReLU(source_i + target_j), v' = dropout(v). v [R, A, D], source and target
-// [R, A] -> out [R, A * D]. Who sees whom: every row of the date, those of the same group, or a CSR
+// [R, A] -> out [R, A * D]. The attention mask: all pairs of a date, pairs of a group, or a CSR
 // edge list over packed rows (Graph in ops.h).
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/library.h>

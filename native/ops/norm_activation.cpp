@@ -24,7 +24,7 @@ at::Tensor norm_activation(const at::Tensor& x, const at::Tensor& weight, const 
     check_same_dtype(kOp, "residual", *residual, "x", x);
   }
   check_probability(kOp, p);
-  // The way back reads "dropped" off a zero, as it reads the ReLU.
+  // The backward reads "dropped" off a zero, as it reads the ReLU.
   TORCH_CHECK(p == 0 || activation == Activation::kRelu, kOp,
               ": Expected the activation relu where p > 0.");
   if (p > 0) check_key(kOp, key, x.size(0));

@@ -44,9 +44,9 @@ at::Tensor gru(const at::Tensor& panel, const at::Tensor& date, const at::Tensor
 // The same on a dense x [T, R, F]; differentiable in x too.
 at::Tensor gru_dense(const at::Tensor& x, at::TensorList weights, double p, const at::Tensor& key);
 
-// Who may see whom. offsets int64 CPU [B + 1]. At most one of groups (int32 [R], equal = same
-// group; only rows of one date meet) and edges (CSR over packed rows: edge_offsets int64 [R + 1],
-// edge_targets int64 [E], sorted and unique within a row, self included).
+// The attention mask of a batch. offsets int64 CPU [B + 1]. At most one of groups (int32 [R], equal
+// = same group; only rows of one date meet) and edges (CSR over packed rows: edge_offsets int64 [R
+// + 1], edge_targets int64 [E], sorted and unique within a row, self included).
 struct Graph {
   at::Tensor offsets;
   std::optional<at::Tensor> groups;
@@ -71,7 +71,7 @@ at::Tensor graph_attention(const at::Tensor& v, const at::Tensor& source, const 
 inline constexpr double kTie = 1.0 / (1 << 18);
 
 // All TGC layers with their ReLU and dropout between: z [R, E] and statistics [B, 3] float64
-// (effective neighbours over rows that have somebody, self weight, share of empty rows; NaN for a
+// (effective neighbours over rows with a neighbour, self weight, share of empty rows; NaN for a
 // date without rows; of A as computed in this call, so of dropped M in training). x [R, X], m [R,
 // K] undropped (site kRisk is applied inside), weights[l] [in, out], biases[l] [out], signs[l] +1
 // or -1, groups int32 [R] or none, scale 0-d (may require grad), segments as in Graph. Dropout

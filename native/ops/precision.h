@@ -10,13 +10,13 @@ namespace astgnn::ops {
 // the GRU and the values of the TGC so; a GPU needs tensor cores with bf16 (compute capability 8.0)
 // and computes the TGC's products over pairs of stocks so, but for its scores, and under kMedium
 // the GRU.
-// kDefault is what nobody chose: kHigh on a CPU with AMX, kHighest elsewhere.
+// kDefault applies where no precision was set: kHigh on a CPU with AMX, kHighest elsewhere.
 enum class Precision { kDefault, kHighest, kHigh, kMedium };
 
 // What it comes to there.
 Precision offered_precision(Precision wanted, c10::Device device);
-// From now on, for the whole process: to be called between ops, so that the way back finds what the
-// way there had. Returns what the CPU offers.
+// From now on, for the whole process: to be called between ops, so that the backward pass has the
+// precision of its forward. Returns what the CPU offers.
 Precision use_precision(Precision wanted);
 Precision precision();
 

@@ -36,7 +36,7 @@ Tensor dropout_mask(int64_t rows, int64_t columns, double p, const Tensor& key, 
   return mask.to(dtype);
 }
 
-// [R, R] bool on the host: who may see whom, as the reference's mask.
+// [R, R] bool on the host: the attention mask, as in the reference.
 Tensor graph_mask(const Graph& graph, int64_t lo, int64_t hi) {
   const int64_t n = hi - lo;
   if (graph.groups) {
@@ -56,8 +56,8 @@ Tensor graph_mask(const Graph& graph, int64_t lo, int64_t hi) {
   return mask;
 }
 
-// effective neighbours over rows that have somebody, self weight, share of empty rows; of one
-// date's A.
+// effective neighbours over rows with a neighbour, self weight, share of empty rows; of one date's
+// A.
 Tensor graph_statistics(const Tensor& similarity) {
   const int64_t n = similarity.size(0);
   if (n == 0) return at::full({3}, NAN, at::kDouble);

@@ -1,8 +1,8 @@
 // relational_embedding: all TGC layers as one op. Per date, A = row softmax of ReLU(scale M' M'^T)
 // over the stocks that are allowed (same group, not itself where excluded, among the top_k largest
-// products of the row), M' = dropout(M); a row with nobody is 0. Per layer z = (I + sign A) x W +
-// b, with ReLU and dropout between layers. x [R, X], m [R, K], weights[l] [in, out], biases[l]
-// [out] -> z [R, E], statistics [B, 3] float64 (see ops.h).
+// products of the row), M' = dropout(M); a row without neighbours is 0. Per layer z = (I + sign A)
+// x W + b, with ReLU and dropout between layers. x [R, X], m [R, K], weights[l] [in, out],
+// biases[l] [out] -> z [R, E], statistics [B, 3] float64 (see ops.h).
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/library.h>
 
@@ -98,8 +98,8 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
       "Tensor scale, bool exclude_self, int top_k, float p, Tensor? key) -> (Tensor z, Tensor "
       "statistics)");
   // Rows ordered by (date, group). inputs: what layers 1, 2, ... saw; graph [4, R]: sum of a row's
-  // weights but its own, its own, threshold, largest score; values = X W of all layers side by side
-  // and sums, what their neighbours' add up to, [R, widths padded].
+  // weights without the diagonal, the diagonal, threshold, largest score; values = X W of all
+  // layers side by side and sums, what their neighbours' add up to, [R, widths padded].
   m.def(
       "_relational_embedding_forward(Tensor x, Tensor m, Tensor[] weights, Tensor[] biases, "
       "float[] signs, Tensor offsets, Tensor? groups, Tensor[] segments, "

@@ -1,4 +1,4 @@
-// Rows that meet: all rows of a date, or the rows of one group of a date.
+// A segment is the rows that may be linked: all rows of a date, or those of one group of it.
 #pragma once
 
 #include <ATen/core/Tensor.h>

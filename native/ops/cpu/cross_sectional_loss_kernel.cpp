@@ -1,5 +1,5 @@
-// One date and pair at a time, all sums in double and in the order of the rows: no number depends
-// on who computes it.
+// One date and pair at a time, all sums in double and in the order of the rows: results do not
+// depend on the thread.
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>

@@ -1,4 +1,4 @@
-// The weights of a GRU as the kernels of isa/gru.h want them, and their gradients on the way back.
+// The weights of a GRU as the kernels of isa/gru.h want them, and their gradients in the backward.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,7 +18,7 @@ namespace astgnn::ops {
 template <class T>
 class GruWeights {
  public:
-  // backward: also what only the way back needs.
+  // backward: also what only the backward needs.
   GruWeights(at::TensorList weights, double p, const std::optional<at::Tensor>& key, bool backward)
       : lanes_(kernels_of<T>().lanes),
         hidden_(weights[1].size(1)),

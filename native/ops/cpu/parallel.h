@@ -1,4 +1,4 @@
-// Work handed out as threads get free: a core that others use too holds nobody up. Which thread
+// Work handed out as threads get free: a core that is shared delays no other thread. Which thread
 // does which piece is left to chance, so every piece must write its own memory.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Layers side by side: all of a row's V = X W lie in one row of `values`, their sums over the graph
-// in one row of `sums`, each layer padded to whole vectors. The way back keeps both, so that dM
+// in one row of `sums`, each layer padded to whole vectors. The backward keeps both, so that dM
 // needs one pass over the pairs for all layers. Rows are brought into the order of (date, group)
-// first, so that those who meet lie together; without groups that order is the packed one.
+// first, so that the rows of a segment are adjacent; without groups that order is the packed one.
 // Products with weights run on one thread per fixed range of rows, and what is summed over rows is
 // summed range by range, in order.
 #include <ATen/Dispatch.h>
@@ -50,8 +50,8 @@ Tensor packed(const Tensor& ordered, const Segments& segments) {
   return out;
 }
 
-// M as the graph sees it, and the way back for its gradient: times the mask of site kRisk, row by
-// row.
+// M as the similarity takes it, and the backward for its gradient: times the mask of site kRisk,
+// row by row.
 template <class T>
 Tensor dropped_factors(const Tensor& ordered, const Segments& segments, const DropoutMask& mask) {
   if (!mask.active()) return ordered;
@@ -99,7 +99,7 @@ void each_range(int64_t rows, Body&& body) {
   });
 }
 
-// z, statistics, inputs of layers 1, 2, ..., and what the way back needs (all but z in the order of
+// z, statistics, inputs of layers 1, 2, ..., and what the backward needs (all but z in the order of
 // the segments): the graph's rows, V and its sums.
 using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>;
 

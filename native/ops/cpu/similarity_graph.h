@@ -197,8 +197,8 @@ class SimilarityGraph {
     });
   }
 
-  // effective neighbours over rows that have somebody, self weight, share of empty rows, of the
-  // rows lo .. hi; after the first apply.
+  // effective neighbours over rows with a neighbour, self weight, share of empty rows, of the rows
+  // lo .. hi; after the first apply.
   void statistics(int64_t lo, int64_t hi, const double* neighbours_of, double* out) const {
     double neighbours = 0, self = 0;
     int64_t somebody = 0;

@@ -38,7 +38,7 @@ struct Lists {
       : offsets(to_device(edge_offsets, device).contiguous()),
         targets(to_device(edge_targets, device).contiguous()) {}
 
-  // Who is seen by whom, the rows rising.
+  // The transposed edge list: the rows that attend to each row, ascending.
   Lists transposed() const {
     const auto [sorted, order] = targets.sort(/*stable=*/true, 0, /*descending=*/false);
     const auto numbers = [&](int64_t count) { return at::arange(count, targets.options()); };

@@ -1,6 +1,6 @@
 // at::gru (cuDNN on a GPU) layer by layer, because the mask between layers is the op's own. Nothing
-// of the forward is kept: the way back runs it again, so that a model in training holds one batch
-// of states only while it walks back through it.
+// of the forward is kept: the backward runs it again, so that a model in training holds one batch
+// of states only in its backward pass.
 #include <ATen/Dispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
@@ -101,7 +101,7 @@ std::vector<Tensor> run_backward(const Tensor& grad, const Tensor& x, at::Tensor
 }
 
 // Rows of a batch that go through the layers together: cuDNN keeps about eight numbers per row,
-// time, layer and unit for the way back, and these are all that a step holds of the time steps.
+// time, layer and unit for the backward, and these are all that a step holds of the time steps.
 struct Block {
   Tensor date, stock;
   Optional key;

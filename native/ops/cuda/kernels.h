@@ -52,8 +52,8 @@ template <class T>
 void gather_windows(const float* panel, const int64_t* date, const int64_t* stock, int64_t stocks,
                     int64_t features, int64_t window, int64_t rows, T* out, Stream stream);
 
-// Rows that meet lie together: a segment is a run of places, and a tile is kSimilarityTile rows of
-// one segment at most.
+// Rows of a segment are adjacent: a segment is a run of places, and a tile is kSimilarityTile rows
+// of one segment at most.
 struct SimilarityTile {
   int64_t lo, hi;  // places of the segment
   int64_t row;     // first place of the tile

@@ -1,6 +1,6 @@
 // The composition of cpu/relational_embedding_kernel.cpp over the kernels of similarity.cu, without
 // a number that the host waits for: every row has its own largest score as shift. Rows are brought
-// into the order of (date, group) first, so that those who meet lie together.
+// into the order of (date, group) first, so that the rows of a segment are adjacent.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <torch/library.h>
@@ -123,7 +123,7 @@ class Graph {
   Similarity<T> graph_;
 };
 
-// 1 / total (0 where a row has nobody, whose A is 0) and the factor of its own value in
+// 1 / total (0 where a row of A is 0) and the factor of the row's own value in
 // (I + sign A) V, [R, 1].
 struct Shares {
   Tensor inverse, others, own;
@@ -138,8 +138,8 @@ struct Shares {
   }
 };
 
-// [B, 3] double: effective neighbours over rows that have somebody, self weight, share of empty
-// rows; NaN for a date without rows.
+// [B, 3] double: effective neighbours over rows with a neighbour, self weight, share of empty rows;
+// NaN for a date without rows.
 template <class T>
 Tensor statistics_of(const Tensor& bounds, const Tensor& kept, const Tensor& moments) {
   const int64_t dates = bounds.size(0) - 1;

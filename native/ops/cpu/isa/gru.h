@@ -1,6 +1,6 @@
 // A block of rows runs through all steps and layers at once, so that its gates stay in cache. Per
 // step and layer, tiles of rows x (r, z, n of the input, n of the state) are summed in registers
-// and the gates applied there. The way back repeats the forward, keeping every gate, then walks the
+// and the gates applied there. The backward repeats the forward, keeping every gate, then walks the
 // dates down with all layers of a date together: what a layer hands to the one below never leaves
 // the cache.
 #pragma once
@@ -20,7 +20,7 @@ constexpr int kGateRows = 3;
 constexpr int kGateRows = 2;
 #endif
 
-// One layer's part of a block's scratch, [step, row, ...]; a forward without a way back keeps two
+// One layer's part of a block's scratch, [step, row, ...]; a forward without backward keeps two
 // states and one step of the rest.
 template <class T>
 struct GruMemory {
@@ -65,7 +65,7 @@ int64_t gru_scratch(const GruLayers<T>& layers, int64_t window, bool backward) {
     const int64_t inputs = whole_vectors<T>(layers.layer[l].inputs);
     widest = inputs > widest ? inputs : widest;
   }
-  // The way back: a carry per layer, gate gradients and the gradient below.
+  // Backward: a carry per layer, gate gradients and the gradient below.
   return backward ? total + kGruRows * (layers.count * hidden + 4 * hidden + widest) : total;
 }
 

@@ -1,6 +1,6 @@
 // The GRU of gru.h with its products in bf16 tiles. Weights are packed once per op call. Forward, a
 // unit of work is 16 or 32 rows times 16 hidden units: its four sums go through a few KB to the
-// gates, whose new state is packed at once for the next step and the layer above. On the way back,
+// gates, whose new state is packed at once for the next step and the layer above. In the backward,
 // rows of several steps are gathered until they fill tiles, which saves loads and stores of the
 // weight gradients.
 #pragma once

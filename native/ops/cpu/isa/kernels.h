@@ -115,7 +115,7 @@ struct AttentionHead {
   double slope, kept;
   double* scratch;
 };
-// Packed rows [count] by rising score; nullptr where no way back will need them.
+// Packed rows [count] by rising score; nullptr where no backward will need them.
 struct AttentionOrder {
   int32_t *by_source, *by_target;
 };
@@ -168,7 +168,7 @@ struct KernelsOf {
   int64_t (*gru_packed_size)(const GruLayer<T>& layer, int64_t hidden);
   void (*gru_pack)(const GruLayer<T>& layer, int64_t hidden, uint16_t* packed);
   // out = v times its mask, columns first 0 .. width of a packed row. What is dropped becomes -0
-  // and a kept zero +0, so that the way back needs no second mask.
+  // and a kept zero +0, so that the backward needs no second mask.
   void (*drop_values)(T* out, const T* v, const DropoutSite& site, int64_t row, int64_t width);
   int64_t (*attention_scratch)(int64_t count, int64_t width);
   void (*attention_forward)(const AttentionHead<T>& head, T* out, const AttentionOrder& order);

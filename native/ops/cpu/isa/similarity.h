@@ -1,7 +1,7 @@
-// The graph of the TGC as tiles: scores of a few rows against a panel of stocks are summed in
-// registers, become weights there and multiply the panel's values out of the first-level cache. No
-// stock is its own neighbour here: a row's own weight comes out separately, so that (I - A) keeps
-// its digits where a stock sees hardly anybody else. A score is one chain over the factors in the
+// The product A V of the TGC in tiles: scores of a few rows against a panel of stocks are summed in
+// registers, become weights there and multiply the panel's values out of the first-level cache. Row
+// sums leave out the diagonal of A, which is returned separately, so that I - A keeps its digits
+// where A is close to I. A score is one chain of multiply-adds over the factors in the
 // same order everywhere, then times the scale: score(i, j) and score(j, i) have the same bits, and
 // a comparison with a threshold never differs from one pass to the next.
 #pragma once
@@ -13,8 +13,8 @@ namespace astgnn::ops::ASTGNN_ISA {
 
 constexpr int64_t kSimilarityBlock = 8 * kTileRows;  // rows whose weights for a panel fit in L1
 
-// Whose threshold and largest score count: nobody's (all weights share one shift), the row's (A) or
-// the column's (A^T, scores being symmetric).
+// Which threshold and largest score apply: none (all weights share one shift), the row's (A) or the
+// column's (A^T, scores being symmetric).
 enum class Side { kNone, kRow, kColumn };
 
 template <class T>

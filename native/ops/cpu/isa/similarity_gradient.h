@@ -7,8 +7,8 @@
 
 namespace astgnn::ops::ASTGNN_ISA {
 
-// 1 / total (0 where a row has nobody, whose A is 0) and the factor of its own value in (I + sign
-// A) V.
+// 1 / total (0 where a row of A is 0) and the factor of the row's own value in
+// (I + sign A) V.
 template <class T>
 struct RowShares {
   T inverse, keep;
