@@ -2,6 +2,7 @@ import { open } from "node:fs/promises";
 import { z } from "zod";
 import { isoDate } from "../data/calendar.js";
 import { normalQuantile } from "../data/ranks.js";
+import { randomBits, type RandomBits } from "../metrics/random.js";
 import { resolveOptions } from "../options.js";
 
 const STYLES = 5;
@@ -206,18 +207,12 @@ function weekdays(count: number): string[] {
   return dates;
 }
 
-/** Doty-Humphrey's sfc32, 128 bits of state: seeded, and equal on every machine. */
+/** Numbers of a stream of its own per (seed, ingredient). */
 class Generator {
-  #a: number;
-  #b: number;
-  #c: number;
-  #counter = 1;
+  readonly #next: RandomBits;
 
   constructor(seed: number, stream: number) {
-    this.#a = seed | 0;
-    this.#b = stream | 0;
-    this.#c = 0x9e3779b9 | 0;
-    for (let i = 0; i < 20; i++) this.#next();
+    this.#next = randomBits(seed, stream, 20);
   }
 
   /** Between 0 and 1, both exclusive. */
@@ -236,14 +231,5 @@ class Generator {
     let squares = 0;
     for (let k = 0; k < 5; k++) squares += this.normal() ** 2;
     return this.normal() / Math.sqrt((squares / 5) * (5 / 3));
-  }
-
-  #next(): number {
-    const sum = (((this.#a + this.#b) | 0) + this.#counter) | 0;
-    this.#counter = (this.#counter + 1) | 0;
-    this.#a = this.#b ^ (this.#b >>> 9);
-    this.#b = (this.#c + (this.#c << 3)) | 0;
-    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) | 0;
-    return sum >>> 0;
   }
 }

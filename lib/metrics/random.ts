@@ -1,8 +1,13 @@
 /** 32 random bits per call. */
 export type RandomBits = () => number;
 
-/** sfc32 (Chris Doty-Humphrey, PractRand), equal on every machine: a stream of its own per (seed, stream). */
-export function randomBits(seed: number, stream: number): RandomBits {
+/**
+ * sfc32 (Chris Doty-Humphrey, PractRand), equal on every machine: a stream of its own per (seed, stream). Stored
+ * runs resume, and published numbers repeat, only with this sequence.
+ *
+ * @param rounds outputs dropped after seeding
+ */
+export function randomBits(seed: number, stream: number, rounds = 16): RandomBits {
   let [a, b, c, counter] = [seed >>> 0, stream >>> 0, 0x9e3779b9, 1];
   const next = (): number => {
     const sum = (((a + b) | 0) + counter) | 0;
@@ -12,7 +17,7 @@ export function randomBits(seed: number, stream: number): RandomBits {
     c = (((c << 21) | (c >>> 11)) + sum) | 0;
     return sum >>> 0;
   };
-  for (let i = 0; i < 16; i++) next();
+  for (let i = 0; i < rounds; i++) next();
   return next;
 }
 
