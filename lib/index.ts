@@ -3,6 +3,8 @@ export { AstgnnError, type ErrorCode, type ErrorDetails } from "./errors.js";
 export type { Warning } from "./warn.js";
 
 export { openPanel, Panel, type PanelOptions } from "./data/panel.js";
+export type { AppendOptions } from "./data/append.js";
+export type { NewRows } from "./data/new-rows.js";
 export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { PanelSource } from "./data/source.js";

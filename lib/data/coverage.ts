@@ -29,8 +29,10 @@ const NEIGHBOURS = 5;
 /**
  * Counts dates on which more stocks are absent than there, of those with a row within the five dates before and the five after (before alone on the
  * newest date): a half-delivered file, or a holiday of most markets. Windows that hold such a date lack the absent stocks.
+ *
+ * @param first first date to look at, from 1
  */
-export function findPartialDates({ dates, tickers, values, present }: DenseTable, ledger: LedgerBuilder, report: (text: string) => void): void {
+export function findPartialDates({ dates, tickers, values, present }: DenseTable, ledger: LedgerBuilder, report: (text: string) => void, first = 1): void {
   const close = values.get("close");
   const filled = close === undefined ? present : filledCells([close]);
   const [D, N] = [dates.length, tickers.length];
@@ -39,7 +41,7 @@ export function findPartialDates({ dates, tickers, values, present }: DenseTable
     return false;
   };
   const partial: string[] = [];
-  for (let t = 1; t < D; t++) {
+  for (let t = first; t < D; t++) {
     const absent: string[] = [];
     let there = 0;
     for (let n = 0; n < N; n++) {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { AstgnnError } from "../errors.js";
 import { resolveOptions } from "../options.js";
 import { warn, type Warning } from "../warn.js";
+import { appendRows, type AppendOptions } from "./append.js";
 import { cleanPrices } from "./clean.js";
 import { countKept, defaultUniverse, findPartialDates } from "./coverage.js";
 import { flagSql, numberColumns } from "./columns.js";
@@ -13,6 +14,7 @@ import { fingerprint } from "./fingerprint.js";
 import { checkGroups, readGroups, type Groups, type GroupsSource } from "./groups.js";
 import { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
+import type { NewRows } from "./new-rows.js";
 import { originOf, type PanelOrigin } from "./origin.js";
 import { findPriceBreaks, reportPriceBreaks, segmentsOf, type PriceBreak } from "./price-breaks.js";
 import { readTable, type DenseTable } from "./read-table.js";
@@ -115,7 +117,7 @@ export class Panel {
   readonly segments: Int32Array | undefined;
   readonly extremeReturns: "warn" | "error" | "missing";
   readonly ledger: Ledger;
-  /** SHA-256 (hex) over sorted (date, ticker, columns), groups and edges. */
+  /** SHA-256 (hex) over sorted (date, ticker, columns), groups and edges; where rows were appended, over the fingerprint before and that of these rows. */
   readonly fingerprint: string;
   /** The source as messages name it. */
   readonly source: string;
@@ -174,6 +176,21 @@ export class Panel {
       rowsKept: this.ledger.rowsKept,
       fingerprint: this.fingerprint,
     };
+  }
+
+  /**
+   * The panel with rows of later dates, which are cleaned, checked and counted as `openPanel` does it. This one stays as it is; the two share what they have
+   * in common, so that a date costs what the date holds. New tickers may come in: then everything is laid out anew.
+   *
+   * Groups and edges that come from files are read from these again.
+   *
+   * @example
+   * panel = await panel.append({ dates: "2024-01-02", tickers: ["AAA", "BBB"], columns: { open, high, low, close, volume } });
+   * @throws AstgnnError ERR_DATA where dates are not after the panel's last (restated or out of order), a row stands twice, a column is missing or
+   *   unknown, a value infinite, or more than `maxDropped` is lost; ERR_OPTION
+   */
+  async append(rows: NewRows, options: AppendOptions = {}): Promise<Panel> {
+    return new Panel(await appendRows(this, rows, options));
   }
 
   /**

@@ -44,8 +44,10 @@ type Values = ReadonlyMap<string, Float32Array | Float64Array>;
  * times as far as it moves on a usual day, and the day after that night is quiet, with less than 10 % and no more than four times the usual
  * trading (or a quarter of it) in money, as after a split, or in shares, where volumes are adjusted. News moves prices as far, but never without trading.
  * Nothing is read from later dates. Closes alone do not tell a split from a crash: without opens and volumes nothing is found.
+ *
+ * @param first first date to look at
  */
-export function findPriceBreaks(values: Values, dates: readonly string[], tickers: readonly string[]): PriceBreaks {
+export function findPriceBreaks(values: Values, dates: readonly string[], tickers: readonly string[], first = 0): PriceBreaks {
   const close = values.get("close");
   const open = values.get("open");
   const volume = PRICE_COLUMNS.every((name) => values.has(name)) ? values.get("volume") : undefined;
@@ -53,12 +55,12 @@ export function findPriceBreaks(values: Values, dates: readonly string[], ticker
   const stocks = tickers.length;
   const last = new Int32Array(stocks).fill(-1);
   const found: { cell: number; move: number; price: PriceBreak }[] = [];
-  for (let cell = 0; cell < close.length; cell++) {
+  for (let cell = Math.max(0, first - LONGEST_HALT - 1) * stocks; cell < close.length; cell++) {
     if (close[cell] !== close[cell]) continue;
     const n = cell % stocks;
     const before = last[n]!;
     last[n] = cell;
-    if (before < 0) continue;
+    if (before < 0 || cell < first * stocks) continue;
     const move = Math.log(close[cell]! / close[before]!);
     if (Math.abs(move) < SMALLEST_MOVE || cell - before > (LONGEST_HALT + 1) * stocks) continue;
     const ratio = splitRatio({ close, open, volume }, before, cell, stocks);
