@@ -7,7 +7,7 @@ export type { AppendOptions } from "./data/append.js";
 export type { NewRows } from "./data/new-rows.js";
 export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
-export type { PanelSource } from "./data/source.js";
+export type { PanelSource } from "./data/source/source.js";
 export type { DatasetOptions, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
 export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, PanelValues, Split } from "./data/types.js";
 

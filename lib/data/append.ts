@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { cleanPrices } from "./clean.js";
 import { countKept, defaultUniverse, findPartialDates } from "./coverage.js";
-import { Database } from "./database.js";
+import { Database } from "./source/database.js";
 import { readEdges } from "./edges.js";
 import { fingerprint } from "./fingerprint.js";
 import { readGroups, type Groups } from "./groups.js";
@@ -11,7 +11,7 @@ import { refuseLoss } from "./loss.js";
 import { checkRows, type CheckedRows, type NewRows } from "./new-rows.js";
 import type { Panel, PanelParts } from "./panel.js";
 import { findPriceBreaks, reportPriceBreaks, type PriceBreak, type PriceBreaks } from "./price-breaks.js";
-import type { DenseTable } from "./read-table.js";
+import type { DenseTable } from "./source/read-table.js";
 import type { Ledger } from "./types.js";
 import { warn, type Warning } from "../warn.js";
 

@@ -1,4 +1,4 @@
-import { PRICE_COLUMNS } from "./columns.js";
+import { PRICE_COLUMNS } from "./source/columns.js";
 import type { LedgerBuilder } from "./ledger.js";
 
 /** How many of the values of a price column were made missing. */

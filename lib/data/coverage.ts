@@ -1,6 +1,6 @@
 import type { LedgerBuilder } from "./ledger.js";
 import { listed } from "./loss.js";
-import type { DenseTable } from "./read-table.js";
+import type { DenseTable } from "./source/read-table.js";
 
 /** A stock counts on a date where it has a close; without a close column, where the table has a row. */
 export function defaultUniverse(table: DenseTable): Uint8Array {

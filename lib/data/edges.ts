@@ -1,6 +1,6 @@
 import { AstgnnError } from "../errors.js";
 import { warn } from "../warn.js";
-import type { Database } from "./database.js";
+import type { Database } from "./source/database.js";
 import { listed, refuseLoss } from "./loss.js";
 import { readRelations, type RelatedTable, type RelationChecks } from "./relations.js";
 import type { Edges } from "./types.js";

@@ -1,7 +1,7 @@
 import { AstgnnError } from "../errors.js";
 import { warn } from "../warn.js";
 import { isoDate } from "./calendar.js";
-import type { Database } from "./database.js";
+import type { Database } from "./source/database.js";
 import { listed, refuseLoss } from "./loss.js";
 import { readRelations, type RelatedTable, type Relation, type RelationChecks } from "./relations.js";
 

@@ -1,6 +1,6 @@
 import { AstgnnError } from "../errors.js";
 import { warn, type Warning } from "../warn.js";
-import { PRICE_COLUMNS } from "./columns.js";
+import { PRICE_COLUMNS } from "./source/columns.js";
 import type { LedgerBuilder } from "./ledger.js";
 
 /** A return that looks like a split, a spin-off or a special dividend that the prices were not adjusted for. */

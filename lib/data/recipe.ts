@@ -1,6 +1,6 @@
 import { AstgnnError, invalidOption, nearest, show } from "../errors.js";
 import { resolveOptions } from "../options.js";
-import { PRICE_COLUMNS } from "./columns.js";
+import { PRICE_COLUMNS } from "./source/columns.js";
 import {
   DatasetOptionsSchema,
   DescribedOptionsSchema,

@@ -1,11 +1,11 @@
 import { AstgnnError } from "../errors.js";
 import type { Warning } from "../warn.js";
 import { dateSql, firstNotBefore, isoDate, lastNotAfter } from "./calendar.js";
-import type { Database } from "./database.js";
+import type { Database } from "./source/database.js";
 import type { LedgerBuilder } from "./ledger.js";
-import type { DenseTable } from "./read-table.js";
-import { openSource, requireColumn, type PanelSource } from "./source.js";
-import { quoted } from "./sql.js";
+import type { DenseTable } from "./source/read-table.js";
+import { openSource, requireColumn, type PanelSource } from "./source/source.js";
+import { quoted } from "./source/sql.js";
 
 /** One line of a groups or edges file: a key, a value and the dates on which it holds, as indices into the panel's dates (both inclusive). */
 export interface Relation {

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { DOUBLE, DuckDBDataChunk, DuckDBInstance, FLOAT, INTEGER, UTINYINT, VARCHAR, type DuckDBAppender, type DuckDBConnection, type DuckDBType } from "@duckdb/node-api";
-import { literal } from "../data/sql.js";
+import { literal } from "../data/source/sql.js";
 import type { Dataset, Split } from "../data/types.js";
 import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
 import type { DateSelection } from "../model/predict.js";

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { Database } from "../data/database.js";
-import { literal, oneFile, quoted } from "../data/sql.js";
+import { Database } from "../data/source/database.js";
+import { literal, oneFile, quoted } from "../data/source/sql.js";
 import type { PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Database } from "../../lib/data/database.js";
+import { Database } from "../../lib/data/source/database.js";
 import { astgnn } from "./cli-capture.js";
 
 let folder: string;

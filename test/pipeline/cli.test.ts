@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Database } from "../../lib/data/database.js";
+import { Database } from "../../lib/data/source/database.js";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
 import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
 import { predictRun } from "../../lib/run/predict-run.js";

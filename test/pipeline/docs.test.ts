@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packageRoot } from "../../lib/binding/package-root.js";
-import { Database } from "../../lib/data/database.js";
+import { Database } from "../../lib/data/source/database.js";
 
 // A user's folder: the package under node_modules, prices.parquet, and every example exactly as README.md and docs/ print it.
 // A fence that says `norun` needs a network, a GPU or minutes.

@@ -1,6 +1,6 @@
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterEach, expect, it, vi } from "vitest";
-import { Database } from "../../lib/data/database.js";
+import { Database } from "../../lib/data/source/database.js";
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import { AstgnnError, invalidOption, nearest } from "../errors.js";
+import { AstgnnError, invalidOption, nearest } from "../../errors.js";
 import { csvSql } from "./csv.js";
 import { QUERY, type Database } from "./database.js";
 import { literal } from "./sql.js";

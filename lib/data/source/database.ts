@@ -1,5 +1,5 @@
 import { DuckDBInstance, type DuckDBConnection, type DuckDBResult } from "@duckdb/node-api";
-import { AstgnnError } from "../errors.js";
+import { AstgnnError } from "../../errors.js";
 
 /** How messages name a `{ sql }` source. */
 export const QUERY = "the query";

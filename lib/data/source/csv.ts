@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
-import { AstgnnError } from "../errors.js";
+import { AstgnnError } from "../../errors.js";
 import { literal, oneFile } from "./sql.js";
 
 const LONGEST_HEADER = 1 << 20;

@@ -1,6 +1,6 @@
 import type { DuckDBVector } from "@duckdb/node-api";
-import { AstgnnError } from "../errors.js";
-import { dateSql, isoDate } from "./calendar.js";
+import { AstgnnError } from "../../errors.js";
+import { dateSql, isoDate } from "../calendar.js";
 import { type NumberColumn } from "./columns.js";
 import type { Database } from "./database.js";
 import { requireColumn, type SourceTable } from "./source.js";

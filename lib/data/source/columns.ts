@@ -1,4 +1,4 @@
-import { AstgnnError } from "../errors.js";
+import { AstgnnError } from "../../errors.js";
 import type { Database } from "./database.js";
 import { requireColumn, type SourceTable } from "./source.js";
 import { quoted } from "./sql.js";
