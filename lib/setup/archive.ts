@@ -3,7 +3,7 @@ import { basename, dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AstgnnError } from "../errors.js";
 import { aborted, sha256Of } from "./checksum.js";
-import { get } from "./http.js";
+import { get, type Answer } from "./http.js";
 import type { OnProgress } from "./progress.js";
 
 /** How to fetch one file over HTTP(S). */
@@ -93,28 +93,28 @@ async function fetchRest({ url, file, env, onProgress, signal }: DownloadOptions
   const response = await get(url, { headers, env, signal }).catch((error: Error) => {
     throw error instanceof AstgnnError ? error : new Interrupted(error.message || (error as NodeJS.ErrnoException).code);
   });
-  const status = response.statusCode!;
-  if (status !== 200 && status !== 206) response.destroy();
+  const status = response.statusCode;
+  if (status !== 200 && status !== 206) await response.close();
   if (status === 416) {
     await forget(partial);
     throw new Interrupted("the server does not know the range asked for");
   }
   if (status >= 500 || status === 429 || status === 408) throw new Interrupted(`the server answered ${status}`);
   if (status !== 200 && status !== 206) {
-    throw new AstgnnError("ERR_DOWNLOAD", `${url} answered ${status} ${response.statusMessage ?? ""}.`.replace(" .", "."), {
+    throw new AstgnnError("ERR_DOWNLOAD", `${url} answered ${`${status} ${response.statusText}`.trimEnd()}.`, {
       next: "Set ASTGNN_LIBTORCH_URL to an address that has the archive, or run `npx astgnn setup --from <file>`.",
     });
   }
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers["content-range"] ?? "");
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headerOf(response, "content-range") ?? "");
   const goesOn = status === 206 && Number(range?.[1]) === have;
   if (status === 206 && !goesOn) {
-    response.destroy();
+    await response.close();
     await forget(partial);
     throw new Interrupted("the server sent another range than was asked for");
   }
-  const length = response.headers["content-length"];
+  const length = headerOf(response, "content-length");
   const total = goesOn ? (range?.[2] === "*" ? undefined : Number(range?.[2])) : length === undefined ? undefined : Number(length);
-  const etag = response.headers.etag;
+  const etag = headerOf(response, "etag");
   // A weak tag promises no equal bytes, so it cannot guard a range.
   await writeOrigin(partial, { url, ...(etag === undefined || etag.startsWith("W/") ? {} : { etag }), ...(total === undefined ? {} : { total }) });
   const start = goesOn ? have : 0;
@@ -123,7 +123,7 @@ async function fetchRest({ url, file, env, onProgress, signal }: DownloadOptions
   const target = await open(partial, goesOn ? "a" : "w");
   try {
     // Each chunk is on disk before the next is read: a stream that breaks drops what it has buffered.
-    const chunks = response[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    const chunks = response.body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     for (;;) {
       const { done, value } = await chunks.next().catch((error: Error) => {
         throw new Interrupted(error.message);
@@ -134,10 +134,15 @@ async function fetchRest({ url, file, env, onProgress, signal }: DownloadOptions
       onProgress?.({ stage: "download", message, bytes, ...(total === undefined ? {} : { totalBytes: total }) });
     }
   } finally {
-    response.destroy();
+    await response.close();
     await target.close();
   }
   if (total !== undefined && bytes !== total) throw new Interrupted(`${bytes} of ${total} bytes came`);
+}
+
+function headerOf({ headers }: Answer, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
 }
 
 const originFile = (partial: string): string => `${partial}.json`;

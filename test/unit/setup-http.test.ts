@@ -2,12 +2,12 @@ import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer, request, type IncomingMessage, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import { connect, type AddressInfo } from "node:net";
+import { connect, createServer as createSilentServer, type AddressInfo, type Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { downloadFile } from "../../lib/setup/archive.js";
-import { proxyFor } from "../../lib/setup/http.js";
+import { get, proxyFor } from "../../lib/setup/http.js";
 import { findPip } from "../../lib/setup/pip.js";
 import { libtorchFiles, scratch, write, zip } from "./libtorch-fixture.js";
 
@@ -83,7 +83,8 @@ describe("a download", () => {
     let server: Server;
     let port = "";
     beforeAll(async () => {
-      server = createServer((incoming, response) => void (incoming.url === "/moved" ? response.writeHead(302, { location: "/file" }).end() : response.end(content)));
+      const moved: Record<string, string> = { "/moved": "/file", "/round": "/round" };
+      server = createServer((incoming, response) => void (incoming.url! in moved ? response.writeHead(302, { location: moved[incoming.url!] }).end() : response.end(content)));
       port = (await listen(server)).split(":")[1]!;
     });
     afterAll(() => void server.close());
@@ -93,6 +94,14 @@ describe("a download", () => {
       expect(await fetched(`http://127.0.0.1:${port}/moved`, env)).toEqual(content);
       const credentials = `Basic ${Buffer.from("me:p@ss").toString("base64")}`;
       expect(asked).toEqual(["/moved", "/file"].map((path) => ({ line: `GET http://127.0.0.1:${port}${path}`, credentials })));
+    });
+
+    it("says that the proxy cannot be reached", async () => {
+      await expect(fetched(`http://127.0.0.1:${port}/file`, { http_proxy: "http://127.0.0.1:1" })).rejects.toThrow(/could not be fetched: the proxy 127\.0\.0\.1:1 cannot be reached \(.+\)\. Check the network/);
+    });
+
+    it("gives up after ten redirects", async () => {
+      await expect(fetched(`http://127.0.0.1:${port}/round`, {})).rejects.toThrow(`http://127.0.0.1:${port}/round leads on to another address more than 10 times.`);
     });
 
     it("passes the proxy by where NO_PROXY says so", async () => {
@@ -124,7 +133,7 @@ describe("a download", () => {
     it("says what to set where the certificate is trusted by nobody", async () => {
       await expect(fetched(url, { HTTPS_PROXY: proxyAddress })).rejects.toMatchObject({
         code: "ERR_DOWNLOAD",
-        message: expect.stringMatching(/^The certificate of archive\.test:\d+ is signed by nobody whom this machine trusts \(\w+\)\. .* set SSL_CERT_FILE or NODE_EXTRA_CA_CERTS/),
+        message: expect.stringMatching(/^The certificate of archive\.test:\d+ is signed by no authority that this machine trusts \(\w+\)\. .* set SSL_CERT_FILE or NODE_EXTRA_CA_CERTS/),
       });
     });
 
@@ -133,8 +142,8 @@ describe("a download", () => {
     });
 
     it.each([
-      [407, /proxy 127\.0\.0\.1:\d+ answered 407 No when asked for archive\.test:\d+\. It wants a user and a password/],
-      [403, /answered 403 No when asked for archive\.test:\d+\. Check HTTPS_PROXY, or name archive\.test in NO_PROXY/],
+      [407, /proxy 127\.0\.0\.1:\d+ answered 407 Proxy Authentication Required when asked for archive\.test:\d+\. It wants a user and a password/],
+      [403, /answered 403 Forbidden when asked for archive\.test:\d+\. Check HTTPS_PROXY, or name archive\.test in NO_PROXY/],
       [503, /could not be fetched: the proxy 127\.0\.0\.1:\d+ answered 503\. Check the network/],
     ])("passes on that the proxy answered %d", async (status, message) => {
       refuse = status;
@@ -150,6 +159,18 @@ describe("a download", () => {
       expect(JSON.parse(stdout)).toMatchObject({ path: join(cache, "astgnn", "libtorch-2.15.0-cpu"), source: "fetched" });
       expect(asked.map(({ line }) => line)).toEqual([`CONNECT ${new URL(url).host}`]);
     });
+  });
+
+  it.each([
+    ["a server", (address: string) => ({ url: `http://${address}/file`, env: {} })],
+    ["a proxy", (address: string) => ({ url: "https://archive.test/file", env: { HTTPS_PROXY: `http://${address}` } })],
+  ])("does not wait for ever for %s that takes a connection and says nothing", async (_who, asking) => {
+    const held = new Set<Socket>();
+    const silent = createSilentServer((socket) => void held.add(socket.on("error", () => undefined)));
+    const { url, env } = asking(await listen(silent));
+    await expect(get(url, { env, idleMs: 100 })).rejects.toThrow();
+    for (const socket of held) socket.destroy();
+    silent.close();
   });
 
   it("with pip goes through the same proxy", async ({ skip }) => {
