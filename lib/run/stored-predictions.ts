@@ -51,7 +51,8 @@ async function readSplit(
     for (let row = 0; row < chunk.rowCount; row++) {
       const [date, ticker] = [String(cells[0]![row]), String(cells[1]![row])];
       const cell = dateIndex.get(date)! * tickers.length + tickerIndex.get(ticker)!;
-      if (seen[cell]++ > 0) throw new AstgnnError("ERR_DATA", `${ticker} on ${date} stands twice in ${file}.`, { file, date, next: "Remove one of the rows." });
+      if (seen[cell] === 1) throw new AstgnnError("ERR_DATA", `${ticker} on ${date} stands twice in ${file}.`, { file, date, next: "Remove one of the rows." });
+      seen[cell] = 1;
       let column = 2;
       for (const [target, names] of [[filled.predictions, columns.predictions], [filled.labels, columns.labels]] as const) {
         for (let k = 0; k < names.length; k++, column++) target[cell * names.length + k] = (cells[column]![row] as number | null) ?? NaN;

@@ -42,7 +42,7 @@ const cases: [string, () => unknown, string, RegExp][] = [
   ["a session on a panel", () => core.createSession(any(panel), panel, tinyOptions()), "ERR_OPTION", /Expected a NativeModule for model/],
   ["a session on a plain object", () => core.createSession(any({}), panel, tinyOptions()), "ERR_OPTION", /Expected a NativeModule for model/],
   ["a session with an unknown term", () => core.createSession(model, panel, any({ ...tinyOptions(), objective: [{ name: "sharpe" }] })), "ERR_OPTION", /"mse" or "ic"/],
-  ["a prediction that the model has not", () => core.createSession(model, panel, tinyOptions({ objective: [{ ...tinyOptions().objective[0], predictions: [4] }] })), "ERR_OPTION", /prediction 4 is not in/],
+  ["a prediction that the model has not", () => core.createSession(model, panel, tinyOptions({ objective: [{ ...tinyOptions().objective[0]!, predictions: [4] }] })), "ERR_OPTION", /prediction 4 is not in/],
   ["a date that is not there", () => core.predict(model, panel, { dates: Int32Array.of(12), riskFactors: false, threads: 1 }), "ERR_OPTION", /date indices from 0 to 11/],
   ["no threads", () => core.predict(model, panel, { dates: Int32Array.of(3), riskFactors: false, threads: 0 }), "ERR_OPTION", /for threads but received 0/],
   ["a model of another width", () => core.predict(core.createModel(tinyConfig({ sequentialInputSize: 5 }), "float32", 0), panel, { dates: Int32Array.of(3), riskFactors: false, threads: 1 }), "ERR_SHAPE", /takes 5 features/],
@@ -118,7 +118,7 @@ test("a job that cannot start leaves its model free", async () => {
   // 28 million rows of a million predictions: 235 TB.
   const dates = new Int32Array(4_000_000).fill(5);
   expect(refused(() => core.predict(wide, panel, { dates, riskFactors: false, threads: 1 })).code).toBe("ERR_OUT_OF_MEMORY");
-  expect(wide.stateDict()["prediction.output.bias"].shape).toEqual([2 ** 20]);
+  expect(wide.stateDict()["prediction.output.bias"]!.shape).toEqual([2 ** 20]);
 });
 
 test("an error factory that throws leaves no promise pending", async () => {
@@ -163,10 +163,10 @@ test("a throwing step callback does not end the process or the job", async () =>
 test("a loss that is not finite stops at its step, names date and term and leaves the weights", async () => {
   const { model, panel } = tiny(core);
   model.loadStateDict({ ...model.stateDict(), "prediction.output.bias": core.tensor(Float32Array.of(NaN), [1]) });
-  const before = model.stateDict()["prediction.output.weight"].toTypedArray();
+  const before = model.stateDict()["prediction.output.weight"]!.toTypedArray();
   const session = core.createSession(model, panel, tinyOptions());
   const error = await session.run(schedule(3), 1, () => {}).done.catch((reason: unknown) => reason as NativeError);
   expect(error).toMatchObject({ code: "ERR_NOT_FINITE", step: 1, dateIndex: 3, term: "ic" });
-  expect(model.stateDict()["prediction.output.weight"].toTypedArray()).toEqual(before);
+  expect(model.stateDict()["prediction.output.weight"]!.toTypedArray()).toEqual(before);
   expect(session.steps).toBe(0);
 });

@@ -99,7 +99,7 @@ test("two trainings at once give the weights that each gives alone", async () =>
   const train = (seed: number): { done: Promise<unknown> } => {
     const { model, panel } = tiny(core);
     const session = core.createSession(model, panel, tinyOptions({ seed }));
-    return { done: session.run(schedule(40), 1, () => {}).done.then(() => model.stateDict()["prediction.output.weight"].toTypedArray()) };
+    return { done: session.run(schedule(40), 1, () => {}).done.then(() => model.stateDict()["prediction.output.weight"]!.toTypedArray()) };
   };
   const alone = [await train(1).done, await train(2).done];
   const together = await Promise.all([train(1).done, train(2).done]);

@@ -36,7 +36,7 @@ export function tinyPanelData(stocks = 7, dates = 12, window = 4): NativePanelDa
   const features = Float32Array.from({ length: dates * stocks * 3 }, (_, i) => Math.sin(i * 12.9898) * 0.9);
   const targets = Float32Array.from({ length: dates * stocks }, (_, i) => Math.cos(i * 78.233));
   const rowOffsets = Int32Array.from({ length: dates + 1 }, (_, t) => Math.max(0, t - (window - 1)) * stocks);
-  const rowStocks = Int32Array.from({ length: rowOffsets[dates] }, (_, i) => i % stocks);
+  const rowStocks = Int32Array.from({ length: rowOffsets[dates]! }, (_, i) => i % stocks);
   return { dates, stocks, featureCount: 3, window, features, rowOffsets, rowStocks, horizons: 1, targets, graph: "complete" };
 }
 

@@ -7,7 +7,7 @@ import { astgnn, type Captured } from "./cli-capture.js";
 const folder = new Folder();
 afterAll(() => folder.remove());
 const at = (name: string): string => `${folder.path}/${name}`;
-const read = (name: string): Record<string, never> => JSON.parse(readFileSync(at(name), "utf8")) as Record<string, never>;
+const read = (name: string): Record<string, unknown> => JSON.parse(readFileSync(at(name), "utf8")) as Record<string, unknown>;
 
 const DAYS = 40;
 const days = weekdays(DAYS);
