@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { cleanPrices } from "./clean.js";
-import { countKept, defaultUniverse, findPartialDates } from "./coverage.js";
+import { PriceCleaner } from "./clean.js";
+import { countKept, findPartialDates, NEIGHBOURS, pricedCells } from "./coverage.js";
 import { Database } from "./source/database.js";
 import { readEdges } from "./edges.js";
-import { fingerprint } from "./fingerprint.js";
+import { Fingerprint } from "./fingerprint.js";
 import { readGroups, type Groups } from "./groups.js";
 import { lengthen, widen, type GridArray } from "./grow.js";
 import { LedgerBuilder } from "./ledger.js";
@@ -11,7 +11,7 @@ import { refuseLoss } from "./loss.js";
 import { checkRows, type CheckedRows, type NewRows } from "./new-rows.js";
 import type { Panel, PanelParts } from "./panel.js";
 import { findPriceBreaks, reportPriceBreaks, type PriceBreak, type PriceBreaks } from "./price-breaks.js";
-import type { DenseTable } from "./source/read-table.js";
+import type { DenseTable } from "./source/long-table.js";
 import type { Ledger } from "./types.js";
 import { warn, type Warning } from "../warn.js";
 
@@ -47,12 +47,16 @@ export async function appendRows(panel: Panel, rows: NewRows, { maxDropped = pan
   const flags = new Map<string, Uint8Array>();
   if (block.universe !== undefined) flags.set("universe", block.universe);
   if (block.tradable !== undefined) flags.set("tradable", block.tradable);
-  const digest = await fingerprint({ dates: days, tickers, present: block.present, values: block.values, flags, groups, edges });
+  const print = new Fingerprint({ dates: days, tickers, present: block.present, values: block.values, flags, groups, edges });
+  for (let t = 0; t < days.length; t++) print.addDate(t);
 
   const when = days.length === 1 ? days[0]! : `${days[0]!} to ${days.at(-1)!}`;
-  const cleaned = await cleanPrices(block.values, ledger);
-  const universe = block.universe ?? (await defaultUniverse(block));
-  const kept = await countKept(block, ledger);
+  const cleaner = new PriceCleaner(block.values);
+  cleaner.clean(0, block.present.length);
+  const cleaned = cleaner.report(ledger);
+  const pricedNow = await pricedCells(block);
+  const universe = block.universe ?? pricedNow ?? block.present;
+  const kept = await countKept(block, pricedNow, ledger);
   const next = "Complete them, or raise maxDropped if the loss is expected.";
   refuseLoss({ lost: block.rows - kept, of: block.rows, what: `rows of ${when}`, why: "have no usable value" }, maxDropped, { next });
   for (const { column, lost, values } of cleaned) refuseLoss({ lost, of: values, what: `values of ${column} of ${when}`, why: "are impossible and were made missing" }, maxDropped, { column, next });
@@ -66,10 +70,11 @@ export async function appendRows(panel: Panel, rows: NewRows, { maxDropped = pan
   const present = put(panel.present, 0, block.present);
   const dates = [...panel.dates, ...days];
   const table: DenseTable = {
-    dates, tickers, rows: block.rows, present, values, groupNames: [], groups: undefined, universe: undefined, movedDates: 0,
+    dates, tickers, rows: block.rows, present, values, groupNames: [], groups: undefined, universe: undefined,
     tradable: panel.tradable === undefined ? undefined : put(panel.tradable, 0, block.tradable!),
   };
-  await findPartialDates(table, ledger, (text) => warn({ reason: "partial_dates", text }, onWarning), before);
+  const priced = (await pricedCells(table, Math.max(0, before - 1 - NEIGHBOURS) * N)) ?? present;
+  await findPartialDates(table, priced, ledger, (text) => warn({ reason: "partial_dates", text }, onWarning), before);
   const found = await findPriceBreaks(values, dates, tickers, before);
   const { extremeReturns } = panel;
   reportPriceBreaks(found, panel.source, { extremeReturns, onWarning }, ledger);
@@ -84,7 +89,7 @@ export async function appendRows(panel: Panel, rows: NewRows, { maxDropped = pan
     segments: extremeReturns === "missing" ? growSegments(panel.segments, found, grow, first, length, N) : undefined,
     extremeReturns,
     ledger: joinLedgers(panel.ledger, ledger.build(block.rows, kept)),
-    fingerprint: createHash("sha256").update(panel.fingerprint).update(digest).digest("hex"),
+    fingerprint: createHash("sha256").update(panel.fingerprint).update(print.digest()).digest("hex"),
   };
 }
 
@@ -118,7 +123,6 @@ function layOut({ dates, values, universe, tradable, groups }: CheckedRows, tick
     tradable: tradable === undefined ? undefined : scatter(new Uint8Array(size), tradable),
     groups: groups === undefined ? undefined : scatter(new Int32Array(size).fill(-1), groups.map((name) => (name === null ? -1 : codeOf.get(name)!))),
     groupNames: names,
-    movedDates: 0,
   };
 }
 

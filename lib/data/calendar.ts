@@ -50,6 +50,8 @@ export function requireInside(option: string, date: string, dates: readonly stri
 export interface DateSql {
   /** What dates are told apart by. */
   readonly raw: string;
+  /** Its type; DOUBLE stands for any number. */
+  readonly type: "DATE" | "VARCHAR" | "DOUBLE";
   /** A DATE made of that, NULL where it is none. */
   readonly parse: (raw: string) => string;
   /** Whether that is another day than the one written, which only text tells. */
@@ -64,9 +66,9 @@ const ZONED = `(${DAY})[ T]([0-9]{2}):([0-9]{2})(?::[0-9]{2}(?:[.,][0-9]+)?)? ?(
  * whole numbers yyyymmdd; undefined for other types. The day of a time with a zone is that in UTC, whether it is text or TIMESTAMP WITH TIME ZONE.
  */
 export function dateSql(column: string, type: string): DateSql | undefined {
-  if (type === "DATE") return { raw: column, parse: (raw) => raw };
+  if (type === "DATE") return { raw: column, type, parse: (raw) => raw };
   // epoch_us instead of a cast: casting TIMESTAMP WITH TIME ZONE needs an extension and would use the machine's zone.
-  if (type.startsWith("TIMESTAMP")) return { raw: `CAST(make_timestamp(epoch_us(${column})) AS DATE)`, parse: (raw) => raw };
+  if (type.startsWith("TIMESTAMP")) return { raw: `CAST(make_timestamp(epoch_us(${column})) AS DATE)`, type: "DATE", parse: (raw) => raw };
   if (type === "VARCHAR") {
     // DuckDB ignores the offset in a cast of text to TIMESTAMP.
     const part = (raw: string, group: number): string => `COALESCE(TRY_CAST(regexp_extract(${raw}, '${ZONED}', ${group}) AS INTEGER), 0)`;
@@ -76,6 +78,7 @@ export function dateSql(column: string, type: string): DateSql | undefined {
     const isZoned = (raw: string): string => `regexp_full_match(${raw}, '${ZONED}')`;
     return {
       raw: `NULLIF(trim(${column}), '')`,
+      type,
       parse: (raw) => `CASE WHEN regexp_full_match(${raw}, '[0-9]{8}') THEN CAST(try_strptime(${raw}, '%Y%m%d') AS DATE)
         WHEN regexp_full_match(${raw}, '${DAY}([ T][0-9:.]+)?') THEN TRY_CAST(left(${raw}, 10) AS DATE)
         WHEN ${isZoned(raw)} THEN TRY_CAST(left(${raw}, 10) AS DATE) + ${days(raw)} END`,
@@ -84,7 +87,7 @@ export function dateSql(column: string, type: string): DateSql | undefined {
   }
   if (/^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*)$/.test(type)) {
     const parse = (raw: string): string => `CASE WHEN ${raw} BETWEEN 10000000 AND 99999999 THEN CAST(try_strptime(CAST(TRY_CAST(${raw} AS BIGINT) AS VARCHAR), '%Y%m%d') AS DATE) END`;
-    return { raw: column, parse };
+    return { raw: column, type: "DOUBLE", parse };
   }
   return undefined;
 }

@@ -17,7 +17,6 @@ export async function readEdges(database: Database, source: EdgesSource, { dates
   const { name: file, rows } = await readRelations(
     database,
     source.file,
-    "edges_file",
     { key: "ticker", keyOption: "edges.file", value: "neighbor", option: "edges.file", onlyThese: true },
     dates,
   );

@@ -25,7 +25,6 @@ export async function readGroups(database: Database, source: GroupsSource, { dat
   const { name: file, rows } = await readRelations(
     database,
     source.file,
-    "groups_file",
     { key: source.tickerColumn ?? "ticker", keyOption: "groups.tickerColumn", value: source.column ?? "group", option: "groups.column", onlyThese: false },
     dates,
   );

@@ -1,78 +1,24 @@
-import { z } from "zod";
 import { AstgnnError } from "../errors.js";
 import { resolveOptions } from "../options.js";
 import { warn, type Warning } from "../warn.js";
 import { appendRows, type AppendOptions } from "./append.js";
-import { cleanPrices } from "./clean.js";
-import { countKept, defaultUniverse, findPartialDates } from "./coverage.js";
-import { flagSql, numberColumns } from "./source/columns.js";
-import { Database } from "./source/database.js";
+import { checkTable, type CheckOptions } from "./check-table.js";
 import { buildDataset } from "./dataset.js";
 import type { DatasetOptions } from "./dataset-options.js";
-import { readEdges, type EdgesSource } from "./edges.js";
-import { fingerprint } from "./fingerprint.js";
-import { checkGroups, readGroups, type Groups, type GroupsSource } from "./groups.js";
-import { LedgerBuilder } from "./ledger.js";
-import { refuseLoss } from "./loss.js";
+import type { Groups } from "./groups.js";
 import type { NewRows } from "./new-rows.js";
+import { LedgerBuilder } from "./ledger.js";
 import { originOf, type PanelOrigin } from "./origin.js";
-import { findPriceBreaks, reportPriceBreaks, segmentsOf, type PriceBreak } from "./price-breaks.js";
-import { readTable, type DenseTable } from "./source/read-table.js";
+import { PanelOptionsSchema, type PanelOptions } from "./panel-options.js";
+import type { PriceBreak } from "./price-breaks.js";
+import { flagColumn, numberColumns } from "./source/columns.js";
+import { Database } from "./source/database.js";
+import type { DenseTable } from "./source/long-table.js";
+import { readTable } from "./source/read-table.js";
 import { openSource, requireColumn, type PanelSource } from "./source/source.js";
 import type { Dataset, Edges, Ledger } from "./types.js";
 
-const text = (what: string) => z.string().min(1).describe(what);
-
-const PanelOptionsSchema = z.strictObject({
-  dateColumn: text("a column name").default("date"),
-  tickerColumn: text("a column name").default("ticker"),
-  columns: z.array(text("a column name")).min(1).optional().describe("a list of column names"),
-  groupColumn: text("a column name").optional(),
-  tradableColumn: text("a column name").optional(),
-  universeColumn: text("a column name").optional(),
-  groups: z
-    .strictObject({ file: text("a path"), column: text("a column name").default("group"), tickerColumn: text("a column name").default("ticker") })
-    .optional()
-    .describe("{ file, column?, tickerColumn? }"),
-  edges: z.strictObject({ file: text("a path"), symmetric: z.boolean().default(true).describe("true or false") }).optional().describe("{ file, symmetric? }"),
-  maxDropped: z.number().min(0).max(1).default(0.05).describe("a share from 0 to 1"),
-  extremeReturns: z.enum(["warn", "error", "missing"]).default("warn").describe('"warn", "error" or "missing"'),
-  onWarning: z.custom<(warning: Warning) => void>((value) => typeof value === "function").optional().describe("a function"),
-  signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
-});
-
-/** What {@link openPanel} may be told. */
-export interface PanelOptions {
-  /** Column of dates: DATE, TIMESTAMP, text YYYY-MM-DD or yyyymmdd, whole number yyyymmdd. A time of day is dropped, one with a zone in UTC. Default "date". */
-  readonly dateColumn?: string;
-  /** Column of tickers, read as text. Default "ticker". */
-  readonly tickerColumn?: string;
-  /** Numeric columns to read. Default: all that are numeric. */
-  readonly columns?: readonly string[];
-  /** Column that names each row's group, e.g. an industry; empty and `n/a` are groups of one. */
-  readonly groupColumn?: string;
-  /** Yes/no column: where it is no on the entry date, there is no label. Default: always tradable. */
-  readonly tradableColumn?: string;
-  /**
-   * Yes/no column: whether the stock counts on that date. Default: it has a close that date, or without a close column a row. Rows of the table on which it does
-   * not count are known data all the same: its features are computed on them, and its windows may reach back before it joined.
-   */
-  readonly universeColumn?: string;
-  /** Groups from a file of their own. */
-  readonly groups?: GroupsSource;
-  /** Edges from a file. */
-  readonly edges?: EdgesSource;
-  /** Largest share of source rows without a usable close, of a price's values that are impossible, of rows that the groups file has no line for, or of edges of unknown stocks, before reading is refused, 0 to 1. Default .05. */
-  readonly maxDropped?: number;
-  /**
-   * What becomes of returns below -25 % or above +33 % that look like a split which the prices were not adjusted for ({@link Panel.priceBreaks}):
-   * `"warn"` lists them in the ledger and keeps them (default), `"error"` refuses, `"missing"` makes every label and price feature that spans one missing.
-   */
-  readonly extremeReturns?: "warn" | "error" | "missing";
-  /** Told what looks wrong in the data. Default: Node prints it (`process.emitWarning`), each text once. */
-  readonly onWarning?: (warning: Warning) => void;
-  readonly signal?: AbortSignal;
-}
+export type { PanelOptions } from "./panel-options.js";
 
 /** What a Panel is made of; cells of the dense grid are t * stocks + n. */
 export interface PanelParts {
@@ -216,7 +162,7 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
     throw new AstgnnError("ERR_OPTION", "Groups come either from a column (groupColumn) or from a file (groups), not both.", { option: "groups", next: "Leave one out." });
   }
   await using database = await Database.open(resolved.signal);
-  const table = await openSource(database, source, "panel_source");
+  const table = await openSource(database, source);
   requireColumn(table, resolved.dateColumn, "dateColumn");
   requireColumn(table, resolved.tickerColumn, "tickerColumn");
   if (resolved.groupColumn !== undefined) requireColumn(table, resolved.groupColumn, "groupColumn");
@@ -226,63 +172,18 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
   if (columns.length === 0) {
     throw new AstgnnError("ERR_DATA", `${table.name} has no numeric column besides ${[...reserved].join(", ")}.`, { file: table.name, next: "Add prices or exposures as numeric columns." });
   }
-  const dense = await readTable(database, table, {
+  const { dense, movedDates } = await readTable(database, table, {
     dateColumn,
     tickerColumn,
     groupColumn,
     columns,
-    universeSql: universeColumn === undefined ? undefined : await flagSql(table, universeColumn, "universeColumn"),
-    tradableSql: tradableColumn === undefined ? undefined : await flagSql(table, tradableColumn, "tradableColumn"),
+    universe: universeColumn === undefined ? undefined : flagColumn(table, universeColumn, "universeColumn"),
+    tradable: tradableColumn === undefined ? undefined : flagColumn(table, tradableColumn, "tradableColumn"),
   });
-
   const ledger = new LedgerBuilder();
   ledger.add("source", "skipped_columns", skipped.length, "values", `columns are not numeric and were not read: ${skipped.join(", ")}`);
-  reportMovedDates(dense.movedDates, dateColumn, ledger, resolved.onWarning);
-  const checks = { ledger, maxDropped: resolved.maxDropped, onWarning: resolved.onWarning };
-  const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
-  const groups = resolved.groups === undefined ? fromColumn : await readGroups(database, resolved.groups, dense, checks);
-  const edges = resolved.edges === undefined ? undefined : await readEdges(database, resolved.edges, dense, checks);
-  const flags = new Map<string, Uint8Array>();
-  if (dense.universe !== undefined) flags.set("universe", dense.universe);
-  if (dense.tradable !== undefined) flags.set("tradable", dense.tradable);
-  const digest = await fingerprint({ dates: dense.dates, tickers: dense.tickers, present: dense.present, values: dense.values, flags, groups, edges });
-
-  const cleaned = cleanPrices(dense.values, ledger);
-  const universe = dense.universe ?? defaultUniverse(dense);
-  if (!universe.includes(1)) {
-    throw new AstgnnError("ERR_DATA", `The universe of ${table.name} is empty: no stock counts on any date.`, {
-      file: table.name,
-      ...(universeColumn === undefined ? { column: "close" } : { column: universeColumn }),
-      next: universeColumn === undefined ? "Check the close column." : `Check column ${universeColumn}: it is true nowhere.`,
-    });
-  }
-  const kept = countKept(dense, ledger);
-  const next = "Check the file, or raise maxDropped if the loss is expected.";
-  refuseLoss({ lost: dense.rows - kept, of: dense.rows, what: `rows of ${table.name}`, why: "have no usable value" }, resolved.maxDropped, { file: table.name, next });
-  for (const { column, lost, values } of cleaned) {
-    refuseLoss({ lost, of: values, what: `values of ${column} in ${table.name}`, why: "are impossible and were made missing" }, resolved.maxDropped, { file: table.name, column, next });
-  }
-  if (groups !== undefined) {
-    const column = groupColumn === undefined ? { file: resolved.groups!.file, option: "groups.column" } : { file: table.name, option: "groupColumn" };
-    checkGroups(groups, universe, dense.tickers.length, column, resolved.onWarning);
-  }
-  findPartialDates(dense, ledger, (text) => warn({ reason: "partial_dates", text }, resolved.onWarning));
-  const { extremeReturns } = resolved;
-  const found = findPriceBreaks(dense.values, dense.dates, dense.tickers);
-  reportPriceBreaks(found, table.name, resolved, ledger);
-  return new Panel({
-    source: table.name,
-    origin: originOf(source, resolved as PanelOptions),
-    table: dense,
-    universe,
-    groups,
-    edges,
-    priceBreaks: found.breaks,
-    segments: extremeReturns === "missing" ? segmentsOf(found, dense.dates.length, dense.tickers.length) : undefined,
-    extremeReturns,
-    ledger: ledger.build(dense.rows, kept),
-    fingerprint: digest,
-  });
+  reportMovedDates(movedDates, dateColumn, ledger, resolved.onWarning);
+  return new Panel({ ...(await checkTable(database, dense, table.name, resolved as CheckOptions, ledger)), origin: originOf(source, resolved as PanelOptions) });
 }
 
 function reportMovedDates(count: number, column: string, ledger: LedgerBuilder, onWarning: ((warning: Warning) => void) | undefined): void {

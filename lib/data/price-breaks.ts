@@ -2,6 +2,7 @@ import { AstgnnError } from "../errors.js";
 import { warn, type Warning } from "../warn.js";
 import { PRICE_COLUMNS } from "./source/columns.js";
 import type { LedgerBuilder } from "./ledger.js";
+import { Pace } from "./pace.js";
 
 /** A return that looks like a split, a spin-off or a special dividend that the prices were not adjusted for. */
 export interface PriceBreak {
@@ -47,27 +48,49 @@ type Values = ReadonlyMap<string, Float32Array | Float64Array>;
  *
  * @param first first date to look at
  */
-export function findPriceBreaks(values: Values, dates: readonly string[], tickers: readonly string[], first = 0): PriceBreaks {
+export async function findPriceBreaks(values: Values, dates: readonly string[], tickers: readonly string[], first = 0): Promise<PriceBreaks> {
   const close = values.get("close");
   const open = values.get("open");
   const volume = PRICE_COLUMNS.every((name) => values.has(name)) ? values.get("volume") : undefined;
   if (close === undefined || (open === undefined && volume === undefined)) return { breaks: [], cells: [] };
   const stocks = tickers.length;
+  const pace = new Pace();
   const last = new Int32Array(stocks).fill(-1);
   const found: { cell: number; move: number; price: PriceBreak }[] = [];
-  for (let cell = Math.max(0, first - LONGEST_HALT - 1) * stocks; cell < close.length; cell++) {
-    if (close[cell] !== close[cell]) continue;
-    const n = cell % stocks;
-    const before = last[n]!;
-    last[n] = cell;
-    if (before < 0 || cell < first * stocks) continue;
-    const move = Math.log(close[cell]! / close[before]!);
-    if (Math.abs(move) < SMALLEST_MOVE || cell - before > (LONGEST_HALT + 1) * stocks) continue;
-    const ratio = splitRatio({ close, open, volume }, before, cell, stocks);
-    if (ratio !== undefined) found.push({ cell, move: Math.abs(move), price: { ticker: tickers[n]!, date: dates[Math.floor(cell / stocks)]!, return: close[cell]! / close[before]! - 1, ratio } });
+  const moved = new Int32Array(2 * stocks);
+  for (let t = Math.max(0, first - LONGEST_HALT - 1); t < dates.length; t++) {
+    const count = findMoves(close, t * stocks, last, moved);
+    for (let i = 0; i < count && t >= first; i += 2) {
+      const [cell, before] = [moved[i]!, moved[i + 1]!];
+      const n = cell - t * stocks;
+      const ratio = splitRatio({ close, open, volume }, before, cell, stocks);
+      if (ratio !== undefined) found.push({ cell, move: Math.abs(Math.log(close[cell]! / close[before]!)), price: { ticker: tickers[n]!, date: dates[t]!, return: close[cell]! / close[before]! - 1, ratio } });
+    }
+    await pace.step();
   }
   found.sort((a, b) => b.move - a.move || a.cell - b.cell);
   return { breaks: Object.freeze(found.map(({ price }) => Object.freeze(price))), cells: found.map(({ cell }) => cell) };
+}
+
+/** Writes the cells of a date whose close is far from the stock's last one, each followed by the cell of that; returns how many numbers. */
+function findMoves(close: Float32Array | Float64Array, first: number, last: Int32Array, moved: Int32Array): number {
+  const stocks = last.length;
+  let count = 0;
+  for (let n = 0; n < stocks; n++) {
+    const cell = first + n;
+    const price = close[cell]!;
+    if (price !== price) continue;
+    const before = last[n]!;
+    last[n] = cell;
+    if (before < 0) continue;
+    const factor = price / close[before]!;
+    // Most moves are small: their logarithm is not needed.
+    if (factor > 0.76 && factor < 1.32) continue;
+    if (Math.abs(Math.log(factor)) < SMALLEST_MOVE || cell - before > (LONGEST_HALT + 1) * stocks) continue;
+    moved[count++] = cell;
+    moved[count++] = before;
+  }
+  return count;
 }
 
 interface Columns {

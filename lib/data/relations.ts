@@ -3,7 +3,7 @@ import type { Warning } from "../warn.js";
 import { dateSql, firstNotBefore, isoDate, lastNotAfter } from "./calendar.js";
 import type { Database } from "./source/database.js";
 import type { LedgerBuilder } from "./ledger.js";
-import type { DenseTable } from "./source/read-table.js";
+import type { DenseTable } from "./source/long-table.js";
 import { openSource, requireColumn, type PanelSource } from "./source/source.js";
 import { quoted } from "./source/sql.js";
 
@@ -44,11 +44,10 @@ export interface Relations {
 export async function readRelations(
   database: Database,
   source: PanelSource,
-  table: string,
   columns: { readonly key: string; readonly value: string; readonly option: string; readonly keyOption: string; readonly onlyThese: boolean },
   dates: readonly string[],
 ): Promise<Relations> {
-  const opened = await openSource(database, source, table);
+  const opened = await openSource(database, source);
   requireColumn(opened, columns.key, columns.keyOption);
   requireColumn(opened, columns.value, columns.option);
   const known = new Set([columns.key, columns.value, "from", "to"]);

@@ -132,12 +132,15 @@ function growth({ rows, exponents }) {
   return ["Training, T = 20, F = 21, B = 1; least squares of the logarithms.", measured, fitted, ...skipped].join("\n\n");
 }
 
-function load({ rows, columns, dates, stocks, readers, missing }) {
+function load({ rows, columns, dates, stocks, readers, missing, peakBytes, residentBytes, delayMs }) {
   const absent = Object.keys(missing);
   const lines = table([["reader", "seconds", "million rows per second"], ...readers.map(({ name, seconds, rowsPerSecond }) => [name, seconds.toFixed(2), (rowsPerSecond / 1e6).toFixed(2)])]);
   const note = `${rows} rows (${dates} dates, ${stocks} stocks), columns ${columns.join(", ")}; medians of five, the file in the page cache. openPanel also sorts, checks, lays out the dates x stocks grid and takes its fingerprint; DuckDB alone only decodes.`;
-  return [note, lines, ...(absent.length === 0 ? [] : [`Not measured, the interpreter has no ${absent.join(" and no ")}.`])].join("\n\n");
+  const cost = peakBytes === undefined ? [] : [`The panel keeps ${mebibytes(residentBytes)} MiB; opening it takes ${mebibytes(peakBytes)} MiB at its peak, DuckDB's buffers included, and delays the event loop by ${delayMs.toFixed(0)} ms at most.`];
+  return [note, lines, ...cost, ...(absent.length === 0 ? [] : [`Not measured, the interpreter has no ${absent.join(" and no ")}.`])].join("\n\n");
 }
+
+const mebibytes = (bytes) => Math.round(bytes / 2 ** 20);
 
 function epoch(e) {
   const whole = e.measuredTrainDates === e.trainDates && e.measuredValidDates === e.validDates;

@@ -2,6 +2,7 @@
 import { DuckDBInstance } from "@duckdb/node-api";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { openPanel } from "../../dist/index.js";
 import { nativePanelData } from "../../dist/model/native-panel.js";
 
@@ -24,12 +25,29 @@ export async function openProtocol(data, folder) {
   return { native, description: { dates, stocks, featureCount, window, trainDates: [...dataset.train.dateIndices], validDates: [...dataset.valid.dateIndices] } };
 }
 
-/** One openPanel; the columns that it read, for the others to read the same. */
+/** One openPanel: seconds, processor seconds, the longest delay of the event loop, memory at its peak beside what the panel keeps, and the columns that it read. */
 export async function timePanel(file) {
+  const before = process.memoryUsage.rss();
+  const delay = monitorEventLoopDelay({ resolution: 1 });
   const start = performance.now();
-  const panel = await openPanel(file);
+  const cpu = process.cpuUsage();
+  delay.enable();
+  const panel = await openPanel(file, { maxDropped: 1, onWarning: () => undefined });
   const seconds = (performance.now() - start) / 1e3;
-  return { seconds, rows: panel.ledger.rowsRead, columns: ["date", "ticker", ...panel.columns], stocks: panel.tickers.length, dates: panel.dates.length };
+  delay.disable();
+  const { user, system } = process.cpuUsage(cpu);
+  const kept = new Set([panel.present, panel.universe, ...panel.columns.map((name) => panel.values(name))]);
+  return {
+    seconds,
+    cpuSeconds: (user + system) / 1e6,
+    delayMs: delay.max / 1e6,
+    residentBytes: [...kept].reduce((sum, { byteLength }) => sum + byteLength, 0),
+    peakBytes: process.resourceUsage().maxRSS * 1024 - before,
+    rows: panel.ledger.rowsRead,
+    columns: ["date", "ticker", ...panel.columns],
+    stocks: panel.tickers.length,
+    dates: panel.dates.length,
+  };
 }
 
 /** The same columns through DuckDB alone, chunk by chunk; values stay in DuckDB's vectors. */

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { DuckDBInstance } from "@duckdb/node-api";
-import { afterAll, describe, expect, test } from "vitest";
+import { DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { openPanel } from "../../lib/data/panel.js";
-import { csv, Folder, priceRows } from "./data-tables.js";
+import { csv, Folder, priceRows, weekdays } from "./data-tables.js";
 
 const folder = new Folder();
 afterAll(() => folder.remove());
@@ -130,6 +130,31 @@ describe("openPanel", () => {
     expect(panel.columns).toEqual(["y"]);
   });
 
+  test.each(["A", "0123456789ab", "0123456789abc", "an instrument with a long name", "Börse", "東証プライム市場", "𝔘"])("tells tickers apart whatever their length and letters: %s", async (name) => {
+    const tickers = [name, `${name}x`, `x${name}`, "\uffee"];
+    const text = weekdays(5).flatMap((date) => tickers.map((ticker, n) => `${date}, ${ticker} ,${n + 1}\n`));
+    const panel = await openPanel(folder.write("letters.csv", `date,ticker,close\n${text.join("")}`));
+    // DuckDB sorts text by its UTF-8 bytes, and so do panels.
+    expect(panel.tickers).toEqual([...tickers].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
+    panel.tickers.forEach((ticker, n) => expect(panel.values("close")[n]).toBe(tickers.indexOf(ticker) + 1));
+  });
+
+  test("holds thousands of tickers and a missing value in any place of a chunk", async () => {
+    const source = { sql: "select date '2020-01-01' + d::int as date, 'T' || n as ticker, case when (n * 7 + d) % 13 > 0 then 1 + n + d::double / 10 end as close, (case when n % 3 > 0 then n end)::float as beta from range(3) t(d), range(5000) u(n) order by hash(n, d)" };
+    const panel = await openPanel(source, { maxDropped: 1, onWarning: () => undefined });
+    expect(panel.tickers).toHaveLength(5000);
+    const expected = { close: new Float64Array(15_000), beta: new Float32Array(15_000) };
+    panel.tickers.forEach((ticker, i) => {
+      const n = Number(ticker.slice(1));
+      for (let d = 0; d < 3; d++) {
+        expected.close[d * 5000 + i] = (n * 7 + d) % 13 > 0 ? 1 + n + d / 10 : NaN;
+        expected.beta[d * 5000 + i] = n % 3 > 0 ? n : NaN;
+      }
+    });
+    expect(panel.values("close")).toEqual(expected.close);
+    expect(panel.values("beta")).toEqual(expected.beta);
+  });
+
   test("keeps tickers as text, leading zeros included", async () => {
     const path = folder.write("codes.csv", "date,ticker,close\n2020-01-01,000001,1\n2020-01-01,600000,2\n");
     expect((await openPanel(path)).tickers).toEqual(["000001", "600000"]);
@@ -190,6 +215,22 @@ describe("CSV files", () => {
     const expected = await openPanel(prices);
     expect(got.values("close")).toEqual(expected.values("close"));
     expect(got.tickers).toEqual(expected.tickers);
+  });
+
+  test("are read by one scan, however many there are, if their headers are alike", async () => {
+    const inside = join(folder.path, "daily");
+    mkdirSync(inside);
+    const dates = weekdays(300);
+    for (const date of dates) writeFileSync(join(inside, `${date}.csv`), `date,ticker,close\n${date},A,1\n${date},B,2\n`);
+    const stream = vi.spyOn(DuckDBConnection.prototype, "stream");
+    try {
+      expect((await openPanel(join(inside, "*.csv"))).dates).toEqual(dates);
+      expect(stream.mock.calls.map(([sql]) => sql.match(/read_csv/g)?.length)).toEqual([1]);
+    } finally {
+      stream.mockRestore();
+    }
+    writeFileSync(join(inside, `${dates[250]!}.csv`), "date,ticker,close\n2020-01-02,A,1\n2020-01-02,B,?\n");
+    await expect(openPanel(join(inside, "*.csv"))).rejects.toMatchObject({ file: join(inside, `${dates[250]!}.csv`), row: 2 });
   });
 
   test("may list their columns in another order from file to file", async () => {

@@ -103,14 +103,14 @@ describe("what is no split", () => {
   });
 });
 
-test("Later dates change no price break: what is found on a date was found when it was the last", () => {
-  const find = (count: number): unknown[] => {
+test("Later dates change no price break: what is found on a date was found when it was the last", async () => {
+  const find = async (count: number): Promise<unknown[]> => {
     const dates = days.slice(0, count);
     const column = (name: "open" | "high" | "low" | "close" | "volume"): Float64Array => Float64Array.from(dates, (day) => planted(0.5, 2).find((row) => row.ticker === ticker && row.date === day)![name]);
-    return [...findPriceBreaks(new Map((["open", "high", "low", "close", "volume"] as const).map((name) => [name, column(name)])), dates, [ticker]).breaks];
+    return [...(await findPriceBreaks(new Map((["open", "high", "low", "close", "volume"] as const).map((name) => [name, column(name)])), dates, [ticker])).breaks];
   };
-  expect(find(41)).toHaveLength(1);
-  expect(find(60)).toEqual(find(41));
+  expect(await find(41)).toHaveLength(1);
+  expect(await find(60)).toEqual(await find(41));
 });
 
 const real = fileURLToPath(new URL("../../../shared/data/nasdaq.parquet", import.meta.url));
@@ -137,7 +137,7 @@ describe.skipIf(!existsSync(real))("Real prices of 1,026 tickers", () => {
       for (let t = first; t < D; t++) for (const [name, values] of columns) values[t * N + n]! *= name === "volume" ? 1 / factor : factor;
       expected.add(`${panel.tickers[n]!} ${panel.dates[first]!}`);
     }
-    const found = findPriceBreaks(columns, panel.dates, panel.tickers).breaks.map((price) => `${price.ticker} ${price.date}`);
+    const found = (await findPriceBreaks(columns, panel.dates, panel.tickers)).breaks.map((price) => `${price.ticker} ${price.date}`);
     expect(found.filter((price) => expected.has(price)).length / expected.size).toBeGreaterThan(0.95);
     expect(found.filter((price) => !expected.has(price) && !known.has(price))).toEqual([]);
   });

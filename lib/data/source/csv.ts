@@ -2,18 +2,45 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 import { AstgnnError } from "../../errors.js";
-import { literal, oneFile } from "./sql.js";
+import { literal } from "./sql.js";
 
 const LONGEST_HEADER = 1 << 20;
+/** Bytes in which a header usually ends. */
+const USUAL_HEADER = 1 << 13;
+/** Files whose headers are read at the same time. */
+const AT_ONCE = 8;
 
 /**
- * SQL that reads one CSV file, every column as text, with its path as `__file`. The header decides columns and delimiter (comma, semicolon, tab or bar):
- * DuckDB's own detection may settle on one wide column or skip lines where rows have unequal lengths, and data would go unnoticed.
+ * SQL that reads CSV files, every column as text. The header decides columns and delimiter (comma, semicolon, tab or bar): DuckDB's own detection may settle
+ * on one wide column or skip lines where rows have unequal lengths, and data would go unnoticed. Files with the same header are one scan, however many.
  *
- * @param isHive whether folders named key=value on the path become columns, as for a file that a glob found
+ * @param isHive whether folders named key=value on the path become columns, as for files that a glob found
+ * @param fileColumn name of a column for the path of each row's file, undefined for none
  * @throws AstgnnError ERR_DATA on an empty file, an incomplete gzip file or a column that is named twice
  */
-export async function csvSql(path: string, isHive: boolean): Promise<string> {
+export async function csvRelation(files: readonly string[], isHive: boolean, fileColumn: string | undefined): Promise<string> {
+  const layouts = new Map<string, string>();
+  const rest = files.values();
+  const work = async (): Promise<void> => {
+    for (const file of rest) layouts.set(file, await layoutOf(file));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  const alike = new Map<string, string[]>();
+  for (const file of files) {
+    const layout = layouts.get(file)!;
+    const members = alike.get(layout);
+    if (members === undefined) alike.set(layout, [file]);
+    else members.push(file);
+  }
+  const scans = [...alike].map(([layout, members]) => {
+    const list = `[${members.map(literal).join(", ")}]`;
+    return `SELECT * FROM read_csv(${list}, ${layout}${isHive ? "" : ", hive_partitioning = false"}${fileColumn === undefined ? "" : `, filename = ${literal(fileColumn)}`})`;
+  });
+  return `(${scans.join(" UNION ALL BY NAME ")})`;
+}
+
+/** What `read_csv` is told of a file. */
+async function layoutOf(path: string): Promise<string> {
   const header = (/\.gz$/i.test(path) ? await gzipHeader(path) : await plainHeader(path)).replace(/^\uFEFF/, "");
   if (header.trim() === "") throw new AstgnnError("ERR_DATA", `${path} is empty.`, { file: path, next: "The first line must name the columns." });
   const delimiter = [",", ";", "\t", "|"].reduce((best, mark) => (header.split(mark).length > header.split(best).length ? mark : best));
@@ -21,7 +48,7 @@ export async function csvSql(path: string, isHive: boolean): Promise<string> {
   const twice = names.find((name, i) => names.findIndex((other) => other.toLowerCase() === name.toLowerCase()) !== i);
   if (twice !== undefined) throw new AstgnnError("ERR_DATA", `${path} names column ${twice} twice.`, { file: path, column: twice, next: "Give each column its own name; upper and lower case count as one." });
   const types = names.map((name) => `${literal(name)}: 'VARCHAR'`).join(", ");
-  return `SELECT *, ${literal(path)} AS __file FROM read_csv(${isHive ? literal(path) : oneFile(path)}, auto_detect = false, header = true, delim = ${literal(delimiter)}, quote = '"', escape = '"', columns = {${types}})`;
+  return `auto_detect = false, header = true, delim = ${literal(delimiter)}, quote = '"', escape = '"', columns = {${types}}`;
 }
 
 /** Cells of a header line; a name may be quoted. A nameless column, as of a written index, gets its number. */
@@ -42,8 +69,11 @@ function cells(header: string, delimiter: string): string[] {
 async function plainHeader(path: string): Promise<string> {
   const file = await open(path);
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(LONGEST_HEADER), 0, LONGEST_HEADER, 0);
-    return firstLine(buffer.subarray(0, bytesRead));
+    for (let size = USUAL_HEADER; ; size = LONGEST_HEADER) {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, 0);
+      const bytes = buffer.subarray(0, bytesRead);
+      if (bytesRead < size || size === LONGEST_HEADER || /[\r\n]/.test(bytes.toString("latin1"))) return firstLine(bytes);
+    }
   } finally {
     await file.close();
   }

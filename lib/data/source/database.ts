@@ -1,3 +1,6 @@
+import { randomUUID } from "node:crypto";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { DuckDBInstance, type DuckDBConnection, type DuckDBResult } from "@duckdb/node-api";
 import { AstgnnError } from "../../errors.js";
 
@@ -11,7 +14,10 @@ export class Database implements AsyncDisposable {
   readonly #signal: AbortSignal | undefined;
   readonly #interrupt = (): void => this.#connection.interrupt();
 
-  private constructor(instance: DuckDBInstance, connection: DuckDBConnection, signal: AbortSignal | undefined) {
+  readonly #spill: string;
+
+  private constructor(instance: DuckDBInstance, connection: DuckDBConnection, spill: string, signal: AbortSignal | undefined) {
+    this.#spill = spill;
     this.#instance = instance;
     this.#connection = connection;
     this.#signal = signal;
@@ -20,12 +26,16 @@ export class Database implements AsyncDisposable {
 
   static async open(signal?: AbortSignal): Promise<Database> {
     refuseAborted(signal);
-    // Without this a query that spills would leave a .tmp folder in the user's working directory.
-    const instance = await DuckDBInstance.create(":memory:", { temp_directory: "" });
+    // A query that sorts more than fits into memory spills. By default that would leave a .tmp folder in the user's working directory; this one DuckDB
+    // makes when it needs it and removes at the end.
+    const spill = join(tmpdir(), `astgnn-spill-${randomUUID()}`);
+    const instance = await DuckDBInstance.create(":memory:", { temp_directory: spill });
     try {
       const connection = await instance.connect();
+      // DuckDB reads ahead while JavaScript copies.
+      await connection.run("SET streaming_buffer_size = '16MB'");
       refuseAborted(signal);
-      return new Database(instance, connection, signal);
+      return new Database(instance, connection, spill, signal);
     } catch (error) {
       instance.closeSync();
       throw error;
@@ -66,7 +76,7 @@ export class Database implements AsyncDisposable {
       return await work();
     } catch (cause) {
       refuseAborted(this.#signal, cause);
-      throw readingError(cause, file);
+      throw readingError(cause, file, this.#spill);
     }
   }
 }
@@ -76,12 +86,19 @@ function refuseAborted(signal: AbortSignal | undefined, cause?: unknown): void {
   throw new AstgnnError("ERR_ABORTED", "Reading was stopped by its signal.", { cause: cause ?? signal.reason });
 }
 
-function readingError(cause: unknown, file: string): AstgnnError {
+function readingError(cause: unknown, file: string, spill: string): AstgnnError {
   const full = cause instanceof Error ? cause.message : String(cause);
   const lines = full.split("\n").filter((line) => line.trim() !== "" && !/^(LINE \d+:|\s*\^|Possible (fixes|solutions):)/.test(line));
   const message = lines.slice(0, 3).join(" ").slice(0, 300).replace(/[.\s]*$/, ".");
   if (/No files found/.test(full)) {
     return new AstgnnError("ERR_DATA", `No file matches ${file}.`, { file, cause, next: "Check the path." });
+  }
+  if (full.includes(spill) || full.includes("max_temp_directory_size")) {
+    return new AstgnnError("ERR_OUT_OF_MEMORY", `Reading ${file} needs more than the memory, and it cannot go on in ${dirname(spill)}: ${message}`, {
+      file,
+      cause,
+      next: "Read fewer columns or a shorter date range, or set TMPDIR to a folder with more space.",
+    });
   }
   if (/^Out of Memory/i.test(full)) {
     return new AstgnnError("ERR_OUT_OF_MEMORY", `Out of memory while reading ${file}: ${message}`, { file, cause, next: "Read fewer columns or a shorter date range." });

@@ -1,218 +1,212 @@
-import type { DuckDBVector } from "@duckdb/node-api";
+import type { DuckDBDataChunk } from "@duckdb/node-api";
 import { AstgnnError } from "../../errors.js";
-import { dateSql, isoDate } from "../calendar.js";
-import { type NumberColumn } from "./columns.js";
+import { dateSql, type DateSql } from "../calendar.js";
+import { BAD_FLAG, refuseText, type FlagColumn, type NumberColumn } from "./columns.js";
 import type { Database } from "./database.js";
-import { requireColumn, type SourceTable } from "./source.js";
+import { NumberCodes, TextCodes, type KeyCodes } from "./key-codes.js";
+import { groupName, layOut, type DenseTable, type LongTable, type NumberArray, type RowBlock } from "./long-table.js";
+import { placeOf, requireColumn, type Located, type SourceTable } from "./source.js";
 import { literal, quoted } from "./sql.js";
+import { copyBytes, copyNumbers } from "./vectors.js";
 
-/** Which columns of the long table mean what. SQL expressions over the source. */
+/** Which columns of the long table mean what. */
 export interface TableRoles {
   readonly dateColumn: string;
   readonly tickerColumn: string;
   readonly columns: readonly NumberColumn[];
   readonly groupColumn?: string | undefined;
-  readonly universeSql?: string | undefined;
-  readonly tradableSql?: string | undefined;
+  readonly universe?: FlagColumn | undefined;
+  readonly tradable?: FlagColumn | undefined;
 }
 
-/** A long table on the dense grid of dates x stocks: cell t * stocks + n. */
-export interface DenseTable {
-  readonly dates: string[];
-  readonly tickers: string[];
-  readonly rows: number;
-  /** Dates written with a time zone that fall on another day in UTC. */
+/** A table on the grid, and how many of its dates were written with a time zone and fall on another day in UTC. */
+export interface ReadTable {
+  readonly dense: DenseTable;
   readonly movedDates: number;
-  /** 1 where the table has a row. */
-  readonly present: Uint8Array;
-  readonly values: Map<string, Float32Array | Float64Array>;
-  readonly universe: Uint8Array | undefined;
-  readonly tradable: Uint8Array | undefined;
-  /** Index into `groupNames`, -1 for none. */
-  readonly groups: Int32Array | undefined;
-  readonly groupNames: string[];
 }
-
-/** A value that stands for a stock without a group: it is then a group of one. */
-export const NO_GROUP_SQL = (text: string): string => `CASE WHEN lower(trim(${text})) IN ('', 'n/a') THEN NULL ELSE trim(${text}) END`;
 
 /**
- * Reads a long table onto the dense grid. Dates, tickers and groups become indices inside DuckDB (joins with tables of distinct values),
- * so that this side only scatters numbers, chunk by chunk.
+ * Reads a long table onto the dense grid: one scan of the named columns, whose vectors are copied as they are. Everything that is looked up on the way
+ * (the day of a date, bad cells) is looked up once per distinct value, or by a second query where something is wrong.
  *
- * @throws AstgnnError ERR_DATA on an empty table, a null or unparsable date or ticker, a duplicated (date, ticker) or an infinite value
+ * @throws AstgnnError ERR_DATA on an empty table, a null or unparsable date or ticker, a duplicated (date, ticker), an infinite value, or text where a
+ * number or a flag belongs
  */
-export async function readTable(database: Database, table: SourceTable, roles: TableRoles): Promise<DenseTable> {
+export async function readTable(database: Database, table: SourceTable, roles: TableRoles): Promise<ReadTable> {
   const dateType = requireColumn(table, roles.dateColumn, "dateColumn");
   requireColumn(table, roles.tickerColumn, "tickerColumn");
-  const raw = dateSql(`s.${quoted(roles.dateColumn)}`, dateType);
-  if (raw === undefined) throw unparsableType(table, roles.dateColumn, dateType);
+  const date = dateSql(`s.${quoted(roles.dateColumn)}`, dateType);
+  if (date === undefined) throw unparsableType(table, roles.dateColumn, dateType);
   const ticker = `NULLIF(trim(CAST(s.${quoted(roles.tickerColumn)} AS VARCHAR)), '')`;
-  const total = Number((await database.rows(`SELECT count(*) FROM ${table.relation}`, table.name))[0]![0]);
-  if (total === 0) throw new AstgnnError("ERR_DATA", `${table.name} has no rows.`, { file: table.name, next: "Check the file or the query." });
+  if (roles.groupColumn !== undefined) requireColumn(table, roles.groupColumn, "groupColumn");
 
-  await database.run(
-    `CREATE TEMP TABLE panel_date AS SELECT raw, day, CAST(dense_rank() OVER (ORDER BY day NULLS LAST) - 1 AS INTEGER) AS i FROM
-       (SELECT raw, CASE WHEN parsed >= DATE '1800-01-01' AND parsed < DATE '2263-01-01' THEN parsed END AS day FROM
-         (SELECT raw, ${raw.parse("raw")} AS parsed FROM (SELECT DISTINCT ${raw.raw} AS raw FROM ${table.relation} s)))`,
-    table.name,
-  );
-  await database.run(
-    `CREATE TEMP TABLE panel_ticker AS SELECT raw, CAST(row_number() OVER (ORDER BY raw NULLS LAST) - 1 AS INTEGER) AS i FROM
-       (SELECT DISTINCT ${ticker} AS raw FROM ${table.relation} s)`,
-    table.name,
-  );
-  await refuseBadKeys(database, table, roles, raw.raw, ticker);
-  const days = await database.rows(`SELECT DISTINCT i, day - DATE '1970-01-01' FROM panel_date ORDER BY i`, table.name);
-  const dates = days.map((row) => isoDate(Number(row[1])));
-  const moved = raw.moved === undefined ? undefined : await database.rows(`SELECT count(*) FROM panel_date WHERE ${raw.moved("raw")}`, table.name);
-  const tickers = (await database.rows("SELECT raw FROM panel_ticker ORDER BY i", table.name)).map((row) => String(row[0]));
-  const groupNames = roles.groupColumn === undefined ? [] : await readGroupNames(database, table, roles.groupColumn);
-
-  const grid = allocate(dates.length, tickers.length, roles);
-  const flags = [roles.universeSql, roles.tradableSql].map((sql) => sql ?? "1").join(", ");
-  const group = roles.groupColumn === undefined ? "-1" : "COALESCE(g.i, -1)";
-  const groupJoin = roles.groupColumn === undefined ? "" : `LEFT JOIN panel_group g ON g.raw = ${groupSql(roles.groupColumn)}`;
-  const numbers = roles.columns.map((column) => `, ${column.sql}`).join("");
+  const dates = date.type === "VARCHAR" ? new TextCodes() : new NumberCodes(date.type);
+  const tickers = new TextCodes();
+  const groups = roles.groupColumn === undefined ? undefined : new TextCodes();
+  const scan = new Scan(roles, dates, tickers, groups);
   const stream = await database.stream(
-    `SELECT d.i, t.i, ${group}, ${flags}${numbers} FROM ${table.relation} s
-     JOIN panel_date d ON d.raw = ${raw.raw} JOIN panel_ticker t ON t.raw = ${ticker} ${groupJoin}`,
+    `SELECT ${[
+      date.type === "DOUBLE" ? `CAST(${date.raw} AS DOUBLE)` : date.raw,
+      ticker,
+      ...(roles.groupColumn === undefined ? [] : [`CAST(s.${quoted(roles.groupColumn)} AS VARCHAR)`]),
+      ...[roles.universe, roles.tradable].flatMap((flag) => (flag === undefined ? [] : [flag.sql])),
+      ...roles.columns.map(({ sql }) => sql),
+    ].join(", ")} FROM ${table.relation} s`,
     table.name,
   );
-  const cells = new Int32Array(1 << 16);
-  const infinite = new Set<string>();
-  let rows = 0;
-  let duplicates = 0;
-  for (let chunk = await database.fetch(stream, table.name); chunk !== null; chunk = await database.fetch(stream, table.name)) {
+  for (let chunk = await database.fetch(stream, table.name); chunk !== null; chunk = await database.fetch(stream, table.name)) scan.add(chunk);
+  if (scan.rows === 0) throw new AstgnnError("ERR_DATA", `${table.name} has no rows.`, { file: table.name, next: "Check the file or the query." });
+
+  for (const column of roles.columns) if (scan.refused.has(column)) await refuseText(table, column);
+  if (scan.lacksDate) throw await missingKey(table, roles.dateColumn, date.raw);
+  if (scan.lacksTicker) throw await missingKey(table, roles.tickerColumn, ticker);
+  for (const flag of [roles.universe, roles.tradable]) if (flag !== undefined && scan.refused.has(flag)) throw await flag.refusal();
+  const days = await resolveDays(database, dates, date, table.name);
+  if (days.some(({ day }) => day === undefined)) throw await unparsableDate(table, roles.dateColumn, date);
+
+  const long: LongTable = { name: table.name, blocks: scan.blocks, days: days.map(({ day }) => day!), tickers: tickers.texts, groups: groups?.texts.map(groupName), columns: roles.columns };
+  const { dense, faults } = await layOut(long);
+  if (faults.firstDuplicate !== undefined) throw await duplicatedKey(table, roles, date, ticker, faults.duplicates, faults.firstDuplicate);
+  for (const { column, date: day, ticker: name } of faults.infinite) throw await infiniteValue(table, column, date, ticker, { date: day, ticker: name });
+  return { dense, movedDates: days.filter(({ moved }) => moved).length };
+}
+
+/** Rows of a block: large enough that blocks cost nothing, small enough to be laid out without a pause that anybody notices. */
+const BLOCK = 1 << 16;
+
+/** Collects the chunks of a scan in blocks. Columns: date, ticker, group, universe, tradable, numbers; those that are not there are left out. */
+class Scan {
+  readonly blocks: RowBlock[] = [];
+  rows = 0;
+  lacksDate = false;
+  lacksTicker = false;
+  /** Columns with a cell that is none of what they hold. */
+  readonly refused = new Set<NumberColumn | FlagColumn>();
+  #used = BLOCK;
+
+  constructor(
+    readonly roles: TableRoles,
+    readonly dates: KeyCodes,
+    readonly tickers: KeyCodes,
+    readonly groups: KeyCodes | undefined,
+  ) {}
+
+  add(chunk: DuckDBDataChunk): void {
+    const { roles } = this;
     const count = chunk.rowCount;
-    duplicates += fillCells(integers(chunk.getColumnVector(0)), integers(chunk.getColumnVector(1)), count, tickers.length, cells, grid.present);
-    if (grid.groups !== undefined) scatter(integers(chunk.getColumnVector(2)), count, cells, grid.groups);
-    if (grid.universe !== undefined) scatter(integers(chunk.getColumnVector(3)), count, cells, grid.universe);
-    if (grid.tradable !== undefined) scatter(integers(chunk.getColumnVector(4)), count, cells, grid.tradable);
-    roles.columns.forEach((column, k) => {
-      const finite = scatter(integers(chunk.getColumnVector(5 + k)), count, cells, grid.values.get(column.name)!);
-      if (!finite) infinite.add(column.name);
+    if (this.#used + count > BLOCK) this.#open();
+    const block = this.blocks[this.blocks.length - 1]! as { -readonly [K in keyof RowBlock]: RowBlock[K] };
+    const at = this.#used;
+    let column = 0;
+    if (!this.dates.encode(chunk, column++, count, block.dates, at)) this.lacksDate = true;
+    if (!this.tickers.encode(chunk, column++, count, block.tickers, at)) this.lacksTicker = true;
+    this.groups?.encode(chunk, column++, count, block.groups!, at);
+    for (const name of ["universe", "tradable"] as const) {
+      const flag = roles[name];
+      if (flag === undefined) continue;
+      copyBytes(chunk, column++, count, block[name]!, at);
+      if (block[name]!.subarray(at, at + count).includes(BAD_FLAG)) this.refused.add(flag);
+    }
+    for (let k = 0; k < roles.columns.length; k++, column++) {
+      const values = block.values[k]!;
+      copyNumbers(chunk, column, count, values, at);
+      if (roles.columns[k]!.isText && values.subarray(at, at + count).includes(-Infinity)) this.refused.add(roles.columns[k]!);
+    }
+    this.#used += count;
+    block.count = this.#used;
+    this.rows += count;
+  }
+
+  #open(): void {
+    const { roles } = this;
+    const numbers = (precision: NumberColumn["precision"]): NumberArray => (precision === "float32" ? new Float32Array(BLOCK) : new Float64Array(BLOCK));
+    this.blocks.push({
+      count: 0,
+      dates: new Int32Array(BLOCK),
+      tickers: new Int32Array(BLOCK),
+      groups: this.groups === undefined ? undefined : new Int32Array(BLOCK),
+      universe: roles.universe === undefined ? undefined : new Uint8Array(BLOCK),
+      tradable: roles.tradable === undefined ? undefined : new Uint8Array(BLOCK),
+      values: roles.columns.map(({ precision }) => numbers(precision)),
     });
-    rows += count;
-  }
-  if (rows !== total) throw new AstgnnError("ERR_INTERNAL", `Read ${rows} of ${total} rows of ${table.name}.`, { file: table.name, next: "Please report this." });
-  if (duplicates > 0) throw await duplicatedKey(database, table, roles, raw.raw, ticker, duplicates);
-  for (const column of infinite) throw await infiniteValue(table, roles.columns.find((c) => c.name === column)!, raw.raw, ticker);
-  return { dates, tickers, rows, movedDates: Number(moved?.[0]![0] ?? 0), ...grid, groupNames };
-}
-
-const groupSql = (column: string): string => NO_GROUP_SQL(`CAST(s.${quoted(column)} AS VARCHAR)`);
-
-async function readGroupNames(database: Database, table: SourceTable, column: string): Promise<string[]> {
-  requireColumn(table, column, "groupColumn");
-  await database.run(
-    `CREATE TEMP TABLE panel_group AS SELECT raw, CAST(row_number() OVER (ORDER BY raw) - 1 AS INTEGER) AS i FROM
-       (SELECT DISTINCT ${groupSql(column)} AS raw FROM ${table.relation} s) WHERE raw IS NOT NULL`,
-    table.name,
-  );
-  return (await database.rows("SELECT raw FROM panel_group ORDER BY i", table.name)).map((row) => String(row[0]));
-}
-
-function allocate(dates: number, stocks: number, roles: TableRoles): Pick<DenseTable, "present" | "values" | "universe" | "tradable" | "groups"> {
-  const cells = dates * stocks;
-  try {
-    return {
-      present: new Uint8Array(cells),
-      values: new Map(roles.columns.map((c) => [c.name, (c.precision === "float32" ? new Float32Array(cells) : new Float64Array(cells)).fill(NaN)])),
-      universe: roles.universeSql === undefined ? undefined : new Uint8Array(cells),
-      tradable: roles.tradableSql === undefined ? undefined : new Uint8Array(cells),
-      groups: roles.groupColumn === undefined ? undefined : new Int32Array(cells).fill(-1),
-    };
-  } catch (cause) {
-    throw new AstgnnError("ERR_OUT_OF_MEMORY", `A panel of ${dates} dates x ${stocks} stocks x ${roles.columns.length} columns does not fit into memory.`, { cause, next: "Read fewer columns or a shorter date range." });
+    this.#used = 0;
   }
 }
 
-/** What is used of a DuckDB vector: every expression above is free of NULL, so an item is its number. */
-interface Numbers {
-  getItem(index: number): number;
+interface Day {
+  /** Undefined where the value is no date. */
+  readonly day: number | undefined;
+  readonly moved: boolean;
 }
 
-function integers(vector: DuckDBVector): Numbers {
-  return vector as unknown as Numbers;
-}
+/** Dates of the first and last day that a date may be. */
+const RANGE = "BETWEEN DATE '1800-01-01' AND DATE '2262-12-31'";
 
-function fillCells(dates: Numbers, tickers: Numbers, count: number, stocks: number, cells: Int32Array, present: Uint8Array): number {
-  let duplicates = 0;
-  for (let i = 0; i < count; i++) {
-    const cell = dates.getItem(i) * stocks + tickers.getItem(i);
-    cells[i] = cell;
-    if (present[cell] === 1) duplicates++;
-    present[cell] = 1;
+/** What the distinct values of a date column mean. */
+async function resolveDays(database: Database, codes: TextCodes | NumberCodes, date: DateSql, name: string): Promise<Day[]> {
+  const written = codes instanceof TextCodes ? codes.texts.map(literal) : codes.numbers.map((number) => (Number.isFinite(number) ? String(number) : "NULL"));
+  const type = date.type === "VARCHAR" ? "VARCHAR" : date.type === "DATE" ? "INTEGER" : "DOUBLE";
+  const raw = date.type === "DATE" ? "(DATE '1970-01-01' + raw)" : "raw";
+  const days: Day[] = [];
+  for (let from = 0; from < written.length; from += 10_000) {
+    const part = written.slice(from, from + 10_000);
+    const rows = await database.rows(
+      `SELECT CASE WHEN parsed ${RANGE} THEN parsed - DATE '1970-01-01' END, ${date.moved?.("raw") ?? "false"} FROM
+         (SELECT i, raw, ${date.parse(raw)} AS parsed FROM (SELECT unnest(range(${part.length})) AS i, unnest([${part.join(", ")}]::${type}[]) AS raw)) ORDER BY i`,
+      name,
+    );
+    for (const [day, moved] of rows) days.push({ day: day === null ? undefined : Number(day), moved: moved === true });
   }
-  return duplicates;
-}
-
-/** Returns whether no value was infinite. */
-function scatter(numbers: Numbers, count: number, cells: Int32Array, target: Float32Array | Float64Array | Uint8Array | Int32Array): boolean {
-  let finite = true;
-  for (let i = 0; i < count; i++) {
-    const value = numbers.getItem(i);
-    if (value === Infinity || value === -Infinity) finite = false;
-    target[cells[i]!] = value;
-  }
-  return finite;
-}
-
-async function refuseBadKeys(database: Database, table: SourceTable, roles: TableRoles, raw: string, ticker: string): Promise<void> {
-  const noDate = await database.rows("SELECT 1 FROM panel_date WHERE raw IS NULL", table.name);
-  if (noDate.length > 0) throw await missingKey(table, roles.dateColumn, raw);
-  const noTicker = await database.rows("SELECT 1 FROM panel_ticker WHERE raw IS NULL", table.name);
-  if (noTicker.length > 0) throw await missingKey(table, roles.tickerColumn, ticker);
-  const unparsable = await database.rows("SELECT 1 FROM panel_date WHERE day IS NULL", table.name);
-  if (unparsable.length === 0) return;
-  const bad = await table.locate(`${raw} IN (SELECT raw FROM panel_date WHERE day IS NULL)`, [`s.${quoted(roles.dateColumn)}`]);
-  throw new AstgnnError("ERR_DATA", `Column ${roles.dateColumn} of ${bad!.file} holds ${JSON.stringify(bad!.values[0])} in row ${bad!.row}, which is no date.`, {
-    file: bad!.file,
-    column: roles.dateColumn,
-    row: bad!.row,
-    next: "Write dates as YYYY-MM-DD or yyyymmdd.",
-  });
+  return days;
 }
 
 async function missingKey(table: SourceTable, column: string, sql: string): Promise<AstgnnError> {
   const bad = await table.locate(`${sql} IS NULL`, ["1"]);
-  return new AstgnnError("ERR_DATA", `Column ${column} of ${bad!.file} is empty in row ${bad!.row}.`, {
-    file: bad!.file,
+  return new AstgnnError("ERR_DATA", `Column ${column} of ${bad?.file ?? table.name} is empty${placeOf(bad)}.`, {
+    ...position(table, bad),
     column,
-    row: bad!.row,
     next: "Every row needs its date and its ticker: fill it or remove the row.",
   });
 }
 
-async function duplicatedKey(database: Database, table: SourceTable, roles: TableRoles, raw: string, ticker: string, count: number): Promise<AstgnnError> {
-  const first = (
-    await database.rows(
-      `SELECT d.i, CAST(d.day AS VARCHAR), t.raw FROM ${table.relation} s JOIN panel_date d ON d.raw = ${raw} JOIN panel_ticker t ON t.raw = ${ticker}
-       GROUP BY ALL HAVING count(*) > 1 ORDER BY d.i, t.raw LIMIT 1`,
-      table.name,
-    )
-  )[0]!;
-  const date = String(first[1]);
-  const where = await table.locate(`${raw} IN (SELECT raw FROM panel_date WHERE i = ${Number(first[0])}) AND ${ticker} = ${literal(String(first[2]))}`, ["1"]);
-  return new AstgnnError("ERR_DATA", `${table.name} has ${count} duplicated (${roles.dateColumn}, ${roles.tickerColumn}) ${count === 1 ? "row" : "rows"}; the first pair is (${date}, ${String(first[2])}), first seen in row ${where!.row} of ${where!.file}.`, {
-    file: where!.file,
-    row: where!.row,
-    date,
+async function unparsableDate(table: SourceTable, column: string, date: DateSql): Promise<AstgnnError> {
+  const bad = await table.locate(`((${date.parse(date.raw)}) ${RANGE}) IS NOT TRUE`, [`s.${quoted(column)}`]);
+  return new AstgnnError("ERR_DATA", `Column ${column} of ${bad?.file ?? table.name} holds ${JSON.stringify(bad?.values[0] ?? "a text")}${placeOf(bad)}, which is no date.`, {
+    ...position(table, bad),
+    column,
+    next: "Write dates as YYYY-MM-DD or yyyymmdd.",
+  });
+}
+
+async function duplicatedKey(table: SourceTable, roles: TableRoles, date: DateSql, ticker: string, count: number, first: Key): Promise<AstgnnError> {
+  const where = await table.locate(isKey(date, ticker, first), ["1"]);
+  const seen = where === undefined ? "" : `, first seen in row ${where.row} of ${where.file}`;
+  return new AstgnnError("ERR_DATA", `${table.name} has ${count} duplicated (${roles.dateColumn}, ${roles.tickerColumn}) ${count === 1 ? "row" : "rows"}; the first pair is (${first.date}, ${first.ticker})${seen}.`, {
+    ...position(table, where),
+    date: first.date,
     next: "Keep one row per date and ticker.",
   });
 }
 
-async function infiniteValue(table: SourceTable, column: NumberColumn, raw: string, ticker: string): Promise<AstgnnError> {
-  const bad = await table.locate(`isinf(${column.sql})`, [column.sql, `(SELECT d.day FROM panel_date d WHERE d.raw = ${raw})`, ticker]);
-  const date = String(bad!.values[1]);
-  return new AstgnnError("ERR_DATA", `Column ${column.name} of ${bad!.file} is infinite in row ${bad!.row} (${date}, ${bad!.values[2]}).`, {
-    file: bad!.file,
-    column: column.name,
-    row: bad!.row,
-    date,
+async function infiniteValue(table: SourceTable, column: string, date: DateSql, ticker: string, key: Key): Promise<AstgnnError> {
+  const bad = await table.locate(isKey(date, ticker, key), ["1"]);
+  return new AstgnnError("ERR_DATA", `Column ${column} of ${bad?.file ?? table.name} is infinite${placeOf(bad)} (${key.date}, ${key.ticker}).`, {
+    ...position(table, bad),
+    column,
+    date: key.date,
     next: "Correct it, or leave it empty where the value is missing.",
   });
+}
+
+interface Key {
+  readonly date: string;
+  readonly ticker: string;
+}
+
+const isKey = (date: DateSql, ticker: string, key: Key): string => `(${date.parse(date.raw)}) = DATE ${literal(key.date)} AND ${ticker} = ${literal(key.ticker)}`;
+
+function position(table: SourceTable, located: Located | undefined): { readonly file: string; readonly row?: number } {
+  return located === undefined ? { file: table.name } : { file: located.file, row: located.row };
 }
 
 function unparsableType(table: SourceTable, column: string, type: string): AstgnnError {

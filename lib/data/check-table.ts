@@ -1,0 +1,79 @@
+import { AstgnnError } from "../errors.js";
+import { warn } from "../warn.js";
+import { PriceCleaner } from "./clean.js";
+import { countKept, findPartialDates, pricedCells } from "./coverage.js";
+import { readEdges } from "./edges.js";
+import { Fingerprint } from "./fingerprint.js";
+import { checkGroups, readGroups } from "./groups.js";
+import type { LedgerBuilder } from "./ledger.js";
+import { refuseLoss } from "./loss.js";
+import { Pace } from "./pace.js";
+import type { PanelParts } from "./panel.js";
+import type { PanelOptions } from "./panel-options.js";
+import { findPriceBreaks, reportPriceBreaks, segmentsOf } from "./price-breaks.js";
+import type { Database } from "./source/database.js";
+import type { DenseTable } from "./source/long-table.js";
+
+/** What `checkTable` follows of the options of `openPanel`, defaults filled in. */
+export type CheckOptions = PanelOptions & { readonly maxDropped: number; readonly extremeReturns: "warn" | "error" | "missing" };
+
+/**
+ * Everything about a table on the grid that does not depend on where it came from: groups and edges, fingerprint, impossible prices, universe, losses,
+ * partial dates and price breaks.
+ *
+ * @param name the source as messages name it
+ * @throws AstgnnError ERR_DATA
+ */
+export async function checkTable(database: Database, dense: DenseTable, name: string, options: CheckOptions, ledger: LedgerBuilder): Promise<Omit<PanelParts, "origin">> {
+  const { maxDropped, onWarning, groupColumn, universeColumn, extremeReturns } = options;
+  const checks = { ledger, maxDropped, onWarning };
+  const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
+  const groups = options.groups === undefined ? fromColumn : await readGroups(database, options.groups, dense, checks);
+  const edges = options.edges === undefined ? undefined : await readEdges(database, options.edges, dense, checks);
+  const flags = new Map<string, Uint8Array>();
+  if (dense.universe !== undefined) flags.set("universe", dense.universe);
+  if (dense.tradable !== undefined) flags.set("tradable", dense.tradable);
+  const print = new Fingerprint({ dates: dense.dates, tickers: dense.tickers, present: dense.present, values: dense.values, flags, groups, edges });
+  const cleaner = new PriceCleaner(dense.values);
+  const pace = new Pace();
+  for (let t = 0, stocks = dense.tickers.length; t < dense.dates.length; t++) {
+    print.addDate(t);
+    cleaner.clean(t * stocks, (t + 1) * stocks);
+    await pace.step();
+  }
+  const cleaned = cleaner.report(ledger);
+  const priced = await pricedCells(dense);
+  const universe = dense.universe ?? priced ?? dense.present;
+  if (!universe.includes(1)) {
+    throw new AstgnnError("ERR_DATA", `The universe of ${name} is empty: no stock counts on any date.`, {
+      file: name,
+      column: universeColumn ?? "close",
+      next: universeColumn === undefined ? "Check the close column." : `Check column ${universeColumn}: it is true nowhere.`,
+    });
+  }
+  const kept = await countKept(dense, priced, ledger);
+  const next = "Check the file, or raise maxDropped if the loss is expected.";
+  refuseLoss({ lost: dense.rows - kept, of: dense.rows, what: `rows of ${name}`, why: "have no usable value" }, maxDropped, { file: name, next });
+  for (const { column, lost, values } of cleaned) {
+    refuseLoss({ lost, of: values, what: `values of ${column} in ${name}`, why: "are impossible and were made missing" }, maxDropped, { file: name, column, next });
+  }
+  if (groups !== undefined) {
+    const column = groupColumn === undefined ? { file: options.groups!.file, option: "groups.column" } : { file: name, option: "groupColumn" };
+    checkGroups(groups, universe, dense.tickers.length, column, onWarning);
+  }
+  await findPartialDates(dense, priced ?? dense.present, ledger, (text) => warn({ reason: "partial_dates", text }, onWarning));
+  const found = await findPriceBreaks(dense.values, dense.dates, dense.tickers);
+  reportPriceBreaks(found, name, { extremeReturns, onWarning }, ledger);
+  return {
+    source: name,
+    table: dense,
+    universe,
+    groups,
+    edges,
+    priceBreaks: found.breaks,
+    segments: extremeReturns === "missing" ? segmentsOf(found, dense.dates.length, dense.tickers.length) : undefined,
+    extremeReturns,
+    ledger: ledger.build(dense.rows, kept),
+    fingerprint: print.digest(),
+  };
+}

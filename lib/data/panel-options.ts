@@ -1,0 +1,58 @@
+import { z } from "zod";
+import type { Warning } from "../warn.js";
+import type { EdgesSource } from "./edges.js";
+import type { GroupsSource } from "./groups.js";
+
+const text = (what: string) => z.string().min(1).describe(what);
+
+/** Checks and completes {@link PanelOptions}. */
+export const PanelOptionsSchema = z.strictObject({
+  dateColumn: text("a column name").default("date"),
+  tickerColumn: text("a column name").default("ticker"),
+  columns: z.array(text("a column name")).min(1).optional().describe("a list of column names"),
+  groupColumn: text("a column name").optional(),
+  tradableColumn: text("a column name").optional(),
+  universeColumn: text("a column name").optional(),
+  groups: z
+    .strictObject({ file: text("a path"), column: text("a column name").default("group"), tickerColumn: text("a column name").default("ticker") })
+    .optional()
+    .describe("{ file, column?, tickerColumn? }"),
+  edges: z.strictObject({ file: text("a path"), symmetric: z.boolean().default(true).describe("true or false") }).optional().describe("{ file, symmetric? }"),
+  maxDropped: z.number().min(0).max(1).default(0.05).describe("a share from 0 to 1"),
+  extremeReturns: z.enum(["warn", "error", "missing"]).default("warn").describe('"warn", "error" or "missing"'),
+  onWarning: z.custom<(warning: Warning) => void>((value) => typeof value === "function").optional().describe("a function"),
+  signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
+});
+
+/** What `openPanel` may be told. */
+export interface PanelOptions {
+  /** Column of dates: DATE, TIMESTAMP, text YYYY-MM-DD or yyyymmdd, whole number yyyymmdd. A time of day is dropped, one with a zone in UTC. Default "date". */
+  readonly dateColumn?: string;
+  /** Column of tickers, read as text. Default "ticker". */
+  readonly tickerColumn?: string;
+  /** Numeric columns to read. Default: all that are numeric. */
+  readonly columns?: readonly string[];
+  /** Column that names each row's group, e.g. an industry; empty and `n/a` are groups of one. */
+  readonly groupColumn?: string;
+  /** Yes/no column: where it is no on the entry date, there is no label. Default: always tradable. */
+  readonly tradableColumn?: string;
+  /**
+   * Yes/no column: whether the stock counts on that date. Default: it has a close that date, or without a close column a row. Rows of the table on which it does
+   * not count are known data all the same: its features are computed on them, and its windows may reach back before it joined.
+   */
+  readonly universeColumn?: string;
+  /** Groups from a file of their own. */
+  readonly groups?: GroupsSource;
+  /** Edges from a file. */
+  readonly edges?: EdgesSource;
+  /** Largest share of source rows without a usable close, of a price's values that are impossible, of rows that the groups file has no line for, or of edges of unknown stocks, before reading is refused, 0 to 1. Default .05. */
+  readonly maxDropped?: number;
+  /**
+   * What becomes of returns below -25 % or above +33 % that look like a split which the prices were not adjusted for (`panel.priceBreaks`):
+   * `"warn"` lists them in the ledger and keeps them (default), `"error"` refuses, `"missing"` makes every label and price feature that spans one missing.
+   */
+  readonly extremeReturns?: "warn" | "error" | "missing";
+  /** Told what looks wrong in the data. Default: Node prints it (`process.emitWarning`), each text once. */
+  readonly onWarning?: (warning: Warning) => void;
+  readonly signal?: AbortSignal;
+}
