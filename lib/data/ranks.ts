@@ -45,7 +45,9 @@ const FAR: Rational = [
   [1, 0.59983220655588793769, 0.13692988092273580531, 0.0148753612908506148508, 7.868691311456132591e-4, 1.8463183175100546818e-5, 1.4215117583164458887e-7, 2.04426310338993978564e-15],
 ];
 
-const BUCKETS = 1 << 11;
+const BITS = 11;
+const BUCKETS = 1 << BITS;
+const MASK = BUCKETS - 1;
 /** Index of a number's upper 32 bits: 1 on little-endian machines. */
 const UPPER_WORD = new Uint8Array(Uint32Array.of(1).buffer)[0]!;
 /** Runs of near-equal values up to this length are put in order by insertion. */
@@ -53,15 +55,17 @@ const SHORT_RUN = 24;
 
 /**
  * Average-tie ranks with buffers that are kept between calls: a panel needs one ranking per date and feature.
- * Radix sort over the upper 32 bits of the numbers (typed arrays sort values natively, but not indices), then an exact sort within each run of equal upper bits.
+ * Radix sort in two passes over those 22 of the upper 32 bits of the numbers in which they differ most (typed arrays sort values natively, but
+ * not indices), then an exact sort within each run that these bits do not tell apart.
  */
 export class RankSorter {
-  readonly #number = new Float64Array(1);
-  readonly #words = new Uint32Array(this.#number.buffer);
-  readonly #counts = new Uint32Array(3 * BUCKETS);
+  readonly #low = new Uint32Array(BUCKETS);
+  readonly #high = new Uint32Array(BUCKETS);
   readonly #key: Uint32Array;
-  #order: Uint32Array;
-  #other: Uint32Array;
+  readonly #order: Uint32Array;
+  readonly #other: Uint32Array;
+  #values: Float64Array | undefined;
+  #words: Uint32Array = new Uint32Array();
 
   /** `capacity`: the most values one call ranks. */
   constructor(capacity: number) {
@@ -72,51 +76,38 @@ export class RankSorter {
 
   /** Writes the ranks of the first `count` of `values` to `ranks`. */
   ranks(values: Float64Array, count: number, ranks: Float64Array): void {
-    const order = this.order(values, count);
-    for (let first = 0; first < count; ) {
-      const value = values[order[first]!]!;
-      let end = first + 1;
-      while (end < count && values[order[end]!] === value) end++;
-      const rank = (first + 1 + end) / 2;
-      for (let i = first; i < end; i++) ranks[order[i]!] = rank;
-      first = end;
-    }
+    ranksByOrder(values, this.order(values, count), count, ranks);
   }
 
   /** Indices of the first `count` values in ascending order, equal values in the order of their indices; valid until the next call. */
   order(values: Float64Array, count: number): Uint32Array {
     const key = this.#key;
-    const counts = this.#counts.fill(0);
-    const number = this.#number;
-    const words = this.#words;
+    const low = this.#low.fill(0);
+    const high = this.#high.fill(0);
+    const { least, shift } = this.#keys(values, count);
     for (let i = 0; i < count; i++) {
-      // + 0 turns -0 into 0. Flipping the sign of positive numbers and all bits of negative ones makes unsigned order numeric order.
-      number[0] = values[i]! + 0;
-      const high = words[UPPER_WORD]!;
-      const k = (high & 0x80000000) !== 0 ? ~high >>> 0 : (high | 0x80000000) >>> 0;
+      const k = (key[i]! - least) >>> shift;
       key[i] = k;
-      counts[k & 0x7ff]!++;
-      counts[BUCKETS + ((k >>> 11) & 0x7ff)]!++;
-      counts[2 * BUCKETS + (k >>> 22)]!++;
+      low[k & MASK]!++;
+      high[k >>> BITS]!++;
     }
-    let order = this.#order;
-    let other = this.#other;
-    for (let i = 0; i < count; i++) order[i] = i;
-    for (let pass = 0; pass < 3; pass++) {
-      const base = pass * BUCKETS;
-      const shift = pass * 11;
-      for (let bucket = base, start = 0; bucket < base + BUCKETS; bucket++) {
-        const size = counts[bucket]!;
-        counts[bucket] = start;
-        start += size;
-      }
-      for (let i = 0; i < count; i++) {
-        const index = order[i]!;
-        other[counts[base + ((key[index]! >>> shift) & 0x7ff)]!++] = index;
-      }
-      [order, other] = [other, order];
+    let lowStart = 0;
+    let highStart = 0;
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      const lowSize = low[bucket]!;
+      const highSize = high[bucket]!;
+      low[bucket] = lowStart;
+      high[bucket] = highStart;
+      lowStart += lowSize;
+      highStart += highSize;
     }
-    [this.#order, this.#other] = [order, other];
+    const byLow = this.#other;
+    const order = this.#order;
+    for (let i = 0; i < count; i++) byLow[low[key[i]! & MASK]!++] = i;
+    for (let i = 0; i < count; i++) {
+      const index = byLow[i]!;
+      order[high[key[index]! >>> BITS]!++] = index;
+    }
     for (let first = 0; first < count; ) {
       const k = key[order[first]!];
       let end = first + 1;
@@ -125,6 +116,38 @@ export class RankSorter {
       first = end;
     }
     return order;
+  }
+
+  /** Writes the upper 32 bits of each value so that unsigned order is numeric order; returns the least, and how many bits to leave out so that 22 tell them apart. */
+  #keys(values: Float64Array, count: number): { least: number; shift: number } {
+    if (this.#values !== values) {
+      this.#values = values;
+      this.#words = new Uint32Array(values.buffer, values.byteOffset, 2 * values.length);
+    }
+    const words = this.#words;
+    const key = this.#key;
+    let least = 0xffffffff;
+    let most = 0;
+    for (let i = 0; i < count; i++) {
+      const word = words[2 * i + UPPER_WORD]!;
+      // The sign of positive numbers is flipped, and all bits of negative ones; -0 goes with 0.
+      const k = (word === 0x80000000 && words[2 * i + 1 - UPPER_WORD] === 0 ? word : word ^ ((word >> 31) | 0x80000000)) >>> 0;
+      key[i] = k;
+      if (k < least) least = k;
+      if (k > most) most = k;
+    }
+    return { least, shift: Math.max(0, 32 - Math.clz32(most - least) - 2 * BITS) };
+  }
+}
+
+/** Average-tie ranks from 1 of the first `count` values, whose indices in ascending order are known. */
+export function ranksByOrder(values: Float64Array, order: Uint32Array, count: number, ranks: Float64Array): void {
+  for (let first = 0; first < count; ) {
+    const value = values[order[first]!]!;
+    let end = first + 1;
+    while (end < count && values[order[end]!] === value) end++;
+    const rank = (first + 1 + end) / 2;
+    for (; first < end; first++) ranks[order[first]!] = rank;
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { averageTieRanks, normalQuantile } from "../../lib/data/ranks.js";
+import { averageTieRanks, normalQuantile, RankSorter } from "../../lib/data/ranks.js";
 import { randomNumbers } from "./data-tables.js";
 
 const byDefinition = (values: Float64Array): number[] =>
@@ -17,6 +17,25 @@ describe("averageTieRanks", () => {
     expect([...averageTieRanks(values)]).toEqual(byDefinition(values));
     const few = Float64Array.of(-1 - 2 * Number.EPSILON, -1, -1 - Number.EPSILON * 4, 5);
     expect([...averageTieRanks(few)]).toEqual([2, 3, 1, 4]);
+  });
+
+  test.each([
+    ["within a billionth of 1000", (u: number) => 1000 + 1e-6 * u],
+    ["over thirty orders of magnitude", (u: number) => (u - 0.5) * 10 ** (30 * u - 15)],
+    ["of one sign with an outlier", (u: number) => (u < 0.001 ? -1e9 : 3 + u / 1e5)],
+  ])("orders 5,000 values %s", (_, draw) => {
+    const random = randomNumbers(5);
+    const values = Float64Array.from({ length: 5000 }, () => draw(random()));
+    const order = new RankSorter(5000).order(values, 5000);
+    expect(Array.from(order, (i) => values[i]!)).toEqual([...values].sort((a, b) => a - b));
+  });
+
+  test("orders equal values by their indices, call after call on the same buffer", () => {
+    const sorter = new RankSorter(4);
+    const values = Float64Array.of(2, 1, 2, 1);
+    expect([...sorter.order(values, 4)]).toEqual([1, 3, 0, 2]);
+    values.set([0, -1, -0, -1]);
+    expect([...sorter.order(values, 4)]).toEqual([1, 3, 0, 2]);
   });
 
   test("takes -0 and 0 as equal and orders infinities at the ends", () => {
