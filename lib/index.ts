@@ -9,7 +9,7 @@ export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { PanelSource } from "./data/source/source.js";
 export type { DatasetOptions, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
-export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, PanelValues, Split } from "./data/types.js";
+export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, LabelValues, PanelValues, Split } from "./data/types.js";
 
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";
@@ -34,9 +34,17 @@ export { Ensemble, type EnsembleDatePrediction, type EnsemblePrediction } from "
 export { LoadedRun, loadRun } from "./run/load.js";
 export type { Report } from "./run/report.js";
 
-export { evaluate, type EvaluateOptions, type Metrics } from "./metrics/evaluate.js";
+export { evaluate, type EvaluateOptions } from "./metrics/evaluate.js";
+export type { Metrics } from "./metrics/pairs.js";
+export type { BookNumbers, Evaluation, GroupValues, NamedIc, StudyOptions } from "./metrics/study.js";
+export type { PartIc } from "./metrics/breakdown.js";
+export type { CostOptions } from "./metrics/costs.js";
+export type { HorizonIc } from "./metrics/decay.js";
+export type { DeflatedIc, Trial } from "./metrics/deflation.js";
+export type { NeutralIc, StyleExposure } from "./metrics/exposures.js";
 export { pairedDifference, type PairedDifference } from "./metrics/paired-difference.js";
 export { averagePredictions } from "./metrics/average-predictions.js";
+export { marketOf, type MarketOptions } from "./evaluate/market-of.js";
 export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 

@@ -4,7 +4,7 @@ import type { PanelOrigin } from "./origin.js";
 import type { Panel } from "./panel.js";
 import type { Recipe } from "./recipe.js";
 import type { SplitPlan } from "./splits.js";
-import type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, PanelValues, Split } from "./types.js";
+import type { Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, Split } from "./types.js";
 
 /** What a dataset is put together from. */
 export interface PanelDatasetParts {
@@ -109,7 +109,7 @@ class DatasetSplit implements Split {
   readonly dataset: Dataset;
   readonly dateIndices: Int32Array;
   readonly dates: readonly string[];
-  #labels: PanelValues | undefined;
+  #labels: LabelValues | undefined;
 
   constructor(name: Split["name"], dataset: Dataset, dateIndices: readonly number[]) {
     this.name = name;
@@ -118,12 +118,14 @@ class DatasetSplit implements Split {
     this.dates = Object.freeze(dateIndices.map((t) => dataset.dates[t]!));
   }
 
-  get labels(): PanelValues {
+  get labels(): LabelValues {
     return (this.#labels ??= this.#gatherLabels());
   }
 
-  #gatherLabels(): PanelValues {
-    const { labels, rowOffsets, rowStocks, tickers, horizons } = this.dataset;
+  #gatherLabels(): LabelValues {
+    const { labels, rowOffsets, rowStocks, tickers, horizons, lagDays, options } = this.dataset;
+    const { column, horizonDays: span } = options["label"] as { column?: string; horizonDays: number };
+    const horizonDays = column === undefined ? horizons : [span];
     const [N, L] = [tickers.length, horizons.length];
     const data = new Float32Array(this.dateIndices.length * N * L).fill(NaN);
     this.dateIndices.forEach((t, i) => {
@@ -133,6 +135,6 @@ class DatasetSplit implements Split {
       }
     });
     const B = this.dateIndices.length;
-    return { data, shape: L === 1 ? [B, N] : [B, N, L], dates: this.dates, tickers };
+    return { data, shape: L === 1 ? [B, N] : [B, N, L], dates: this.dates, tickers, horizonDays, lagDays, column };
   }
 }

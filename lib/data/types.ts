@@ -10,6 +10,16 @@ export interface PanelValues {
   readonly tickers: readonly string[];
 }
 
+/** Labels that say which days they look at. */
+export interface LabelValues extends PanelValues {
+  /** Panel dates from entry to end, one per horizon. */
+  readonly horizonDays: readonly number[];
+  /** Panel dates from the label's own to its entry. */
+  readonly lagDays: number;
+  /** The column that the labels are, undefined for forward returns of the close. */
+  readonly column: string | undefined;
+}
+
 /** One kind of loss between the source and the samples: what was dropped or set missing, why, and how many. */
 export interface LedgerEntry {
   /** Where it happened, in reading order. */
@@ -52,7 +62,7 @@ export interface Split {
   /** Their ISO dates. */
   readonly dates: readonly string[];
   /** Raw returns [dates, stocks] for one horizon, else [dates, stocks, L]; NaN without label or where the stock is no row. */
-  readonly labels: PanelValues;
+  readonly labels: LabelValues;
 }
 
 /** What a model needs to score new data as it was trained: stored in `model.safetensors` as `dataset`. */

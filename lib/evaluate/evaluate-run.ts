@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { widthOf } from "../metrics/aligned.js";
-import { evaluatePairs, type Metrics } from "../metrics/evaluate.js";
+import { evaluatePairs, type Metrics } from "../metrics/pairs.js";
 import { awaitReplacement } from "../run/replacement.js";
 import { readStoredPredictions } from "../run/stored-predictions.js";
 import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";

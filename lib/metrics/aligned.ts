@@ -48,3 +48,16 @@ export function checkAligned(values: PanelValues, name: string, other: PanelValu
     }
   }
 }
+
+/**
+ * Checks that no value is infinite.
+ *
+ * @throws AstgnnError ERR_DATA naming date and ticker
+ */
+export function refuseInfinite({ data, dates, tickers }: PanelValues, what: string): void {
+  const at = data.findIndex((value) => value === Infinity || value === -Infinity);
+  if (at < 0) return;
+  const perDate = data.length / dates.length;
+  const [date, ticker] = [dates[Math.floor(at / perDate)]!, tickers[Math.floor(((at % perDate) * tickers.length) / perDate)]!];
+  throw new AstgnnError("ERR_DATA", `An infinite ${what} for ${ticker} on ${date}.`, { date, next: "Remove it or set it to NaN." });
+}

@@ -3,13 +3,13 @@ import { below, randomBits } from "./random.js";
 /** How to draw. */
 export interface BootstrapOptions {
   /** Days that a value's label spans, from 1; default 1. */
-  horizonDays?: number;
+  horizonDays?: number | undefined;
   /** Series drawn, from 1; default 2000. */
-  draws?: number;
+  draws?: number | undefined;
   /** Whole, 0 to 2^32 - 1; default 0. */
-  seed?: number;
+  seed?: number | undefined;
   /** Share of the drawn means inside the interval, between 0 and 1; default 0.95. */
-  level?: number;
+  level?: number | undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { RankSorter } from "../data/ranks.js";
 import { testMean } from "./hac.js";
-import { PairedStocks, ranksOfAscending } from "./paired-stocks.js";
+import { PairedStocks, rankCorrelation, ranksOfAscending } from "./paired-stocks.js";
 import { quantileOf } from "./quantiles.js";
 import type { DateRows, RankedDates } from "./ranked-dates.js";
 import { pearson } from "./statistics.js";
@@ -69,7 +69,7 @@ export function icByGroup(ranked: RankedDates, returns: DateRows, groupsOf: (t: 
       ranksOfAscending(ascending!.subarray(begin, end), size, ranks!);
       for (let i = 0; i < size; i++) yRank![source[begin + i]! - begin] = ranks![i]!;
       part.ic.push(pearson(x!.subarray(begin, end), y!.subarray(begin, end), size));
-      part.rankIc.push(pearson(xRank!, yRank!, size));
+      part.rankIc.push(rankCorrelation(xRank!, yRank!, size));
       part.rows += size;
     }
   }

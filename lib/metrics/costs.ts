@@ -4,11 +4,11 @@ import { summary } from "./statistics.js";
 /** What trading and shorting cost. */
 export interface CostOptions {
   /** Basis points of each unit of traded weight, one way: a book that is turned over once pays twice its gross. Default 5. */
-  costBps?: number;
+  costBps?: number | undefined;
   /** Basis points a year of the short weight. Default 50. */
-  borrowBps?: number;
+  borrowBps?: number | undefined;
   /** Return periods of a year. Default 252. */
-  periodsPerYear?: number;
+  periodsPerYear?: number | undefined;
 }
 
 /** A book before and after costs, annualised: means times periods, standard deviations times their root, nothing compounded. */

@@ -1,7 +1,7 @@
 import { RankSorter } from "../data/ranks.js";
 import { testMean } from "./hac.js";
 import { Neutraliser } from "./neutralise.js";
-import { PairedStocks } from "./paired-stocks.js";
+import { PairedStocks, rankCorrelation } from "./paired-stocks.js";
 import type { DateRows, RankedDates } from "./ranked-dates.js";
 import { pearson } from "./statistics.js";
 
@@ -37,7 +37,7 @@ export function styleExposures(ranked: RankedDates, exposures: Exposures): Style
   const daily = exposures.names.map(() => [] as number[]);
   for (let t = 0; t < dates; t++) {
     const values = exposures.of(t);
-    for (const [k, found] of daily.entries()) if (pairs.load(ranked, t, values, k * stocks)) found.push(pairs.ic().rankIc);
+    for (const [k, found] of daily.entries()) if (pairs.load(ranked, t, values, k * stocks)) found.push(pairs.rankIc());
   }
   return exposures.names.map((name, k) => {
     const { mean, t, count } = testMean(daily[k]!);
@@ -68,29 +68,32 @@ export interface NeutralIc {
  * @param horizonDays days that a return spans
  */
 export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exposures, groups?: Groups, horizonDays = 1): NeutralIc {
-  const { dates, stocks, values, order, counts } = ranked;
+  const { dates, stocks, values, counts } = ranked;
   const neutraliser = new Neutraliser(stocks, exposures.names.length, groups?.count ?? 0);
   const sorter = new RankSorter(stocks);
   const [residual, x, y, xRank, yRank] = Array.from({ length: 5 }, () => new Float64Array(stocks)) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
   const members = new Int32Array(stocks);
+  const stock = new Int32Array(stocks);
   const found = { dates: [] as number[], ic: [] as number[], rankIc: [] as number[] };
   let filled = 0;
   for (let t = 0; t < dates; t++) {
     const [row, count] = [t * stocks, counts[t]!];
     if (count < 2) continue;
-    const matrix = exposures.of(t);
     const codes = groups?.of(t);
-    for (let i = 0; i < count; i++) {
-      residual[i] = values[row + order[row + i]!]!;
-      if (codes !== undefined) members[i] = codes[order[row + i]!]!;
+    for (let n = 0, i = 0; n < stocks; n++) {
+      if (Number.isNaN(values[row + n]!)) continue;
+      stock[i] = n;
+      residual[i] = values[row + n]!;
+      if (codes !== undefined) members[i] = codes[n]!;
+      i++;
     }
-    const fit = neutraliser.residuals(residual, count, (k, i) => matrix[k * stocks + order[row + i]!]!, codes === undefined ? undefined : members);
+    const fit = neutraliser.residuals(residual, count, { matrix: exposures.of(t), stocks, stock }, codes === undefined ? undefined : members);
     filled += fit.filled;
     const intercepts = codes === undefined ? 1 : new Set(members.subarray(0, count)).size;
     if (count <= fit.rank + intercepts) continue;
     let rows = 0;
     for (let i = 0; i < count; i++) {
-      const label = returns[row + order[row + i]!]!;
+      const label = returns[row + stock[i]!]!;
       if (Number.isNaN(label)) continue;
       x[rows] = residual[i]!;
       y[rows++] = label;
@@ -100,7 +103,7 @@ export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exp
     sorter.ranks(y, rows, yRank);
     found.dates.push(t);
     found.ic.push(pearson(x, y, rows));
-    found.rankIc.push(pearson(xRank, yRank, rows));
+    found.rankIc.push(rankCorrelation(xRank, yRank, rows));
   }
   const [ic, rankIc] = [testMean(found.ic, { horizonDays }), testMean(found.rankIc, { horizonDays })];
   // The naive t is mean / (sd / sqrt T): the ICIR without its square root.

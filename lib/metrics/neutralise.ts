@@ -1,3 +1,5 @@
+import type { DateRows } from "./ranked-dates.js";
+
 /** A pivot below this share of the largest leaves its column out: it is a combination of the others. */
 const DEPENDENT = 1e-10;
 /** A residual below this share of the values' own variation is rounding and counts as 0. */
@@ -25,17 +27,18 @@ export class Neutraliser {
    * Replaces the first `count` of `values` by their residuals, and by zeros where the exposures explain them whole. A missing (NaN) exposure
    * counts as the mean of its column over the stocks in hand. Returns how many were missing and how many columns were independent.
    *
-   * @param exposure value of exposure k of stock i, both from 0
-   * @param groups group of each stock, from 0; others have one intercept together
+   * @param exposures [exposures, stocks], of which stock i of `values` is `stock[i]`
+   * @param groups group of each stock, from 0 to the number of groups - 1; -1 for stocks that have one intercept together
    */
-  residuals(values: Float64Array, count: number, exposure: (k: number, i: number) => number, groups?: Int32Array): { filled: number; rank: number } {
+  residuals(values: Float64Array, count: number, exposures: { readonly matrix: DateRows; readonly stocks: number; readonly stock: Int32Array }, groups?: Int32Array): { filled: number; rank: number } {
+    const { matrix, stocks, stock } = exposures;
     const total = this.#centre(values, count, groups);
     let filled = 0;
     const used: Float64Array[] = [];
     for (const [k, column] of this.#columns.entries()) {
       let [sum, defined] = [0, 0];
       for (let i = 0; i < count; i++) {
-        const value = exposure(k, i);
+        const value = matrix[k * stocks + stock[i]!]!;
         column[i] = value;
         if (Number.isNaN(value)) continue;
         sum += value;
@@ -64,32 +67,59 @@ export class Neutraliser {
   #centre(values: Float64Array, count: number, groups: Int32Array | undefined): number {
     const [sums, sizes] = [this.#sums.fill(0), this.#sizes.fill(0)];
     const others = sums.length - 1;
-    const groupOf = (i: number): number => {
-      const group = groups?.[i] ?? others;
-      return group >= 0 && group < others ? group : others;
-    };
     let isConstant = true;
     for (let i = 0; i < count; i++) {
-      sums[groupOf(i)]! += values[i]!;
-      sizes[groupOf(i)]!++;
-      isConstant &&= values[i] === values[0];
+      const group = groups === undefined || groups[i]! < 0 ? others : groups[i]!;
+      sums[group]! += values[i]!;
+      sizes[group]!++;
+      if (values[i] !== values[0]) isConstant = false;
     }
+    // A mean of equal numbers need not equal them.
+    if (isConstant) {
+      values.fill(0, 0, count);
+      return 0;
+    }
+    for (let g = 0; g <= others; g++) sums[g]! /= Math.max(1, sizes[g]!);
     let square = 0;
     for (let i = 0; i < count; i++) {
-      // A mean of equal numbers need not equal them.
-      values[i] = isConstant ? 0 : values[i]! - sums[groupOf(i)]! / sizes[groupOf(i)]!;
-      square += values[i]! ** 2;
+      const value = values[i]! - sums[groups === undefined || groups[i]! < 0 ? others : groups[i]!]!;
+      values[i] = value;
+      square += value * value;
     }
     return square;
+  }
+
+  /** Writes the products of all pairs of columns, four pairs at a time: loads, not sums, are what takes the time. */
+  #products(columns: readonly Float64Array[], count: number): void {
+    const size = columns.length;
+    const gram = this.#gram;
+    for (let a = 0; a < size; a++) {
+      const left = columns[a]!;
+      let b = 0;
+      for (; b + 3 <= a; b += 4) {
+        const [p, q, r, s] = [columns[b]!, columns[b + 1]!, columns[b + 2]!, columns[b + 3]!];
+        let [sumP, sumQ, sumR, sumS] = [0, 0, 0, 0];
+        for (let i = 0; i < count; i++) {
+          const value = left[i]!;
+          sumP += value * p[i]!;
+          sumQ += value * q[i]!;
+          sumR += value * r[i]!;
+          sumS += value * s[i]!;
+        }
+        gram[a * size + b] = gram[b * size + a] = sumP;
+        gram[a * size + b + 1] = gram[(b + 1) * size + a] = sumQ;
+        gram[a * size + b + 2] = gram[(b + 2) * size + a] = sumR;
+        gram[a * size + b + 3] = gram[(b + 3) * size + a] = sumS;
+      }
+      for (; b <= a; b++) gram[a * size + b] = gram[b * size + a] = dot(left, columns[b]!, count);
+    }
   }
 
   /** Takes the projection on columns of length 1 off: Cholesky with pivoting of their products, and once more for what rounding left. */
   #project(values: Float64Array, count: number, columns: readonly Float64Array[]): number {
     const size = columns.length;
     const gram = this.#gram;
-    for (const [a, left] of columns.entries()) {
-      for (let b = 0; b <= a; b++) gram[a * size + b] = gram[b * size + a] = dot(left, columns[b]!, count);
-    }
+    this.#products(columns, count);
     const { order, rank } = pivotedCholesky(gram, size);
     const x = new Float64Array(rank);
     for (let pass = 0; pass < 2; pass++) {

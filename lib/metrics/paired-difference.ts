@@ -1,5 +1,5 @@
 import { AstgnnError, invalidOption } from "../errors.js";
-import type { Metrics } from "./evaluate.js";
+import type { Metrics } from "./pairs.js";
 import { summary } from "./statistics.js";
 
 /** The mean of daily differences between two evaluations, and how sure it is. */

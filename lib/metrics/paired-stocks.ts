@@ -40,37 +40,61 @@ export class PairedStocks {
    */
   load({ values, order, counts, stocks }: RankedDates, t: number, returns: DateRows, offset = t * stocks): boolean {
     const row = t * stocks;
+    const end = row + counts[t]!;
+    const { stock, prediction, return: label } = this;
     let count = 0;
-    let isConstant = true;
-    for (let i = 0; i < counts[t]!; i++) {
-      const n = order[row + i]!;
+    let [least, most] = [Infinity, -Infinity];
+    for (let i = row; i < end; i++) {
+      const n = order[i]!;
       const value = returns[offset + n]!;
       if (Number.isNaN(value)) continue;
-      if (value === Infinity || value === -Infinity) throw infinite("return", t, n);
-      this.stock[count] = n;
-      this.prediction[count] = values[row + n]!;
-      this.return[count] = value;
-      isConstant &&= value === this.return[0];
-      count++;
+      if (value < least) least = value;
+      if (value > most) most = value;
+      stock[count] = n;
+      prediction[count] = values[row + n]!;
+      label[count++] = value;
     }
     this.count = count;
-    return count >= 2 && !isConstant;
+    if (least === -Infinity || most === Infinity) throw infinite("return", t, stock[label.findIndex((value) => !Number.isFinite(value))]!);
+    return count >= 2 && least < most;
   }
 
   /** Both correlations; 0 where all predictions are equal. */
   ic(): DateIc {
+    const rankIc = this.rankIc();
+    return { ic: pearson(this.prediction, this.return, this.count), rankIc };
+  }
+
+  /** Spearman correlation alone. */
+  rankIc(): number {
     ranksOfAscending(this.prediction, this.count, this.predictionRank);
     this.#sorter.ranks(this.return, this.count, this.returnRank);
-    return { ic: pearson(this.prediction, this.return, this.count), rankIc: pearson(this.predictionRank, this.returnRank, this.count) };
+    return rankCorrelation(this.predictionRank, this.returnRank, this.count);
   }
 }
 
 /** Average-tie ranks from 1 of numbers that ascend already. */
 export function ranksOfAscending(values: Float64Array, count: number, ranks: Float64Array): void {
   for (let first = 0; first < count; ) {
+    const value = values[first]!;
     let end = first + 1;
-    while (end < count && values[end] === values[first]) end++;
-    ranks.fill((first + 1 + end) / 2, first, end);
-    first = end;
+    while (end < count && values[end] === value) end++;
+    const rank = (first + 1 + end) / 2;
+    for (; first < end; first++) ranks[first] = rank;
   }
+}
+
+/** Pearson correlation of two rankings from 1 to `count`, whose mean is known; 0 where either has all ranks equal. */
+export function rankCorrelation(a: Float64Array, b: Float64Array, count: number): number {
+  const mean = (count + 1) / 2;
+  let [product, squareA, squareB] = [0, 0, 0];
+  for (let i = 0; i < count; i++) {
+    const x = a[i]! - mean;
+    const y = b[i]! - mean;
+    product += x * y;
+    squareA += x * x;
+    squareB += y * y;
+  }
+  // Ranks and their mean are halves: what is constant has exactly 0 here.
+  return squareA > 0 && squareB > 0 ? product / Math.sqrt(squareA * squareB) : 0;
 }

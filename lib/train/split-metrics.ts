@@ -1,6 +1,6 @@
 import type { NativeTerm } from "../binding/types.js";
 import type { PanelValues } from "../data/types.js";
-import { evaluatePairs } from "../metrics/evaluate.js";
+import { evaluatePairs } from "../metrics/pairs.js";
 import { summary } from "../metrics/statistics.js";
 import { averageStatistics, type DateSelection } from "../model/predict.js";
 import { breathe } from "../run/breathe.js";

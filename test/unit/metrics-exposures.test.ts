@@ -52,7 +52,8 @@ describe("Neutraliser", () => {
     const columns = Array.from({ length: 4 }, () => Float64Array.from({ length: count }, () => 1e3 + next()));
     columns.push(columns[0]!.map((value, i) => 2 * value - columns[1]![i]!));
     const values = Float64Array.from({ length: count }, (_, i) => next() + columns[2]![i]!);
-    const { rank } = new Neutraliser(count, 5).residuals(values, count, (k, i) => columns[k]![i]!);
+    const matrix = Float64Array.from(columns.flatMap((column) => [...column]));
+    const { rank } = new Neutraliser(count, 5).residuals(values, count, { matrix, stocks: count, stock: Int32Array.from(values.keys()) });
     expect(rank).toBe(4);
     for (const column of columns) {
       const mean = column.reduce((sum, value) => sum + value, 0) / count;

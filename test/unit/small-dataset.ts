@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Dataset, PanelValues, Split } from "../../lib/data/types.js";
+import type { Dataset, LabelValues, Split } from "../../lib/data/types.js";
 
 /** What the small market looks like. */
 export interface SmallDatasetOptions {
@@ -44,7 +44,7 @@ export function smallDataset({ dates: D, stocks: N, window: T, horizons: L = 1, 
   const split = (name: Split["name"], k: number): Split => {
     const dateIndices = Int32Array.from({ length: bounds[k + 1]! - bounds[k]! }, (_, i) => bounds[k]! + i);
     const own = dateIndices.length === 0 ? new Float32Array(0) : labels.slice(bounds[k]! * N * L, bounds[k + 1]! * N * L);
-    const values: PanelValues = { data: own, shape: L === 1 ? [dateIndices.length, N] : [dateIndices.length, N, L], dates: dates.slice(bounds[k], bounds[k + 1]), tickers };
+    const values: LabelValues = { data: own, shape: L === 1 ? [dateIndices.length, N] : [dateIndices.length, N, L], dates: dates.slice(bounds[k], bounds[k + 1]), tickers, horizonDays: Array.from({ length: L }, (_, l) => l + 1), lagDays: 0, column: undefined };
     return { name, get dataset() { return dataset; }, dateIndices, dates: values.dates, labels: values };
   };
   const rows = Int32Array.from(rowStocks);
