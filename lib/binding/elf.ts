@@ -7,7 +7,7 @@ const DT_NEEDED = 1n;
 const DT_STRTAB = 5n;
 const NAME_BYTES = 256;
 
-/** What the dynamic loader would read of an ELF file. */
+/** The parts of an ELF file that the dynamic loader reads. */
 export interface ElfFile {
   /** Processor, as in the file's header: 62 is x86-64, 183 AArch64. */
   machine: number;
@@ -74,7 +74,7 @@ export function readElf(file: string): ElfFile | "truncated" | undefined {
 const MACHINES: Partial<Record<string, number>> = { x64: 62, arm64: 183 };
 
 /**
- * What a library asks for, or in words what is wrong with it; nothing is known of files that are not ELF where the platform has another format.
+ * The ELF header data of a library, or a text that says what is wrong with it; undefined for files that are not ELF on platforms with another format.
  * The loader itself ends the process where a file is cut short, hence the look beforehand.
  */
 export function readLibrary(file: string): ElfFile | string | undefined {

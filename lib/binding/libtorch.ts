@@ -21,12 +21,12 @@ export interface LibTorch {
   libraries: string[];
 }
 
-/** A place that was looked at. `problem` says why it was refused. */
+/** A place that was searched. `problem`: why it was refused. */
 export interface LookedAt {
   source: LibTorchSource;
   path: string;
   problem?: string;
-  /** It is the one that is used. A complete one that comes later in the order has neither this nor a problem. */
+  /** True for the one in use. A complete one later in the order has neither this nor a problem. */
   isUsed?: true;
 }
 
@@ -137,7 +137,7 @@ export function inspectLibTorch(path: string, build = false): Inspected | { prob
   return { path, version: version.version, variant, libraries: order.libraries };
 }
 
-/** What libraries need: files to open in this order, names that are nowhere, and what is wrong with files that cannot be opened. */
+/** What libraries need: files to open in this order, names that were not found, and the problems of files that cannot be opened. */
 export interface LoadOrder {
   libraries: string[];
   missing: string[];

@@ -15,7 +15,7 @@ import type { NativeCore } from "./types.js";
 interface Bootstrap {
   /** Release of the LibTorch that the core was built against. */
   libtorchVersion: string;
-  /** `global`: what is opened later finds their symbols without naming them as needed. */
+  /** `global`: libraries that are opened later find their symbols without a NEEDED entry. */
   open(paths: string[], global?: boolean): void;
   load(core: string): NativeCore;
   /** Why the CUDA runtime, once it is open, finds no GPU. */
@@ -51,7 +51,7 @@ interface Loaded {
   cudaProblem(): CudaProblem | undefined;
 }
 
-/** What the first load of a thread goes by. */
+/** What decides the first load in a thread. */
 export interface LoadOptions {
   /** Whether there is an NVIDIA driver; default: looked up. */
   nvidiaDriver?: boolean;

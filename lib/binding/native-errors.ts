@@ -11,7 +11,7 @@ export interface NativeFailureDetails {
   term?: string;
 }
 
-/** What native failures become: the package's error class, with the stack of the call that started the job. */
+/** The JavaScript error of a native failure: the package's error class, with the stack of the call that started the job. */
 export type NativeError = AstgnnError & NativeFailureDetails;
 
 /** Makes the core throw AstgnnError, and end its jobs with the process: a compute thread that outlives Node's environment would crash it. */

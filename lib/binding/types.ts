@@ -220,7 +220,7 @@ export interface NativeSession {
   readonly disposed: boolean;
   /** Many steps; `onStep` after each one. On a non-finite loss or term: rejects with ERR_NOT_FINITE, weights as before that step. */
   run(schedule: NativeSchedule, threads: number, onStep: (step: NativeStep) => void): NativeJob<void>;
-  /** Forward and backward in training mode on one batch, no update: the pieces of a step, for loops of one's own. */
+  /** Forward and backward in training mode on one batch, without an update: for a custom training loop. */
   gradients(dates: Int32Array, threads: number): Promise<{ step: NativeStep; gradients: NativeState; predictions: NativeTensor; riskFactors: NativeTensor }>;
   /** Clip, AdamW, EMA with given gradients: one step. Returns the norm before clipping. */
   apply(gradients: NativeState, learningRate: number): Promise<number>;
@@ -274,7 +274,7 @@ export interface NativeCore {
   deviceMemory(device: string): { allocated: number; peak: number; free: number; total: number };
   /** Of jobs started from now on, in every environment of the process, where their device offers it. */
   setPrecision(precision: Precision): void;
-  /** What products of such a job on a device are computed in: what was set, or "highest". */
+  /** Precision of matrix products on a device: the one that was set, or "highest". */
   precisionOn(device: string): Precision;
   /** What makes the error object of a native failure; `site` is an Error with the stack of the call that started the job. */
   setErrorFactory(factory: (code: string, message: string, details: { step?: number; dateIndex?: number; term?: string }, site?: Error) => Error): void;

@@ -1,7 +1,7 @@
 import { open, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-/** The name under which a file is written before it takes its place. Fixed, so that a killed writer's leavings are overwritten by the next. */
+/** The name under which a file is written before it takes its place. Fixed, so that the next writer overwrites the partial file of a killed one. */
 export function partialPath(path: string): string {
   return join(dirname(path), `.${basename(path)}.partial`);
 }

@@ -63,7 +63,7 @@ interface Difference {
   readonly data: unknown;
 }
 
-/** Field by field. `maxDropped` says what is refused, not how the rest is prepared; a field that the model's version did not know is left out. */
+/** Field by field. `maxDropped` says what is refused, not how the rest is prepared; a field that the model's version did not have is left out. */
 function differencesOf(model: DatasetDescription, data: DatasetDescription): Difference[] {
   const fields = Object.keys(model).filter((field) => field !== "maxDropped") as (keyof DatasetDescription)[];
   return fields.flatMap((field) => compare(model[field], data[field], field));

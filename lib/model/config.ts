@@ -86,7 +86,7 @@ const oneOf = <const C extends readonly [string, ...string[]]>(choices: C, fallb
 /** Whole, 0 to 2^32 - 1: what the native generators take. */
 export const seedSchema = z.int().min(0).max(0xffffffff).default(0).describe("a whole number from 0 to 4294967295");
 
-/** The options of every module that is made, beside those of its own. */
+/** The options that the model and every layer share. */
 export const initialisationShape = {
   seed: seedSchema,
   dtype: oneOf(["float32", "float64"], "float32").meta({ help: "number type of weights and arithmetic", value: "type" }),

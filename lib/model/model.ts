@@ -140,7 +140,7 @@ export class ASTGNNFactorModel extends Module {
   }
 
   /**
-   * Scores date by date, in order: what is held is one date's scores, of the stocks that are in. Every day's work is the newest date alone,
+   * Scores date by date, in order, holding the scores of one date at a time. Every day's work is the newest date alone,
    * `{ from: panel.dates.at(-1) }`.
    *
    * @example
@@ -158,7 +158,7 @@ export class ASTGNNFactorModel extends Module {
   }
 
   /**
-   * One forward on tensors of one's own. `sequences` [T, R, F]; rows of date d are `offsets[d] .. offsets[d + 1]`. In training mode
+   * One forward on the user's own tensors. `sequences` [T, R, F]; rows of date d are `offsets[d] .. offsets[d + 1]`. In training mode
    * (`train()`) it drops units.
    *
    * @throws AstgnnError ERR_SHAPE

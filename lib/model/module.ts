@@ -7,7 +7,7 @@ import { nativeRowMask, type PackedRowMask } from "./row-mask.js";
 let unwrap: (module: Module) => NativeModule;
 let replace: (module: Module, native: NativeModule) => void;
 
-/** Parameters, buffers and a forward: what the model and every layer alone have in common. */
+/** Base class of the model and of every layer: parameters, buffers and a forward. */
 export abstract class Module {
   #native: NativeModule;
 

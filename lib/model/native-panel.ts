@@ -15,7 +15,7 @@ export function nativePanel(dataset: Dataset, device: string): NativePanel {
   return panel;
 }
 
-/** What the native copy is made from. */
+/** The arrays of the native copy. */
 export function nativePanelData(dataset: Dataset): NativePanelData {
   const { edges } = dataset;
   return {

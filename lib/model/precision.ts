@@ -16,7 +16,7 @@ const names: readonly Precision[] = ["highest", "high", "medium"];
  * All else is float32, as is everything on a device that is neither: `highest` stays in force there. Where that is the device which
  * models have by default (ASTGNN_DEVICE, else the first GPU, else the CPU), a warning says so. float64 is never rounded.
  *
- * @returns what is in force on the default device
+ * @returns the precision in effect on the default device
  * @throws AstgnnError ERR_OPTION for another name
  * @example
  * setPrecision("high"); // "highest" on a processor without AMX

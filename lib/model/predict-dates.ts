@@ -20,10 +20,10 @@ export interface DatePrediction {
   readonly riskFactors?: Float32Array | Float64Array;
 }
 
-/** What scores packed rows, as far as one date goes. */
+/** Scores the packed rows of one date. */
 type Score = (selection: DateSelection) => Promise<{ predictions: Float32Array | Float64Array; riskFactors?: Float32Array | Float64Array | undefined }>;
 
-/** Scores the dates of a selection that have rows one after the other: what is held is one date's scores. */
+/** Scores the dates of a selection that have rows one after the other, holding the scores of one date at a time. */
 export async function* predictEachDate({ dataset, dates }: DateSelection, score: Score): AsyncGenerator<DatePrediction, void, undefined> {
   for (const t of dates) {
     const rows = dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1]);

@@ -2,7 +2,7 @@ import type { NativeGraph } from "../binding/types.js";
 import { invalidOption } from "../errors.js";
 
 /**
- * Mask over pairs of rows of a call on tensors of one's own: which rows a row may attend to. Pairs of rows of different dates are always
+ * Mask over pairs of rows, for calls on the user's own tensors: which rows a row may attend to. Pairs of rows of different dates are always
  * masked out; in the attention a row always attends to itself.
  */
 export interface RowMask {

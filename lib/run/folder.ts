@@ -182,7 +182,7 @@ function differs(field: string, stored: unknown, now: unknown, path: string, nex
   return new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has ${field} ${JSON.stringify(stored)}, now it is ${JSON.stringify(now)}.`, { option: field, file: path, next: `${next}${orKeep(path)}` });
 }
 
-/** What else there is to do about a run that cannot be continued: nothing, unless it was to replace another. */
+/** A further way out for a run that cannot be continued and was to replace another; empty for any other run. */
 export function orKeep(path: string): string {
   return isReplacement(path) ? " It is an overwrite that was interrupted: remove its folder to continue the run that it was to replace." : "";
 }

@@ -72,7 +72,7 @@ export class LoadedRun {
   }
 
   /**
-   * Scores date by date: what is held is one date's scores, of the stocks that are in.
+   * Scores date by date, holding the scores of one date at a time.
    *
    * @example
    * for await (const { date, tickers, predictions } of run.predictDates(dataset, { from: "2024-01-02" })) console.log(date, tickers, predictions);

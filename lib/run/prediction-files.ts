@@ -7,7 +7,7 @@ import type { DateSelection } from "../model/predict.js";
 import { breathe } from "./breathe.js";
 import type { PackedScores } from "./scoring.js";
 
-/** Where scores go and what they look like. */
+/** Target files and layout of the scores. */
 export interface PredictionFilesOptions {
   dataset: Dataset;
   /** File of the predictions, .parquet or .csv. */
@@ -142,7 +142,7 @@ export class PredictionFiles {
   }
 }
 
-/** The folder of rows that are not in memory. A killed run leaves it to the next. */
+/** Folder for rows spilled from memory. The one of a killed run is removed by the next. */
 const waitingRows = (predictions: string): string => `${partialPath(predictions)}.rows`;
 
 function ranksOf(tickers: readonly string[]): Int32Array | undefined {

@@ -14,7 +14,7 @@ export interface TrainMetrics {
   readonly gradientNorm: number;
 }
 
-/** What the averaged weights (EMA) reach on a split: definitions in {@link evaluate}. NaN where the split has no date that counts. */
+/** Metrics of the averaged weights (EMA) on a split: definitions in {@link evaluate}. NaN where the split has no date that counts. */
 export interface SplitMetrics {
   readonly ic: number;
   readonly icir: number;

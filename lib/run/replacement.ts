@@ -7,7 +7,7 @@ import { lockPath, lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type
 
 /** Folder inside a run folder in which the run is built that will replace the one there. */
 const REPLACEMENT = ".replacement";
-/** Its name from the moment on in which it is the run: what is not moved yet will be. */
+/** Its name once the new run is finished and counts as the run: the remaining files are then moved. */
 const REPLACING = ".replacing";
 /** Files of a finished ensemble, whose models are its members'. */
 const ENSEMBLE_FILES: readonly RunFile[] = ["run.json", "predictions.parquet", "report.json", "report.md"];
@@ -38,7 +38,7 @@ export async function awaitReplacement(path: string): Promise<void> {
 }
 
 /**
- * Does what is left to do of a replacement, as often as it takes: every file is moved by a rename, the folder's run.json as the last, and
+ * Completes a replacement, also one that was interrupted: every file is moved by a rename, the folder's run.json as the last, and
  * what to move and remove follows from that file alone. The caller holds the folder's lock.
  */
 export async function completeReplacement(path: string): Promise<void> {

@@ -24,7 +24,7 @@ export interface ScoreRequest {
   signal?: AbortSignal | undefined;
 }
 
-/** A model or an ensemble, as far as scoring goes. */
+/** Scores packed rows with a model or an ensemble. */
 export type Scorer = (selection: DateSelection, request: ScoreRequest) => Promise<PackedScores>;
 
 /** Scores with one module. */
@@ -51,7 +51,7 @@ export function ensembleScorer(members: readonly NativeModule[]): Scorer {
   };
 }
 
-/** Dates scored at a time: bounds what is held of predictions and M. */
+/** Dates scored at a time: bounds the memory for predictions and M. */
 const DATES_AT_A_TIME = 128;
 
 /** A selection cut into blocks of consecutive dates, the last one shorter. */

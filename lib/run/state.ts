@@ -40,7 +40,7 @@ export interface PlateauState {
   reductions: number;
 }
 
-/** Where a run stands. */
+/** Position of a run in its epochs. */
 export interface Position {
   /** Epoch in hand, from 1; one more than the last when all are done. */
   epoch: number;

@@ -23,7 +23,7 @@ export async function diskOf(folder: string): Promise<Disk> {
     const { code } = error as NodeJS.ErrnoException;
     if (!["ENOENT", "ENOTDIR", "EACCES"].includes(code ?? "") || dirname(folder) === folder) throw error;
     const above = await diskOf(dirname(folder));
-    // What is above may be writable, but it leads nowhere.
+    // The folder above may be writable, but a file is in the way.
     return code === "ENOENT" ? above : { ...above, refused: code! };
   }
 }

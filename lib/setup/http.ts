@@ -59,7 +59,7 @@ export async function get(url: string, options: GetOptions = {}): Promise<Answer
   throw new AstgnnError("ERR_DOWNLOAD", `${url} leads on to another address more than ${REDIRECTS} times.`);
 }
 
-/** In our words what another attempt cannot cure, and what the proxy has to do with it. */
+/** The error to throw: an AstgnnError for what a retry cannot cure, and the proxy named where it failed. */
 function failure(error: NodeJS.ErrnoException, at: URL, proxy: URL | undefined): Error {
   if (UNTRUSTED.test(error.code ?? "")) {
     return new AstgnnError("ERR_DOWNLOAD", `The certificate of ${at.host} is signed by no authority that this machine trusts (${error.code}).`, {

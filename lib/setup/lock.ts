@@ -17,7 +17,7 @@ export interface LockOptions {
   staleMs?: number | undefined;
 }
 
-/** A process: `machine` says where its pid counts, `start` tells it from a later one with the same pid. */
+/** A process: `machine` identifies the pid namespace, `start` distinguishes it from a later process with the same pid. */
 export interface ProcessIdentity {
   pid: number;
   host: string;
@@ -123,7 +123,7 @@ async function takeOver(file: string, draft: string, dead: Holder, staleMs: numb
   return isInTime;
 }
 
-/** Gives the draft's content a further name and says whether that was free. */
+/** Links the draft under another name; false where that name exists. */
 async function createFrom(draft: string, path: string): Promise<boolean> {
   try {
     await link(draft, path).catch(async (error: NodeJS.ErrnoException) => {

@@ -8,7 +8,7 @@ import { reportJson, reportMarkdown, type Report } from "../run/report.js";
 import { blocksOf, type PackedScores, type Scorer } from "../run/scoring.js";
 import { splitMetrics } from "./split-metrics.js";
 
-/** What the last part of a run needs. */
+/** Inputs of the last part of a run, which scores every split and writes the results. */
 export interface FinishOptions {
   folder: RunFolder;
   dataset: Dataset;

@@ -17,7 +17,7 @@ export interface MemoryDemand {
   device: string;
 }
 
-/** Beside what a step keeps: tiles and blocks of the kernels on the CPU, the rows that go through a GPU's GRU together (native/ops/cuda/gru.cpp). */
+/** Memory beside the tensors that a step keeps: tiles and blocks of the kernels on the CPU, the rows that go through a GPU's GRU together (native/ops/cuda/gru.cpp). */
 const SCRATCH_BYTES = 12 * 2 ** 20;
 const GPU_GRU_BYTES = 2 * 2 ** 30;
 
@@ -49,7 +49,7 @@ export function estimateTrainingBytes({ config, dtype, parameters, dataset, obje
   return panel + weights + width * step + gru;
 }
 
-/** What the device has in all, in bytes. */
+/** Total memory of the device, in bytes. */
 export function deviceBytes(device: string): number {
   return device === "cpu" ? totalmem() : loadCore().deviceMemory(device).total;
 }
@@ -59,7 +59,7 @@ export function gibibytes(bytes: number): string {
   return bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
-/** The error of a training that found no memory: what it takes, what there is, what to lower. Any other error as it came. */
+/** The error of a training that found no memory: the estimate, the device's memory, the option to lower. Any other error is returned unchanged. */
 export function namingMemory(error: unknown, { memoryBytes, datesPerStep, device }: { memoryBytes: number; datesPerStep: number; device: string }): unknown {
   if (!(error instanceof AstgnnError) || error.code !== "ERR_OUT_OF_MEMORY") return error;
   return new AstgnnError("ERR_OUT_OF_MEMORY", `Training needs about ${gibibytes(memoryBytes)} on ${device}, which has ${gibibytes(deviceBytes(device))} in all and not enough left: ${error.message}`, {

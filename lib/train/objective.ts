@@ -37,7 +37,7 @@ export type Loss = LossName | { terms: readonly LossTerm[] };
 
 const PREDICTION_TERMS: readonly string[] = ["mse", "ic", "pairwiseRank", "rankIc"];
 const NAMES = ["mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover"] as const;
-/** Which terms have which option of their own. */
+/** Options that only some terms have. */
 const OWNERS: Record<string, readonly string[]> = {
   prediction: PREDICTION_TERMS,
   horizon: PREDICTION_TERMS,

@@ -6,7 +6,7 @@ import type { PlateauState } from "../run/state.js";
  */
 export type ScheduleName = "constant" | "cosine" | "plateau";
 
-/** What a rate depends on. */
+/** The options that decide the learning rate. */
 export interface ScheduleOptions {
   readonly schedule: ScheduleName;
   /** Rate after warm-up. */

@@ -66,7 +66,7 @@ function rowPanel(selection: DateSelection, t: number, values: Float32Array): Pa
   return datePanel(selection, t, data, horizons);
 }
 
-/** Mean of what is a number; NaN where nothing is. */
+/** Mean of the values that are not NaN; NaN where all are. */
 function meanOf(values: readonly number[]): number {
   let sum = 0;
   let count = 0;

@@ -45,7 +45,7 @@ export interface TrainingRun {
 /**
  * Trains a model on the dataset's training dates, from its current weights, on the process's compute thread: the event loop stays free.
  * After every epoch the averaged weights (EMA) are validated; the model ends with those of the best epoch, without validation dates of the last. Meanwhile it holds what the last
- * `onEpoch` reported, and what it came with until the first epoch ends: `predict`, `save`, `stateDict`, `forward` and `neighbours` may be
+ * `onEpoch` reported, and its initial weights until the first epoch ends: `predict`, `save`, `stateDict`, `forward` and `neighbours` may be
  * called at any time and use these weights, and an abort or an error leaves them. The same seed, machine and thread count give the same bits. With `out` a run folder is kept, from which `resume` continues to the same bits after any interruption.
  *
  * @example
@@ -125,7 +125,7 @@ async function trainMembers(
   };
 }
 
-/** The members compare themselves; here only what they cannot see. */
+/** Compares the list of members; each member compares its own identity. */
 function refuseOtherEnsemble(before: RunDescription, names: readonly string[], now: RunIdentity, path: string): void {
   if (JSON.stringify(before.members) !== JSON.stringify(names)) {
     throw new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has the members ${before.members?.join(", ")}, now they are ${names.join(", ")}.`, { option: "seeds", file: path, next: `Resume with the seeds of the run, or name another folder.${orKeep(path)}` });

@@ -3,7 +3,7 @@ import type { DateSelection, SimilarityStatistics } from "../model/predict.js";
 import type { TrainMetrics, WarningEvent } from "../run/records.js";
 
 /**
- * What looks wrong after the first epoch: A has become the plain average or the identity (DESIGN, section 1, 5), or steps changed nothing.
+ * Warnings after the first epoch: A is close to the plain average or to the identity, or steps changed nothing.
  *
  * @param selection the dates that `similarity` is about
  */
