@@ -1,26 +1,49 @@
 import type { z } from "zod";
 import type { Flag, FlagGroup } from "./flags.js";
 
+/** What a flag says beyond the schema of its option. */
+interface Words {
+  help: string;
+  /** What the value is called, e.g. `width`. */
+  value?: string;
+  /** The default in words, where the schema has none or another rule applies. */
+  byDefault?: string;
+  /** How the text is read, where the schema does not tell; `help` then says which values there are. */
+  kind?: Flag["kind"];
+  /** Name of the flag, where it is not the option's. */
+  name?: string;
+}
+
 /**
  * The flags of a group of options, from what their schemas say: every option with a `help` in its metadata has one, named like it. Its values,
  * its default and what its text is turned into follow from the schema.
  */
 export function flagsOf(title: string, shape: Readonly<Record<string, z.ZodType>>): FlagGroup {
-  return { title, flags: Object.entries(shape).flatMap(([option, schema]) => flagOf(option, schema) ?? []) };
+  return {
+    title,
+    flags: Object.entries(shape).flatMap(([option, schema]) => {
+      const { help, ...words } = schema.meta() ?? {};
+      return help === undefined ? [] : [flagOf(option, schema, { help, ...words })];
+    }),
+  };
 }
 
-function flagOf(option: string, schema: z.ZodType): Flag | undefined {
-  const { help, value, byDefault, kind: written, description = "" } = schema.meta() ?? {};
-  if (help === undefined) return undefined;
-  const name = `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** The flag of one option. */
+export function flagOf(option: string, schema: z.ZodType, { help, value, byDefault, kind: written, name }: Words): Flag {
+  const flag = `--${name ?? option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   const { inner, fallback } = unwrapped(schema);
   const kind = written ?? kindOf(inner);
-  if (kind === "switch") return { flags: name, option, kind, help };
-  // That a path is a path, the name of the value says.
-  const values = written === undefined && description !== "" && !description.startsWith("the path of") ? `: ${spoken(description, kind)}` : "";
+  if (kind === "switch") return { flags: flag, option, kind, help };
+  const { description = "" } = schema.meta() ?? {};
+  // That a path is a path and a name a name, the name of the value says.
+  const isToldByName = /^(the path of |a path$|a column name$|a list of column names$)/.test(description);
+  const isToldByHelp = written !== undefined && written !== "scalarOrList";
+  const values = isToldByHelp ? "" : description !== "" && !isToldByName ? `: ${spoken(description, kind)}` : isList(kind) ? ", comma-separated" : "";
   const usual = byDefault ?? (fallback === undefined ? undefined : typed(fallback));
-  return { flags: `${name} <${value ?? "value"}>`, option, kind, help: `${help}${values}${usual === undefined ? "" : ` (default: ${usual})`}` };
+  return { flags: `${flag} <${value ?? "value"}>`, option, kind, help: `${help}${values}${usual === undefined ? "" : ` (default: ${usual})`}` };
 }
+
+const isList = (kind: Flag["kind"]): boolean => kind === "scalars" || kind === "texts" || kind === "scalarOrList";
 
 /** What a schema says of values that are given, and the value for those that are not. */
 function unwrapped(schema: z.ZodType): { inner: Definition; fallback?: unknown } {
@@ -63,7 +86,7 @@ function kindOf({ type, element, items, options }: Definition): Flag["kind"] {
 /** A description in the words of the command line: no quotes, lists with commas. */
 function spoken(description: string, kind: Flag["kind"]): string {
   const plain = description.replaceAll('"', "");
-  return kind === "scalars" || kind === "texts" ? `${plain.replace(/^a list of /, "")}, comma-separated` : plain;
+  return isList(kind) ? `${plain.replace(/^a list of /, "")}, comma-separated` : plain;
 }
 
 /** A default as it would be typed. */

@@ -23,7 +23,7 @@ export async function diskOf(folder: string): Promise<Disk> {
     const { code } = error as NodeJS.ErrnoException;
     if (!["ENOENT", "ENOTDIR", "EACCES"].includes(code ?? "") || dirname(folder) === folder) throw error;
     const above = await diskOf(dirname(folder));
-    // The folder above may be writable, but a file is in the way.
+    // The folder above may be writable, but this one cannot be made or entered.
     return code === "ENOENT" ? above : { ...above, refused: code! };
   }
 }
