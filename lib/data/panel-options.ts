@@ -27,32 +27,32 @@ export const PanelOptionsSchema = z.strictObject({
 /** What `openPanel` may be told. */
 export interface PanelOptions {
   /** Column of dates: DATE, TIMESTAMP, text YYYY-MM-DD or yyyymmdd, whole number yyyymmdd. A time of day is dropped, one with a zone in UTC. Default "date". */
-  readonly dateColumn?: string;
+  readonly dateColumn?: string | undefined;
   /** Column of tickers, read as text. Default "ticker". */
-  readonly tickerColumn?: string;
+  readonly tickerColumn?: string | undefined;
   /** Numeric columns to read. Default: all that are numeric. */
-  readonly columns?: readonly string[];
+  readonly columns?: readonly string[] | undefined;
   /** Column that names each row's group, e.g. an industry; empty and `n/a` are groups of one. */
-  readonly groupColumn?: string;
+  readonly groupColumn?: string | undefined;
   /** Yes/no column: where it is no on the entry date, there is no label. Default: always tradable. */
-  readonly tradableColumn?: string;
+  readonly tradableColumn?: string | undefined;
   /**
    * Yes/no column: whether the stock counts on that date. Default: it has a close that date, or without a close column a row. Rows of the table on which it does
    * not count are known data all the same: its features are computed on them, and its windows may reach back before it joined.
    */
-  readonly universeColumn?: string;
+  readonly universeColumn?: string | undefined;
   /** Groups from a file of their own. */
-  readonly groups?: GroupsSource;
+  readonly groups?: GroupsSource | undefined;
   /** Edges from a file. */
-  readonly edges?: EdgesSource;
+  readonly edges?: EdgesSource | undefined;
   /** Largest share of source rows without a usable close, of a price's values that are impossible, of rows that the groups file has no line for, or of edges of unknown stocks, before reading is refused, 0 to 1. Default .05. */
-  readonly maxDropped?: number;
+  readonly maxDropped?: number | undefined;
   /**
    * What becomes of returns below -25 % or above +33 % that look like a split which the prices were not adjusted for (`panel.priceBreaks`):
    * `"warn"` lists them in the ledger and keeps them (default), `"error"` refuses, `"missing"` makes every label and price feature that spans one missing.
    */
-  readonly extremeReturns?: "warn" | "error" | "missing";
+  readonly extremeReturns?: "warn" | "error" | "missing" | undefined;
   /** Told what looks wrong in the data. Default: Node prints it (`process.emitWarning`), each text once. */
-  readonly onWarning?: (warning: Warning) => void;
-  readonly signal?: AbortSignal;
+  readonly onWarning?: ((warning: Warning) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }

@@ -100,7 +100,7 @@ export async function demonstrate(options: DemonstrationOptions = {}): Promise<D
         const simulated = simulateMarket({ seed, leadLag: market === "planted", dates: WINDOW + TRAIN_DATES + VALID_DATES + TEST_DATES });
         const file = join(folder, `simulated-${market}-${seed}.csv`);
         await writeSimulatedMarket(simulated, file);
-        const panel = await openPanel(file, { ...(signal === undefined ? {} : { signal }) });
+        const panel = await openPanel(file, { signal });
         const run = async (graph: boolean): Promise<Metrics> => {
           const report = (share: number): void => onProgress?.({ market, graph, seed, done: (finished + share) / trainings });
           report(0);

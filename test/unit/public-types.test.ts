@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type {
-  DemonstrationOptions, EvaluateOptions, GraphAttentionOptions, InitialisationOptions, ModelOptions, PanelValues, PredictOptions, RowMask, SimulationOptions, TimeGraphConvolutionOptions, TrainOptions,
+  DemonstrationOptions, EvaluateOptions, GraphAttentionOptions, InitialisationOptions, ModelOptions, PanelOptions, PanelValues, PredictOptions, RowMask, SimulationOptions, TimeGraphConvolutionOptions, TrainOptions,
 } from "../../lib/index.js";
 import { evaluate, simulateMarket } from "../../lib/index.js";
 import { resolveModelOptions } from "../../lib/model/config.js";
@@ -15,7 +15,7 @@ describe("Options under exactOptionalPropertyTypes", () => {
   it("take undefined for what is left out, in their types", () => {
     type All = [
       Accepts<[Refusing<DemonstrationOptions>]>, Accepts<[Refusing<EvaluateOptions>]>, Accepts<[Refusing<GraphAttentionOptions>]>, Accepts<[Refusing<InitialisationOptions>]>, Accepts<[Refusing<ModelOptions>]>,
-      Accepts<[Refusing<PredictOptions>]>, Accepts<[Refusing<RowMask>]>, Accepts<[Refusing<SimulationOptions>]>, Accepts<[Refusing<TimeGraphConvolutionOptions>]>, Accepts<[Refusing<TrainOptions>]>,
+      Accepts<[Refusing<PanelOptions>]>, Accepts<[Refusing<PredictOptions>]>, Accepts<[Refusing<RowMask>]>, Accepts<[Refusing<SimulationOptions>]>, Accepts<[Refusing<TimeGraphConvolutionOptions>]>, Accepts<[Refusing<TrainOptions>]>,
     ];
     // @ts-expect-error: the check itself refuses an option without undefined
     type Narrow = Accepts<[Refusing<{ seed?: number }>]>;
