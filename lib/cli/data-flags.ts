@@ -12,6 +12,7 @@ export const panelFlags: FlagGroup = {
   flags: [
     flagOf("dateColumn", panel.dateColumn, { help: "column of the date", value: "name" }),
     flagOf("tickerColumn", panel.tickerColumn, { help: "column of the ticker", value: "name" }),
+    { flags: "--rename <name=column...>", option: "rename", kind: "pairs", help: 'columns by other names than the data give them, e.g. close="Adj Close"; Close is read as close without it' },
     flagOf("columns", panel.columns, { help: "number columns to read", value: "names", byDefault: "all" }),
     flagOf("tradableColumn", panel.tradableColumn, { help: "column that is true where a stock can be traded: false at entry removes the label", value: "name" }),
     flagOf("universeColumn", panel.universeColumn, { help: "column that is true where a stock is in the universe", value: "name" }),

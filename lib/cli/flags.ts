@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { AstgnnError } from "../errors.js";
 
 /** What the text after a flag is turned into; whether it makes sense is for the library to say. */
-type Kind = "switch" | "scalar" | "text" | "scalars" | "texts" | "scalarOrList" | "json" | "jsonOrTexts";
+type Kind = "switch" | "scalar" | "text" | "scalars" | "texts" | "scalarOrList" | "json" | "jsonOrTexts" | "pairs";
 
 /** One flag and the library option it sets. */
 export interface Flag {
@@ -62,6 +62,7 @@ export function namingFlags(error: unknown, groups: readonly FlagGroup[]): unkno
 
 function parsed(flag: Flag, value: unknown): unknown {
   if (flag.kind === "switch") return flag.value ?? true;
+  if (flag.kind === "pairs") return Object.fromEntries([value].flat().map((text) => pair(flag, String(text))));
   const text = String(value);
   switch (flag.kind) {
     case "text":
@@ -79,6 +80,14 @@ function parsed(flag: Flag, value: unknown): unknown {
     default:
       return scalar(text);
   }
+}
+
+/** `name=value` as an entry of an object. */
+function pair(flag: Flag, text: string): [string, string] {
+  const at = text.indexOf("=");
+  if (at > 0 && at + 1 < text.length) return [text.slice(0, at), text.slice(at + 1)];
+  const name = new Option(flag.flags).long!;
+  throw new AstgnnError("ERR_OPTION", `Expected name=column for ${name} but received ${JSON.stringify(text)}.`, { option: name, next: `Write e.g. ${name} close="Adj Close".` });
 }
 
 function pieces(text: string): string[] {

@@ -56,6 +56,8 @@ export interface DateSql {
   readonly parse: (raw: string) => string;
   /** Whether that is another day than the one written, which only text tells. */
   readonly moved?: (raw: string) => string;
+  /** Whether a row's time, at that instant, is midnight or later of the next day in a zone east of UTC (up to UTC+14): only a TIMESTAMP WITH TIME ZONE has it. */
+  readonly late?: string;
 }
 
 const DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}";
@@ -68,7 +70,7 @@ const ZONED = `(${DAY})[ T]([0-9]{2}):([0-9]{2})(?::[0-9]{2}(?:[.,][0-9]+)?)? ?(
 export function dateSql(column: string, type: string): DateSql | undefined {
   if (type === "DATE") return { raw: column, type, parse: (raw) => raw };
   // epoch_us instead of a cast: casting TIMESTAMP WITH TIME ZONE needs an extension and would use the machine's zone.
-  if (type.startsWith("TIMESTAMP")) return { raw: `CAST(make_timestamp(epoch_us(${column})) AS DATE)`, type: "DATE", parse: (raw) => raw };
+  if (type.startsWith("TIMESTAMP")) return { raw: `CAST(make_timestamp(epoch_us(${column})) AS DATE)`, type: "DATE", parse: (raw) => raw, ...(type === "TIMESTAMP WITH TIME ZONE" ? { late: `(epoch_us(${column}) % 86400000000 + 86400000000) % 86400000000 >= 36000000000` } : {}) };
   if (type === "VARCHAR") {
     // DuckDB ignores the offset in a cast of text to TIMESTAMP.
     const part = (raw: string, group: number): string => `COALESCE(TRY_CAST(regexp_extract(${raw}, '${ZONED}', ${group}) AS INTEGER), 0)`;

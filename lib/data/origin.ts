@@ -52,7 +52,7 @@ export function readAlike(run: ReadingOptions, given: PanelOptions, labelColumn:
     if (now === undefined || setText(now) === setText(before)) continue;
     throw new AstgnnError("ERR_OPTION", `The run in ${folder} was trained with ${option} ${before === undefined ? "none" : show(before)}, now it is ${show(now)}: the scores would be of another cross-section.`, {
       option,
-      next: `Leave ${option} out: predict reads new data as run.json says; rename their columns in a { sql } query where they are called otherwise.`,
+      next: `Leave ${option} out: predict reads new data as run.json says; say in rename where their columns are called otherwise.`,
     });
   }
   const merged = {

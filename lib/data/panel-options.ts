@@ -9,6 +9,7 @@ const text = (what: string) => z.string().min(1).describe(what);
 export const PanelOptionsSchema = z.strictObject({
   dateColumn: text("a column name").default("date"),
   tickerColumn: text("a column name").default("ticker"),
+  rename: z.record(text("a column name"), text("a column name")).optional().describe("{ name: name in the source }"),
   columns: z.array(text("a column name")).min(1).optional().describe("a list of column names"),
   groupColumn: text("a column name").optional(),
   tradableColumn: text("a column name").optional(),
@@ -30,6 +31,11 @@ export interface PanelOptions {
   readonly dateColumn?: string | undefined;
   /** Column of tickers, read as text. Default "ticker". */
   readonly tickerColumn?: string | undefined;
+  /**
+   * Columns by other names than the source's: `{ close: "Adj Close" }` reads the column Adj Close as close, in place of a column close that there may be.
+   * Names match whatever their case where that is unambiguous, so that Close needs no renaming.
+   */
+  readonly rename?: Readonly<Record<string, string>> | undefined;
   /** Numeric columns to read. Default: all that are numeric. */
   readonly columns?: readonly string[] | undefined;
   /** Column that names each row's group, e.g. an industry; empty and `n/a` are groups of one. */

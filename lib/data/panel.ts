@@ -11,11 +11,12 @@ import { LedgerBuilder } from "./ledger.js";
 import { originOf, type PanelOrigin } from "./origin.js";
 import { PanelOptionsSchema, type PanelOptions } from "./panel-options.js";
 import type { PriceBreak } from "./price-breaks.js";
-import { flagColumn, numberColumns } from "./source/columns.js";
+import { flagColumn, numberColumns, PRICE_COLUMNS } from "./source/columns.js";
 import { Database } from "./source/database.js";
 import type { DenseTable } from "./source/long-table.js";
 import { readTable } from "./source/read-table.js";
-import { openSource, requireColumn, type PanelSource } from "./source/source.js";
+import { nameColumns, requireColumn } from "./source/names.js";
+import { openSource, type PanelSource } from "./source/source.js";
 import type { Dataset, Edges, Ledger } from "./types.js";
 
 export type { PanelOptions } from "./panel-options.js";
@@ -162,17 +163,18 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
     throw new AstgnnError("ERR_OPTION", "Groups come either from a column (groupColumn) or from a file (groups), not both.", { option: "groups", next: "Leave one out." });
   }
   await using database = await Database.open(resolved.signal);
-  const table = await openSource(database, source);
+  const { dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn } = resolved;
+  const keys = [dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn].filter((name) => name !== undefined);
+  const table = nameColumns(await openSource(database, source), resolved.rename ?? {}, [...keys, ...(resolved.columns ?? PRICE_COLUMNS)]);
   requireColumn(table, resolved.dateColumn, "dateColumn");
   requireColumn(table, resolved.tickerColumn, "tickerColumn");
   if (resolved.groupColumn !== undefined) requireColumn(table, resolved.groupColumn, "groupColumn");
-  const { dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn } = resolved;
-  const reserved = new Set([dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn].filter((name) => name !== undefined));
+  const reserved = new Set(keys);
   const { columns, skipped } = await numberColumns(database, table, resolved.columns, reserved);
   if (columns.length === 0) {
     throw new AstgnnError("ERR_DATA", `${table.name} has no numeric column besides ${[...reserved].join(", ")}.`, { file: table.name, next: "Add prices or exposures as numeric columns." });
   }
-  const { dense, movedDates } = await readTable(database, table, {
+  const { dense, movedDates, lateRows } = await readTable(database, table, {
     dateColumn,
     tickerColumn,
     groupColumn,
@@ -183,6 +185,7 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
   const ledger = new LedgerBuilder();
   ledger.add("source", "skipped_columns", skipped.length, "values", `columns are not numeric and were not read: ${skipped.join(", ")}`);
   reportMovedDates(movedDates, dateColumn, ledger, resolved.onWarning);
+  reportLateRows(lateRows, dateColumn, ledger, resolved.onWarning);
   return new Panel({ ...(await checkTable(database, dense, table.name, resolved as CheckOptions, ledger)), origin: originOf(source, resolved as PanelOptions) });
 }
 
@@ -191,4 +194,12 @@ function reportMovedDates(count: number, column: string, ledger: LedgerBuilder, 
   const text = `of column ${column} are written with a time zone and fall on another day in UTC, which is the one that counts`;
   ledger.add("source", "dates_in_utc", count, "dates", `times ${text}`);
   warn({ reason: "dates_in_utc", text: `${count} ${count === 1 ? "time" : "times"} ${text}. Write days as YYYY-MM-DD where the local day is meant.` }, onWarning);
+}
+
+/** A time of 15:00 in UTC may be the close of that day or midnight of the next one in Tokyo: only a person can tell. */
+function reportLateRows(count: number, column: string, ledger: LedgerBuilder, onWarning: ((warning: Warning) => void) | undefined): void {
+  if (count === 0) return;
+  const text = `of column ${column} are 10:00 or later in UTC, whose day counts; east of UTC it may be the next day by then (midnight in Tokyo is 15:00 of the day before)`;
+  ledger.add("source", "late_times", count, "rows", `times ${text}`);
+  warn({ reason: "late_times", text: `${count} ${count === 1 ? "time" : "times"} ${text}. Store days as DATE where the local day is meant.` }, onWarning);
 }

@@ -84,7 +84,7 @@ export function requireFeatureColumns(panel: Panel, { features, label }: Recipe)
       file: panel.source,
       column: missing[0]!,
       option: "features",
-      next: near === undefined ? "Name columns of the panel, or rename them in a { sql } query." : `Did you mean ${near}? Name it in features, or rename the column in a { sql } query.`,
+      next: near === undefined ? "Name columns of the panel, or say in rename of openPanel what they are called in the source." : `Did you mean ${near}? Name it in features, or give the column its name by rename of openPanel: { ${missing[0]!}: "${near}" }.`,
     });
   }
   if ("column" in label && needed.includes(label.column)) {

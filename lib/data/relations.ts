@@ -4,7 +4,8 @@ import { dateSql, firstNotBefore, isoDate, lastNotAfter } from "./calendar.js";
 import type { Database } from "./source/database.js";
 import type { LedgerBuilder } from "./ledger.js";
 import type { DenseTable } from "./source/long-table.js";
-import { openSource, requireColumn, type PanelSource } from "./source/source.js";
+import { nameColumns, requireColumn } from "./source/names.js";
+import { openSource, type PanelSource } from "./source/source.js";
 import { quoted } from "./source/sql.js";
 
 /** One line of a groups or edges file: a key, a value and the dates on which it holds, as indices into the panel's dates (both inclusive). */
@@ -47,7 +48,7 @@ export async function readRelations(
   columns: { readonly key: string; readonly value: string; readonly option: string; readonly keyOption: string; readonly onlyThese: boolean },
   dates: readonly string[],
 ): Promise<Relations> {
-  const opened = await openSource(database, source);
+  const opened = nameColumns(await openSource(database, source), {}, [columns.key, columns.value, "from", "to"]);
   requireColumn(opened, columns.key, columns.keyOption);
   requireColumn(opened, columns.value, columns.option);
   const known = new Set([columns.key, columns.value, "from", "to"]);

@@ -56,6 +56,11 @@ describe("flags", () => {
     });
   });
 
+  it("turn name=column into an object, and refuse what is no such pair", () => {
+    expect(panelOptionsFrom({ rename: ["close=Adj Close", "volume=Vol=1"] })).toEqual({ rename: { close: "Adj Close", volume: "Vol=1" } });
+    for (const text of ["close", "=Close", "close="]) expect(() => panelOptionsFrom({ rename: [text] })).toThrow(`Expected name=column for --rename but received "${text}". Write e.g. --rename close="Adj Close".`);
+  });
+
   it("turn numbers, lists, switches and JSON into options, and leave out what was not written", () => {
     expect(optionsFrom(modelFlags, { gruHiddenSize: "16", similarityScale: "learned", tgcModes: "add, subtract", excludeSelf: true, predictionHiddenSizes: "" })).toEqual({
       gruHiddenSize: 16,

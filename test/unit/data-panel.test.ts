@@ -96,7 +96,7 @@ describe("openPanel", () => {
     process.env.TZ = "Asia/Tokyo";
     try {
       const source = { sql: "select '2020-01-02 23:30:00+00'::timestamptz as date, 'A' as ticker, 1.0 as close" };
-      expect((await openPanel(source)).dates).toEqual(["2020-01-02"]);
+      expect((await openPanel(source, { onWarning: () => undefined })).dates).toEqual(["2020-01-02"]);
     } finally {
       if (zone === undefined) delete process.env.TZ;
       else process.env.TZ = zone;
@@ -118,10 +118,37 @@ describe("openPanel", () => {
     expect(warnings).toMatchObject([{ reason: "dates_in_utc", text: expect.stringMatching(/^2 times of column date are written with a time zone and fall on another day in UTC/) as string }]);
   });
 
+  test("says how many instants may be of the next day where they come from: midnight in Tokyo, not noon in London nor midnight in New York", async () => {
+    const warnings: unknown[] = [];
+    const source = { sql: "select unnest(['2020-01-02 00:00:00+09', '2020-01-03 00:00:00+09', '2020-01-06 09:59:00+00', '2020-01-07 00:00:00-05', '1969-12-31 00:00:00+09']::timestamptz[]) as date, 'A' as ticker, 1.0 as close" };
+    const panel = await openPanel(source, { onWarning: (warning) => warnings.push(warning) });
+    expect(panel.dates).toEqual(["1969-12-30", "2020-01-01", "2020-01-02", "2020-01-06", "2020-01-07"]);
+    expect(panel.ledger.entries).toMatchObject([{ stage: "source", reason: "late_times", count: 3, unit: "rows" }]);
+    expect(warnings).toMatchObject([{ reason: "late_times", text: expect.stringMatching(/^3 times of column date are 10:00 or later in UTC, whose day counts; .* Store days as DATE/) as string }]);
+  });
+
   test("lets an edges file in text with a zone meet a panel in TIMESTAMP WITH TIME ZONE on the same days", async () => {
     const source = { sql: "select unnest(['2020-01-02 04:30:00+00'::timestamptz, '2020-01-03 04:30:00+00'::timestamptz]) as date, t as ticker, 1.0 as close from (values ('A'), ('B')) v(t)" };
     const edges = { file: folder.write("zoned.csv", "ticker,neighbor,from\nA,B,2020-01-02 23:30:00-05:00\n"), symmetric: false };
     expect([...(await openPanel(source, { edges })).edges!.from]).toEqual([1]);
+  });
+
+  test.each(["csv", "parquet", "sql"])("reads columns by other names, in other cases and in place of others: %s", async (kind) => {
+    const written = rows.map((row) => ({ Date: row.date, TICKER: row.ticker, Open: row.open, High: row.high, Low: row.low, Close: 1, "Adj Close": row.close, Volume: row.volume }));
+    const path = folder.write("names.csv", csv(written));
+    const source = kind === "csv" ? path : kind === "sql" ? { sql: `select * from '${path}'` } : await toParquet(`${folder.path}/names.parquet`, `SELECT * FROM '${path}'`);
+    const [expected, got] = [await openPanel(prices), await openPanel(source, { rename: { close: "adj close" } })];
+    expect([...got.columns].sort()).toEqual([...expected.columns].sort());
+    expect(got.fingerprint).toBe(expected.fingerprint);
+    expect(got.values("close")).toEqual(expected.values("close"));
+    expect(got.origin.options.rename).toEqual({ close: "adj close" });
+  });
+
+  test("finds the row of a bad cell in a column that is called otherwise", async () => {
+    const path = folder.write("bad-names.csv", csv(rows.map((row, i) => ({ Date: row.date, Symbol: row.ticker, Price: i === 3 ? "?" : row.close }))));
+    await expect(openPanel(path, { rename: { ticker: "Symbol", close: "Price" } })).rejects.toMatchObject({ file: path, column: "close", row: 4 });
+    const copy = await toParquet(`${folder.path}/bad-names.parquet`, `SELECT * FROM read_csv('${path}', all_varchar = true)`);
+    await expect(openPanel(copy, { rename: { ticker: "Symbol", close: "Price" } })).rejects.toMatchObject({ file: copy, column: "close", row: 4 });
   });
 
   test("takes other column names and only the columns asked for", async () => {

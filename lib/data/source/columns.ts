@@ -1,7 +1,8 @@
 import { AstgnnError } from "../../errors.js";
 import type { Database } from "./database.js";
-import { placeOf, requireColumn, type SourceTable } from "./source.js";
+import { requireColumn } from "./names.js";
 import { quoted } from "./sql.js";
+import { placeOf, type SourceTable } from "./table.js";
 
 /** Prices and volume, known by name: read wherever they are there, never below or at zero. */
 export const PRICE_COLUMNS = ["open", "high", "low", "close", "volume"] as const;

@@ -105,8 +105,10 @@ function readingError(cause: unknown, file: string, spill: string): AstgnnError 
   }
   const next = /No magic bytes|too small to be a Parquet/i.test(full)
     ? "The file is no complete Parquet file: write it again or name its real format by its ending."
-    : file === QUERY
-      ? "Correct the query."
-      : "Check that the file is complete and in the format its ending says.";
+    : file !== QUERY
+      ? "Check that the file is complete and in the format its ending says."
+      : /^Conversion Error: CSV Error/.test(full)
+        ? "Name the file itself in place of the query, or read it with read_csv('...', sample_size = -1)."
+        : "Correct the query.";
   return new AstgnnError("ERR_DATA", `Cannot read ${file}: ${message}`, { file, cause, next });
 }

@@ -2,9 +2,8 @@ import { existsSync, statSync } from "node:fs";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { csvRelation } from "./csv.js";
 import type { Database } from "./database.js";
-import { describe, locateByCounting, located, selectTexts } from "./query.js";
-import type { SourceTable } from "./source.js";
-import { literal, quoted } from "./sql.js";
+import { literal } from "./sql.js";
+import { describe, SourceTable } from "./table.js";
 
 /** Files or globs of one format as a table. */
 export async function openFiles(database: Database, paths: readonly string[]): Promise<SourceTable> {
@@ -35,33 +34,17 @@ function isFile(path: string): boolean {
 
 async function openParquet(database: Database, name: string, list: string): Promise<SourceTable> {
   const relation = `read_parquet(${list}, union_by_name = true)`;
-  const columns = await describe(database, relation, name);
-  return {
-    name,
-    relation,
-    columns,
-    locate: async (condition, expressions) => {
-      const rows = await database.rows(
-        `SELECT filename, file_row_number + 1, ${selectTexts(expressions)} FROM read_parquet(${list}, union_by_name = true, filename = true, file_row_number = true) s
-         WHERE ${condition} ORDER BY 1, 2 LIMIT 1`,
-        name,
-      );
-      return located(rows[0]);
-    },
-  };
+  const places = async () => ({ relation: `read_parquet(${list}, union_by_name = true, filename = '${FILE}', file_row_number = true)`, file: FILE, row: "file_row_number + 1" });
+  return new SourceTable(database, { name, relation, columns: await describe(database, relation, name), places });
 }
 
-/** The column that names the file of a CSV row. */
-const FILE = "__file";
+/** The column that names the file of a row. */
+const FILE = "__source";
 
 async function openCsv(database: Database, name: string, list: string, isHive: boolean): Promise<SourceTable> {
   const files = (await database.rows(`SELECT DISTINCT file FROM glob(${list}) ORDER BY file`, name)).map((row) => String(row[0]));
   if (files.length === 0) throw new AstgnnError("ERR_DATA", `No file matches ${name}.`, { file: name, next: "Check the path." });
   const relation = await csvRelation(files, isHive, undefined);
-  return {
-    name,
-    relation,
-    columns: await describe(database, relation, name),
-    locate: async (condition, expressions) => locateByCounting(database, await csvRelation(files, isHive, FILE), `s.${quoted(FILE)}`, condition, expressions, name),
-  };
+  const places = async () => ({ relation: await csvRelation(files, isHive, FILE), file: FILE });
+  return new SourceTable(database, { name, relation, columns: await describe(database, relation, name), places });
 }

@@ -5,9 +5,10 @@ import { BAD_FLAG, refuseText, type FlagColumn, type NumberColumn } from "./colu
 import type { Database } from "./database.js";
 import { NumberCodes, TextCodes, type KeyCodes } from "./key-codes.js";
 import { groupName, layOut, type DenseTable, type LongTable, type NumberArray, type RowBlock } from "./long-table.js";
-import { placeOf, requireColumn, type Located, type SourceTable } from "./source.js";
+import { requireColumn } from "./names.js";
 import { literal, quoted } from "./sql.js";
-import { copyBytes, copyNumbers } from "./vectors.js";
+import { placeOf, type Located, type SourceTable } from "./table.js";
+import { copyBytes, copyNumbers, countOnes } from "./vectors.js";
 
 /** Which columns of the long table mean what. */
 export interface TableRoles {
@@ -19,10 +20,13 @@ export interface TableRoles {
   readonly tradable?: FlagColumn | undefined;
 }
 
-/** A table on the grid, and how many of its dates were written with a time zone and fall on another day in UTC. */
+/** A table on the grid, and what is noteworthy about its dates. */
 export interface ReadTable {
   readonly dense: DenseTable;
+  /** Dates written with a time zone that fall on another day in UTC. */
   readonly movedDates: number;
+  /** Rows whose instant is of the next day in a zone east of UTC. */
+  readonly lateRows: number;
 }
 
 /**
@@ -43,11 +47,12 @@ export async function readTable(database: Database, table: SourceTable, roles: T
   const dates = date.type === "VARCHAR" ? new TextCodes() : new NumberCodes(date.type);
   const tickers = new TextCodes();
   const groups = roles.groupColumn === undefined ? undefined : new TextCodes();
-  const scan = new Scan(roles, dates, tickers, groups);
+  const scan = new Scan(roles, dates, tickers, groups, date.late !== undefined);
   const stream = await database.stream(
     `SELECT ${[
       date.type === "DOUBLE" ? `CAST(${date.raw} AS DOUBLE)` : date.raw,
       ticker,
+      ...(date.late === undefined ? [] : [`CAST(COALESCE(${date.late}, false) AS UTINYINT)`]),
       ...(roles.groupColumn === undefined ? [] : [`CAST(s.${quoted(roles.groupColumn)} AS VARCHAR)`]),
       ...[roles.universe, roles.tradable].flatMap((flag) => (flag === undefined ? [] : [flag.sql])),
       ...roles.columns.map(({ sql }) => sql),
@@ -68,16 +73,17 @@ export async function readTable(database: Database, table: SourceTable, roles: T
   const { dense, faults } = await layOut(long);
   if (faults.firstDuplicate !== undefined) throw await duplicatedKey(table, roles, date, ticker, faults.duplicates, faults.firstDuplicate);
   for (const { column, date: day, ticker: name } of faults.infinite) throw await infiniteValue(table, column, date, ticker, { date: day, ticker: name });
-  return { dense, movedDates: days.filter(({ moved }) => moved).length };
+  return { dense, movedDates: days.filter(({ moved }) => moved).length, lateRows: scan.lateRows };
 }
 
 /** Rows of a block: large enough that blocks cost nothing, small enough to be laid out without a pause that anybody notices. */
 const BLOCK = 1 << 16;
 
-/** Collects the chunks of a scan in blocks. Columns: date, ticker, group, universe, tradable, numbers; those that are not there are left out. */
+/** Collects the chunks of a scan in blocks. Columns: date, ticker, late, group, universe, tradable, numbers; those that are not there are left out. */
 class Scan {
   readonly blocks: RowBlock[] = [];
   rows = 0;
+  lateRows = 0;
   lacksDate = false;
   lacksTicker = false;
   /** Columns with a cell that is none of what they hold. */
@@ -89,6 +95,7 @@ class Scan {
     readonly dates: KeyCodes,
     readonly tickers: KeyCodes,
     readonly groups: KeyCodes | undefined,
+    readonly knowsLate: boolean,
   ) {}
 
   add(chunk: DuckDBDataChunk): void {
@@ -100,6 +107,7 @@ class Scan {
     let column = 0;
     if (!this.dates.encode(chunk, column++, count, block.dates, at)) this.lacksDate = true;
     if (!this.tickers.encode(chunk, column++, count, block.tickers, at)) this.lacksTicker = true;
+    if (this.knowsLate) this.lateRows += countOnes(chunk, column++, count);
     this.groups?.encode(chunk, column++, count, block.groups!, at);
     for (const name of ["universe", "tradable"] as const) {
       const flag = roles[name];

@@ -37,3 +37,8 @@ export function copyNumbers(chunk: DuckDBDataChunk, column: number, count: numbe
 export function copyBytes(chunk: DuckDBDataChunk, column: number, count: number, target: Uint8Array, at: number): void {
   target.set(columnMemory(chunk, column, count, 1).bytes, at);
 }
+
+/** How many rows of a UTINYINT column without NULL are 1. */
+export function countOnes(chunk: DuckDBDataChunk, column: number, count: number): number {
+  return columnMemory(chunk, column, count, 1).bytes.reduce((sum, flag) => sum + flag, 0);
+}

@@ -1,0 +1,55 @@
+import { AstgnnError, nearest } from "../../errors.js";
+import type { SourceTable } from "./table.js";
+
+/** What columns are called: the panel's name -> the source's. */
+export type Rename = Readonly<Record<string, string>>;
+
+/**
+ * The table with its columns under the names that the panel knows them by: those of `rename`, and `known` names that the source writes in other cases
+ * ("Close" for "close").
+ *
+ * @throws AstgnnError ERR_DATA where the source lacks a column that `rename` names
+ */
+export function nameColumns(table: SourceTable, rename: Rename, known: readonly string[]): SourceTable {
+  const sources = new Map<string, string>();
+  for (const [name, written] of Object.entries(rename)) {
+    const source = findColumn(table, written);
+    if (source === undefined) {
+      const near = nearest(written, [...table.columns.keys()]);
+      throw new AstgnnError("ERR_DATA", `${table.name} has no column ${written} (rename.${name}); its columns are ${[...table.columns.keys()].join(", ")}.`, {
+        file: table.name,
+        column: written,
+        option: `rename.${name}`,
+        next: near === undefined ? `Name a column of the source in rename.${name}.` : `Did you mean ${near}?`,
+      });
+    }
+    sources.set(name, source);
+  }
+  for (const name of known) {
+    if (sources.has(name) || table.columns.has(name)) continue;
+    const source = findColumn(table, name);
+    if (source !== undefined && ![...sources.values()].includes(source)) sources.set(name, source);
+  }
+  return table.renamed(sources);
+}
+
+/** The column of that name, or the only one that differs from it in upper and lower case alone. */
+function findColumn(table: SourceTable, name: string): string | undefined {
+  if (table.columns.has(name)) return name;
+  const alike = [...table.columns.keys()].filter((column) => column.toLowerCase() === name.toLowerCase());
+  return alike.length === 1 ? alike[0] : undefined;
+}
+
+/** The type of a column that must be there. */
+export function requireColumn(table: SourceTable, column: string, option: string): string {
+  const type = table.columns.get(column);
+  if (type !== undefined) return type;
+  const known = [...table.columns.keys()];
+  const near = nearest(column, known);
+  throw new AstgnnError("ERR_DATA", `${table.name} has no column ${column} (${option}); its columns are ${known.join(", ")}.`, {
+    file: table.name,
+    column,
+    option,
+    next: near === undefined ? `Name the column in ${option}.` : `Did you mean ${near}? Name it in ${option}.`,
+  });
+}
