@@ -8,7 +8,7 @@ export type { NewRows } from "./data/new-rows.js";
 export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { PanelSource } from "./data/source/source.js";
-export type { DatasetOptions, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
+export type { DatasetCall, DatasetOptions, DatasetProgress, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
 export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, LabelValues, PanelValues, Split } from "./data/types.js";
 
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
@@ -21,7 +21,6 @@ export type { Offsets, PackedRowMask, RowMask } from "./model/row-mask.js";
 export { Tensor, type StateDict, type TypedArray } from "./model/tensor.js";
 export type { Precision } from "./binding/types.js";
 export { setPrecision } from "./model/precision.js";
-export { releaseDataset } from "./model/native-panel.js";
 export { readSafetensors, writeSafetensors, type SafetensorsDtype, type SafetensorsFile, type SafetensorsTensor } from "./model/safetensors.js";
 
 export { train, type TrainingRun } from "./train/train.js";

@@ -114,7 +114,134 @@ export interface NativeLayerOptions {
   similarityGraph?: "complete" | "groups";
 }
 
-/** What NativePanel copies once. Index conventions as in lib/data/types.ts. */
+/** A processor of features: per feature, whether it applies to it and its statistics, NaN where they are to be fitted. */
+export type NativeProcessor = { applies: Uint8Array } & (
+  | { name: "rank" | "zscore" }
+  | { name: "winsorize"; k: number }
+  | { name: "standardize"; mean: Float64Array; sd: Float64Array }
+  | { name: "fill"; value: Float64Array }
+);
+
+/** A column of the dense grid: [dates * stocks], NaN where missing. */
+export type NativeColumn = Float32Array | Float64Array;
+
+/** Which features to make. Arrays are read while the job runs: they must neither be changed nor transferred. */
+export interface NativeFeaturesInput {
+  dates: number;
+  stocks: number;
+  /** Per feature the name of a price feature, or a column. */
+  sources: readonly (string | NativeColumn)[];
+  /** Needed by price features. */
+  open?: NativeColumn;
+  high?: NativeColumn;
+  low?: NativeColumn;
+  close?: NativeColumn;
+  volume?: NativeColumn;
+  /** 1 where a stock counts. */
+  universe: Uint8Array;
+  segments?: Int32Array;
+  processors: readonly NativeProcessor[];
+  /** Training dates, both inclusive; absent where there are none. */
+  fitFrom?: number;
+  fitTo?: number;
+}
+
+/** Resident features [dates, stocks, F]. */
+export interface NativeFeatures {
+  readonly disposed: boolean;
+  /** A copy. */
+  toTypedArray(): Float32Array;
+  /** Idempotent. Jobs and panels that use them keep their share. */
+  dispose(): void;
+}
+
+/** `features` with what was fitted, one entry per processor; or why there are none. */
+export type NativeFeaturesResult =
+  | { features: NativeFeatures; statistics: readonly { mean?: Float64Array; sd?: Float64Array; value?: Float64Array }[] }
+  /** A processor had no value to be fitted on. */
+  | { unfit: { processor: number; feature: number } }
+  /** A value that is infinite in single precision. */
+  | { beyond: { feature: number; cell: number; value: number } };
+
+export interface NativeRowsInput {
+  dates: number;
+  stocks: number;
+  features: NativeFeatures;
+  window: number;
+  maxMissingDates: number;
+  /** First date that may have rows. */
+  first: number;
+  close?: NativeColumn;
+  /** 1 where the table has a row: what counts without a close. */
+  present: Uint8Array;
+  universe: Uint8Array;
+  tradable?: Uint8Array;
+  segments?: Int32Array;
+  /** The close, or with no horizons a column of labels; absent: no labels. */
+  label?: NativeColumn;
+  horizons: number[];
+  lagDays: number;
+}
+
+/** Rows of each date, labels, and what was lost on the way (native/ops/data/sample_rows.h, labels.h). */
+export interface NativeRows {
+  offsets: Int32Array;
+  stocks: Int32Array;
+  /** [dates * stocks * L] */
+  labels: Float32Array;
+  untradable: number;
+  broken: number;
+  /** Per stock the last date with a price, -1 where it has none. */
+  lastPriced: Int32Array;
+  incompleteWindow: number;
+  /** Rows by their windows alone; of these without a missing feature before the processors ran. */
+  found: number;
+  whole: number;
+  /** Rows that have a price on every date of their window. */
+  gapless: number;
+  /** Per feature, cells in the windows of the rows found without a value before and after the processors. */
+  missing: number[];
+  unfilled: number[];
+}
+
+export interface NativeTargetsInput {
+  dates: number;
+  stocks: number;
+  offsets: Int32Array;
+  rowStocks: Int32Array;
+  labels: Float32Array;
+  lagDays: number;
+  /** Per horizon the dates from a label's entry to its end. */
+  reach: number[];
+  tradable?: Uint8Array;
+  lastPriced: Int32Array;
+  /** Dates whose rows should have labels, in the order of the report. */
+  sampleDates: Int32Array;
+  transform: "rank" | "zscore" | "none";
+  winsorize?: number;
+  /** Group of each cell, -1 for a group of one: gives `groups`. */
+  groupCodes?: Int32Array;
+  groupCount?: number;
+}
+
+/** What the loss sees, and which labels of tradable rows are missing. */
+export interface NativeTargets {
+  /** [dates, stocks, L] */
+  targets: NativeTensor;
+  /** Group of each row. */
+  groups?: Int32Array;
+  all: number;
+  /** Missing, and end after the last price of their stock. */
+  gone: number;
+  missing: number;
+  /** Stocks of `gone`, as first met, and how many labels each lacks. */
+  leavers: Int32Array;
+  leaverCounts: Int32Array;
+  /** Date and stock, alternating, of the first of `missing`. */
+  gaps: Int32Array;
+}
+
+/** What NativePanel holds. Features and targets in the core's memory are shared, all else is copied. Index conventions as in lib/data/types.ts. */
 export interface NativePanelData {
   dates: number;
   stocks: number;
@@ -123,13 +250,13 @@ export interface NativePanelData {
   /** T */
   window: number;
   /** [dates * stocks * F] */
-  features: Float32Array;
+  features: Float32Array | NativeFeatures;
   rowOffsets: Int32Array;
   rowStocks: Int32Array;
   /** L; 0 where there are no targets. */
   horizons: number;
   /** [dates * stocks * L] */
-  targets?: Float32Array;
+  targets?: Float32Array | NativeTensor;
   graph: "complete" | "groups" | "edges" | "none";
   /** One per row. */
   groups?: Int32Array;
@@ -286,6 +413,10 @@ export interface NativeCore {
   createRelationalEmbedding(config: NativeConfig, dtype: Dtype, seed: number, device?: string): NativeModule;
   createGraphAttention(options: NativeLayerOptions, dtype: Dtype, seed: number, device?: string): NativeModule;
   createTimeGraphConvolution(options: NativeLayerOptions, dtype: Dtype, seed: number, device?: string): NativeModule;
+  /** `onDates` after each block of dates, with how many are done. */
+  panelFeatures(input: NativeFeaturesInput, threads: number, onDates: (done: number) => void): NativeJob<NativeFeaturesResult>;
+  sampleRows(input: NativeRowsInput, threads: number): NativeJob<NativeRows>;
+  sampleTargets(input: NativeTargetsInput, threads: number): NativeJob<NativeTargets>;
   /** Serves models on its device only. */
   createPanel(data: NativePanelData, device?: string): NativePanel;
   createSession(model: NativeModule, panel: NativePanel, options: NativeSessionOptions): NativeSession;

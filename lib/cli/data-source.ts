@@ -55,5 +55,5 @@ export function datasetOptionsFrom(written: Written): DatasetOptions {
   if (split?.fractions === undefined && split?.trainEnd === undefined) {
     throw new AstgnnError("ERR_OPTION", "Nothing says where training ends.", { option: "split", next: "Add --train-end DATE and --valid-end DATE, or --fractions 0.6,0.2,0.2." });
   }
-  return options as DatasetOptions;
+  return options as unknown as DatasetOptions;
 }

@@ -58,7 +58,7 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
   const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
   await interruptible(async (signal) => {
     const panel = await openPanel(source, { ...panelOptions, onWarning: ({ text }) => terminal.err(`astgnn train: ${inFlags(text, GROUPS)}`), signal });
-    const dataset = await panel.dataset(datasetOptions);
+    const dataset = await panel.dataset({ ...datasetOptions, threads: options.threads, signal });
     if (written.json !== true) {
       const { train: first, valid, test } = dataset;
       terminal.err(`${dataset.tickers.length} stocks, ${dataset.dates.length} dates; sample dates: ${first.dates.length} train, ${valid.dates.length} valid, ${test.dates.length} test`);

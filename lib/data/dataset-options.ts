@@ -56,7 +56,15 @@ export const SplitSchema = z
 
 const GRAPHS = ["complete", "groups", "edges", "none"] as const;
 
+/** How the core computes it: not part of what the dataset is. */
+const call = {
+  threads: z.number().int().min(1).max(4096).optional().describe("a whole number from 1 to 4096"),
+  signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
+  onProgress: z.custom<(progress: DatasetProgress) => void>((value) => typeof value === "function").optional().describe("a function"),
+};
+
 export const DatasetOptionsSchema = z.strictObject({
+  ...call,
   features: z.union([z.literal("ohlcv"), z.array(name).min(1)]).default("ohlcv").describe('"ohlcv" or a list of column names'),
   window: z.number().int().min(1).max(10_000).default(16).describe("a whole number of panel dates from 1"),
   label: LabelSchema.default({ horizonDays: 1, lagDays: 1 }).describe(LabelSchema.description!),
@@ -83,12 +91,14 @@ export const DescriptionSchema = z.object({
 });
 
 export const DescribedOptionsSchema = z.strictObject({
+  ...call,
   description: z.custom<DatasetDescription>((value) => typeof value === "object" && value !== null).describe("a dataset description, as dataset.describe() returns it"),
   split: SplitSchema.optional(),
   embargo: days(0, 0),
   maxDropped: share.optional().describe(SHARE),
 });
 
+export type ResolvedCall = Pick<z.output<typeof DatasetOptionsSchema>, keyof typeof call>;
 export type ResolvedProcessor = z.output<typeof ProcessorSchema>;
 export type ResolvedLabel = z.output<typeof LabelSchema>;
 export type ResolvedLabelTransform = z.output<typeof LabelTransformSchema>;
@@ -135,9 +145,27 @@ export type SplitOptions =
   | { readonly trainEnd: string; readonly validEnd?: string; readonly start?: string }
   | { readonly fractions: readonly [number, number, number]; readonly start?: string };
 
+/** How far a dataset is. */
+export interface DatasetProgress {
+  /** Dates of the panel whose features are made. */
+  readonly dates: number;
+  /** Dates of the panel. */
+  readonly of: number;
+}
+
+/** How a dataset is computed. */
+export interface DatasetCall {
+  /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. The same values whatever it is. */
+  readonly threads?: number | undefined;
+  /** Stops within a block of dates; the promise rejects with name AbortError, code ERR_ABORTED. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told after each block of dates; what it throws, the promise rejects with. */
+  readonly onProgress?: ((progress: DatasetProgress) => void) | undefined;
+}
+
 /** How a panel becomes samples. */
 export type DatasetOptions =
-  | {
+  | (DatasetCall & {
       /** The 20 price features, or columns of the panel as they are. Default "ohlcv". */
       readonly features?: "ohlcv" | readonly string[];
       /** T, in panel dates, from 1. Default 16. */
@@ -160,8 +188,8 @@ export type DatasetOptions =
        * 0 for "ohlcv"; without a processor that fills, such a row is dropped. Default 0: one missing date takes a stock out for T dates.
        */
       readonly maxMissingDates?: number;
-    }
-  | {
+    })
+  | (DatasetCall & {
       /** As `dataset.describe()` returned it: same features, processors with their fitted statistics, graph and label. */
       readonly description: DatasetDescription;
       /** Default: none; then every sample date is in `unlabelled`, and `train`, `valid` and `test` have no dates to predict or to evaluate. */
@@ -169,4 +197,4 @@ export type DatasetOptions =
       readonly embargo?: number;
       /** Default: that of the description. */
       readonly maxDropped?: number;
-    };
+    });

@@ -1,169 +1,171 @@
+import { finished } from "../binding/job.js";
+import { loadCore } from "../binding/load.js";
+import { resolveThreads } from "../binding/threads.js";
+import type { NativeColumn, NativeRows, NativeTargets } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import type { DatasetOptions } from "./dataset-options.js";
-import { computeFeature, OHLCV_FEATURES } from "./features.js";
+import { featureSet, type FeatureSet } from "./feature-cache.js";
 import { historyParts, refuseShortPanel } from "./history.js";
-import { countMissingLabels } from "./label-losses.js";
-import { columnLabels, forwardReturns, labelShape, transformLabels, type LabelShape, type RawLabels } from "./labels.js";
+import { reportMissingLabels } from "./label-losses.js";
+import { labelShape, type LabelShape } from "./labels.js";
 import { LedgerBuilder } from "./ledger.js";
 import { PanelDataset } from "./panel-dataset.js";
-import type { Panel } from "./panel.js";
-import { ProcessorChain } from "./processors.js";
-import { requireFeatureColumns, requireGraph, resolveRecipe, type Recipe } from "./recipe.js";
-import { findWindows, groupsOfRows, rowsWithin } from "./rows.js";
+import type { PanelGrid } from "./panel-grid.js";
+import { requireFeatureColumns, requireGraph, resolveDataset, type ResolvedDatasetOptions } from "./resolve-dataset.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
 
-/** What `panel.dataset(options)` does. */
-export function buildDataset(panel: Panel, options: DatasetOptions): Dataset {
-  const recipe = resolveRecipe(options);
-  requireFeatureColumns(panel, recipe);
-  const { dates, tickers } = panel;
-  const [D, N, T] = [dates.length, tickers.length, recipe.window];
-  refuseShortPanel(dates, recipe, panel.source);
-  requireGraph(panel, recipe.graph);
+/** What `panel.dataset(options)` does: the core computes, off the event loop. */
+export async function buildDataset(panel: PanelGrid, options: DatasetOptions): Promise<Dataset> {
+  const { cut, run } = resolveDataset(options);
+  requireFeatureColumns(panel, cut);
+  const { dates } = panel;
+  refuseShortPanel(dates, cut, panel.source);
+  requireGraph(panel, cut.graph);
+  const threads = resolveThreads(run.threads);
 
   const ledger = new LedgerBuilder(panel.ledger.entries);
-  const shape = labelShape(recipe.label);
-  const { labels, untradable, broken } = rawLabels(panel, recipe, shape);
-  const calendar = planSplits(dates, recipe, shape, lastLabelledDate(recipe, shape, labels, D, N), recipe.split, recipe.embargo);
-  if (recipe.split !== undefined) refuseEmptySplits(calendar, dates);
-
+  const shape = labelShape(cut.label);
+  const label = labelColumn(panel, cut);
+  const calendar = planSplits(dates, cut, shape, lastLabelledDate(panel, cut, shape, label), cut.split, cut.embargo);
+  if (cut.split !== undefined) refuseEmptySplits(calendar, dates);
   const fit = calendar.train.length === 0 ? undefined : { from: calendar.train[0]!, to: calendar.train[calendar.train.length - 1]! };
-  const chain = new ProcessorChain(recipe.processors, recipe.featureNames, { dates: D, stocks: N, universe: panel.universe, fit });
-  const priced = pricedCells(panel);
-  const windows = findWindows({ dates: D, stocks: N, universe: panel.universe, priced }, T, recipe.maxMissingDates, calendar.first);
-  const { features, known, complete, missing, unfilled } = assembleFeatures(panel, recipe, chain, windows.read);
-  recipe.featureNames.forEach((name, f) => ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing in the windows of rows${unfilled[f] === 0 ? ": a processor fills them" : ""}`));
-
-  const rows = rowsWithin(windows, complete, N, T);
-  // A date that maxMissingDates allows to be missing is no loss where a processor fills it.
-  for (let i = 0; i < known.length; i++) if (priced[i] === 0) known[i] = complete[i]!;
-  const [found, kept, whole, gapless] = [windows, rows, rowsWithin(windows, known, N, T), rowsWithin(rows, priced, N, T)].map(({ stocks }) => stocks.length) as [number, number, number, number];
-  const lacking = (howMany: string): string => `rows lack a ${panel.has("close") ? "close" : "table row"} on ${howMany} of the ${T} dates of their window`;
-  const { maxMissingDates } = recipe;
-  ledger.add("rows", "incomplete_window", windows.incompleteWindow, "rows", maxMissingDates === 0 ? lacking("one") : `${lacking(`more than ${maxMissingDates}`)}, or on the last`);
-  ledger.add("rows", "window_gap", kept - gapless, "rows", `${lacking(`up to ${maxMissingDates}`)}: processors fill their features there`);
-  ledger.add("rows", "missing_feature", found - kept, "rows", "rows have a missing feature in their window");
-  ledger.add("rows", "filled_feature", kept - whole, "rows", "rows have a missing feature in their window that a processor fills");
-  refuseDropped({ found, kept, whole }, recipe.maxDropped, recipe.featureNames[missing.indexOf(Math.max(...missing))]!);
-
-  const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
-  ledger.add("split", "short_history", plan.shortHistory, "dates", `dates are no sample dates: a sample needs ${recipe.requiredHistory} dates (${historyParts(recipe)}), so scoring is possible from ${dates[calendar.first]!} on`);
-  if (recipe.split !== undefined) refuseEmptySplits(plan, dates);
-  ledger.add("labels", "untradable_entry", untradable, "values", "labels were removed because the stock is not tradable on its entry date");
-  ledger.add("labels", "split_like_label", broken, "values", "labels were removed because they span a return that looks like a split");
-  countMissingLabels(panel, plan, { labels, shape, rows, priced }, recipe.maxDropped, ledger);
-  addSplitLosses(ledger, plan);
-  return new PanelDataset({
-    panel,
-    recipe,
-    shape,
-    features,
-    labels,
-    targets: transformLabels(labels, rows.offsets, rows.stocks, N, shape.horizons.length, recipe.labelTransform),
-    rowOffsets: rows.offsets,
-    rowStocks: rows.stocks,
-    groups: groupsOfRows(rows, N, recipe.graph, panel.groups),
-    plan,
-    processors: chain.fitted,
-    ledger: ledger.build(panel.ledger.rowsRead, panel.ledger.rowsKept),
-  });
+  const failed = new AbortController();
+  const signal = run.signal === undefined ? failed.signal : AbortSignal.any([run.signal, failed.signal]);
+  const onDates = (done: number): void => {
+    try {
+      run.onProgress?.({ dates: done, of: dates.length });
+    } catch (error) {
+      failed.abort(error);
+    }
+  };
+  let features: FeatureSet | undefined;
+  try {
+    features = await featureSet(panel, cut, fit, { threads, signal, onDates });
+    const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first }, { threads, signal });
+    addRowLosses(panel, cut, rows, ledger);
+    const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
+    ledger.add("split", "short_history", plan.shortHistory, "dates", `dates are no sample dates: a sample needs ${cut.requiredHistory} dates (${historyParts(cut)}), so scoring is possible from ${dates[calendar.first]!} on`);
+    if (cut.split !== undefined) refuseEmptySplits(plan, dates);
+    ledger.add("labels", "untradable_entry", rows.untradable, "values", "labels were removed because the stock is not tradable on its entry date");
+    ledger.add("labels", "split_like_label", rows.broken, "values", "labels were removed because they span a return that looks like a split");
+    const targets = await sampleTargets(panel, cut, { shape, rows, plan }, { threads, signal });
+    try {
+      reportMissingLabels(panel, targets, rows.lastPriced, shape, cut.maxDropped, ledger);
+    } catch (error) {
+      targets.targets.dispose();
+      throw error;
+    }
+    addSplitLosses(ledger, plan);
+    onDates(dates.length);
+    failed.signal.throwIfAborted();
+    return new PanelDataset({
+      panel,
+      cut,
+      shape,
+      features,
+      labels: rows.labels,
+      targets: targets.targets,
+      rowOffsets: rows.offsets,
+      rowStocks: rows.stocks,
+      groups: cut.graph === "none" ? rows.stocks.slice() : targets.groups,
+      plan,
+      ledger: ledger.build(panel.ledger.rowsRead, panel.ledger.rowsKept),
+    });
+  } catch (error) {
+    features?.release();
+    throw failed.signal.aborted ? failed.signal.reason : error;
+  }
 }
 
-function rawLabels(panel: Panel, { label, described }: Recipe, shape: LabelShape): RawLabels {
+/** The column that labels are made of; undefined for new data to be scored, which have none yet. */
+function labelColumn(panel: PanelGrid, { label, described }: ResolvedDatasetOptions): NativeColumn | undefined {
   const column = "column" in label ? label.column : "close";
-  const [D, N] = [panel.dates.length, panel.tickers.length];
-  if (!panel.has(column)) {
-    // New data to be scored has no label yet.
-    if (described) return { labels: new Float32Array(D * N * shape.horizons.length).fill(NaN), untradable: 0, broken: 0 };
-    throw new AstgnnError("ERR_DATA", `${panel.source} has no column ${column} for the label; the panel has ${panel.columns.join(", ")}.`, { file: panel.source, column, option: "label", next: "Name a label column with label: { column }, or add a close." });
-  }
-  if ("column" in label) return columnLabels(panel.values(column), panel, N, shape.lagDays);
-  return forwardReturns(panel.values(column), panel, D, N, shape);
+  if (panel.has(column)) return panel.values(column);
+  if (described) return undefined;
+  throw new AstgnnError("ERR_DATA", `${panel.source} has no column ${column} for the label; the panel has ${panel.columns.join(", ")}.`, { file: panel.source, column, option: "label", next: "Name a label column with label: { column }, or add a close." });
 }
 
 /** By the calendar for returns; by the last label for a column. */
-function lastLabelledDate({ label }: Recipe, shape: LabelShape, labels: Float32Array, dates: number, stocks: number): number {
-  if (!("column" in label)) return dates - 1 - shape.lagDays - shape.span;
-  let last = labels.length - 1;
-  while (last >= 0 && labels[last] !== labels[last]) last--;
-  return Math.floor(last / stocks);
+function lastLabelledDate({ dates, tickers, tradable }: PanelGrid, { label }: ResolvedDatasetOptions, { lagDays, span }: LabelShape, column: NativeColumn | undefined): number {
+  if (!("column" in label)) return dates.length - 1 - lagDays - span;
+  let last = (column?.length ?? 0) - 1;
+  const isLabel = (cell: number): boolean => column![cell] === column![cell] && (tradable === undefined || tradable[cell + lagDays * tickers.length] === 1);
+  while (last >= 0 && !isLabel(last)) last--;
+  return Math.floor(last / tickers.length);
 }
 
-/** 1 where a stock has a close; without a close column, where the table has a row. */
-function pricedCells(panel: Panel): Uint8Array {
-  if (!panel.has("close")) return panel.present;
-  const close = panel.values("close");
-  const priced = new Uint8Array(close.length);
-  for (let i = 0; i < close.length; i++) priced[i] = close[i] === close[i] ? 1 : 0;
-  return priced;
+interface JobOptions {
+  readonly threads: number;
+  readonly signal: AbortSignal | undefined;
 }
 
-interface Assembled {
-  readonly features: Float32Array;
-  /** 1 where no feature was missing before the processors ran: [dates * stocks]. */
-  readonly known: Uint8Array;
-  /** The same after they ran. */
-  readonly complete: Uint8Array;
-  /** Per feature, cells in windows of rows without a value before the processors ran. */
-  readonly missing: readonly number[];
-  /** The same after they ran. */
-  readonly unfilled: readonly number[];
+function sampleRows(
+  panel: PanelGrid, { window, maxMissingDates, label: written }: ResolvedDatasetOptions,
+  { shape, label, features, first }: { readonly shape: LabelShape; readonly label: NativeColumn | undefined; readonly features: FeatureSet; readonly first: number }, { threads, signal }: JobOptions,
+): Promise<NativeRows> {
+  const start = () =>
+    loadCore().sampleRows(
+      {
+        dates: panel.dates.length,
+        stocks: panel.tickers.length,
+        features: features.native,
+        window,
+        maxMissingDates,
+        first,
+        present: panel.present,
+        universe: panel.universe,
+        horizons: "column" in written ? [] : [...shape.horizons],
+        lagDays: shape.lagDays,
+        ...(panel.has("close") ? { close: panel.values("close") } : {}),
+        ...(panel.tradable === undefined ? {} : { tradable: panel.tradable }),
+        ...(panel.segments === undefined ? {} : { segments: panel.segments }),
+        ...(label === undefined ? {} : { label }),
+      },
+      threads,
+    );
+  return finished(start, signal, "The dataset");
 }
 
-/** Computes, processes and stores one feature after the other: only one column of them is in double precision at a time. */
-function assembleFeatures(panel: Panel, recipe: Recipe, chain: ProcessorChain, read: Uint8Array): Assembled {
-  const [D, N, F] = [panel.dates.length, panel.tickers.length, recipe.featureNames.length];
-  const cells = D * N;
-  let features: Float32Array;
-  try {
-    features = new Float32Array(cells * F);
-  } catch (cause) {
-    throw new AstgnnError("ERR_OUT_OF_MEMORY", `${D} dates x ${N} stocks x ${F} features do not fit into memory.`, { cause, next: "Use fewer features, stocks or dates." });
-  }
-  const values = new Float64Array(cells);
-  const known = new Uint8Array(cells).fill(1);
-  const complete = new Uint8Array(cells).fill(1);
-  const prices = recipe.features === "ohlcv" ? { open: panel.values("open"), high: panel.values("high"), low: panel.values("low"), close: panel.values("close"), volume: panel.values("volume") } : undefined;
-  const missing: number[] = [];
-  const unfilled: number[] = [];
-  recipe.featureNames.forEach((name, f) => {
-    if (prices === undefined) values.set(panel.values(name));
-    else computeFeature(OHLCV_FEATURES[f]!, prices, panel.segments, D, N, values);
-    missing.push(markMissing(values, known, read));
-    chain.apply(name, values);
-    unfilled.push(markMissing(values, complete, read));
-    const beyond = store(values, features, F, f);
-    if (beyond >= 0) throw beyondSinglePrecision(panel, name, values[beyond]!, beyond);
-  });
-  return { features, known, complete, missing, unfilled };
+function sampleTargets(
+  panel: PanelGrid, { graph, labelTransform }: ResolvedDatasetOptions,
+  { shape, rows, plan }: { readonly shape: LabelShape; readonly rows: NativeRows; readonly plan: SplitPlan }, { threads, signal }: JobOptions,
+): Promise<NativeTargets> {
+  const { transform, winsorize } = labelTransform;
+  const groups = graph === "none" ? undefined : panel.groups;
+  const start = () =>
+    loadCore().sampleTargets(
+      {
+        dates: panel.dates.length,
+        stocks: panel.tickers.length,
+        offsets: rows.offsets,
+        rowStocks: rows.stocks,
+        labels: rows.labels,
+        lagDays: shape.lagDays,
+        reach: shape.horizons.map((horizon) => horizon || shape.span),
+        lastPriced: rows.lastPriced,
+        sampleDates: Int32Array.from([...plan.train, ...plan.valid, ...plan.test]),
+        transform,
+        ...(winsorize === undefined ? {} : { winsorize }),
+        ...(panel.tradable === undefined ? {} : { tradable: panel.tradable }),
+        ...(groups === undefined ? {} : { groupCodes: groups.codes, groupCount: groups.names.length }),
+      },
+      threads,
+    );
+  return finished(start, signal, "The dataset");
 }
 
-/** Marks the cells without a value as 0, and returns how many of them windows read. */
-function markMissing(values: Float64Array, complete: Uint8Array, read: Uint8Array): number {
-  let missing = 0;
-  for (let i = 0; i < values.length; i++) {
-    if (values[i] === values[i]) continue;
-    complete[i] = 0;
-    missing += read[i]!;
-  }
-  return missing;
-}
-
-/** Returns the first cell whose value is infinite in single precision, or -1. */
-function store(values: Float64Array, features: Float32Array, width: number, f: number): number {
-  for (let i = 0; i < values.length; i++) {
-    const value = Math.fround(values[i]!);
-    features[i * width + f] = value;
-    if (value - value !== 0 && value === value) return i;
-  }
-  return -1;
-}
-
-function beyondSinglePrecision(panel: Panel, column: string, value: number, cell: number): AstgnnError {
-  const date = panel.dates[Math.floor(cell / panel.tickers.length)]!;
-  const ticker = panel.tickers[cell % panel.tickers.length]!;
-  return new AstgnnError("ERR_DATA", `Feature ${column} is ${value} for ${ticker} on ${date}, beyond single precision.`, { file: panel.source, column, date, next: "Rescale the column or correct the value." });
+/** @throws AstgnnError ERR_DATA where more rows than the share `maxDropped` lack a feature */
+function addRowLosses(panel: PanelGrid, { featureNames, window, maxMissingDates, maxDropped }: ResolvedDatasetOptions, rows: NativeRows, ledger: LedgerBuilder): void {
+  const { found, whole, missing, unfilled } = rows;
+  const kept = rows.stocks.length;
+  featureNames.forEach((name, f) => ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing in the windows of rows${unfilled[f] === 0 ? ": a processor fills them" : ""}`));
+  const lacking = (howMany: string): string => `rows lack a ${panel.has("close") ? "close" : "table row"} on ${howMany} of the ${window} dates of their window`;
+  ledger.add("rows", "incomplete_window", rows.incompleteWindow, "rows", maxMissingDates === 0 ? lacking("one") : `${lacking(`more than ${maxMissingDates}`)}, or on the last`);
+  ledger.add("rows", "window_gap", kept - rows.gapless, "rows", `${lacking(`up to ${maxMissingDates}`)}: processors fill their features there`);
+  ledger.add("rows", "missing_feature", found - kept, "rows", "rows have a missing feature in their window");
+  ledger.add("rows", "filled_feature", kept - whole, "rows", "rows have a missing feature in their window that a processor fills");
+  refuseDropped({ found, kept, whole }, maxDropped, featureNames[missing.indexOf(Math.max(...missing))]!);
 }
 
 /** An incomplete window is no loss but what a row is; a missing feature costs a row that should be there, or is made up by a processor. */

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { AstgnnError, show } from "../errors.js";
-import type { PanelOptions } from "./panel.js";
+import type { PanelOptions } from "./panel-options.js";
 import type { PanelSource } from "./source/source.js";
 
 /** How a panel was read: the options of `openPanel`, without those that change nothing in it. */

@@ -1,26 +1,45 @@
-import type { ResolvedProcessor } from "./dataset-options.js";
+import type { NativeTensor } from "../binding/types.js";
+import { AstgnnError } from "../errors.js";
+import type { FeatureSet } from "./feature-cache.js";
 import type { LabelShape } from "./labels.js";
+import { keepResident, releaseNativePanels } from "./native-panel.js";
 import type { PanelOrigin } from "./origin.js";
-import type { Panel } from "./panel.js";
-import type { Recipe } from "./recipe.js";
+import type { PanelGrid } from "./panel-grid.js";
+import type { ResolvedDatasetOptions } from "./resolve-dataset.js";
 import type { SplitPlan } from "./splits.js";
 import type { Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, Split } from "./types.js";
 
 /** What a dataset is put together from. */
 export interface PanelDatasetParts {
-  readonly panel: Panel;
-  readonly recipe: Recipe;
+  readonly panel: PanelGrid;
+  readonly cut: ResolvedDatasetOptions;
   readonly shape: LabelShape;
-  readonly features: Float32Array;
+  readonly features: FeatureSet;
   readonly labels: Float32Array;
-  readonly targets: Float32Array;
+  readonly targets: NativeTensor;
   readonly rowOffsets: Int32Array;
   readonly rowStocks: Int32Array;
   readonly groups: Int32Array | undefined;
   readonly plan: SplitPlan;
-  readonly processors: readonly ResolvedProcessor[];
   readonly ledger: Ledger;
 }
+
+/** What a dataset holds in the core's memory. */
+interface Held {
+  readonly features: FeatureSet;
+  readonly targets: NativeTensor;
+  isFree: boolean;
+}
+
+function free(held: Held): void {
+  if (held.isFree) return;
+  held.isFree = true;
+  held.targets.dispose();
+  held.features.release();
+}
+
+/** A dataset that is collected without having been disposed gives its features back too. */
+const collected = new FinalizationRegistry<Held>(free);
 
 /** The Dataset that `panel.dataset()` returns. */
 export class PanelDataset implements Dataset {
@@ -31,11 +50,9 @@ export class PanelDataset implements Dataset {
   readonly requiredHistory: number;
   readonly horizons: readonly number[];
   readonly lagDays: number;
-  readonly features: Float32Array;
   readonly rowOffsets: Int32Array;
   readonly rowStocks: Int32Array;
   readonly labels: Float32Array;
-  readonly targets: Float32Array;
   readonly graph: GraphKind;
   readonly groups: Int32Array | undefined;
   readonly edges: Edges | undefined;
@@ -48,24 +65,24 @@ export class PanelDataset implements Dataset {
   readonly origin: PanelOrigin;
   readonly options: Readonly<Record<string, unknown>>;
   readonly splitSummary: Readonly<Record<string, unknown>>;
-  readonly #recipe: Recipe;
-  readonly #processors: readonly ResolvedProcessor[];
+  readonly #cut: ResolvedDatasetOptions;
+  readonly #held: Held;
+  #features: Float32Array | undefined;
+  #targets: Float32Array | undefined;
 
   constructor(parts: PanelDatasetParts) {
-    const { panel, recipe, shape, plan } = parts;
+    const { panel, cut, shape, plan } = parts;
     this.dates = panel.dates;
     this.tickers = panel.tickers;
-    this.featureNames = Object.freeze([...recipe.featureNames]);
-    this.window = recipe.window;
-    this.requiredHistory = recipe.requiredHistory;
+    this.featureNames = Object.freeze([...cut.featureNames]);
+    this.window = cut.window;
+    this.requiredHistory = cut.requiredHistory;
     this.horizons = Object.freeze([...shape.horizons]);
     this.lagDays = shape.lagDays;
-    this.features = parts.features;
     this.rowOffsets = parts.rowOffsets;
     this.rowStocks = parts.rowStocks;
     this.labels = parts.labels;
-    this.targets = parts.targets;
-    this.graph = recipe.graph;
+    this.graph = cut.graph;
     this.groups = parts.groups;
     this.edges = panel.edges;
     this.train = new DatasetSplit("train", this, plan.train);
@@ -75,9 +92,11 @@ export class PanelDataset implements Dataset {
     this.ledger = parts.ledger;
     this.fingerprint = panel.fingerprint;
     this.origin = panel.origin;
-    this.#recipe = recipe;
-    this.#processors = parts.processors;
-    const { features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = recipe;
+    this.#cut = cut;
+    this.#held = { features: parts.features, targets: parts.targets, isFree: false };
+    keepResident(this, { features: parts.features.native, targets: parts.targets });
+    collected.register(this, this.#held, this.#held);
+    const { features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = cut;
     const { extremeReturns } = panel;
     this.options = Object.freeze(JSON.parse(JSON.stringify({ features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates, extremeReturns })) as Record<string, unknown>);
     this.splitSummary = Object.freeze({
@@ -92,9 +111,37 @@ export class PanelDataset implements Dataset {
     });
   }
 
+  get features(): Float32Array {
+    return (this.#features ??= this.#living().features.native.toTypedArray());
+  }
+
+  get targets(): Float32Array {
+    return (this.#targets ??= this.#living().targets.toTypedArray() as Float32Array);
+  }
+
+  get disposed(): boolean {
+    return this.#held.isFree;
+  }
+
+  dispose(): void {
+    releaseNativePanels(this);
+    free(this.#held);
+    collected.unregister(this.#held);
+    this.#features = this.#targets = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #living(): Held {
+    if (this.disposed) throw new AstgnnError("ERR_DISPOSED", "This dataset was disposed: its features and targets are gone.", { next: "Cut it again with panel.dataset." });
+    return this.#held;
+  }
+
   describe(): DatasetDescription {
-    const { features, window, label, labelTransform, graph, maxDropped, maxMissingDates } = this.#recipe;
-    return JSON.parse(JSON.stringify({ featureNames: this.featureNames, features, window, processors: this.#processors, graph, label, labelTransform, maxDropped, maxMissingDates })) as DatasetDescription;
+    const { features, window, label, labelTransform, graph, maxDropped, maxMissingDates } = this.#cut;
+    return JSON.parse(JSON.stringify({ featureNames: this.featureNames, features, window, processors: this.#held.features.processors, graph, label, labelTransform, maxDropped, maxMissingDates })) as DatasetDescription;
   }
 
   #summaryOf({ dates, dateIndices }: Split): Record<string, unknown> {

@@ -10,6 +10,7 @@ import type { NewRows } from "./new-rows.js";
 import { LedgerBuilder } from "./ledger.js";
 import { originOf, type PanelOrigin } from "./origin.js";
 import { PanelOptionsSchema, type PanelOptions } from "./panel-options.js";
+import type { PanelGrid } from "./panel-grid.js";
 import type { PriceBreak } from "./price-breaks.js";
 import { flagColumn, numberColumns, PRICE_COLUMNS } from "./source/columns.js";
 import { Database } from "./source/database.js";
@@ -43,7 +44,7 @@ export interface PanelParts {
  * const panel = await openPanel("prices.parquet");
  * console.log(panel.summary());
  */
-export class Panel {
+export class Panel implements PanelGrid {
   /** ISO dates, ascending. */
   readonly dates: readonly string[];
   /** Sorted. */
@@ -141,9 +142,10 @@ export class Panel {
   }
 
   /**
-   * Cuts features, rows, labels and splits from the panel.
+   * Cuts features, rows, labels and splits from the panel, off the event loop. Datasets with the same features and processors share them;
+   * the newest stay in memory for the next dataset of the panel.
    *
-   * @throws AstgnnError ERR_OPTION, ERR_DATA or ERR_LEAKAGE
+   * @throws AstgnnError ERR_OPTION, ERR_DATA, ERR_LEAKAGE, ERR_OUT_OF_MEMORY or ERR_ABORTED
    */
   async dataset(options: DatasetOptions): Promise<Dataset> {
     return buildDataset(this, options);

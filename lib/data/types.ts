@@ -95,14 +95,14 @@ export interface Dataset {
   /** Label horizons in panel dates (L of them); one entry 0 for a label column. */
   readonly horizons: readonly number[];
   readonly lagDays: number;
-  /** Processed features `[(t * stocks + n) * F + f]`; finite on every date of every sample's window. */
+  /** Processed features `[(t * stocks + n) * F + f]`; finite on every date of every sample's window. A copy of the core's, made when first read. */
   readonly features: Float32Array;
   /** Rows of date t are `rowStocks[rowOffsets[t] .. rowOffsets[t + 1]]`, ascending stock indices: [dates + 1]. */
   readonly rowOffsets: Int32Array;
   readonly rowStocks: Int32Array;
   /** Raw returns `[(t * stocks + n) * L + l]`, NaN where there is none (rows or not). */
   readonly labels: Float32Array;
-  /** What the loss sees: labels after `labelTransform`, same layout; NaN where a stock is no row. */
+  /** What the loss sees: labels after `labelTransform`, same layout; NaN where a stock is no row. A copy like `features`. */
   readonly targets: Float32Array;
   readonly graph: GraphKind;
   /** Group of each row (same index as `rowStocks`), where a group source is given or `graph` is `none`. */
@@ -122,5 +122,10 @@ export interface Dataset {
   readonly options: Readonly<Record<string, unknown>>;
   /** First and last sample date, number of dates and rows per split, dates purged and embargoed per boundary: JSON-safe, for run.json. */
   readonly splitSummary: Readonly<Record<string, unknown>>;
+  /** Whether it was disposed: then it can neither be trained on nor scored. */
+  readonly disposed: boolean;
   describe(): DatasetDescription;
+  /** Frees its share of the features, its targets and its copies on devices; jobs under way keep theirs until they end. Idempotent; also `using`. */
+  dispose(): void;
+  [Symbol.dispose](): void;
 }

@@ -104,7 +104,7 @@ export async function demonstrate(options: DemonstrationOptions = {}): Promise<D
         const run = async (graph: boolean): Promise<Metrics> => {
           const report = (share: number): void => onProgress?.({ market, graph, seed, done: (finished + share) / trainings });
           report(0);
-          const metrics = await trainAndTest(await panel.dataset(datasetOptions(simulated, graph)), graph, { seed, epochs, threads, signal }, report);
+          const metrics = await trainAndTest(await panel.dataset({ ...datasetOptions(simulated, graph), threads, signal }), graph, { seed, epochs, threads, signal }, report);
           finished++;
           return metrics;
         };

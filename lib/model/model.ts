@@ -7,11 +7,11 @@ import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type
 import { resolveDevice, type Device } from "./device.js";
 import { integers, type Offsets, type RowMask } from "./row-mask.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
-import { nativePanel } from "./native-panel.js";
+import { nativePanel } from "../data/native-panel.js";
 import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "./predict-dates.js";
 import { alignToPanel, averageStatistics, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
-import { resolveThreads } from "./threads.js";
+import { resolveThreads } from "../binding/threads.js";
 import { takeWeights, withNativeState, type Weights } from "./weights.js";
 
 /** What `forward` returns for R rows. */

@@ -1,9 +1,10 @@
+import { finished } from "../binding/job.js";
 import { loadCore } from "../binding/load.js";
-import type { NativeModule, NativePrediction, NativeTerm } from "../binding/types.js";
+import type { NativeJob, NativeModule, NativePrediction, NativeTerm } from "../binding/types.js";
 import { refuseEarlyDate } from "../data/history.js";
+import { nativePanel } from "../data/native-panel.js";
 import type { Dataset, Ledger, PanelValues, Split } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
-import { nativePanel } from "./native-panel.js";
 
 /** What to score: a split, every date of a dataset that has rows, or dates by name or index. */
 export type PredictInput = Split | Dataset | { dataset: Dataset; dates: readonly string[] | Int32Array };
@@ -72,19 +73,9 @@ export async function predictPacked(
   options: { riskFactors: boolean; threads: number; objective?: NativeTerm[] | undefined; signal?: AbortSignal | undefined },
 ): Promise<NativePrediction> {
   const { riskFactors, threads, objective, signal } = options;
-  if (signal?.aborted === true) throw abortedBy(signal, "The prediction");
-  const panel = nativePanel(dataset, module.device);
-  const job = loadCore().predict(module, panel, { dates: Int32Array.from(dates), riskFactors, threads, ...(objective === undefined ? {} : { objective }) });
-  const cancel = (): void => job.cancel();
-  signal?.addEventListener("abort", cancel, { once: true });
-  try {
-    return await job.done;
-  } catch (error) {
-    if ((error as AstgnnError).code === "ERR_ABORTED" && signal !== undefined) throw abortedBy(signal, "The prediction");
-    throw error;
-  } finally {
-    signal?.removeEventListener("abort", cancel);
-  }
+  const start = (): NativeJob<NativePrediction> =>
+    loadCore().predict(module, nativePanel(dataset, module.device), { dates: Int32Array.from(dates), riskFactors, threads, ...(objective === undefined ? {} : { objective }) });
+  return finished(start, signal, "The prediction");
 }
 
 /** Packed rows laid out as [dates, stocks, width], NaN elsewhere; [dates, stocks] for width 1 unless `keepWidth`. */
@@ -121,11 +112,6 @@ export function averageStatistics(statistics: Float64Array): SimilarityStatistic
     return sum / count;
   };
   return { effectiveNeighbours: mean(0), selfWeight: mean(1), emptyShare: mean(2) };
-}
-
-/** What a cancelled call rejects with. */
-export function abortedBy(signal: AbortSignal, what: string): AstgnnError {
-  return new AstgnnError("ERR_ABORTED", `${what} was stopped by its signal.`, { cause: signal.reason });
 }
 
 /** The newest dates may be none; a part of the split that has no date is a mistake. */

@@ -4,7 +4,7 @@ import type { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "../model/predict-dates.js";
 import { alignToPanel, averageStatistics, selectDates, type Prediction, type PredictInput, type PredictOptions } from "../model/predict.js";
-import { resolveThreads } from "../model/threads.js";
+import { resolveThreads } from "../binding/threads.js";
 import { ensembleScorer } from "./scoring.js";
 
 /**

@@ -9,7 +9,7 @@ import { checkDataset } from "../model/compatibility.js";
 import type { Device } from "../model/device.js";
 import { datesFrom } from "../model/predict-dates.js";
 import { selectDates, type DateSelection } from "../model/predict.js";
-import { resolveThreads } from "../model/threads.js";
+import { resolveThreads } from "../binding/threads.js";
 import { loadRun, scorerOf, type LoadedRun } from "./load.js";
 import { PredictionFiles } from "./prediction-files.js";
 import { blocksOf, type ScoreRequest } from "./scoring.js";
@@ -62,7 +62,7 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   using run = await loadRun(folder, { device });
   const description = run.dataset;
   const panel = await run.openPanel(source, panelOptions);
-  const dataset = await panel.dataset({ description, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
+  const dataset = await panel.dataset({ description, threads, signal, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
   for (const model of run.models) checkDataset(model, dataset);
   const selection = datesFrom(selectDates(dataset), from);
   const dates = Array.from(selection.dates, (t) => dataset.dates[t]!);

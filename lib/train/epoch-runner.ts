@@ -2,7 +2,7 @@ import type { NativeError } from "../binding/native-errors.js";
 import type { NativeSession, NativeStep } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
-import { abortedBy } from "../model/predict.js";
+import { abortedBy } from "../binding/job.js";
 import type { DateOrder } from "./date-order.js";
 
 /** Runs a user's callbacks so that one that throws stops the training instead of vanishing in the native callback. */

@@ -5,7 +5,7 @@ import { writeCheckpoint } from "../model/checkpoint.js";
 import { checkPreparation } from "../model/compatibility.js";
 import { claimForTraining, setTrainedWeights, type ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
-import { nativePanel } from "../model/native-panel.js";
+import { nativePanel } from "../data/native-panel.js";
 import { averageStatistics } from "../model/predict.js";
 import { takeWeights, type Weights } from "../model/weights.js";
 import type { RunDescription } from "../run/description.js";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { seedSchema } from "../model/config.js";
-import { resolveThreads } from "../model/threads.js";
+import { resolveThreads } from "../binding/threads.js";
 import { resolveOptions } from "../options.js";
 import type { Recipe } from "../run/state.js";
 import type { TrainEvents } from "./events.js";

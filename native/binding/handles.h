@@ -39,6 +39,12 @@ struct ModuleHandle {
   }
 };
 
+// A panel's features, shared by the datasets and the native panels that use them.
+struct FeaturesHandle {
+  at::Tensor values;                // [dates, stocks, F] float32
+  at::Tensor missing, incomplete;   // as in ops::PanelFeaturesOutput
+};
+
 struct SessionHandle {
   std::shared_ptr<train::Session> session;
   std::shared_ptr<train::Panel> panel;
@@ -66,9 +72,16 @@ struct HandleTraits<SessionHandle> {
   static constexpr napi_type_tag tag{0x6173746e6e000004, 0x9d1c4b5f2e7a8804};
 };
 
+template <>
+struct HandleTraits<FeaturesHandle> {
+  static constexpr const char* name = "NativeFeatures";
+  static constexpr napi_type_tag tag{0x6173746e6e000005, 0x9d1c4b5f2e7a8805};
+};
+
 // Each file defines its handle's methods and the functions that make it.
 void define_tensor(Napi::Env env, Napi::Object exports);
 void define_module(Napi::Env env, Napi::Object exports);
+void define_dataset(Napi::Env env, Napi::Object exports);
 void define_panel(Napi::Env env, Napi::Object exports);
 void define_session(Napi::Env env, Napi::Object exports);
 void define_predict(Napi::Env env, Napi::Object exports);

@@ -29,6 +29,16 @@ at::Tensor read_sized(Napi::Object data, const char* key, at::ScalarType type, i
   return tensor;
 }
 
+// The tensor of a handle, shared, or a copy of a typed array.
+template <typename Handle>
+at::Tensor read_shared(Napi::Env env, Napi::Object data, const char* key, at::IntArrayRef shape,
+                       at::Tensor Handle::* tensor) {
+  auto shared = unwrap<Handle>(env, data.Get(key), key).get()->*tensor;
+  if (shared.sizes() != shape || shared.scalar_type() != at::kFloat || !shared.is_contiguous())
+    throw BindingError("ERR_SHAPE", std::string("Expected another shape for ") + key + ".");
+  return shared;
+}
+
 at::Tensor read_shaped(Napi::Object data, const char* key, at::IntArrayRef shape) {
   return read_sized(data, key, at::kFloat, element_count(shape, key)).view(shape);
 }
@@ -42,11 +52,17 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
 
   auto panel = std::make_shared<train::Panel>();
   panel->window = read_integer(data.Get("window"), "window", 1, INT32_MAX);
-  panel->features = read_shaped(data, "features", {dates, stocks, width});
+  const bool shares = !data.Get("features").IsTypedArray();
+  panel->features = shares ? read_shared(info.Env(), data, "features", {dates, stocks, width},
+                                         &FeaturesHandle::values)
+                           : read_shaped(data, "features", {dates, stocks, width});
   panel->row_offsets = read_sized(data, "rowOffsets", at::kInt, dates + 1);
   panel->row_stocks = read_sized(data, "rowStocks", at::kInt, -1);
   if (has(data, "targets"))
-    panel->targets = read_shaped(data, "targets", {dates, stocks, horizons});
+    panel->targets = data.Get("targets").IsTypedArray()
+                         ? read_shaped(data, "targets", {dates, stocks, horizons})
+                         : read_shared(info.Env(), data, "targets", {dates, stocks, horizons},
+                                       &TensorHandle::tensor);
   if (has(data, "groups"))
     panel->groups = read_sized(data, "groups", at::kInt, panel->row_stocks.numel());
 
@@ -65,7 +81,9 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
     panel->edge_to = read_sized(edges, "to", at::kInt, count);
   }
   panel->prepare(read_device(info[1], "device"));
-  auto bytes = static_cast<int64_t>(panel->bytes());
+  // The collector knows of shared features already.
+  const bool is_own = !shares || !panel->features.is_cpu();
+  auto bytes = static_cast<int64_t>(panel->bytes() - (is_own ? 0 : panel->features.nbytes()));
   return wrap(info.Env(), std::move(panel), bytes);
 }
 

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { openPanel } from "../../dist/index.js";
-import { nativePanelData } from "../../dist/model/native-panel.js";
+import { nativePanelData } from "../../dist/data/native-panel.js";
 
 /**
  * The NASDAQ protocol's dataset (the options of scripts/reproduce.mjs), its arrays written to `folder` for the peer.
@@ -20,7 +20,7 @@ export async function openProtocol(data, folder) {
     split: { trainEnd: "2015-12-31", validEnd: "2016-12-30", start: "2013-01-02" },
   });
   const native = nativePanelData(dataset);
-  for (const name of ["features", "targets", "rowOffsets", "rowStocks"]) writeFileSync(join(folder, name), native[name]);
+  for (const name of ["features", "targets", "rowOffsets", "rowStocks"]) writeFileSync(join(folder, name), dataset[name]);
   const { dates, stocks, featureCount, window } = native;
   return { native, description: { dates, stocks, featureCount, window, trainDates: [...dataset.train.dateIndices], validDates: [...dataset.valid.dateIndices] } };
 }

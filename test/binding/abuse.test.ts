@@ -77,7 +77,8 @@ test("a detached buffer counts as empty", () => {
 test("a buffer detached after the call changes nothing", async () => {
   const data = tinyPanelData();
   const held = core.createPanel(data);
-  structuredClone(data.features, { transfer: [data.features.buffer as ArrayBuffer] });
+  const features = data.features as Float32Array;
+  structuredClone(features, { transfer: [features.buffer as ArrayBuffer] });
   const options = { dates: Int32Array.of(5), riskFactors: false, threads: 1 };
   expect((await core.predict(model, held, options).done).predictions).toEqual((await core.predict(model, panel, options).done).predictions);
 });

@@ -15,7 +15,7 @@ function predicted(variables: NodeJS.ProcessEnv): { first: number[]; bytes: numb
   const script = `
     import { loadCore } from ${JSON.stringify(pathToFileURL(join(packageRoot, "dist", "binding", "load.js")).href)};
     const core = loadCore();
-    const panel = core.createPanel({ ...${JSON.stringify({ ...rest, horizons: 0 })}, features: Float32Array.from({ length: ${features.length} }, (_, i) => Math.sin(i)),
+    const panel = core.createPanel({ ...${JSON.stringify({ ...rest, horizons: 0 })}, features: Float32Array.from({ length: ${(features as Float32Array).length} }, (_, i) => Math.sin(i)),
       rowOffsets: Int32Array.from(${JSON.stringify([...rowOffsets])}), rowStocks: Int32Array.from(${JSON.stringify([...rowStocks])}) });
     const model = core.createModel(${JSON.stringify(tinyConfig({ numRiskFactors: 128 }))}, "float32", 0);
     const { riskFactors } = await core.predict(model, panel, { dates: Int32Array.from({ length: 9 }, (_, d) => 3 + d), riskFactors: true, threads: 1 }).done;

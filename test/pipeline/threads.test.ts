@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, expect, it } from "vitest";
 import { ASTGNNFactorModel, train, type ModelOptions, type StepEvent } from "../../lib/index.js";
-import { physicalCores, resolveThreads } from "../../lib/model/threads.js";
+import { physicalCores, resolveThreads } from "../../lib/binding/threads.js";
 import { smallDataset } from "../unit/small-dataset.js";
 import { weightsOf } from "./weights-of.js";
 

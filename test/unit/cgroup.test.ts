@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
-import { quotaOfCores } from "../../lib/model/cgroup.js";
-import { physicalCores } from "../../lib/model/threads.js";
+import { quotaOfCores } from "../../lib/binding/cgroup.js";
+import { physicalCores } from "../../lib/binding/threads.js";
 import { scratch } from "./libtorch-fixture.js";
 
 const root = scratch();

@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import { OHLCV_FEATURES, type PriceSeries } from "../../lib/data/features.js";
+import { loadCore } from "../../lib/binding/load.js";
+import { OHLCV_FEATURES } from "../../lib/data/features.js";
 import { openPanel } from "../../lib/data/panel.js";
+import { ORACLE_FEATURES, type PriceSeries } from "../oracle/features.js";
 import { csv, Folder, priceRows, weekdays } from "./data-tables.js";
 
 const folder = new Folder();
@@ -12,8 +14,13 @@ const series = (values: Partial<Record<keyof PriceSeries, number[]>>): PriceSeri
   const column = (name: keyof PriceSeries): Float64Array => Float64Array.from(values[name] ?? new Array<number>(length).fill(NaN));
   return { open: column("open"), high: column("high"), low: column("low"), close: column("close"), volume: column("volume") };
 };
-const feature = (name: string) => OHLCV_FEATURES.find((candidate) => candidate.name === name)!;
-const valueAt = (name: string, prices: PriceSeries, t: number): number => (t < feature(name).reach ? NaN : feature(name).at(prices, t));
+/** The core's value of a feature of one stock, in single precision. */
+async function valueAt(name: string, prices: PriceSeries, t: number): Promise<number> {
+  const dates = prices.close.length;
+  const made = await loadCore().panelFeatures({ dates, stocks: 1, sources: [name], ...prices, universe: new Uint8Array(dates).fill(1), processors: [] }, 1, () => undefined).done;
+  if (!("features" in made)) throw new Error("no features");
+  return made.features.toTypedArray()[t]!;
+}
 const ramp = (n: number): number[] => Array.from({ length: n }, (_, i) => 10 + i);
 
 describe("the ohlcv features", () => {
@@ -24,35 +31,39 @@ describe("the ohlcv features", () => {
     ]);
   });
 
-  test("have the values of their definitions by hand", () => {
+  test("have the values of their definitions by hand", async () => {
     const prices = series({ open: [9, 11, 12], high: [11, 13, 12], low: [9, 10, 12], close: [10, 12, 12], volume: [5, 5, 5] });
-    expect(valueAt("return_1", prices, 1)).toBeCloseTo(0.2, 15);
-    expect(valueAt("range", prices, 1)).toBe(3 / 12);
-    expect(valueAt("position", prices, 1)).toBe(2 / 3);
-    expect(valueAt("overnight_return", prices, 1)).toBeCloseTo(0.1, 15);
-    expect(valueAt("intraday_return", prices, 0)).toBeCloseTo(1 / 9, 15);
+    expect(await valueAt("return_1", prices, 1)).toBeCloseTo(0.2, 6);
+    expect(await valueAt("range", prices, 1)).toBe(3 / 12);
+    expect(await valueAt("position", prices, 1)).toBe(Math.fround(2 / 3));
+    expect(await valueAt("overnight_return", prices, 1)).toBeCloseTo(0.1, 6);
+    expect(await valueAt("intraday_return", prices, 0)).toBeCloseTo(1 / 9, 6);
     const long = series({ close: ramp(121), volume: ramp(121) });
-    expect(valueAt("close_over_mean_5", long, 120)).toBeCloseTo(130 / 128, 15);
-    expect(valueAt("return_120", long, 120)).toBeCloseTo(12, 12);
-    expect(valueAt("close_over_max_60", long, 120)).toBe(1);
-    expect(valueAt("volume_over_mean_20", long, 120)).toBeCloseTo(Math.log(130 / 120.5), 15);
-    expect(valueAt("max_return_20", long, 20)).toBeCloseTo(0.1, 15);
+    expect(await valueAt("close_over_mean_5", long, 120)).toBeCloseTo(130 / 128, 6);
+    expect(await valueAt("return_120", long, 120)).toBeCloseTo(12, 6);
+    expect(await valueAt("close_over_max_60", long, 120)).toBe(1);
+    expect(await valueAt("volume_over_mean_20", long, 120)).toBeCloseTo(Math.log(130 / 120.5), 6);
+    expect(await valueAt("max_return_20", long, 20)).toBeCloseTo(0.1, 6);
     // 5 daily returns .1, -.1, .1, -.1, .1: mean .02, squared deviations 3 * .0064 + 2 * .0144 over 4.
     const swing = [100, 110, 99, 108.9, 98.01, 107.811];
-    expect(valueAt("volatility_5", series({ close: swing }), 5)).toBeCloseTo(Math.sqrt((3 * 0.0064 + 2 * 0.0144) / 4), 12);
+    expect(await valueAt("volatility_5", series({ close: swing }), 5)).toBeCloseTo(Math.sqrt((3 * 0.0064 + 2 * 0.0144) / 4), 6);
     const flat = series({ close: new Array<number>(20).fill(2), volume: new Array<number>(20).fill(50) });
-    expect(valueAt("dollar_volume", flat, 19)).toBeCloseTo(Math.log(100), 14);
+    expect(await valueAt("dollar_volume", flat, 19)).toBeCloseTo(Math.log(100), 6);
   });
 
-  test("leave the position missing where high equals low", () => {
-    expect(valueAt("position", series({ high: [5], low: [5], close: [5] }), 0)).toBeNaN();
+  test("leave the position missing where high equals low", async () => {
+    expect(await valueAt("position", series({ high: [5], low: [5], close: [5] }), 0)).toBeNaN();
   });
 
-  test.each(OHLCV_FEATURES)("$name reads exactly the dates of its look-back", ({ name, needs, reach }) => {
+  test("are named and look back as the core's", () => {
+    expect(OHLCV_FEATURES).toEqual(ORACLE_FEATURES.map(({ name, reach }) => ({ name, reach })));
+  });
+
+  test.each(ORACLE_FEATURES)("$name reads exactly the dates of its look-back", async ({ name, needs, reach }) => {
     const t = 150;
     const random = (field: string): number[] => Array.from({ length: 200 }, (_, i) => (field === "high" ? 40 : field === "low" ? 5 : 10) + ((i * 7919 + field.length) % 23) / 3);
     const whole = (): Record<keyof PriceSeries, number[]> => ({ open: random("open"), high: random("high"), low: random("low"), close: random("close"), volume: random("volume") });
-    const value = valueAt(name, series(whole()), t);
+    const value = await valueAt(name, series(whole()), t);
     expect(Number.isFinite(value)).toBe(true);
     const returnsOnly = /^return_/.test(name);
     for (const field of needs) {
@@ -60,15 +71,15 @@ describe("the ohlcv features", () => {
       // overnight_return takes its open from t and its close from t - 1.
       const edge = name === "overnight_return" && field === "open" ? t : t - reach;
       firstDate[field][edge] = NaN;
-      expect(valueAt(name, series(firstDate), t)).toBeNaN();
+      expect(await valueAt(name, series(firstDate), t)).toBeNaN();
       const outside = whole();
       for (const i of [t - reach - 1, t + 1, t + 2]) outside[field][i] = NaN;
-      expect(valueAt(name, series(outside), t)).toBe(value);
+      expect(await valueAt(name, series(outside), t)).toBe(value);
       const inside = whole();
       if (reach > 2) {
         inside[field][t - 1] = NaN;
-        if (returnsOnly) expect(valueAt(name, series(inside), t)).toBe(value);
-        else expect(valueAt(name, series(inside), t)).toBeNaN();
+        if (returnsOnly) expect(await valueAt(name, series(inside), t)).toBe(value);
+        else expect(await valueAt(name, series(inside), t)).toBeNaN();
       }
     }
   });

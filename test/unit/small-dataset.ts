@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { releaseNativePanels } from "../../lib/data/native-panel.js";
 import type { Dataset, LabelValues, Split } from "../../lib/data/types.js";
 
 /** What the small market looks like. */
@@ -56,7 +57,9 @@ export function smallDataset({ dates: D, stocks: N, window: T, horizons: L = 1, 
     train: split("train", 0), valid: split("valid", 1), test: split("test", 2), unlabelled: split("unlabelled", 3),
     ledger: { entries: [], rowsRead: D * N, rowsKept: D * N },
     fingerprint: createHash("sha256").update(new Uint8Array(features.buffer)).update(new Uint8Array(rows.buffer)).digest("hex"),
-    origin: undefined, options, splitSummary: { bounds },
+    origin: undefined, options, splitSummary: { bounds }, disposed: false,
+    dispose: () => releaseNativePanels(dataset),
+    [Symbol.dispose]: () => releaseNativePanels(dataset),
     describe: () => ({ featureNames, features: featureNames, window: T, processors: [], graph: "complete", label: {}, labelTransform: {}, maxDropped: 0.05, maxMissingDates: 0 }),
   };
   return dataset;

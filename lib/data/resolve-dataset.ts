@@ -8,15 +8,16 @@ import {
   type DatasetOptions,
   type ResolvedLabel,
   type ResolvedLabelTransform,
+  type ResolvedCall,
   type ResolvedProcessor,
   type ResolvedSplit,
 } from "./dataset-options.js";
 import { OHLCV_FEATURES } from "./features.js";
-import type { Panel } from "./panel.js";
+import type { PanelGrid } from "./panel-grid.js";
 import type { GraphKind } from "./types.js";
 
 /** Everything a dataset is cut by, defaults filled in. */
-export interface Recipe {
+export interface ResolvedDatasetOptions {
   readonly features: "ohlcv" | readonly string[];
   readonly featureNames: readonly string[];
   readonly window: number;
@@ -30,15 +31,19 @@ export interface Recipe {
   readonly graph: GraphKind;
   readonly maxDropped: number;
   readonly maxMissingDates: number;
-  /** Whether it repeats the recipe of a checkpoint: then labels may be missing. */
+  /** Whether it repeats the description in a checkpoint: then labels may be missing. */
   readonly described: boolean;
 }
 
-/** @throws AstgnnError ERR_OPTION, or ERR_CHECKPOINT on a description this version cannot repeat */
-export function resolveRecipe(options: DatasetOptions): Recipe {
+/**
+ * What to cut, and how to run.
+ *
+ * @throws AstgnnError ERR_OPTION, or ERR_CHECKPOINT on a description this version cannot repeat
+ */
+export function resolveDataset(options: DatasetOptions): { readonly cut: ResolvedDatasetOptions; readonly run: ResolvedCall } {
   const named = (features: "ohlcv" | readonly string[]): readonly string[] => (features === "ohlcv" ? OHLCV_FEATURES.map((feature) => feature.name) : features);
   if (options !== null && typeof options === "object" && "description" in options) {
-    const { description, ...rest } = resolveOptions(DescribedOptionsSchema, options, "dataset");
+    const { description, threads, signal, onProgress, ...rest } = resolveOptions(DescribedOptionsSchema, options, "dataset");
     const stored = resolveOptions(DescriptionSchema, description, "dataset description");
     const names = named(stored.features);
     if (names.join("\n") !== stored.featureNames.join("\n")) {
@@ -46,17 +51,19 @@ export function resolveRecipe(options: DatasetOptions): Recipe {
       throw new AstgnnError("ERR_CHECKPOINT", `The description has features that this version does not make: ${missing.join(", ") || "the same, in another order"}.`, { next: "Use the version that wrote the checkpoint." });
     }
     const maxDropped = rest.maxDropped ?? stored.maxDropped;
-    return { ...stored, ...rest, maxDropped, split: rest.split, featureNames: names, requiredHistory: stored.window + lookBackOf(stored.features), described: true };
+    const cut = { ...stored, ...rest, maxDropped, split: rest.split, featureNames: names, requiredHistory: stored.window + lookBackOf(stored.features), described: true };
+    return { cut, run: { threads, signal, onProgress } };
   }
   requireLabelSpan(options);
-  const resolved = resolveOptions(DatasetOptionsSchema, options, "dataset");
+  const { threads, signal, onProgress, ...resolved } = resolveOptions(DatasetOptionsSchema, options, "dataset");
   const byDefault: ResolvedProcessor[] = resolved.features === "ohlcv" ? [{ name: "rank" }, { name: "fill", value: 0 }] : [];
   const featureNames = named(resolved.features);
   const twice = featureNames.find((name, i) => featureNames.indexOf(name) !== i);
   const { window, maxMissingDates } = resolved;
   if (maxMissingDates >= window) throw invalidOption("maxMissingDates", `a whole number from 0 to ${window - 1}, below the window,`, maxMissingDates);
   if (twice !== undefined) throw new AstgnnError("ERR_OPTION", `Feature ${twice} is listed twice.`, { option: "features", column: twice, next: "List each feature once." });
-  return { ...resolved, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
+  const cut = { ...resolved, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
+  return { cut, run: { threads, signal, onProgress } };
 }
 
 /** A column does not tell which dates its label was made of, and without that no split can purge it. */
@@ -70,12 +77,12 @@ function requireLabelSpan(options: DatasetOptions): void {
 }
 
 /** How many dates before a date the features read. */
-function lookBackOf(features: Recipe["features"]): number {
+function lookBackOf(features: ResolvedDatasetOptions["features"]): number {
   return features === "ohlcv" ? Math.max(...OHLCV_FEATURES.map(({ reach }) => reach)) : 0;
 }
 
 /** @throws AstgnnError ERR_DATA naming the columns that are missing, ERR_LEAKAGE where the label is a feature */
-export function requireFeatureColumns(panel: Panel, { features, label }: Recipe): void {
+export function requireFeatureColumns(panel: PanelGrid, { features, label }: ResolvedDatasetOptions): void {
   const needed: readonly string[] = features === "ohlcv" ? PRICE_COLUMNS : features;
   const missing = needed.filter((name) => !panel.has(name));
   if (missing.length > 0) {
@@ -93,7 +100,7 @@ export function requireFeatureColumns(panel: Panel, { features, label }: Recipe)
 }
 
 /** @throws AstgnnError ERR_OPTION where the panel lacks what the graph needs */
-export function requireGraph(panel: Panel, graph: GraphKind): void {
+export function requireGraph(panel: PanelGrid, graph: GraphKind): void {
   const lacks = (what: string, how: string): AstgnnError => new AstgnnError("ERR_OPTION", `Graph "${graph}" needs ${what}, and the panel has none.`, { option: "graph", next: how });
   if (graph === "groups" && panel.groups === undefined) throw lacks("groups", "Give openPanel a groupColumn or groups: { file }.");
   if (graph === "edges" && panel.edges === undefined) throw lacks("edges", "Give openPanel edges: { file }.");

@@ -1,5 +1,6 @@
-import type { GraphKind } from "./types.js";
-import type { Groups } from "./groups.js";
+// Rows by their windows: what the core's are held to.
+import type { GraphKind } from "../../lib/data/types.js";
+import type { Groups } from "../../lib/data/groups.js";
 
 /** Stocks of each date: those of date t are `stocks[offsets[t] .. offsets[t + 1]]`, ascending. */
 export interface Rows {

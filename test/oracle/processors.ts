@@ -1,6 +1,7 @@
-import { AstgnnError } from "../errors.js";
-import type { ResolvedProcessor } from "./dataset-options.js";
-import { RankSorter } from "./ranks.js";
+// Processors date by date: what the core's are held to, bit by bit.
+import { AstgnnError } from "../../lib/errors.js";
+import type { ResolvedProcessor } from "../../lib/data/dataset-options.js";
+import { RankSorter } from "../../lib/data/ranks.js";
 
 /** The grid that processors work on and the dates they may be fitted on. */
 export interface ProcessorContext {

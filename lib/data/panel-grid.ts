@@ -1,0 +1,34 @@
+import type { Groups } from "./groups.js";
+import type { PanelOrigin } from "./origin.js";
+import type { Edges, Ledger } from "./types.js";
+
+/** A panel as datasets read it; cells of its grid are t * stocks + n. */
+export interface PanelGrid {
+  /** ISO dates, ascending. */
+  readonly dates: readonly string[];
+  /** Sorted. */
+  readonly tickers: readonly string[];
+  /** Names of the numeric columns. */
+  readonly columns: readonly string[];
+  /** 1 where the stock counts on the date: [dates * stocks]. */
+  readonly universe: Uint8Array;
+  /** 1 where the table has a row: [dates * stocks]. */
+  readonly present: Uint8Array;
+  /** 1 where the stock may be bought on the date, undefined where always: [dates * stocks]. */
+  readonly tradable: Uint8Array | undefined;
+  readonly groups: Groups | undefined;
+  readonly edges: Edges | undefined;
+  /** Number of price breaks up to the date, undefined where they are not told apart: [dates * stocks]. Prices of unequal numbers are not compared. */
+  readonly segments: Int32Array | undefined;
+  readonly extremeReturns: "warn" | "error" | "missing";
+  readonly ledger: Ledger;
+  /** SHA-256 (hex) over sorted (date, ticker, columns), groups and edges. */
+  readonly fingerprint: string;
+  /** The source as messages name it. */
+  readonly source: string;
+  readonly origin: PanelOrigin;
+  /** Whether the panel has the column. */
+  has(column: string): boolean;
+  /** A column as [dates * stocks], NaN where missing; not a copy. */
+  values(column: string): Float32Array | Float64Array;
+}

@@ -1,0 +1,452 @@
+// Datasets: features, rows, labels and targets of a panel. The jobs read JavaScript's arrays where
+// they lie: the promise's table keeps these alive.
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "binding/model_task.h"
+#include "ops/data/labels.h"
+#include "ops/data/panel_features.h"
+#include "ops/data/sample_rows.h"
+
+namespace astgnn::binding {
+
+namespace {
+
+using at::Tensor;
+
+// Reads of an object with typed arrays that a job goes on to read.
+class Held {
+ public:
+  Held(Napi::Value value, const char* name) : object_(read_object(value, name)) {}
+
+  bool has(const char* key) const { return binding::has(object_, key); }
+  Napi::Value get(const char* key) const { return object_.Get(key); }
+  int64_t integer(const char* key, int64_t low, int64_t high = INT32_MAX) const {
+    return read_integer(get(key), key, low, high);
+  }
+  // Null where there is none.
+  template <typename T>
+  const T* array(const char* key, int64_t length) {
+    if (!has(key)) return nullptr;
+    return static_cast<const T*>(data(get(key), key, array_type<T>(), length));
+  }
+  template <typename T>
+  const T* required(const char* key, int64_t length) {
+    const T* values = array<T>(key, length);
+    if (values == nullptr && length > 0) expected("a typed array", key, get(key));
+    return values;
+  }
+  ops::Column column(const char* key, int64_t length) { return column(get(key), key, length); }
+  ops::Column column(Napi::Value value, const char* name, int64_t length) {
+    ops::Column column;
+    if (value.IsTypedArray() &&
+        value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array) {
+      column.twice = static_cast<const double*>(data(value, name, napi_float64_array, length));
+    } else {
+      column.single = static_cast<const float*>(data(value, name, napi_float32_array, length));
+    }
+    return column;
+  }
+  std::vector<Napi::Object> take() {
+    kept_.push_back(object_);
+    return std::move(kept_);
+  }
+
+ private:
+  template <typename T>
+  static constexpr napi_typedarray_type array_type() {
+    if constexpr (std::is_same_v<T, uint8_t>) return napi_uint8_array;
+    if constexpr (std::is_same_v<T, int32_t>) return napi_int32_array;
+    return napi_float32_array;
+  }
+  const void* data(Napi::Value value, const char* name, napi_typedarray_type type,
+                   int64_t length) {
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+      expected("a typed array of another kind", name, value);
+    const auto array = value.As<Napi::TypedArray>();
+    if (static_cast<int64_t>(array.ElementLength()) != length) {
+      throw BindingError("ERR_SHAPE", std::string("Expected ") + std::to_string(length) +
+                                          " values for " + name + " but the array has " +
+                                          std::to_string(array.ElementLength()) + ".");
+    }
+    kept_.push_back(array);
+    void* values = nullptr;
+    napi_status status = napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, &values,
+                                                  nullptr, nullptr);
+    NAPI_THROW_IF_FAILED(value.Env(), status, nullptr);
+    return values;
+  }
+
+  Napi::Object object_;
+  std::vector<Napi::Object> kept_;
+};
+
+struct Size {
+  int64_t dates, stocks, cells;
+};
+
+Size read_size(const Held& data) {
+  const int64_t dates = data.integer("dates", 1), stocks = data.integer("stocks", 1);
+  return {dates, stocks, element_count({dates, stocks}, "the panel")};
+}
+
+template <typename T>
+Tensor tensor_of(const std::vector<T>& values, at::ScalarType type) {
+  auto tensor = at::empty({static_cast<int64_t>(values.size())}, type);
+  std::copy(values.begin(), values.end(), tensor.template mutable_data_ptr<T>());
+  return tensor;
+}
+
+Napi::Array numbers(Napi::Env env, const std::vector<int64_t>& values) {
+  return to_js(env, at::IntArrayRef(values));
+}
+
+// --- features ---
+
+ops::Processor read_processor(Napi::Value value, int64_t features) {
+  Held data(value, "processors[]");
+  using Kind = ops::Processor::Kind;
+  const auto name = read_string(data.get("name"), "name",
+                                {"rank", "zscore", "winsorize", "standardize", "fill"});
+  ops::Processor processor;
+  processor.kind = name == "rank"          ? Kind::kRank
+                   : name == "zscore"      ? Kind::kZscore
+                   : name == "winsorize"   ? Kind::kWinsorize
+                   : name == "standardize" ? Kind::kStandardize
+                                           : Kind::kFill;
+  if (processor.kind == Kind::kWinsorize) processor.k = read_number(data.get("k"), "k");
+  const auto* applies = data.required<uint8_t>("applies", features);
+  processor.applies.assign(applies, applies + features);
+  processor.fitted.assign(features, true);
+  const auto values_of = [&](const char* key, std::vector<double>& values) {
+    const ops::Column given = data.column(key, features);
+    for (int64_t f = 0; f < features; ++f) {
+      values.push_back(given.at(f));
+      if (values[f] != values[f]) processor.fitted[f] = false;
+    }
+  };
+  if (processor.kind == Kind::kStandardize) {
+    values_of("mean", processor.mean);
+    values_of("sd", processor.sd);
+  }
+  if (processor.kind == Kind::kFill) values_of("value", processor.value);
+  return processor;
+}
+
+class FeaturesTask : public Task {
+ public:
+  FeaturesTask(ops::PanelFeaturesInput input, int thread_count)
+      : input_(std::move(input)), handle_(std::make_shared<FeaturesHandle>()) {
+    threads = thread_count;
+  }
+  bool step() override {
+    if (!work_) begin();
+    const bool more = work_->step();
+    emit([done = work_->dates_done()](Napi::Env env) -> Napi::Value {
+      return Napi::Number::New(env, static_cast<double>(done));
+    });
+    return more;
+  }
+  Napi::Value result(Napi::Env env) override {
+    auto object = Napi::Object::New(env);
+    if (!work_->unfit().empty()) {
+      auto unfit = Napi::Object::New(env);
+      unfit.Set("processor", static_cast<double>(work_->unfit()[0].processor));
+      unfit.Set("feature", static_cast<double>(work_->unfit()[0].feature));
+      object.Set("unfit", unfit);
+      return object;
+    }
+    if (const auto* found = work_->beyond()) {
+      auto beyond = Napi::Object::New(env);
+      beyond.Set("feature", static_cast<double>(found->feature));
+      beyond.Set("cell", static_cast<double>(found->cell));
+      beyond.Set("value", found->value);
+      object.Set("beyond", beyond);
+      return object;
+    }
+    auto statistics = Napi::Array::New(env);
+    for (const auto& processor : work_->processors()) {
+      auto of_processor = Napi::Object::New(env);
+      const auto set = [&](const char* key, const std::vector<double>& values) {
+        if (!values.empty()) of_processor.Set(key, hand_over(env, tensor_of(values, at::kDouble)));
+      };
+      set("mean", processor.mean);
+      set("sd", processor.sd);
+      set("value", processor.value);
+      statistics.Set(statistics.Length(), of_processor);
+    }
+    object.Set("statistics", statistics);
+    const auto bytes = static_cast<int64_t>(handle_->values.nbytes() + handle_->missing.nbytes());
+    object.Set("features", wrap(env, std::move(handle_), bytes));
+    return object;
+  }
+
+ private:
+  void begin() {
+    const int64_t D = input_.dates, N = input_.stocks;
+    handle_->values = at::empty({D, N, input_.features()}, at::kFloat);
+    handle_->missing = at::zeros({D, N, input_.mask_bytes()}, at::kByte);
+    handle_->incomplete = at::zeros({D}, at::kByte);
+    work_ = std::make_unique<ops::PanelFeatures>(
+        std::move(input_),
+        ops::PanelFeaturesOutput{handle_->values.mutable_data_ptr<float>(),
+                                 handle_->missing.mutable_data_ptr<uint8_t>(),
+                                 handle_->incomplete.mutable_data_ptr<uint8_t>()});
+  }
+
+  ops::PanelFeaturesInput input_;
+  std::shared_ptr<FeaturesHandle> handle_;
+  std::unique_ptr<ops::PanelFeatures> work_;
+};
+
+Napi::Value panel_features(const Napi::CallbackInfo& info) {
+  Held data(info[0], "input");
+  const Size size = read_size(data);
+  ops::PanelFeaturesInput input;
+  input.dates = size.dates;
+  input.stocks = size.stocks;
+  input.universe = data.required<uint8_t>("universe", size.cells);
+  input.segments = data.array<int32_t>("segments", size.cells);
+  const auto sources = data.get("sources");
+  if (!sources.IsArray()) expected("an array", "sources", sources);
+  for (uint32_t i = 0; i < sources.As<Napi::Array>().Length(); ++i) {
+    const Napi::Value source = sources.As<Napi::Array>().Get(i);
+    ops::PanelFeaturesInput::Source read;
+    if (source.IsString()) {
+      read.price = ops::price_feature(source.As<Napi::String>().Utf8Value());
+      if (read.price < 0) expected("a price feature", "sources[]", source);
+    } else {
+      read.column = data.column(source, "sources[]", size.cells);
+    }
+    input.sources.push_back(read);
+  }
+  if (input.sources.empty()) expected("at least one source", "sources", sources);
+  element_count({size.cells, input.features()}, "features");
+  const auto is_price = [](const auto& source) { return source.price >= 0; };
+  if (std::any_of(input.sources.begin(), input.sources.end(), is_price)) {
+    input.prices = {data.column("open", size.cells), data.column("high", size.cells),
+                    data.column("low", size.cells), data.column("close", size.cells),
+                    data.column("volume", size.cells)};
+  }
+  const auto processors = data.get("processors");
+  if (!processors.IsArray()) expected("an array", "processors", processors);
+  for (uint32_t i = 0; i < processors.As<Napi::Array>().Length(); ++i)
+    input.processors.push_back(
+        read_processor(processors.As<Napi::Array>().Get(i), input.features()));
+  if (data.has("fitFrom")) {
+    input.fit_from = data.integer("fitFrom", 0, size.dates - 1);
+    input.fit_to = data.integer("fitTo", input.fit_from, size.dates - 1);
+  }
+  const auto on_date = read_function(info[2], "onDates");
+  auto task = std::make_shared<FeaturesTask>(std::move(input), read_threads(info[1]));
+  return job_to_js(info.Env(), task,
+                   Environment::of(info.Env()).start(task, on_date, data.take()));
+}
+
+// --- rows and labels ---
+
+class RowsTask : public Task {
+ public:
+  RowsTask(ops::SampleRowsInput rows, ops::LabelsInput labels,
+           std::shared_ptr<FeaturesHandle> features, int thread_count)
+      : rows_input_(rows), labels_input_(std::move(labels)), features_(std::move(features)) {
+    threads = thread_count;
+  }
+  bool step() override {
+    if (!labels_.defined()) {
+      labels_ = at::empty({rows_input_.dates * rows_input_.stocks * labels_input_.width()},
+                          at::kFloat);
+      removed_ = labels_input_.column
+                     ? ops::make_labels(labels_input_, labels_.mutable_data_ptr<float>())
+                     : (labels_.fill_(std::numeric_limits<float>::quiet_NaN()),
+                        ops::LabelsRemoved());
+      return true;
+    }
+    rows_ = ops::sample_rows(rows_input_);
+    offsets_ = tensor_of(rows_.offsets, at::kInt);
+    stocks_ = tensor_of(rows_.stocks, at::kInt);
+    rows_.stocks = {};
+    return false;
+  }
+  Napi::Value result(Napi::Env env) override {
+    auto object = Napi::Object::New(env);
+    const auto count = [&](const char* key, int64_t value) {
+      object.Set(key, static_cast<double>(value));
+    };
+    object.Set("labels", hand_over(env, std::move(labels_)));
+    count("untradable", removed_.untradable);
+    count("broken", removed_.broken);
+    object.Set("offsets", hand_over(env, std::move(offsets_)));
+    object.Set("stocks", hand_over(env, std::move(stocks_)));
+    object.Set("lastPriced", hand_over(env, tensor_of(rows_.last_priced, at::kInt)));
+    count("incompleteWindow", rows_.incomplete_window);
+    count("found", rows_.found);
+    count("whole", rows_.whole);
+    count("gapless", rows_.gapless);
+    object.Set("missing", numbers(env, rows_.missing));
+    object.Set("unfilled", numbers(env, rows_.unfilled));
+    return object;
+  }
+
+ private:
+  ops::SampleRowsInput rows_input_;
+  ops::LabelsInput labels_input_;
+  std::shared_ptr<FeaturesHandle> features_;
+  Tensor labels_, offsets_, stocks_;
+  ops::LabelsRemoved removed_;
+  ops::SampleRows rows_;
+};
+
+Napi::Value sample_rows(const Napi::CallbackInfo& info) {
+  Held data(info[0], "input");
+  const auto features = unwrap<FeaturesHandle>(info.Env(), data.get("features"), "features");
+  const Size size = read_size(data);
+  if (features->values.size(0) != size.dates || features->values.size(1) != size.stocks)
+    throw BindingError("ERR_SHAPE", "Expected features of the same dates and stocks.");
+  ops::SampleRowsInput rows{};
+  rows.dates = size.dates;
+  rows.stocks = size.stocks;
+  rows.features = features->values.size(2);
+  rows.window = data.integer("window", 1);
+  rows.max_missing = data.integer("maxMissingDates", 0, rows.window - 1);
+  rows.first = data.integer("first", rows.window - 1);
+  if (data.has("close")) rows.close = data.column("close", size.cells);
+  rows.present = data.required<uint8_t>("present", size.cells);
+  rows.universe = data.required<uint8_t>("universe", size.cells);
+  rows.values = features->values.const_data_ptr<float>();
+  rows.missing = features->missing.const_data_ptr<uint8_t>();
+  rows.incomplete = features->incomplete.const_data_ptr<uint8_t>();
+  rows.mask_bytes = features->missing.size(2);
+
+  ops::LabelsInput labels{};
+  labels.dates = size.dates;
+  labels.stocks = size.stocks;
+  if (data.has("label")) labels.column = data.column("label", size.cells);
+  labels.horizons = read_integers(data.get("horizons"), "horizons", 1, INT32_MAX);
+  labels.lag = data.integer("lagDays", 0);
+  labels.tradable = data.array<uint8_t>("tradable", size.cells);
+  labels.segments = data.array<int32_t>("segments", size.cells);
+  element_count({size.cells, labels.width()}, "labels");
+  auto task = std::make_shared<RowsTask>(rows, std::move(labels), features, read_threads(info[1]));
+  return job_to_js(info.Env(), task, Environment::of(info.Env()).start(task, {}, data.take()));
+}
+
+// --- targets ---
+
+class TargetsTask : public Task {
+ public:
+  TargetsTask(ops::MissingLabelsInput labels, ops::LabelTransform transform,
+              const int32_t* group_codes, int32_t group_count, int thread_count)
+      : input_(std::move(labels)),
+        transform_(transform),
+        group_codes_(group_codes),
+        group_count_(group_count) {
+    threads = thread_count;
+  }
+  bool step() override {
+    const auto& rows = input_.rows;
+    const auto width = static_cast<int64_t>(input_.reach.size());
+    found_ = ops::find_missing_labels(input_);
+    targets_ = at::empty({rows.dates, rows.stocks, width}, at::kFloat);
+    ops::make_targets(rows, input_.labels, width, transform_, targets_.mutable_data_ptr<float>());
+    if (group_codes_ == nullptr) return false;
+    groups_ = at::empty({rows.offsets[rows.dates]}, at::kInt);
+    auto* group = groups_.mutable_data_ptr<int32_t>();
+    for (int64_t t = 0; t < rows.dates; ++t) {
+      for (int64_t r = rows.offsets[t]; r < rows.offsets[t + 1]; ++r) {
+        const int32_t n = rows.row_stocks[r], code = group_codes_[t * rows.stocks + n];
+        group[r] = code >= 0 ? code : group_count_ + n;
+      }
+    }
+    return false;
+  }
+  Napi::Value result(Napi::Env env) override {
+    auto object = Napi::Object::New(env);
+    object.Set("targets", wrap_tensor(env, std::move(targets_)));
+    if (groups_.defined()) object.Set("groups", hand_over(env, std::move(groups_)));
+    object.Set("all", static_cast<double>(found_.all));
+    object.Set("gone", static_cast<double>(found_.gone));
+    object.Set("missing", static_cast<double>(found_.missing));
+    object.Set("leavers", hand_over(env, tensor_of(found_.leavers, at::kInt)));
+    object.Set("leaverCounts", hand_over(env, tensor_of(found_.leaver_counts, at::kInt)));
+    object.Set("gaps", hand_over(env, tensor_of(found_.gaps, at::kInt)));
+    return object;
+  }
+
+ private:
+  ops::MissingLabelsInput input_;
+  ops::LabelTransform transform_;
+  const int32_t* group_codes_;
+  int32_t group_count_;
+  ops::MissingLabels found_;
+  Tensor targets_, groups_;
+};
+
+// Offsets that rise from 0 to the number of stocks, which are stocks of the panel.
+ops::RowList read_rows(Held& data, const Size& size) {
+  ops::RowList rows{size.dates, size.stocks, nullptr, nullptr};
+  rows.offsets = data.required<int32_t>("offsets", size.dates + 1);
+  if (rows.offsets[0] != 0 || !std::is_sorted(rows.offsets, rows.offsets + size.dates + 1))
+    throw BindingError("ERR_SHAPE", "Expected offsets that rise from 0.");
+  rows.row_stocks = data.required<int32_t>("rowStocks", rows.offsets[size.dates]);
+  return rows;
+}
+
+Napi::Value sample_targets(const Napi::CallbackInfo& info) {
+  Held data(info[0], "input");
+  const Size size = read_size(data);
+  ops::MissingLabelsInput labels{};
+  labels.rows = read_rows(data, size);
+  labels.reach = read_integers(data.get("reach"), "reach", 0, INT32_MAX);
+  labels.labels = data.required<float>(
+      "labels",
+      element_count({size.cells, static_cast<int64_t>(labels.reach.size())}, "labels"));
+  labels.lag = data.integer("lagDays", 0);
+  labels.tradable = data.array<uint8_t>("tradable", size.cells);
+  labels.last_priced = data.required<int32_t>("lastPriced", size.stocks);
+  const auto dates = data.get("sampleDates");
+  labels.sample_count =
+      dates.IsTypedArray() ? static_cast<int64_t>(dates.As<Napi::TypedArray>().ElementLength()) : 0;
+  labels.sample_dates = data.required<int32_t>("sampleDates", labels.sample_count);
+  for (int64_t i = 0; i < labels.sample_count; ++i)
+    if (labels.sample_dates[i] < 0 || labels.sample_dates[i] >= size.dates)
+      throw BindingError("ERR_OPTION", "Expected date indices of the panel for sampleDates.");
+  ops::LabelTransform transform{};
+  const auto name = read_string(data.get("transform"), "transform", {"rank", "zscore", "none"});
+  using Kind = ops::LabelTransform::Kind;
+  transform.kind = name == "rank" ? Kind::kRank : name == "zscore" ? Kind::kZscore : Kind::kNone;
+  if (data.has("winsorize"))
+    transform.winsorize = read_number(data.get("winsorize"), "winsorize");
+  const auto* codes = data.array<int32_t>("groupCodes", size.cells);
+  const int64_t groups = codes == nullptr ? 0 : data.integer("groupCount", 0);
+  auto task = std::make_shared<TargetsTask>(std::move(labels), transform, codes,
+                                            static_cast<int32_t>(groups), read_threads(info[1]));
+  return job_to_js(info.Env(), task, Environment::of(info.Env()).start(task, {}, data.take()));
+}
+
+const Method kMethods[] = {
+    {"disposed", is_disposed<FeaturesHandle>, true},
+    {"toTypedArray",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return to_typed_array(info.Env(), self<FeaturesHandle>(info)->values);
+     }},
+    {"dispose", dispose<FeaturesHandle>},
+};
+
+const Method kFunctions[] = {
+    {"panelFeatures", panel_features},
+    {"sampleRows", sample_rows},
+    {"sampleTargets", sample_targets},
+};
+
+}  // namespace
+
+void define_dataset(Napi::Env env, Napi::Object exports) {
+  define_handle<FeaturesHandle>(env, kMethods);
+  export_functions(env, exports, kFunctions);
+}
+
+}  // namespace astgnn::binding

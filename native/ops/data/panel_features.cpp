@@ -1,0 +1,171 @@
+#include "ops/data/panel_features.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace astgnn::ops {
+namespace {
+
+// Dates that a thread takes at once: enough for the daily returns that it keeps to pay.
+constexpr int64_t kDatesPerPiece = 8;
+constexpr int64_t kPiecesPerThread = 4;
+
+bool precedes(const PanelFeatures::Beyond& a, const PanelFeatures::Beyond& b) {
+  return b.cell < 0 || std::tie(a.feature, a.cell) < std::tie(b.feature, b.cell);
+}
+
+}  // namespace
+
+struct PanelFeatures::Worker {
+  explicit Worker(const PanelFeaturesInput& input)
+      : prices(input.prices, input.segments, input.stocks),
+        cross_section(input.stocks),
+        values(input.stocks) {}
+  PriceFeatures prices;
+  CrossSection cross_section;
+  std::vector<double> values;  // one feature of one date
+  Beyond beyond{0, -1, 0};
+};
+
+PanelFeatures::PanelFeatures(PanelFeaturesInput input, const PanelFeaturesOutput& output)
+    : input_(std::move(input)), output_(output) {}
+
+PanelFeatures::~PanelFeatures() = default;
+
+// The feature of a date before its processors.
+void PanelFeatures::base(Worker& worker, int64_t feature, int64_t date, double* values) const {
+  const auto& source = input_.sources[feature];
+  if (source.price >= 0) return worker.prices.compute(source.price, date, values);
+  with_values(source.column, [&](const auto* column) {
+    std::copy_n(column + date * input_.stocks, input_.stocks, values);
+  });
+}
+
+// Processors first .. last - 1 of the feature on a date, in place.
+void PanelFeatures::process(Worker& worker, int64_t first, int64_t last, int64_t feature,
+                            int64_t date, double* values) const {
+  const int64_t N = input_.stocks;
+  const uint8_t* universe = input_.universe + date * N;
+  for (int64_t p = first; p < last; ++p) {
+    const Processor& processor = input_.processors[p];
+    if (!processor.applies[feature]) continue;
+    switch (processor.kind) {
+      case Processor::Kind::kRank:
+        worker.cross_section.rank(values, universe);
+        break;
+      case Processor::Kind::kZscore:
+        worker.cross_section.zscore(values, universe);
+        break;
+      case Processor::Kind::kWinsorize:
+        worker.cross_section.winsorize(values, universe, processor.k);
+        break;
+      case Processor::Kind::kStandardize: {
+        const double mean = processor.mean[feature], sd = processor.sd[feature];
+        for (int64_t n = 0; n < N; ++n)
+          values[n] = sd > 0 ? (values[n] - mean) / sd : values[n] * 0.0;
+        break;
+      }
+      case Processor::Kind::kFill: {
+        const double value = processor.value[feature];
+        for (int64_t n = 0; n < N; ++n) values[n] = values[n] == values[n] ? values[n] : value;
+        break;
+      }
+    }
+  }
+}
+
+// Statistics of the feature over the universe on the training dates: each processor sees what those
+// before it made.
+void PanelFeatures::fit(int64_t feature) {
+  const int64_t N = input_.stocks, dates = input_.fit_to - input_.fit_from + 1;
+  const int64_t count = static_cast<int64_t>(input_.processors.size());
+  std::vector<double> values(dates * N), kept;
+  int64_t done = 0;
+  for (int64_t p = 0; p < count; ++p) {
+    Processor& processor = input_.processors[p];
+    if (!processor.applies[feature] || processor.fitted[feature]) continue;
+#pragma omp parallel for schedule(dynamic, kDatesPerPiece)
+    for (int64_t t = 0; t < dates; ++t) {
+      Worker& worker = *workers_[omp_get_thread_num()];
+      double* row = values.data() + t * N;
+      if (done == 0) base(worker, feature, input_.fit_from + t, row);
+      process(worker, done, p, feature, input_.fit_from + t, row);
+    }
+    kept.clear();
+    const uint8_t* universe = input_.universe + input_.fit_from * N;
+    for (int64_t i = 0; i < dates * N; ++i)
+      if (universe[i] == 1 && values[i] == values[i]) kept.push_back(values[i]);
+    if (kept.empty()) return unfit_.push_back({p, feature});
+    const int64_t size = static_cast<int64_t>(kept.size());
+    if (processor.kind == Processor::Kind::kStandardize) {
+      const auto [mean, sd] = mean_and_sd(kept.data(), size, 1);
+      processor.mean[feature] = mean;
+      processor.sd[feature] = sd;
+    } else {
+      processor.value[feature] = median(kept.data(), size);
+    }
+    processor.fitted[feature] = true;
+    done = p;
+  }
+}
+
+// Rounds worker.values to single precision.
+void PanelFeatures::store(Worker& worker, int64_t feature, int64_t date) {
+  const int64_t N = input_.stocks, F = input_.features();
+  float* out = output_.features + date * N * F + feature;
+  bool is_complete = true;
+  for (int64_t n = 0; n < N; ++n) {
+    const double value = worker.values[n];
+    const float rounded = static_cast<float>(value);
+    is_complete &= value == value;
+    out[n * F] = value == value ? rounded : std::numeric_limits<float>::quiet_NaN();
+    if (rounded - rounded != 0 && value == value) {
+      const Beyond found{feature, date * N + n, value};
+      if (precedes(found, worker.beyond)) worker.beyond = found;
+    }
+  }
+  if (!is_complete) output_.incomplete[date] = 1;
+}
+
+void PanelFeatures::make_date(Worker& worker, int64_t date) {
+  const int64_t N = input_.stocks, bytes = input_.mask_bytes();
+  const int64_t count = static_cast<int64_t>(input_.processors.size());
+  for (int64_t f = 0; f < input_.features(); ++f) {
+    double* values = worker.values.data();
+    base(worker, f, date, values);
+    uint8_t* mask = output_.missing + date * N * bytes + f / 8;
+    for (int64_t n = 0; n < N; ++n)
+      mask[n * bytes] |= static_cast<uint8_t>((values[n] != values[n]) << f % 8);
+    process(worker, 0, count, f, date, values);
+    store(worker, f, date);
+  }
+}
+
+bool PanelFeatures::step() {
+  const auto threads = static_cast<size_t>(omp_get_max_threads());
+  while (workers_.size() < threads) workers_.push_back(std::make_unique<Worker>(input_));
+  for (; next_fit_ < input_.features(); ++next_fit_) {
+    const bool is_fitted = std::all_of(
+        input_.processors.begin(), input_.processors.end(), [this](const Processor& processor) {
+          return !processor.applies[next_fit_] || processor.fitted[next_fit_];
+        });
+    if (is_fitted) continue;
+    fit(next_fit_++);
+    return unfit_.empty();
+  }
+  const int64_t block = static_cast<int64_t>(threads) * kPiecesPerThread * kDatesPerPiece;
+  const int64_t begin = next_date_, end = std::min(input_.dates, begin + block);
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t piece = begin; piece < end; piece += kDatesPerPiece) {
+    Worker& worker = *workers_[omp_get_thread_num()];
+    for (int64_t t = piece; t < std::min(end, piece + kDatesPerPiece); ++t) make_date(worker, t);
+  }
+  for (const auto& worker : workers_)
+    if (worker->beyond.cell >= 0 && precedes(worker->beyond, beyond_)) beyond_ = worker->beyond;
+  next_date_ = end;
+  return next_date_ < input_.dates;
+}
+
+}  // namespace astgnn::ops
