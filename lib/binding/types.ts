@@ -141,12 +141,17 @@ export interface NativeFeaturesInput {
   universe: Uint8Array;
   segments?: Int32Array;
   processors: readonly NativeProcessor[];
+  /** First date whose features are made; what they look back on may lie before. Default 0. */
+  first?: number;
+  /** Features made alike, of other dates of the same stocks: those from its date `knownFrom` on are those from `first` on, and are copied. */
+  known?: NativeFeatures;
+  knownFrom?: number;
   /** Training dates, both inclusive; absent where there are none. */
   fitFrom?: number;
   fitTo?: number;
 }
 
-/** Resident features [dates, stocks, F]. */
+/** Resident features [dates made, stocks, F]. */
 export interface NativeFeatures {
   readonly disposed: boolean;
   /** A copy. */

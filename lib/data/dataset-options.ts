@@ -94,6 +94,7 @@ export const DescribedOptionsSchema = z.strictObject({
   ...call,
   description: z.custom<DatasetDescription>((value) => typeof value === "object" && value !== null).describe("a dataset description, as dataset.describe() returns it"),
   split: SplitSchema.optional(),
+  from: isoText.optional(),
   embargo: days(0, 0),
   maxDropped: share.optional().describe(SHARE),
 });
@@ -194,6 +195,11 @@ export type DatasetOptions =
       readonly description: DatasetDescription;
       /** Default: none; then every sample date is in `unlabelled`, and `train`, `valid` and `test` have no dates to predict or to evaluate. */
       readonly split?: SplitOptions;
+      /**
+       * First sample date, YYYY-MM-DD, for scoring the newest dates alone; not with `split`. Features are made of these dates and the rest of their windows only, and
+       * those are the dates of the dataset. Default: the first with enough history.
+       */
+      readonly from?: string | undefined;
       readonly embargo?: number;
       /** Default: that of the description. */
       readonly maxDropped?: number;

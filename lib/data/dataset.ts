@@ -6,6 +6,7 @@ import { AstgnnError } from "../errors.js";
 import type { DatasetOptions } from "./dataset-options.js";
 import { featureSet, type FeatureSet } from "./feature-cache.js";
 import { historyParts, refuseShortPanel } from "./history.js";
+import { firstSample, newestDates } from "./newest-dates.js";
 import { reportMissingLabels } from "./label-losses.js";
 import { labelShape, type LabelShape } from "./labels.js";
 import { LedgerBuilder } from "./ledger.js";
@@ -16,12 +17,17 @@ import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
 
 /** What `panel.dataset(options)` does: the core computes, off the event loop. */
-export async function buildDataset(panel: PanelGrid, options: DatasetOptions): Promise<Dataset> {
-  const { cut, run } = resolveDataset(options);
-  requireFeatureColumns(panel, cut);
+export async function buildDataset(whole: PanelGrid, options: DatasetOptions): Promise<Dataset> {
+  const { cut: asked, run } = resolveDataset(options);
+  requireFeatureColumns(whole, asked);
+  refuseShortPanel(whole.dates, asked, whole.source);
+  requireGraph(whole, asked.graph);
+  const { from, window } = asked;
+  // The newest dates alone: those that windows read. Look-backs of the features lie before them.
+  const first = from === undefined ? 0 : firstSample(whole, from, asked) - window + 1;
+  const panel = from === undefined ? whole : newestDates(whole, first);
+  const cut = from === undefined ? asked : { ...asked, requiredHistory: window };
   const { dates } = panel;
-  refuseShortPanel(dates, cut, panel.source);
-  requireGraph(panel, cut.graph);
   const threads = resolveThreads(run.threads);
 
   const ledger = new LedgerBuilder(panel.ledger.entries);
@@ -34,18 +40,18 @@ export async function buildDataset(panel: PanelGrid, options: DatasetOptions): P
   const signal = run.signal === undefined ? failed.signal : AbortSignal.any([run.signal, failed.signal]);
   const onDates = (done: number): void => {
     try {
-      run.onProgress?.({ dates: done, of: dates.length });
+      run.onProgress?.({ dates: done - first, of: dates.length });
     } catch (error) {
       failed.abort(error);
     }
   };
   let features: FeatureSet | undefined;
   try {
-    features = await featureSet(panel, cut, fit, { threads, signal, onDates });
+    features = await featureSet(whole, cut, fit, { threads, signal, onDates }, first);
     const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first }, { threads, signal });
     addRowLosses(panel, cut, rows, ledger);
     const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
-    ledger.add("split", "short_history", plan.shortHistory, "dates", `dates are no sample dates: a sample needs ${cut.requiredHistory} dates (${historyParts(cut)}), so scoring is possible from ${dates[calendar.first]!} on`);
+    ledger.add("split", "short_history", from === undefined ? plan.shortHistory : 0, "dates", `dates are no sample dates: a sample needs ${cut.requiredHistory} dates (${historyParts(cut)}), so scoring is possible from ${dates[calendar.first]!} on`);
     if (cut.split !== undefined) refuseEmptySplits(plan, dates);
     ledger.add("labels", "untradable_entry", rows.untradable, "values", "labels were removed because the stock is not tradable on its entry date");
     ledger.add("labels", "split_like_label", rows.broken, "values", "labels were removed because they span a return that looks like a split");
@@ -57,7 +63,7 @@ export async function buildDataset(panel: PanelGrid, options: DatasetOptions): P
       throw error;
     }
     addSplitLosses(ledger, plan);
-    onDates(dates.length);
+    onDates(whole.dates.length);
     failed.signal.throwIfAborted();
     return new PanelDataset({
       panel,

@@ -24,11 +24,18 @@ export interface FeatureRun {
   onDates(done: number): void;
 }
 
+/** What features are made by, and of which dates of the panel. */
+interface Made {
+  readonly by: string;
+  readonly first: number;
+  readonly dates: number;
+}
+
 class SharedFeatures implements FeatureSet {
   users = 0;
   isKept = true;
 
-  constructor(readonly native: NativeFeatures, readonly processors: readonly ResolvedProcessor[], readonly leave: () => void) {}
+  constructor(readonly made: Made, readonly native: NativeFeatures, readonly processors: readonly ResolvedProcessor[], readonly leave: () => void) {}
 
   release(): void {
     this.users--;
@@ -48,7 +55,16 @@ class FeatureCache {
   /** Computations under way: those who wait for the same one. */
   readonly #running = new Map<string, Promise<SharedFeatures>>();
 
-  async get(key: string, compute: () => Promise<{ native: NativeFeatures; processors: readonly ResolvedProcessor[] }>): Promise<FeatureSet> {
+  /** Features made alike of dates from `first` on, the most of them. */
+  known({ by, first }: Made): { readonly native: NativeFeatures; readonly from: number } | undefined {
+    const end = ({ made }: SharedFeatures): number => made.first + made.dates;
+    const sets = [...this.#sets.values()].filter((set) => set.made.by === by && set.made.first <= first && end(set) > first && !set.native.disposed);
+    const [set] = sets.sort((a, b) => end(b) - end(a));
+    return set === undefined ? undefined : { native: set.native, from: first - set.made.first };
+  }
+
+  async get(made: Made, compute: () => Promise<{ native: NativeFeatures; processors: readonly ResolvedProcessor[] }>): Promise<FeatureSet> {
+    const key = JSON.stringify(made);
     for (let other = this.#running.get(key); other !== undefined; other = this.#running.get(key)) {
       // Its failure, an abort above all, is its own: then this call computes.
       await other.catch(() => undefined);
@@ -56,7 +72,7 @@ class FeatureCache {
     let set = this.#sets.get(key);
     if (set === undefined) {
       this.#keepOnly(undefined);
-      const running = compute().then(({ native, processors }) => new SharedFeatures(native, processors, () => this.#sets.delete(key)));
+      const running = compute().then(({ native, processors }) => new SharedFeatures(made, native, processors, () => this.#sets.delete(key)));
       this.#running.set(key, running);
       try {
         set = await running;
@@ -81,14 +97,28 @@ class FeatureCache {
 
 const caches = new WeakMap<PanelGrid, FeatureCache>();
 
-/** @throws AstgnnError ERR_DATA where a processor has nothing to be fitted on or a value is beyond single precision; ERR_OPTION, ERR_OUT_OF_MEMORY, ERR_ABORTED */
-export async function featureSet(panel: PanelGrid, cut: ResolvedDatasetOptions, fit: FitDates | undefined, run: FeatureRun): Promise<FeatureSet> {
+/** Features of the panel that a panel grew from, until it has features of its own. */
+const inherited = new WeakMap<PanelGrid, FeatureCache>();
+
+/** Says that a panel has the stocks and dates of another and later dates: features of the dates that both have are the same. */
+export function inheritFeatures(panel: PanelGrid, from: PanelGrid): void {
+  const cache = caches.get(from) ?? inherited.get(from);
+  if (cache !== undefined) inherited.set(panel, cache);
+}
+
+/**
+ * @param first first date of the panel whose features are made
+ * @throws AstgnnError ERR_DATA where a processor has nothing to be fitted on or a value is beyond single precision; ERR_OPTION, ERR_OUT_OF_MEMORY, ERR_ABORTED
+ */
+export async function featureSet(panel: PanelGrid, cut: ResolvedDatasetOptions, fit: FitDates | undefined, run: FeatureRun, first = 0): Promise<FeatureSet> {
   const { features, featureNames, processors } = cut;
   const cache = caches.get(panel) ?? new FeatureCache();
   caches.set(panel, cache);
   const native = nativeProcessors(processors, featureNames, fit);
-  const key = JSON.stringify({ features, processors, fit: isFittedHere(processors, featureNames) ? fit : undefined });
-  return cache.get(key, async () => {
+  const by = JSON.stringify({ features, processors, fit: isFittedHere(processors, featureNames) ? fit : undefined });
+  const made: Made = { by, first, dates: panel.dates.length - first };
+  const set = await cache.get(made, async () => {
+    const known = cache.known(made) ?? inherited.get(panel)?.known(made);
     const isPriced = features === "ohlcv";
     const input: NativeFeaturesInput = {
       dates: panel.dates.length,
@@ -98,11 +128,15 @@ export async function featureSet(panel: PanelGrid, cut: ResolvedDatasetOptions, 
       processors: native,
       ...(isPriced ? { open: panel.values("open"), high: panel.values("high"), low: panel.values("low"), close: panel.values("close"), volume: panel.values("volume") } : {}),
       ...(panel.segments === undefined ? {} : { segments: panel.segments }),
+      first,
+      ...(known === undefined ? {} : { known: known.native, knownFrom: known.from }),
       ...(fit === undefined ? {} : { fitFrom: fit.from, fitTo: fit.to }),
     };
-    const made = checked(panel, cut, await computed(input, run));
-    return { native: made.features, processors: Object.freeze(fittedProcessors(processors, featureNames, made.statistics)) };
+    const result = checked(panel, cut, await computed(input, run));
+    return { native: result.features, processors: Object.freeze(fittedProcessors(processors, featureNames, result.statistics)) };
   });
+  inherited.delete(panel);
+  return set;
 }
 
 async function computed(input: NativeFeaturesInput, { threads, signal, onDates }: FeatureRun): Promise<NativeFeaturesResult> {

@@ -5,6 +5,7 @@ import { appendRows, type AppendOptions } from "./append.js";
 import { checkTable, type CheckOptions } from "./check-table.js";
 import { buildDataset } from "./dataset.js";
 import type { DatasetOptions } from "./dataset-options.js";
+import { inheritFeatures } from "./feature-cache.js";
 import type { Groups } from "./groups.js";
 import type { NewRows } from "./new-rows.js";
 import { LedgerBuilder } from "./ledger.js";
@@ -138,7 +139,9 @@ export class Panel implements PanelGrid {
    *   unknown, a value infinite, or more than `maxDropped` is lost; ERR_OPTION
    */
   async append(rows: NewRows, options: AppendOptions = {}): Promise<Panel> {
-    return new Panel(await appendRows(this, rows, options));
+    const panel = new Panel(await appendRows(this, rows, options));
+    if (panel.tickers === this.tickers) inheritFeatures(panel, this);
+    return panel;
   }
 
   /**

@@ -25,6 +25,8 @@ export interface ResolvedDatasetOptions {
   readonly requiredHistory: number;
   readonly label: ResolvedLabel;
   readonly split: ResolvedSplit | undefined;
+  /** First sample date, where only the newest dates are to be scored. */
+  readonly from: string | undefined;
   readonly embargo: number;
   readonly processors: readonly ResolvedProcessor[];
   readonly labelTransform: ResolvedLabelTransform;
@@ -44,6 +46,7 @@ export function resolveDataset(options: DatasetOptions): { readonly cut: Resolve
   const named = (features: "ohlcv" | readonly string[]): readonly string[] => (features === "ohlcv" ? OHLCV_FEATURES.map((feature) => feature.name) : features);
   if (options !== null && typeof options === "object" && "description" in options) {
     const { description, threads, signal, onProgress, ...rest } = resolveOptions(DescribedOptionsSchema, options, "dataset");
+    if (rest.split !== undefined && rest.from !== undefined) throw new AstgnnError("ERR_OPTION", "A dataset is cut with split or with from, not with both.", { option: "from", next: "Leave from out, and score the dates of interest with predictDates." });
     const stored = resolveOptions(DescriptionSchema, description, "dataset description");
     const names = named(stored.features);
     if (names.join("\n") !== stored.featureNames.join("\n")) {
@@ -51,7 +54,7 @@ export function resolveDataset(options: DatasetOptions): { readonly cut: Resolve
       throw new AstgnnError("ERR_CHECKPOINT", `The description has features that this version does not make: ${missing.join(", ") || "the same, in another order"}.`, { next: "Use the version that wrote the checkpoint." });
     }
     const maxDropped = rest.maxDropped ?? stored.maxDropped;
-    const cut = { ...stored, ...rest, maxDropped, split: rest.split, featureNames: names, requiredHistory: stored.window + lookBackOf(stored.features), described: true };
+    const cut = { ...stored, ...rest, maxDropped, split: rest.split, from: rest.from, featureNames: names, requiredHistory: stored.window + lookBackOf(stored.features), described: true };
     return { cut, run: { threads, signal, onProgress } };
   }
   requireLabelSpan(options);
@@ -62,7 +65,7 @@ export function resolveDataset(options: DatasetOptions): { readonly cut: Resolve
   const { window, maxMissingDates } = resolved;
   if (maxMissingDates >= window) throw invalidOption("maxMissingDates", `a whole number from 0 to ${window - 1}, below the window,`, maxMissingDates);
   if (twice !== undefined) throw new AstgnnError("ERR_OPTION", `Feature ${twice} is listed twice.`, { option: "features", column: twice, next: "List each feature once." });
-  const cut = { ...resolved, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
+  const cut = { ...resolved, from: undefined, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
   return { cut, run: { threads, signal, onProgress } };
 }
 

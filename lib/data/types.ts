@@ -90,7 +90,10 @@ export interface Dataset {
   readonly featureNames: readonly string[];
   /** Window length T in panel dates. */
   readonly window: number;
-  /** Panel dates that a sample needs up to its own: the window and, before it, the longest look-back of the features. 136 for `ohlcv` with a window of 16. */
+  /**
+   * Dates of the dataset that a sample needs up to its own: the window and, before it, the longest look-back of the features. 136 for `ohlcv` with a window
+   * of 16; the window alone where the dataset was cut `from` a date, for then the look-backs lie before its dates.
+   */
   readonly requiredHistory: number;
   /** Label horizons in panel dates (L of them); one entry 0 for a label column. */
   readonly horizons: readonly number[];

@@ -62,9 +62,9 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   using run = await loadRun(folder, { device });
   const description = run.dataset;
   const panel = await run.openPanel(source, panelOptions);
-  const dataset = await panel.dataset({ description, threads, signal, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
+  const dataset = await panel.dataset({ description, from, threads, signal, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
   for (const model of run.models) checkDataset(model, dataset);
-  const selection = datesFrom(selectDates(dataset), from);
+  const selection = datesFrom(selectDates(dataset), undefined);
   const dates = Array.from(selection.dates, (t) => dataset.dates[t]!);
   const rows = await writeScores(run, selection, out, { riskFactors: false, threads: resolveThreads(threads), signal });
   return { out, members: run.models.length, rows, dates: dates.length, firstDate: dates[0]!, lastDate: dates.at(-1)!, ledger: dataset.ledger };

@@ -138,8 +138,13 @@ ops::Processor read_processor(Napi::Value value, int64_t features) {
 
 class FeaturesTask : public Task {
  public:
-  FeaturesTask(ops::PanelFeaturesInput input, int thread_count)
-      : input_(std::move(input)), handle_(std::make_shared<FeaturesHandle>()) {
+  // known: features of other dates, those from known_from on being input's first.
+  FeaturesTask(ops::PanelFeaturesInput input, std::shared_ptr<FeaturesHandle> known,
+               int64_t known_from, int thread_count)
+      : input_(std::move(input)),
+        known_(std::move(known)),
+        known_from_(known_from),
+        handle_(std::make_shared<FeaturesHandle>()) {
     threads = thread_count;
   }
   bool step() override {
@@ -186,10 +191,20 @@ class FeaturesTask : public Task {
 
  private:
   void begin() {
-    const int64_t D = input_.dates, N = input_.stocks;
-    handle_->values = at::empty({D, N, input_.features()}, at::kFloat);
-    handle_->missing = at::zeros({D, N, input_.mask_bytes()}, at::kByte);
-    handle_->incomplete = at::zeros({D}, at::kByte);
+    const int64_t M = input_.made(), N = input_.stocks;
+    handle_->values = at::empty({M, N, input_.features()}, at::kFloat);
+    handle_->missing = at::zeros({M, N, input_.mask_bytes()}, at::kByte);
+    handle_->incomplete = at::zeros({M}, at::kByte);
+    if (known_) {
+      input_.known = std::min(M, known_->values.size(0) - known_from_);
+      const auto copy = [&](const Tensor& to, const Tensor& from) {
+        to.narrow(0, 0, input_.known).copy_(from.narrow(0, known_from_, input_.known));
+      };
+      copy(handle_->values, known_->values);
+      copy(handle_->missing, known_->missing);
+      copy(handle_->incomplete, known_->incomplete);
+      known_.reset();
+    }
     work_ = std::make_unique<ops::PanelFeatures>(
         std::move(input_),
         ops::PanelFeaturesOutput{handle_->values.mutable_data_ptr<float>(),
@@ -198,6 +213,8 @@ class FeaturesTask : public Task {
   }
 
   ops::PanelFeaturesInput input_;
+  std::shared_ptr<FeaturesHandle> known_;
+  int64_t known_from_;
   std::shared_ptr<FeaturesHandle> handle_;
   std::unique_ptr<ops::PanelFeatures> work_;
 };
@@ -240,8 +257,18 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
     input.fit_from = data.integer("fitFrom", 0, size.dates - 1);
     input.fit_to = data.integer("fitTo", input.fit_from, size.dates - 1);
   }
+  if (data.has("first")) input.first = data.integer("first", 0, size.dates - 1);
+  std::shared_ptr<FeaturesHandle> known;
+  int64_t known_from = 0;
+  if (data.has("known")) {
+    known = unwrap<FeaturesHandle>(info.Env(), data.get("known"), "known");
+    if (known->values.size(1) != size.stocks || known->values.size(2) != input.features())
+      throw BindingError("ERR_SHAPE", "Expected known features of the same stocks and number.");
+    known_from = data.integer("knownFrom", 0, known->values.size(0) - 1);
+  }
   const auto on_date = read_function(info[2], "onDates");
-  auto task = std::make_shared<FeaturesTask>(std::move(input), read_threads(info[1]));
+  auto task = std::make_shared<FeaturesTask>(std::move(input), std::move(known), known_from,
+                                             read_threads(info[1]));
   return job_to_js(info.Env(), task,
                    Environment::of(info.Env()).start(task, on_date, data.take()));
 }

@@ -109,7 +109,7 @@ describe("astgnn predict with too little history", () => {
     expect((await predict("--data", at("prices.csv"), "--from", "2019-01-01")).err).toContain("0 of the 136 dates");
     const summary = JSON.parse((await predict("--data", at("prices.csv"), "--from", days[180]!, "--json")).out) as Record<string, unknown>;
     expect(summary).toMatchObject({ dates: 10, firstDate: days[180], lastDate: days[189] });
-    expect((await predict("--data", at("prices.csv"), "--from", "2021-12-31")).err).toMatch(/No stock of .* has a complete window of 16 dates on 2021-12-31 or later/);
+    expect((await predict("--data", at("prices.csv"), "--from", "2021-12-31")).err).toMatch(/has no date on 2021-12-31 or later: its last date is/);
     expect(await predict("--data", at("prices.csv"), "--from", "soon")).toMatchObject({ code: 2, err: expect.stringContaining('Expected a date as YYYY-MM-DD for --from but received "soon"') as string });
   });
 

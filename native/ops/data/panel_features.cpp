@@ -30,7 +30,7 @@ struct PanelFeatures::Worker {
 };
 
 PanelFeatures::PanelFeatures(PanelFeaturesInput input, const PanelFeaturesOutput& output)
-    : input_(std::move(input)), output_(output) {}
+    : input_(std::move(input)), output_(output), next_date_(input_.first + input_.known) {}
 
 PanelFeatures::~PanelFeatures() = default;
 
@@ -114,7 +114,7 @@ void PanelFeatures::fit(int64_t feature) {
 // Rounds worker.values to single precision.
 void PanelFeatures::store(Worker& worker, int64_t feature, int64_t date) {
   const int64_t N = input_.stocks, F = input_.features();
-  float* out = output_.features + date * N * F + feature;
+  float* out = output_.features + (date - input_.first) * N * F + feature;
   bool is_complete = true;
   for (int64_t n = 0; n < N; ++n) {
     const double value = worker.values[n];
@@ -126,7 +126,7 @@ void PanelFeatures::store(Worker& worker, int64_t feature, int64_t date) {
       if (precedes(found, worker.beyond)) worker.beyond = found;
     }
   }
-  if (!is_complete) output_.incomplete[date] = 1;
+  if (!is_complete) output_.incomplete[date - input_.first] = 1;
 }
 
 void PanelFeatures::make_date(Worker& worker, int64_t date) {
@@ -135,7 +135,7 @@ void PanelFeatures::make_date(Worker& worker, int64_t date) {
   for (int64_t f = 0; f < input_.features(); ++f) {
     double* values = worker.values.data();
     base(worker, f, date, values);
-    uint8_t* mask = output_.missing + date * N * bytes + f / 8;
+    uint8_t* mask = output_.missing + (date - input_.first) * N * bytes + f / 8;
     for (int64_t n = 0; n < N; ++n)
       mask[n * bytes] |= static_cast<uint8_t>((values[n] != values[n]) << f % 8);
     process(worker, 0, count, f, date, values);

@@ -26,6 +26,8 @@ struct Processor {
 
 struct PanelFeaturesInput {
   int64_t dates, stocks;
+  int64_t first = 0;  // features are made from this date on; what they look back on may lie before
+  int64_t known = 0;  // so many dates from `first` on are in the output already
   struct Source {
     int price = -1;  // index of a price feature, or
     Column column;
@@ -38,16 +40,17 @@ struct PanelFeaturesInput {
   int64_t fit_from = 0, fit_to = -1;  // training dates, both inclusive
 
   int64_t features() const { return static_cast<int64_t>(sources.size()); }
+  int64_t made() const { return dates - first; }
   // Bytes per cell of the mask of missing features.
   int64_t mask_bytes() const { return (features() + 7) / 8; }
 };
 
-// Where the results go; the masks are zero before.
+// Where the results go, M = made() dates; the masks are zero before.
 struct PanelFeaturesOutput {
-  float* features;  // [dates, stocks, F]
+  float* features;  // [M, stocks, F]
   // Bit f % 8 of byte f / 8 of a cell: feature f was missing before the processors ran.
-  uint8_t* missing;     // [dates, stocks, mask_bytes]
-  uint8_t* incomplete;  // [dates]: 1 where a feature of the date is missing after they ran
+  uint8_t* missing;     // [M, stocks, mask_bytes]
+  uint8_t* incomplete;  // [M]: 1 where a feature of the date is missing after they ran
 };
 
 class PanelFeatures {
@@ -87,7 +90,7 @@ class PanelFeatures {
   std::vector<std::unique_ptr<Worker>> workers_;  // one per thread
   std::vector<Unfit> unfit_;
   Beyond beyond_{0, -1, 0};
-  int64_t next_fit_ = 0, next_date_ = 0;
+  int64_t next_fit_ = 0, next_date_;
 };
 
 }  // namespace astgnn::ops
