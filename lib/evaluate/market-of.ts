@@ -20,11 +20,29 @@ export type MarketOptions = Pick<StudyOptions, "closes" | "groups" | "sizes" | "
 export function marketOf(panel: Panel, { dates, tickers }: Pick<PanelValues, "dates" | "tickers">, { exposures = [] }: { exposures?: readonly string[] | undefined } = {}): MarketOptions {
   const column = (name: string): PanelValues => ({ data: panel.values(name), shape: [panel.dates.length, panel.tickers.length], dates: panel.dates, tickers: panel.tickers });
   return {
-    ...(panel.has("close") ? { closes: column("close") } : {}),
+    ...(panel.has("close") ? { closes: { ...column("close"), data: unbroken(panel) } } : {}),
     ...(panel.groups === undefined ? {} : { groups: groupsOf(panel, panel.groups, dates, tickers) }),
     ...(panel.has("close") && panel.has("volume") ? { sizes: sizesOf(panel, dates) } : {}),
     ...(exposures.length === 0 ? {} : { exposures: Object.fromEntries(exposures.map((name) => [name, column(name)])) }),
   };
+}
+
+/** Closes of which none is compared across a price break that was made missing: after it they go on from the close before, as if nothing had been earned. */
+function unbroken(panel: Panel): Float32Array | Float64Array {
+  const [close, segments, stocks] = [panel.values("close"), panel.segments, panel.tickers.length];
+  if (segments === undefined) return close;
+  const chained = new Float64Array(close.length).fill(NaN);
+  for (let n = 0; n < stocks; n++) {
+    let [factor, last, segment] = [1, NaN, segments[n]!];
+    for (let i = n; i < close.length; i += stocks) {
+      const value = close[i]!;
+      if (Number.isNaN(value)) continue;
+      if (segments[i] !== segment && !Number.isNaN(last)) factor = last / value;
+      segment = segments[i]!;
+      last = chained[i] = value * factor;
+    }
+  }
+  return chained;
 }
 
 function groupsOf(panel: Panel, { codes: all, names }: GroupValues, dates: readonly string[], tickers: readonly string[]): GroupValues {

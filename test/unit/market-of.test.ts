@@ -24,4 +24,13 @@ describe("marketOf", () => {
     expect(Object.keys(exposures!)).toEqual(["beta"]);
     expect(() => marketOf(panel, predictions, { exposures: ["bta"] })).toThrow("The panel has no column bta");
   });
+  it("lets nobody earn a price break that was made missing", async () => {
+    const days = Array.from({ length: 12 }, (_, d) => `2020-01-${String(d + 1).padStart(2, "0")}`);
+    // A 4:1 split overnight that the prices were not adjusted for.
+    const rows = days.map((date, d) => { const c = d < 6 ? 40 + d : (40 + d) / 4; return `${date},A,${c},${c},${c},${c},100`; });
+    const panel = await openPanel(folder.write("split.csv", `date,ticker,open,high,low,close,volume\n${rows.join("\n")}\n`), { extremeReturns: "missing", onWarning: () => {} });
+    const closes = marketOf(panel, { dates: days, tickers: ["A"] }).closes!.data;
+    expect(panel.priceBreaks.length).toBe(1);
+    expect(Array.from(closes)).toEqual([40, 41, 42, 43, 44, 45, 45, ...[47, 48, 49, 50, 51].map((close) => expect.closeTo((45 * close) / 46, 10))]);
+  });
 });
