@@ -44,7 +44,8 @@ export type { NeutralIc, StyleExposure } from "./metrics/exposures.js";
 export { pairedDifference, type PairedDifference } from "./metrics/paired-difference.js";
 export { averagePredictions } from "./metrics/average-predictions.js";
 export { marketOf, type MarketOptions } from "./evaluate/market-of.js";
-export { evaluateRun, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
+export { evaluateRun, type EvaluateRunOptions, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
+export { evaluatePredictions, type EvaluatePredictionsOptions, type PredictionsEvaluation } from "./evaluate/evaluate-predictions.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
 export { demonstrate, type Demonstration } from "./demo/demonstrate.js";

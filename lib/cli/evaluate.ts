@@ -1,47 +1,95 @@
-import { Command } from "commander";
-import type { RunEvaluation, SplitEvaluation } from "../evaluate/evaluate-run.js";
+import { Command, Option } from "commander";
+import { AstgnnError } from "../errors.js";
+import type { EvaluatePredictionsOptions } from "../evaluate/evaluate-predictions.js";
+import type { EvaluateRunOptions } from "../evaluate/evaluate-run.js";
+import { statisticsShape } from "../metrics/statistics-options.js";
+import type { Evaluation } from "../metrics/study.js";
+import { panelFlags } from "./data-flags.js";
+import { addSourceFlags, namedSource, panelOptionsFrom, sourceFrom } from "./data-source.js";
+import { evaluationTable } from "./evaluation-table.js";
+import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
+import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
-import { decimals, type Terminal } from "./terminal.js";
+import { flagsOf } from "./schema-flags.js";
+import type { Terminal } from "./terminal.js";
 
-/** `astgnn evaluate`: metrics of a run, from its predictions. */
+const statisticsFlags: FlagGroup = {
+  title: "Statistics",
+  flags: [
+    ...flagsOf("Statistics", statisticsShape).flags,
+    { flags: "--exposures <columns>", option: "exposures", kind: "texts", help: "number columns of the data that count as known properties of stocks, comma-separated: gives exposures and the neutral IC" },
+  ],
+};
+
+const labelFlags: FlagGroup = {
+  title: "Predictions of another tool",
+  flags: [
+    { flags: "--label-horizon <days>", option: "label.horizonDays", kind: "scalar", help: "dates from entry to end of the return that predictions are about, from 1 (default: 1)" },
+    { flags: "--label-lag <days>", option: "label.lagDays", kind: "scalar", help: "dates from a prediction to its entry, from 0 (default: 1)" },
+  ],
+};
+
+const GROUPS = [panelFlags, statisticsFlags, labelFlags] as const;
+
+type Written = Record<string, unknown> & { run?: string; predictions?: string; out?: string; json?: boolean };
+
+/** `astgnn evaluate`: what the predictions of a run, or of another tool, are worth. */
 export function evaluateCommand(terminal: Terminal): Command {
-  return new Command("evaluate")
-    .description("recompute the validation and test metrics of a run from its predictions")
-    .requiredOption("--run <folder>", "run folder of astgnn train, also of an ensemble")
+  const command = new Command("evaluate")
+    .description("compute what the validation and test predictions of a run are worth, or those that another tool made; what every number means: docs/evaluation.md")
+    .option("--run <folder>", "run folder of astgnn train, also of an ensemble; its report.json gets the numbers");
+  command.addOption(new Option("--predictions <file>", "table of date, ticker and prediction, .parquet or .csv, in place of a run; needs --data").helpGroup("Predictions of another tool:"));
+  for (const flag of labelFlags.flags) command.addOption(new Option(flag.flags, flag.help).helpGroup("Predictions of another tool:"));
+  command.addOption(new Option("--out <folder>", "folder that gets report.json").helpGroup("Predictions of another tool:"));
+  addFlags(command, statisticsFlags);
+  addSourceFlags(command, " (default: what the run was trained on, read again)");
+  addFlags(command, panelFlags);
+  return command
     .option("--json", "print one JSON object")
     .option("--debug", "on failure also print the stack")
-    .action(async ({ run, json }: { run: string; json?: boolean }) => {
-      const { evaluateRun } = await import("../evaluate/evaluate-run.js");
-      const evaluation = await evaluateRun(run);
-      if (json === true) terminal.out(JSON.stringify(toJson(evaluation)));
-      else {
-        printLedger(terminal, evaluation.ledger);
-        for (const line of text(evaluation)) terminal.out(line);
-        if (evaluation.valid.dates + evaluation.test.dates === 0) terminal.err("astgnn evaluate: The run has neither validation nor test dates: there is nothing to evaluate.");
+    .action(async (written: Written) => {
+      try {
+        if ((written.run === undefined) === (written.predictions === undefined)) {
+          const given = written.run === undefined ? "Neither --run nor --predictions is given" : "Both --run and --predictions are given";
+          throw new AstgnnError("ERR_OPTION", `${given}.`, { option: "--run", next: "Give one of them." });
+        }
+        await (written.run === undefined ? ofPredictions(written, terminal) : ofRun(written.run, written, terminal));
+      } catch (error) {
+        throw namingFlags(error, GROUPS);
       }
     });
 }
 
-/** Everything but the daily values. */
-function toJson({ valid, test, ledger }: RunEvaluation): Record<string, unknown> {
-  const numbers = ({ daily: _, ...others }: SplitEvaluation): Omit<SplitEvaluation, "daily"> => others;
-  return { valid: numbers(valid), test: numbers(test), ledger: ledgerJson(ledger) };
+const onWarningOf = (terminal: Terminal): EvaluateRunOptions["onWarning"] => ({ text }) => terminal.err(`astgnn evaluate: ${inFlags(text, GROUPS)}`);
+
+async function ofRun(folder: string, written: Written, terminal: Terminal): Promise<void> {
+  const foreign = [...panelFlags.flags, ...labelFlags.flags, { flags: "--out <folder>" }].map(({ flags }) => new Option(flags)).find((option) => written[option.attributeName()] !== undefined);
+  if (foreign !== undefined) {
+    throw new AstgnnError("ERR_OPTION", `${foreign.long} goes with --predictions: a run is evaluated on its own labels, its data read as run.json says.`, { option: foreign.long!, next: "Leave it out." });
+  }
+  const [{ evaluateRun }, { writeEvaluation }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-evaluation.js")]);
+  const options = optionsFrom(statisticsFlags, written) as EvaluateRunOptions;
+  const evaluation = await interruptible((signal) => evaluateRun(folder, { ...options, source: namedSource(written), onWarning: onWarningOf(terminal), signal }));
+  const { valid, test, ledger, trials } = evaluation;
+  await writeEvaluation(folder, evaluation).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
+  if (written.json === true) return terminal.out(JSON.stringify({ valid: numbersOf(valid), test: numbersOf(test), trials, ledger: ledgerJson(ledger) }));
+  printLedger(terminal, ledger);
+  for (const line of evaluationTable({ valid, test })) terminal.out(line);
+  if (valid.dates + test.dates === 0) terminal.err("astgnn evaluate: The run has neither validation nor test dates: there is nothing to evaluate.");
 }
 
-function text({ valid, test }: RunEvaluation): string[] {
-  const row = (name: string, show: (split: SplitEvaluation) => string): string => `${name.padEnd(22)}${show(valid).padStart(20)}${show(test).padStart(20)}`;
-  const withError = (value: number, error: number): string => `${decimals(value)} +- ${decimals(error)}`;
-  return [
-    row("", (split) => (split === valid ? "valid" : "test")),
-    row("IC +- standard error", (split) => withError(split.ic, split.icStandardError)),
-    row("ICIR", ({ icir }) => decimals(icir, 3)),
-    row("RankIC", (split) => withError(split.rankIc, split.rankIcStandardError)),
-    row("RankICIR", ({ rankIcir }) => decimals(rankIcir, 3)),
-    row("hit rate", ({ hitRate }) => decimals(hitRate)),
-    row("MSE on targets", ({ mse }) => decimals(mse)),
-    row("dates", ({ dates }) => String(dates)),
-    row("rows", ({ rows }) => String(rows)),
-    row("effective neighbours", ({ effectiveNeighbours }) => decimals(effectiveNeighbours, 1)),
-    row("self weight", ({ selfWeight }) => decimals(selfWeight)),
-  ];
+async function ofPredictions(written: Written, terminal: Terminal): Promise<void> {
+  const options = { ...panelOptionsFrom(written), ...optionsFrom(statisticsFlags, written), ...optionsFrom(labelFlags, written) } as EvaluatePredictionsOptions;
+  const source = sourceFrom(written);
+  const [{ evaluatePredictions }, { writeEvaluation }] = await Promise.all([import("../evaluate/evaluate-predictions.js"), import("../evaluate/write-evaluation.js")]);
+  const { test, ledger } = await interruptible((signal) => evaluatePredictions(written.predictions!, source, { ...options, onWarning: onWarningOf(terminal)!, signal }));
+  if (written.out !== undefined) await writeEvaluation(written.out, { test });
+  if (written.json === true) return terminal.out(JSON.stringify({ test: numbersOf(test), ledger: ledgerJson(ledger) }));
+  printLedger(terminal, ledger);
+  for (const line of evaluationTable({ predictions: test })) terminal.out(line);
+}
+
+/** Everything but the daily values. */
+function numbersOf<E extends Evaluation>({ daily: _, series: __, ...numbers }: E): Omit<E, "daily" | "series"> {
+  return numbers;
 }

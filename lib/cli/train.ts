@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import type { Panel } from "../data/panel.js";
 import { AstgnnError } from "../errors.js";
 import type { EpochEvent } from "../run/records.js";
 import type { StepEvent } from "../train/events.js";
@@ -66,6 +67,7 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
     }
     using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
     const run = await train(untrained, dataset, { ...options, ...listeners(terminal, options, written.json === true), signal });
+    if (options.out !== undefined) await reportOn(options.out, panel, terminal, signal);
     if (written.json === true) {
       const members = run.members?.map(({ seed, bestEpoch }) => ({ seed, bestEpoch }));
       terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch, ...(members === undefined ? {} : { members }), ledger: ledgerJson(dataset.ledger) }));
@@ -76,6 +78,17 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
       terminal.out(options.out === undefined ? `${kept}; nothing was kept, name a folder with --out` : `${kept}; the run is in ${options.out}`);
     }
   });
+}
+
+/** Puts the run's evaluation into its report.json. The run is finished: what goes wrong here is told and no failure. */
+async function reportOn(folder: string, source: Panel, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const [{ evaluateRun }, { writeEvaluation }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-evaluation.js")]);
+  try {
+    await writeEvaluation(folder, await evaluateRun(folder, { source, onWarning: () => {}, signal }));
+  } catch (error) {
+    if (!(error instanceof AstgnnError)) throw error;
+    terminal.err(`astgnn train: The run is finished, but not evaluated: ${error.message}`);
+  }
 }
 
 /** The model's options; `--no-graph` leaves each stock alone in A. */

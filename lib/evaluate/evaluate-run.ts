@@ -1,16 +1,25 @@
 import { readFile } from "node:fs/promises";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
+import { openPanel, type Panel } from "../data/panel.js";
+import type { ReadingOptions } from "../data/origin.js";
+import type { PanelSource } from "../data/source/source.js";
 import type { Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { widthOf } from "../metrics/aligned.js";
-import { evaluatePairs, type Metrics } from "../metrics/pairs.js";
+import { evaluatePairs } from "../metrics/pairs.js";
+import { statisticsShape } from "../metrics/statistics-options.js";
+import { study, type Evaluation, type StudyOptions } from "../metrics/study.js";
+import { resolveOptions } from "../options.js";
 import { awaitReplacement } from "../run/replacement.js";
 import { readStoredPredictions } from "../run/stored-predictions.js";
-import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
+import { warn, type Warning } from "../warn.js";
+import { marketOf } from "./market-of.js";
+import { findTrials, storedPairs, type StoredIdentity } from "./trials.js";
 
 /** Metrics of one split of a run. */
-export interface SplitEvaluation extends Metrics {
+export interface SplitEvaluation extends Evaluation {
   /** Mean exp(entropy) of the rows of A; null where the run does not say. */
   readonly effectiveNeighbours: number | null;
   /** Mean diagonal of A. */
@@ -23,26 +32,43 @@ export interface RunEvaluation {
   readonly test: SplitEvaluation;
   /** What was dropped, filled or left out of the data that the run was made from. */
   readonly ledger: Ledger;
+  /** Folders of the other configurations that count as trials. */
+  readonly trials: readonly string[];
+}
+
+/** How to evaluate a run. */
+export interface EvaluateRunOptions extends Pick<StudyOptions, "quantiles" | "topK" | "costBps" | "borrowBps" | "periodsPerYear" | "bootstrapDraws" | "seed"> {
+  /** Where the prices come from: the data of the run, at another place or already open. Default: what the run was trained on, read again. */
+  source?: PanelSource | Panel | undefined;
+  /** Numeric columns of the data that count as known properties of stocks. Default none. */
+  exposures?: readonly string[] | undefined;
+  /** Told why there are no prices. Default: Node prints it. */
+  onWarning?: ((warning: Warning) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** The part of report.json that predictions alone do not tell. */
 type StoredReport = Partial<Record<string, Readonly<Record<string, unknown>>>>;
 
-/** The part of run.json that says which prediction is meant for which horizon, and what became of the data. */
-interface StoredRun {
-  status?: string;
+/** The part of run.json that evaluation needs. */
+interface StoredRun extends StoredIdentity {
   ledger: Ledger;
-  training?: { loss?: Loss; datesPerStep?: number };
+  source?: PanelSource | null;
+  panel?: ReadingOptions | null;
 }
 
 /**
- * Recomputes the metrics of a run, or of an ensemble of runs, from its predictions.parquet; mse and the graph's statistics come from its report.json.
+ * Recomputes the metrics of a run, or of an ensemble of runs, from its predictions.parquet; mse and the graph's statistics come from its report.json. Closes,
+ * groups and sizes come from the data that it was trained on; where these are out of reach or others by now, what needs them is null and a warning says why.
+ * The other finished runs below the parent folder, on the same data and dates, are the trials by which the IC is deflated.
  *
  * @example
  * const { test } = await evaluateRun("runs/first");
- * @throws AstgnnError ERR_DATA where the folder holds no finished run
+ * @throws AstgnnError ERR_DATA where the folder holds no finished run, or the data have no such column; ERR_OPTION, ERR_ABORTED
  */
-export async function evaluateRun(folder: string): Promise<RunEvaluation> {
+export async function evaluateRun(folder: string, options: EvaluateRunOptions = {}): Promise<RunEvaluation> {
+  const { source, exposures, onWarning, signal, ...given } = options;
+  const statistics = resolveOptions(z.strictObject(statisticsShape), given, "evaluateRun");
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
     throw new AstgnnError("ERR_DATA", `There is no folder ${folder}.`, { file: folder, next: "Name the --out folder of a training." });
   }
@@ -50,26 +76,53 @@ export async function evaluateRun(folder: string): Promise<RunEvaluation> {
   if (!existsSync(join(folder, "run.json"))) {
     throw new AstgnnError("ERR_DATA", `${folder} holds no run: it has no run.json.`, { file: folder, next: "Name the --out folder of a training." });
   }
-  const { status, ledger, training } = await readJson<StoredRun>(join(folder, "run.json"));
-  if (status !== "finished") {
+  const run = await readJson<StoredRun>(join(folder, "run.json"));
+  if (run.status !== "finished") {
     // A run that was grown and stopped still has the predictions of its shorter self.
     throw new AstgnnError("ERR_DATA", `The run in ${folder} is not finished.`, { file: folder, next: "Continue it with astgnn train --resume." });
   }
   const stored = await readStoredPredictions(join(folder, "predictions.parquet"));
   const report = await readJson<StoredReport>(join(folder, "report.json"));
+  const hasDates = stored.valid.predictions.dates.length + stored.test.predictions.dates.length > 0;
+  const panel = hasDates ? await dataOf(folder, run, source, { onWarning, signal }) : undefined;
+  const trials = await findTrials(folder, run);
   const split = (name: "valid" | "test"): SplitEvaluation => {
     const { predictions, labels } = stored[name];
     const told = report[name] ?? {};
-    const [width, horizons] = [widthOf(predictions), widthOf(labels)];
-    const pairs = evaluationPairs(resolveLoss(training?.loss ?? "ic", width, horizons, training?.datesPerStep ?? 1), width, horizons);
+    const pairs = storedPairs(run.training, widthOf(predictions), widthOf(labels));
+    const market = panel === undefined || predictions.dates.length === 0 ? {} : marketOf(panel, predictions, { exposures });
     return {
-      ...evaluatePairs(predictions, labels, pairs),
+      ...study(predictions, { ...labels, ...labelOf(run) }, pairs[0] ?? [0, 0], evaluatePairs(predictions, labels, pairs), { ...statistics, ...market, trials: trials[name] }),
       mse: numberOrNull(told["mse"]),
       effectiveNeighbours: numberOrNull(told["effectiveNeighbours"]),
       selfWeight: numberOrNull(told["selfWeight"]),
     };
   };
-  return { valid: split("valid"), test: split("test"), ledger };
+  return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders };
+}
+
+/** Which days the labels of the run look at. */
+function labelOf({ dataset }: StoredRun): { horizonDays: readonly number[]; lagDays: number; column: string | undefined } {
+  const { label = {} } = (dataset ?? {}) as { label?: { horizonDays?: number | readonly number[]; lagDays?: number; column?: string } };
+  return { horizonDays: [label.horizonDays ?? 1].flat(), lagDays: label.lagDays ?? 0, column: label.column };
+}
+
+/** The data of the run; undefined, and a warning why, where they cannot be read or are others than those that it was trained on. */
+async function dataOf(folder: string, run: StoredRun, source: PanelSource | Panel | undefined, { onWarning, signal }: Pick<EvaluateRunOptions, "onWarning" | "signal">): Promise<Panel | undefined> {
+  const without = (why: string): undefined => warn({ reason: "no_prices", text: `${why} Decay, turnover and what the books earn are left out.` }, onWarning) as undefined;
+  const from = source ?? run.source ?? undefined;
+  if (from === undefined) return without(`The run in ${folder} does not say what it was trained on.`);
+  try {
+    const panel = isPanel(from) ? from : await openPanel(from, { ...run.panel, onWarning: () => {}, ...(signal === undefined ? {} : { signal }) });
+    return panel.fingerprint === run.fingerprint ? panel : without(`${panel.source} does not hold the data that the run in ${folder} was trained on: their fingerprints differ.`);
+  } catch (error) {
+    if (!(error instanceof AstgnnError) || error.code === "ERR_ABORTED") throw error;
+    return without(`The data of the run in ${folder} cannot be read: ${error.message}`);
+  }
+}
+
+function isPanel(source: PanelSource | Panel): source is Panel {
+  return typeof source === "object" && "fingerprint" in source;
 }
 
 async function readJson<V>(file: string): Promise<V> {

@@ -5,6 +5,7 @@ import { resolveOptions } from "../options.js";
 import { checkPanelValues, refuseInfinite, widthOf } from "./aligned.js";
 import type { Trial } from "./deflation.js";
 import { evaluatePairs, pairsOf } from "./pairs.js";
+import { statisticsShape } from "./statistics-options.js";
 import { study, type Evaluation, type GroupValues, type StudyOptions } from "./study.js";
 
 /** What else `evaluate` can be told. */
@@ -17,26 +18,17 @@ export interface EvaluateOptions extends StudyOptions {
   horizon?: number | undefined | undefined;
 }
 
-const whole = (from: number, to?: number) =>
-  (to === undefined ? z.int().min(from) : z.int().min(from).max(to)).optional().describe(`a whole number from ${from}${to === undefined ? "" : ` to ${to}`}`);
 const panelValues = z.custom<PanelValues>((value) => typeof value === "object" && value !== null).optional().describe("{ data, shape, dates, tickers }");
-const fromZero = z.number().min(0).optional().describe("a number from 0");
 
 const EvaluateSchema = z.strictObject({
+  ...statisticsShape,
   targets: panelValues,
   // Their range is that of the data.
   prediction: z.unknown().optional(),
   horizon: z.unknown().optional(),
-  horizonDays: whole(1),
-  lagDays: whole(0),
+  horizonDays: z.int().min(1).optional().describe("a whole number from 1"),
+  lagDays: z.int().min(0).optional().describe("a whole number from 0"),
   closes: panelValues,
-  quantiles: whole(2),
-  topK: whole(1),
-  costBps: fromZero,
-  borrowBps: fromZero,
-  periodsPerYear: z.number().gt(0).optional().describe("a number above 0"),
-  bootstrapDraws: whole(1),
-  seed: whole(0, 2 ** 32 - 1),
   groups: z.custom<GroupValues>((value) => (value as GroupValues | undefined)?.codes instanceof Int32Array && Array.isArray((value as GroupValues).names)).optional().describe("{ codes, names }"),
   sizes: panelValues,
   exposures: z.custom<Record<string, PanelValues>>((value) => typeof value === "object" && value !== null && !Array.isArray(value)).optional().describe("an object of { data, shape, dates, tickers }"),

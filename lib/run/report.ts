@@ -11,6 +11,15 @@ export interface Report {
   readonly train: SplitMetrics;
   readonly valid: SplitMetrics;
   readonly test: SplitMetrics;
+  /** Daily values of the dates that count: what a later evaluation deflates other runs by. */
+  readonly daily: { readonly valid: DailyIc; readonly test: DailyIc };
+}
+
+/** IC and RankIC of each date that counts. */
+export interface DailyIc {
+  readonly dates: readonly string[];
+  readonly ic: readonly number[];
+  readonly rankIc: readonly number[];
 }
 
 /** JSON has no NaN: null. */

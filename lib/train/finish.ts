@@ -3,7 +3,6 @@ import type { Dataset, Split } from "../data/types.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
 import type { RunFolder } from "../run/folder.js";
 import { PredictionFiles } from "../run/prediction-files.js";
-import type { SplitMetrics } from "../run/records.js";
 import { reportJson, reportMarkdown, type Report } from "../run/report.js";
 import { blocksOf, type PackedScores, type Scorer } from "../run/scoring.js";
 import { splitMetrics } from "./split-metrics.js";
@@ -26,7 +25,7 @@ export interface FinishOptions {
 }
 
 /** Scores every split and the newest dates with the final weights and writes predictions, factors and both reports. */
-export async function writeResults(options: FinishOptions, about: Omit<Report, "train" | "valid" | "test">): Promise<Report> {
+export async function writeResults(options: FinishOptions, about: Omit<Report, "train" | "valid" | "test" | "daily">): Promise<Report> {
   const { folder, dataset, numPredictions, numRiskFactors, dtype } = options;
   const files = await PredictionFiles.create({
     dataset,
@@ -35,23 +34,24 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
     dtype,
     ...(numRiskFactors === undefined ? {} : { factors: folder.file("factors.parquet"), numRiskFactors }),
   });
-  const metrics: Partial<Record<Split["name"], SplitMetrics>> = {};
+  const scored: Partial<Record<Split["name"], Awaited<ReturnType<typeof splitMetrics>>>> = {};
   try {
     for (const split of [dataset.train, dataset.valid, dataset.test, dataset.unlabelled]) {
-      metrics[split.name] = await scoreSplit(split, files, options);
+      scored[split.name] = await scoreSplit(split, files, options);
     }
   } catch (error) {
     await files.close();
     throw error;
   }
   await files.finish();
-  const report: Report = { ...about, train: metrics.train!, valid: metrics.valid!, test: metrics.test! };
+  const { train, valid, test } = scored as Record<Split["name"], Awaited<ReturnType<typeof splitMetrics>>>;
+  const report: Report = { ...about, train: train.metrics, valid: valid.metrics, test: test.metrics, daily: { valid: valid.daily, test: test.daily } };
   await writeFileAtomically(folder.file("report.json"), reportJson(report));
   await writeFileAtomically(folder.file("report.md"), reportMarkdown(report));
   return report;
 }
 
-async function scoreSplit(split: Split, files: PredictionFiles, options: FinishOptions): Promise<SplitMetrics> {
+async function scoreSplit(split: Split, files: PredictionFiles, options: FinishOptions): ReturnType<typeof splitMetrics> {
   const { dataset, scorer, objective, pairs, labels, threads, signal, numRiskFactors } = options;
   const whole = { dataset, dates: split.dateIndices };
   // Turnover compares neighbouring dates, so a cut would lose a pair.

@@ -238,7 +238,7 @@ class Member {
     const scores = selection.dates.length === 0
       ? { predictions: new Float32Array(0), statistics: new Float64Array(0), terms: new Float64Array(0) }
       : await this.#score(session, selection.dates, plan.objective);
-    return splitMetrics(selection, scores, plan.pairs, plan.objective, plan.labels);
+    return (await splitMetrics(selection, scores, plan.pairs, plan.objective, plan.labels)).metrics;
   }
 
   /** Scores dates with the averaged weights; an empty objective gives no terms. */

@@ -5,6 +5,7 @@ import { summary } from "../metrics/statistics.js";
 import { averageStatistics, type DateSelection } from "../model/predict.js";
 import { breathe } from "../run/breathe.js";
 import type { SplitMetrics } from "../run/records.js";
+import type { DailyIc } from "../run/report.js";
 import { datePanel, partWidth, rowCounts, type PackedScores } from "../run/scoring.js";
 
 /**
@@ -14,9 +15,9 @@ import { datePanel, partWidth, rowCounts, type PackedScores } from "../run/scori
  */
 export async function splitMetrics(
   selection: DateSelection, scores: PackedScores, pairs: readonly (readonly [number, number])[], objective: readonly NativeTerm[], labels: readonly string[],
-): Promise<SplitMetrics> {
+): Promise<{ metrics: SplitMetrics; daily: DailyIc }> {
   const { dataset, dates } = selection;
-  const daily = { ic: [] as number[], rankIc: [] as number[], hitRate: [] as number[], mse: [] as number[] };
+  const daily = { dates: [] as string[], ic: [] as number[], rankIc: [] as number[], hitRate: [] as number[], mse: [] as number[] };
   let rowsThatCount = 0;
   let row = 0;
   const hasTerms = scores.terms.length > 0;
@@ -27,6 +28,7 @@ export async function splitMetrics(
     const returns = rowPanel(selection, t, dataset.labels);
     const metrics = evaluatePairs(predictions, returns, pairs, hasTerms ? rowPanel(selection, t, dataset.targets) : undefined);
     if (metrics.dates > 0) {
+      daily.dates.push(dataset.dates[dates[t]!]!);
       daily.ic.push(metrics.ic);
       daily.rankIc.push(metrics.rankIc);
       daily.hitRate.push(metrics.hitRate);
@@ -38,7 +40,7 @@ export async function splitMetrics(
   }
   const [ic, rankIc] = [summary(daily.ic), summary(daily.rankIc)];
   const terms = objective.map((_, i) => meanOf(Array.from(dates, (_date, t) => scores.terms[t * objective.length + i] ?? NaN)));
-  return {
+  const metrics = {
     ic: ic.mean,
     icir: ic.mean / ic.deviation,
     rankIc: rankIc.mean,
@@ -51,6 +53,7 @@ export async function splitMetrics(
     rows: rowsThatCount,
     ...averageStatistics(scores.statistics),
   };
+  return { metrics, daily: { dates: daily.dates, ic: daily.ic, rankIc: daily.rankIc } };
 }
 
 /** One date's rows of a [dates, stocks, L] array of the dataset. */

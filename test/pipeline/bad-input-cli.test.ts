@@ -66,7 +66,7 @@ describe("bad usage ends with code 2 and one sentence that says what to do", () 
     ["data twice", () => train("--sql", "select 1"), "astgnn train: Both --data and --sql are given. Give one of them."],
     ["no split", () => ["train", "--data", at("good.csv")], "astgnn train: Nothing says where training ends. Add --train-end DATE"],
     ["half a split", () => ["train", "--data", at("good.csv"), "--valid-end", "2020-02-28"], "Nothing says where training ends."],
-    ["no run", () => ["evaluate"], "astgnn evaluate: Required option '--run <folder>' not specified."],
+    ["no run", () => ["evaluate"], "astgnn evaluate: Neither --run nor --predictions is given. Give one of them."],
     ["no output", () => ["predict", "--run", folder, "--data", at("good.csv")], "astgnn predict: Required option '--out <file>' not specified."],
     ["output of unknown kind", () => ["predict", "--run", folder, "--data", at("good.csv"), "--out", "scores.xlsx"], 'Expected a path that ends in .parquet or .csv for out but received "scores.xlsx"'],
     ["output in no folder", () => ["predict", "--run", folder, "--data", at("good.csv"), "--out", "/no/such/folder/p.csv"], "There is no folder /no/such/folder for /no/such/folder/p.csv. Make it first."],

@@ -33,11 +33,13 @@ describe("packed scores", () => {
     const targets: PanelValues = { ...dataset.valid.labels, data: slice(dataset.targets) };
     const scores: PackedScores = { predictions, statistics: new Float64Array(3 * dates.length).fill(1), terms: Float64Array.from({ length: dates.length }, (_, i) => (i === 0 ? NaN : i)) };
     const objective = resolveLoss("ic", 2, 2, 1);
-    const metrics = await splitMetrics({ dataset, dates }, scores, [[0, 0], [1, 1]], objective, ["ic"]);
+    const { metrics, daily } = await splitMetrics({ dataset, dates }, scores, [[0, 0], [1, 1]], objective, ["ic"]);
     const expected = evaluate(aligned, dataset.valid.labels, { targets });
     for (const name of ["ic", "icir", "rankIc", "rankIcir", "hitRate", "mse"] as const) expect(metrics[name], name).toBeCloseTo(expected[name]!, 12);
     expect(metrics.rows).toBe(expected.rows);
     expect(metrics.dates).toBe(expected.dates);
+    expect(daily.dates).toEqual(expected.daily.dates);
+    for (const [i, ic] of expected.daily.ic.entries()) expect(daily.ic[i]).toBeCloseTo(ic, 12);
     // Terms are means over the dates on which they are defined.
     expect(metrics.loss).toBeCloseTo(dates.length / 2, 12);
     expect(metrics.terms).toEqual({ ic: metrics.loss });

@@ -1,0 +1,77 @@
+import type { SplitEvaluation } from "../evaluate/evaluate-run.js";
+import type { Evaluation } from "../metrics/study.js";
+import { decimals } from "./terminal.js";
+
+const [NAME, VALUE] = [23, 20];
+
+type Shown = Evaluation & Partial<Pick<SplitEvaluation, "effectiveNeighbours" | "selfWeight">>;
+
+/** Evaluations side by side for people, with what each number is: at most 100 columns. */
+export function evaluationTable(splits: Readonly<Record<string, Shown>>): string[] {
+  const columns = Object.entries(splits);
+  const line = (name: string, cells: readonly string[], meaning = ""): string => `${name.padEnd(NAME)}${cells.map((cell) => cell.padStart(VALUE)).join("")}${meaning === "" ? "" : `  ${meaning}`}`;
+  const row = (name: string, show: (split: Shown) => string, meaning = ""): string[] => {
+    const cells = columns.map(([, split]) => show(split));
+    return cells.every((cell) => cell === "-") ? [] : [line(name, cells, meaning)];
+  };
+  const section = (title: string, rows: readonly string[]): string[] => (rows.length === 0 ? [] : ["", title, ...rows]);
+  const percent = (value: number | null | undefined, digits = 1): string => (value === null || value === undefined || !Number.isFinite(value) ? "-" : `${(value * 100).toFixed(digits)} %`);
+  const bps = (value: number | null | undefined): string => (value === null || value === undefined || !Number.isFinite(value) ? "-" : `${(value * 1e4).toFixed(1)} bps`);
+  const withT = (value: string, t: number): string => (value === "-" ? "-" : `${value} (t ${decimals(t, 1)})`);
+  const error = (mean: number, t: number): string => (Number.isFinite(mean) ? `${decimals(mean)} +- ${decimals(Math.abs(mean / t))}` : "-");
+  const [first] = columns.map(([, split]) => split);
+  const all = <V>(list: (split: Shown) => readonly V[] | null, key: (entry: V) => string, show: (entry: V) => string, title: (key: string) => string = (name) => name): string[] => {
+    const keys = [...new Set(columns.flatMap(([, split]) => (list(split) ?? []).map(key)))].sort((a, b) => keyOrder(list, columns, key, a) - keyOrder(list, columns, key, b));
+    return keys.flatMap((name) => row(title(name), (split) => { const entry = list(split)?.find((candidate) => key(candidate) === name); return entry === undefined ? "-" : show(entry); }));
+  };
+  const costs = first?.books?.factorWeighted;
+  return [
+    line("", columns.map(([name]) => name)),
+    ...row("IC +- standard error", ({ ic, icT }) => error(ic, icT), "mean daily Pearson, Newey-West"),
+    ...row("  t, of independent days", ({ icT, icTNaive }) => (Number.isFinite(icT) ? `${decimals(icT, 2)}, ${decimals(icTNaive, 2)}` : "-"), `label of ${first?.horizonDays ?? 1} ${first?.horizonDays === 1 ? "day" : "days"}`),
+    ...row("  95 % interval", ({ icInterval: [low, high] }) => (Number.isFinite(low) ? `${decimals(low)} to ${decimals(high)}` : "-"), "stationary block bootstrap"),
+    ...row("  deflated", ({ deflatedIc }) => decimals(deflatedIc.probability, 3), "P(ICIR above the best of luck)"),
+    ...row("  trials, effective", ({ deflatedIc }) => `${deflatedIc.trials}, ${decimals(deflatedIc.effectiveTrials, 1)}`, "configurations beside the run"),
+    ...row("ICIR", ({ icir }) => decimals(icir, 3), "mean / sd of days, not annual"),
+    ...row("RankIC +- standard error", ({ rankIc, rankIcT }) => error(rankIc, rankIcT), "mean daily Spearman"),
+    ...row("RankICIR", ({ rankIcir }) => decimals(rankIcir, 3)),
+    ...row("hit rate", ({ hitRate }) => decimals(hitRate), "same side of the date's medians"),
+    ...row("MSE on targets", ({ mse }) => decimals(mse)),
+    ...row("dates", ({ dates }) => String(dates)),
+    ...row("rows", ({ rows }) => String(rows)),
+    ...row("effective neighbours", ({ effectiveNeighbours }) => decimals(effectiveNeighbours, 1)),
+    ...row("self weight", ({ selfWeight }) => decimals(selfWeight)),
+    ...section(`Quantiles of the predictions, over the label's days, less the universe`, [
+      ...(first?.quantiles.returns ?? []).flatMap((_, k) => row(`  ${k + 1}${k === 0 ? " (lowest)" : ""}`, ({ quantiles }) => bps(quantiles.returns[k]))),
+      ...row("  spread", ({ quantiles }) => withT(bps(quantiles.spread), quantiles.spreadT), "top - bottom: gross exposure 2"),
+      ...row("  monotonicity", ({ quantiles }) => decimals(quantiles.monotonicity, 3), "Spearman of bin and return"),
+      ...row("  new in the top", ({ quantiles }) => percent(quantiles.turnover.at(-1)), "share of names, per date"),
+    ]),
+    ...section("Rank autocorrelation over", all((split) => Object.entries(split.autocorrelation), ([lag]) => lag, ([, value]) => decimals(value, 3), (lag) => `  ${lag} ${lag === "1" ? "date" : "dates"}`)),
+    ...section("IC with the return of the days after entry", all(({ decay }) => decay, ({ from, to }) => (to - from === 1 ? `${to}` : `${from + 1} to ${to}`), ({ ic, icT }) => withT(decimals(ic), icT), (days) => `  ${days}`)),
+    ...section(`Factor-weighted book: gross 1, net 0, ${first?.books?.portfolios ?? 1} held side by side`, columns.every(([, { books }]) => books === null) ? [] : [
+      ...row("  return, volatility", ({ books }) => (books === null || !Number.isFinite(books.factorWeighted.grossReturn) ? "-" : `${percent(books.factorWeighted.grossReturn)}, ${percent(books.factorWeighted.volatility)}`), "a year, before costs"),
+      ...row("  Sharpe, net", ({ books }) => (books === null || !Number.isFinite(books.factorWeighted.grossSharpe) ? "-" : `${decimals(books.factorWeighted.grossSharpe, 2)}, ${decimals(books.factorWeighted.netSharpe, 2)}`), `net of ${costs?.costBps} bps, ${costs?.borrowBps} a year short`),
+      ...row("  break-even cost", ({ breakEvenBps }) => (breakEvenBps === null || !Number.isFinite(breakEvenBps) ? "-" : `${breakEvenBps.toFixed(1)} bps`), "one way"),
+      ...row("  turnover", ({ turnover }) => percent(turnover), "sum |dw| / 2 over gross, per date"),
+      ...row(`  top ${first?.books?.top.stocks ?? ""}, net Sharpe`, ({ books }) => decimals(books?.top.netSharpe, 2), "long only"),
+      ...row("  all stocks", ({ books }) => decimals(books?.universe.netSharpe, 2), "long only"),
+    ]),
+    ...section("IC by size", all(({ sizes }) => sizes, ({ name }) => name, ({ ic, icT }) => withT(decimals(ic), icT), (name) => `  ${name}`)),
+    ...section("IC by year", all(({ years }) => years, ({ year }) => String(year), ({ ic, icT }) => withT(decimals(ic), icT), (year) => `  ${year}`)),
+    ...section("Exposures", [
+      ...all(({ exposures }) => exposures, ({ name }) => name, ({ correlation, t }) => withT(decimals(correlation, 3), t), (name) => `  ${name}`),
+      ...row("  neutral IC", ({ neutral }) => (neutral === null ? "-" : withT(decimals(neutral.ic), neutral.icT)), "of residuals on exposures, groups"),
+      ...row("  neutral ICIR", ({ neutral }) => decimals(neutral?.icir, 3)),
+    ]),
+  ];
+}
+
+/** Where an entry stands in the first list that has it. */
+function keyOrder<V>(list: (split: Shown) => readonly V[] | null, columns: readonly (readonly [string, Shown])[], key: (entry: V) => string, name: string): number {
+  for (const [, split] of columns) {
+    const at = (list(split) ?? []).findIndex((entry) => key(entry) === name);
+    if (at >= 0) return at;
+  }
+  return -1;
+}
