@@ -9,6 +9,7 @@ import { lengthen, widen, type GridArray } from "./grow.js";
 import { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
 import { checkRows, type CheckedRows, type NewRows } from "./new-rows.js";
+import { Pace } from "./pace.js";
 import type { Panel, PanelParts } from "./panel.js";
 import { findPriceBreaks, reportPriceBreaks, type PriceBreak, type PriceBreaks } from "./price-breaks.js";
 import type { DenseTable } from "./source/long-table.js";
@@ -22,7 +23,6 @@ export interface AppendOptions {
   /** Told what looks wrong in the new rows. Default: Node prints it. */
   readonly onWarning?: ((warning: Warning) => void) | undefined;
 }
-
 
 /**
  * The parts of a panel with rows of later dates: cleaned, checked and counted as `openPanel` does it, the dates that there were untouched. Costs what the
@@ -66,7 +66,12 @@ export async function appendRows(panel: Panel, rows: NewRows, { maxDropped = pan
     grown.set(added, first);
     return grown;
   };
-  const values = new Map(panel.columns.map((name) => [name, put(panel.values(name), NaN, block.values.get(name)!)]));
+  const pace = new Pace();
+  const values = new Map<string, Float32Array | Float64Array>();
+  for (const name of panel.columns) {
+    values.set(name, put(panel.values(name), NaN, block.values.get(name)!));
+    await pace.step();
+  }
   const present = put(panel.present, 0, block.present);
   const dates = [...panel.dates, ...days];
   const table: DenseTable = {

@@ -70,6 +70,17 @@ describe("the dataset from a date on", () => {
   });
 });
 
+it("cuts a dataset with a split from a panel that grew as from one of all dates, features that it has already taken over", async () => {
+  const options = { window: 4, label: { horizonDays: 1, lagDays: 0 }, split: { trainEnd: days[135]!, validEnd: days[142]! }, maxDropped: 0.5, processors: ["rank", { name: "standardize" }, { name: "fill", value: "median" }] } satisfies DatasetOptions;
+  const batch = await (await open("grown.csv", upTo(NEW + 1))).dataset(options);
+  const panel = await open("before.csv", upTo(NEW));
+  using before = await panel.dataset(options);
+  expect(before.dates).toHaveLength(NEW + 1);
+  const grown = await (await appended(panel, NEW + 1)).dataset(options);
+  expect(grown.describe()).toEqual(batch.describe());
+  for (const part of ["features", "labels", "targets", "rowOffsets", "rowStocks"] as const) expect(grown[part]).toEqual(batch[part]);
+});
+
 it("scores every new date that was appended as one panel of all dates scores it, to the last bit, also where a ticker is new", async () => {
   const { model, description } = await trained;
   const all = await (await open("all.csv", rows)).dataset({ description });
