@@ -10,7 +10,7 @@ import { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
 import { checkRows, type CheckedRows, type NewRows } from "./new-rows.js";
 import { Pace } from "./pace.js";
-import type { Panel, PanelParts } from "./panel.js";
+import type { PanelGrid, PanelParts } from "./panel-grid.js";
 import { findPriceBreaks, reportPriceBreaks, type PriceBreak, type PriceBreaks } from "./price-breaks.js";
 import type { DenseTable } from "./source/long-table.js";
 import type { Ledger } from "./types.js";
@@ -28,7 +28,7 @@ export interface AppendOptions {
  * The parts of a panel with rows of later dates: cleaned, checked and counted as `openPanel` does it, the dates that there were untouched. Costs what the
  * new dates hold; the whole panel is laid out anew where a ticker is new.
  */
-export async function appendRows(panel: Panel, rows: NewRows, { maxDropped = panel.origin.options.maxDropped!, onWarning }: AppendOptions): Promise<PanelParts> {
+export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreaks">, rows: NewRows, { maxDropped = panel.origin.options.maxDropped!, onWarning }: AppendOptions): Promise<PanelParts> {
   const checked = checkRows(panel, rows);
   const { dates: days, tickers: rowTickers } = checked;
   const tickers = union(panel.tickers, rowTickers);
@@ -106,7 +106,7 @@ function union(tickers: readonly string[], others: readonly string[]): string[] 
 }
 
 /** The rows on the grid of their dates x all stocks. */
-function layOut({ dates, values, universe, tradable, groups }: CheckedRows, tickers: string[], cells: Int32Array, panel: Panel): DenseTable {
+function layOut({ dates, values, universe, tradable, groups }: CheckedRows, tickers: string[], cells: Int32Array, panel: PanelGrid): DenseTable {
   const size = dates.length * tickers.length;
   const scatter = <G extends GridArray>(grid: G, from: ArrayLike<number>): G => {
     for (let row = 0; row < cells.length; row++) grid[cells[row]!] = from[row]!;
@@ -133,8 +133,8 @@ function layOut({ dates, values, universe, tradable, groups }: CheckedRows, tick
 
 /** Groups of the new dates and edges of all, read again where they come from files: these say from when to when they hold. */
 async function relationsOf(
-  panel: Panel, block: DenseTable, dates: string[], checks: { ledger: LedgerBuilder; maxDropped: number; onWarning: AppendOptions["onWarning"] },
-): Promise<{ groups: Groups | undefined; edges: Panel["edges"] }> {
+  panel: PanelGrid, block: DenseTable, dates: string[], checks: { ledger: LedgerBuilder; maxDropped: number; onWarning: AppendOptions["onWarning"] },
+): Promise<{ groups: Groups | undefined; edges: PanelGrid["edges"] }> {
   const { groups, edges } = panel.origin.options;
   const fromColumn = block.groups === undefined ? undefined : { codes: block.groups, names: block.groupNames };
   if (groups === undefined && edges === undefined) return { groups: fromColumn, edges: undefined };

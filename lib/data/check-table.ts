@@ -8,7 +8,7 @@ import { checkGroups, readGroups } from "./groups.js";
 import type { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
 import { Pace } from "./pace.js";
-import type { PanelParts } from "./panel.js";
+import type { PanelParts } from "./panel-grid.js";
 import type { PanelOptions } from "./panel-options.js";
 import { findPriceBreaks, reportPriceBreaks, segmentsOf } from "./price-breaks.js";
 import type { Database } from "./source/database.js";

@@ -2,15 +2,9 @@ import { AstgnnError } from "../errors.js";
 import { warn } from "../warn.js";
 import type { Database } from "./source/database.js";
 import { listed, refuseLoss } from "./loss.js";
+import type { EdgesSource } from "./relation-sources.js";
 import { readRelations, type RelatedTable, type RelationChecks } from "./relations.js";
 import type { Edges } from "./types.js";
-
-/** Where edges come from: a file with ticker and neighbor, optionally from and to (both inclusive). Ticker sees neighbor. */
-export interface EdgesSource {
-  readonly file: string;
-  /** Whether the neighbor also sees the ticker; default true. */
-  readonly symmetric?: boolean | undefined;
-}
 
 /** @throws AstgnnError ERR_DATA on missing or unknown columns, where no edge is left, or where more than the share `maxDropped` name a stock that is not in the panel */
 export async function readEdges(database: Database, source: EdgesSource, { dates, tickers }: RelatedTable, { ledger, maxDropped, onWarning }: RelationChecks): Promise<Edges> {

@@ -3,16 +3,8 @@ import { warn } from "../warn.js";
 import { isoDate } from "./calendar.js";
 import type { Database } from "./source/database.js";
 import { listed, refuseLoss } from "./loss.js";
+import type { GroupsSource } from "./relation-sources.js";
 import { readRelations, type RelatedTable, type Relation, type RelationChecks } from "./relations.js";
-
-/** Where groups come from: a file with a ticker and a group column, optionally from and to (both inclusive). */
-export interface GroupsSource {
-  readonly file: string;
-  /** Column of the group; default "group". */
-  readonly column?: string | undefined;
-  /** Column of the ticker; default "ticker". */
-  readonly tickerColumn?: string | undefined;
-}
 
 /** Group of each cell of the dense grid: an index into `names`, -1 where the stock is a group of one. */
 export interface Groups {

@@ -1,7 +1,7 @@
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { isIsoDate } from "./calendar.js";
 import { listed } from "./loss.js";
-import type { Panel } from "./panel.js";
+import type { PanelGrid } from "./panel-grid.js";
 
 /** Rows of new dates, column by column. Row i is stock `tickers[i]` on `dates[i]`. */
 export interface NewRows {
@@ -36,7 +36,7 @@ export interface CheckedRows {
  *
  * @throws AstgnnError ERR_OPTION for what is no table of rows, ERR_DATA naming column, date and ticker
  */
-export function checkRows(panel: Panel, rows: NewRows): CheckedRows {
+export function checkRows(panel: PanelGrid, rows: NewRows): CheckedRows {
   if (rows === null || typeof rows !== "object") throw invalidOption("rows", "{ dates, tickers, columns }", rows);
   const tickers = readTickers(rows.tickers);
   const written = typeof rows.dates === "string" ? new Array<string>(tickers.length).fill(rows.dates) : rows.dates;
@@ -75,7 +75,7 @@ function readTickers(written: readonly string[]): readonly string[] {
 }
 
 /** The dates of the rows, ascending. What is known of a date is final: a row of an old one would change scores that were given. */
-function newDates(panel: Panel, written: readonly string[]): string[] {
+function newDates(panel: PanelGrid, written: readonly string[]): string[] {
   const dates = [...new Set(written)];
   for (const date of dates) if (typeof date !== "string" || !isIsoDate(date)) throw invalidOption("rows.dates", "dates as YYYY-MM-DD", date);
   dates.sort();

@@ -1,5 +1,7 @@
 import type { Groups } from "./groups.js";
 import type { PanelOrigin } from "./origin.js";
+import type { PriceBreak } from "./price-breaks.js";
+import type { DenseTable } from "./source/long-table.js";
 import type { Edges, Ledger } from "./types.js";
 
 /** A panel as datasets read it; cells of its grid are t * stocks + n. */
@@ -31,4 +33,19 @@ export interface PanelGrid {
   has(column: string): boolean;
   /** A column as [dates * stocks], NaN where missing; not a copy. */
   values(column: string): Float32Array | Float64Array;
+}
+
+/** The parts of a panel; cells of the dense grid are t * stocks + n. */
+export interface PanelParts {
+  readonly source: string;
+  readonly origin: PanelOrigin;
+  readonly table: DenseTable;
+  readonly universe: Uint8Array;
+  readonly groups: Groups | undefined;
+  readonly edges: Edges | undefined;
+  readonly priceBreaks: readonly PriceBreak[];
+  readonly segments: Int32Array | undefined;
+  readonly extremeReturns: "warn" | "error" | "missing";
+  readonly ledger: Ledger;
+  readonly fingerprint: string;
 }

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { Warning } from "../warn.js";
-import type { EdgesSource } from "./edges.js";
-import type { GroupsSource } from "./groups.js";
+import type { EdgesSource, GroupsSource } from "./relation-sources.js";
 
 const text = (what: string) => z.string().min(1).describe(what);
 

@@ -11,32 +11,16 @@ import type { NewRows } from "./new-rows.js";
 import { LedgerBuilder } from "./ledger.js";
 import { originOf, type PanelOrigin } from "./origin.js";
 import { PanelOptionsSchema, type PanelOptions } from "./panel-options.js";
-import type { PanelGrid } from "./panel-grid.js";
+import type { PanelGrid, PanelParts } from "./panel-grid.js";
 import type { PriceBreak } from "./price-breaks.js";
 import { flagColumn, numberColumns, PRICE_COLUMNS } from "./source/columns.js";
 import { Database } from "./source/database.js";
-import type { DenseTable } from "./source/long-table.js";
 import { readTable } from "./source/read-table.js";
 import { nameColumns, requireColumn } from "./source/names.js";
 import { openSource, type PanelSource } from "./source/source.js";
 import type { Dataset, Edges, Ledger } from "./types.js";
 
 export type { PanelOptions } from "./panel-options.js";
-
-/** What a Panel is made of; cells of the dense grid are t * stocks + n. */
-export interface PanelParts {
-  readonly source: string;
-  readonly origin: PanelOrigin;
-  readonly table: DenseTable;
-  readonly universe: Uint8Array;
-  readonly groups: Groups | undefined;
-  readonly edges: Edges | undefined;
-  readonly priceBreaks: readonly PriceBreak[];
-  readonly segments: Int32Array | undefined;
-  readonly extremeReturns: "warn" | "error" | "missing";
-  readonly ledger: Ledger;
-  readonly fingerprint: string;
-}
 
 /**
  * A long table of stocks, laid out on the grid of its dates x its tickers: what datasets are cut from.
