@@ -20,6 +20,17 @@ inline uint32_t order_key(double value) {
   return (high & 0x80000000) != 0 ? ~high : high | 0x80000000;
 }
 
+// One pass of a radix sort; counts: how many items have each digit.
+void scatter(const uint64_t* from, uint64_t* to, int64_t count, uint32_t* counts, int shift) {
+  uint32_t before = 0;
+  for (uint32_t digit = 0; digit < kBuckets; ++digit) {
+    const uint32_t size = counts[digit];
+    counts[digit] = before;
+    before += size;
+  }
+  for (int64_t i = 0; i < count; ++i) to[counts[from[i] >> shift & (kBuckets - 1)]++] = from[i];
+}
+
 // Numbers in ascending order, -0 before 0, NaN last.
 bool is_below(double a, double b) {
   return a < b || (a == b && std::signbit(a) && !std::signbit(b)) || (a == a && b != b);
@@ -98,7 +109,7 @@ CrossSection::CrossSection(int64_t stocks)
       twice_(stocks),
       sorted_(stocks),
       other_(stocks),
-      counts_(3 * kBuckets) {}
+      counts_(2 * kBuckets) {}
 
 // The members' values into members_, their stocks into index_.
 int64_t CrossSection::collect(const double* values, const uint8_t* universe) {
@@ -112,8 +123,7 @@ int64_t CrossSection::collect(const double* values, const uint8_t* universe) {
 }
 
 // Leaves the values' indices in ascending order in the lower halves of sorted_: a radix sort by the
-// upper 32 bits of the numbers, of only those digits in which they differ, then by value where these
-// are the same.
+// 22 bits that tell the numbers apart best, then by value where these are the same.
 void CrossSection::sort(const double* values, int64_t count) {
   uint32_t lowest = UINT32_MAX, highest = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -122,33 +132,21 @@ void CrossSection::sort(const double* values, int64_t count) {
     lowest = std::min(lowest, key);
     highest = std::max(highest, key);
   }
-  for (int64_t i = 0; i < count; ++i) sorted_[i] = (other_[i] - lowest) << 32 | i;
+  const int shift = std::max(0, static_cast<int>(std::bit_width(highest - lowest)) - 2 * kDigitBits);
+  uint32_t* const lower = counts_.data();
+  uint32_t* const upper = lower + kBuckets;
+  std::fill(counts_.begin(), counts_.end(), 0);
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t key = (other_[i] - lowest) >> shift;
+    sorted_[i] = key << 32 | i;
+    ++lower[key & (kBuckets - 1)];
+    ++upper[key >> kDigitBits];
+  }
   if (count < kFewValues) {
     std::sort(sorted_.begin(), sorted_.begin() + count);
   } else {
-    const int digits = (std::bit_width(highest - lowest) + kDigitBits - 1) / kDigitBits;
-    std::fill_n(counts_.begin(), digits * kBuckets, 0);
-    uint32_t* const counts = counts_.data();
-    for (int digit = 0; digit < digits; ++digit) {
-      const int shift = 32 + digit * kDigitBits;
-      for (int64_t i = 0; i < count; ++i)
-        ++counts[digit * kBuckets + (sorted_[i] >> shift & (kBuckets - 1))];
-    }
-    for (int digit = 0; digit < digits; ++digit) {
-      uint32_t* const start = counts + digit * kBuckets;
-      uint32_t before = 0;
-      for (uint32_t bucket = 0; bucket < kBuckets; ++bucket) {
-        const uint32_t size = start[bucket];
-        start[bucket] = before;
-        before += size;
-      }
-      const int shift = 32 + digit * kDigitBits;
-      for (int64_t i = 0; i < count; ++i) {
-        const uint64_t item = sorted_[i];
-        other_[start[item >> shift & (kBuckets - 1)]++] = item;
-      }
-      sorted_.swap(other_);
-    }
+    scatter(sorted_.data(), other_.data(), count, lower, 32);
+    scatter(other_.data(), sorted_.data(), count, upper, 32 + kDigitBits);
   }
   const auto by_value = [values](uint64_t a, uint64_t b) {
     return values[static_cast<uint32_t>(a)] < values[static_cast<uint32_t>(b)];
