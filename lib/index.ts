@@ -9,7 +9,7 @@ export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { PanelSource } from "./data/source/source.js";
 export type { DatasetCall, DatasetOptions, DatasetProgress, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
-export type { Dataset, DatasetDescription, Edges, GraphKind, Ledger, LedgerEntry, LabelValues, PanelValues, Split } from "./data/types.js";
+export type { Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredProcessor } from "./data/types.js";
 
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";

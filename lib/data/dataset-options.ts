@@ -112,29 +112,29 @@ export type ResolvedSplit = z.output<typeof SplitSchema>;
 export type Processor =
   /** Per date: ((members less + half of the members equal) / n - 0.5) * sqrt(12); for a member that is ((average-tie rank - 0.5) / n - 0.5) * sqrt(12). */
   | "rank"
-  | { readonly name: "rank"; readonly columns?: readonly string[] }
+  | { readonly name: "rank"; readonly columns?: readonly string[] | undefined }
   /** Per date: (x - mean) / population sd of the members; 0 where sd is 0. */
   | "zscore"
-  | { readonly name: "zscore"; readonly columns?: readonly string[] }
+  | { readonly name: "zscore"; readonly columns?: readonly string[] | undefined }
   /** Per date: clips to median ± k * 1.4826 * MAD of the members (k > 0, default 5); untouched where the MAD is 0. */
   | "winsorize"
-  | { readonly name: "winsorize"; readonly k?: number; readonly columns?: readonly string[] }
+  | { readonly name: "winsorize"; readonly k?: number | undefined; readonly columns?: readonly string[] | undefined }
   /** (x - mean) / sd with mean and sample sd of the universe on the training dates; 0 where sd is 0. */
   | "standardize"
-  | { readonly name: "standardize"; readonly columns?: readonly string[] }
+  | { readonly name: "standardize"; readonly columns?: readonly string[] | undefined }
   /** Missing becomes a constant (default 0) or the median of the universe on the training dates. */
   | "fill"
-  | { readonly name: "fill"; readonly value?: number | "median"; readonly columns?: readonly string[] };
+  | { readonly name: "fill"; readonly value?: number | "median" | undefined; readonly columns?: readonly string[] | undefined };
 
 /**
  * Forward returns close[t + lag + horizon] / close[t + lag] - 1 in panel dates (horizons from 1, default 1; lag from 0, default 1), or a column that holds the label.
  * For a column, `horizonDays` and `lagDays` (default 0) must say which dates it looks at, so that splits can purge it: with horizonDays 5 and lagDays 1
  * it is made of dates from t + 1 to t + 6; horizonDays 0 says that it looks at no later date.
  */
-export type Label = { readonly horizonDays?: number | readonly number[]; readonly lagDays?: number } | { readonly column: string; readonly horizonDays: number; readonly lagDays?: number };
+export type Label = { readonly horizonDays?: number | readonly number[] | undefined; readonly lagDays?: number | undefined } | { readonly column: string; readonly horizonDays: number; readonly lagDays?: number | undefined };
 
 /** What the loss sees: inverse normal of the per-date rank (default), per-date z-score, or the raw return; `winsorize` clips to median ± k * 1.4826 * MAD before. */
-export type LabelTransform = "rank" | "zscore" | "none" | { readonly transform?: "rank" | "zscore" | "none"; readonly winsorize?: number };
+export type LabelTransform = "rank" | "zscore" | "none" | { readonly transform?: "rank" | "zscore" | "none" | undefined; readonly winsorize?: number | undefined };
 
 /**
  * By date: train ends, counted by label end, on the last panel date not after `trainEnd`, valid on that not after `validEnd`; `start` is the first label end.
@@ -143,8 +143,8 @@ export type LabelTransform = "rank" | "zscore" | "none" | { readonly transform?:
  * By fraction: shares of the labelled dates that sum to 1; [1, 0, 0] trains on all of them. A share above 0 that comes to no date is an error.
  */
 export type SplitOptions =
-  | { readonly trainEnd: string; readonly validEnd?: string; readonly start?: string }
-  | { readonly fractions: readonly [number, number, number]; readonly start?: string };
+  | { readonly trainEnd: string; readonly validEnd?: string | undefined; readonly start?: string | undefined }
+  | { readonly fractions: readonly [number, number, number]; readonly start?: string | undefined };
 
 /** How far a dataset is. */
 export interface DatasetProgress {
@@ -168,39 +168,39 @@ export interface DatasetCall {
 export type DatasetOptions =
   | (DatasetCall & {
       /** The 20 price features, or columns of the panel as they are. Default "ohlcv". */
-      readonly features?: "ohlcv" | readonly string[];
+      readonly features?: "ohlcv" | readonly string[] | undefined;
       /** T, in panel dates, from 1. Default 16. */
-      readonly window?: number;
+      readonly window?: number | undefined;
       /** Default { horizonDays: 1, lagDays: 1 }. */
-      readonly label?: Label;
+      readonly label?: Label | undefined;
       readonly split: SplitOptions;
       /** Sample dates dropped at the beginning of valid and of test, from 0. Default 0. */
-      readonly embargo?: number;
+      readonly embargo?: number | undefined;
       /** Default for "ohlcv": rank, then fill with 0; for columns: none. */
-      readonly processors?: readonly Processor[];
+      readonly processors?: readonly Processor[] | undefined;
       /** Default "rank". */
-      readonly labelTransform?: LabelTransform;
+      readonly labelTransform?: LabelTransform | undefined;
       /** Who attends to whom in the GAT. Default "complete". */
-      readonly graph?: GraphKind;
+      readonly graph?: GraphKind | undefined;
       /** Largest share of rows (universe, complete window) that may lack a feature in their window, filled by a processor or dropped, before this is refused: 0 to 1. Default .05. */
-      readonly maxDropped?: number;
+      readonly maxDropped?: number | undefined;
       /**
        * How many dates of a row's window may lack a close (without a close column: a table row), 0 to T - 1; never its last date. Processors fill the features there,
        * 0 for "ohlcv"; without a processor that fills, such a row is dropped. Default 0: one missing date takes a stock out for T dates.
        */
-      readonly maxMissingDates?: number;
+      readonly maxMissingDates?: number | undefined;
     })
   | (DatasetCall & {
       /** As `dataset.describe()` returned it: same features, processors with their fitted statistics, graph and label. */
       readonly description: DatasetDescription;
       /** Default: none; then every sample date is in `unlabelled`, and `train`, `valid` and `test` have no dates to predict or to evaluate. */
-      readonly split?: SplitOptions;
+      readonly split?: SplitOptions | undefined;
       /**
        * First sample date, YYYY-MM-DD, for scoring the newest dates alone; not with `split`. Features are made of these dates and the rest of their windows only, and
        * those are the dates of the dataset. Default: the first with enough history.
        */
       readonly from?: string | undefined;
-      readonly embargo?: number;
+      readonly embargo?: number | undefined;
       /** Default: that of the description. */
-      readonly maxDropped?: number;
+      readonly maxDropped?: number | undefined;
     });

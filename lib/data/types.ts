@@ -65,6 +65,24 @@ export interface Split {
   readonly labels: LabelValues;
 }
 
+/** A processor with its options filled in and, where it is fitted, its statistics per feature. */
+export type StoredProcessor =
+  | { readonly name: "rank" | "zscore"; readonly columns?: readonly string[] | undefined }
+  | { readonly name: "winsorize"; readonly k: number; readonly columns?: readonly string[] | undefined }
+  | { readonly name: "standardize"; readonly columns?: readonly string[] | undefined; readonly statistics?: Readonly<Record<string, { readonly mean: number; readonly sd: number }>> | undefined }
+  | { readonly name: "fill"; readonly value: number | "median"; readonly columns?: readonly string[] | undefined; readonly statistics?: Readonly<Record<string, number>> | undefined };
+
+/** A label with its options filled in. */
+export type StoredLabel =
+  | { readonly horizonDays: number | readonly number[]; readonly lagDays: number }
+  | { readonly column: string; readonly horizonDays: number; readonly lagDays: number };
+
+/** A label transform with its options filled in. */
+export interface StoredLabelTransform {
+  readonly transform: "rank" | "zscore" | "none";
+  readonly winsorize?: number | undefined;
+}
+
 /** What a model needs to score new data as it was trained: stored in `model.safetensors` as `dataset`. */
 export interface DatasetDescription {
   readonly featureNames: readonly string[];
@@ -72,10 +90,10 @@ export interface DatasetDescription {
   readonly features: "ohlcv" | readonly string[];
   readonly window: number;
   /** Processors in order, with fitted statistics where they have any. */
-  readonly processors: readonly unknown[];
-  readonly graph: unknown;
-  readonly label: unknown;
-  readonly labelTransform: unknown;
+  readonly processors: readonly StoredProcessor[];
+  readonly graph: GraphKind;
+  readonly label: StoredLabel;
+  readonly labelTransform: StoredLabelTransform;
   /** Share of rows that may lack a feature in their window. */
   readonly maxDropped: number;
   /** Dates that the window of a row may lack. */

@@ -58,7 +58,9 @@ export class LoadedRun {
     const data = source ?? trainedOn ?? undefined;
     if (data === undefined) throw new AstgnnError("ERR_OPTION", `The run in ${this.folder} does not say what it was trained on.`, { option: "source", next: "Name the data to score." });
     // A run of 0.1.0 says nothing of how its data were read.
-    return openPanel(data, panel == null ? options : readAlike(panel, options, (this.dataset.label as { column?: string }).column, this.folder));
+    if (panel == null) return openPanel(data, options);
+    const { label } = this.dataset;
+    return openPanel(data, readAlike(panel, options, "column" in label ? label.column : undefined, this.folder));
   }
 
   /**

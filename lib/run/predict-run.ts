@@ -62,7 +62,7 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   using run = await loadRun(folder, { device });
   const description = run.dataset;
   const panel = await run.openPanel(source, panelOptions);
-  const dataset = await panel.dataset({ description, from, threads, signal, ...(panelOptions.maxDropped === undefined ? {} : { maxDropped: panelOptions.maxDropped }) });
+  const dataset = await panel.dataset({ description, from, threads, signal, maxDropped: panelOptions.maxDropped });
   for (const model of run.models) checkDataset(model, dataset);
   const selection = datesFrom(selectDates(dataset), undefined);
   const dates = Array.from(selection.dates, (t) => dataset.dates[t]!);

@@ -1,20 +1,26 @@
 import { describe, expect, it } from "vitest";
+import type { z } from "zod";
 import type {
-  DemonstrationOptions, EvaluateOptions, GraphAttentionOptions, InitialisationOptions, ModelOptions, PanelOptions, PanelValues, PredictOptions, RowMask, SimulationOptions, TimeGraphConvolutionOptions, TrainOptions,
+  DatasetDescription, DatasetOptions, DemonstrationOptions, EvaluateOptions, GraphAttentionOptions, InitialisationOptions, Label, ModelOptions, PanelOptions, PanelValues, PredictOptions, RowMask, SimulationOptions, SplitOptions, TimeGraphConvolutionOptions, TrainOptions,
 } from "../../lib/index.js";
 import { evaluate, simulateMarket } from "../../lib/index.js";
+import type { DescriptionSchema } from "../../lib/data/dataset-options.js";
 import { resolveModelOptions } from "../../lib/model/config.js";
 import { resolveTrainOptions } from "../../lib/train/options.js";
 
 /** The optional properties of T that a program under exactOptionalPropertyTypes cannot set to undefined. */
-type Refusing<T> = { [K in keyof T]-?: object extends Pick<T, K> ? (undefined extends Required<T>[K] ? never : K) : never }[keyof T];
+type Refusing<T> = T extends unknown ? RefusingOne<T> : never;
+type RefusingOne<T> = { [K in keyof T]-?: object extends Pick<T, K> ? (undefined extends Required<T>[K] ? never : K) : never }[keyof T];
 /** Compiles only where nothing is refused; what is refused stands in the compiler's message. */
 type Accepts<T extends [never]> = T;
+
+/** Without readonly, which zod does not say. */
+type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<T[K]> } : T;
 
 describe("Options under exactOptionalPropertyTypes", () => {
   it("take undefined for what is left out, in their types", () => {
     type All = [
-      Accepts<[Refusing<DemonstrationOptions>]>, Accepts<[Refusing<EvaluateOptions>]>, Accepts<[Refusing<GraphAttentionOptions>]>, Accepts<[Refusing<InitialisationOptions>]>, Accepts<[Refusing<ModelOptions>]>,
+      Accepts<[Refusing<DatasetOptions>]>, Accepts<[Refusing<Label>]>, Accepts<[Refusing<SplitOptions>]>, Accepts<[Refusing<DemonstrationOptions>]>, Accepts<[Refusing<EvaluateOptions>]>, Accepts<[Refusing<GraphAttentionOptions>]>, Accepts<[Refusing<InitialisationOptions>]>, Accepts<[Refusing<ModelOptions>]>,
       Accepts<[Refusing<PanelOptions>]>, Accepts<[Refusing<PredictOptions>]>, Accepts<[Refusing<RowMask>]>, Accepts<[Refusing<SimulationOptions>]>, Accepts<[Refusing<TimeGraphConvolutionOptions>]>, Accepts<[Refusing<TrainOptions>]>,
     ];
     // @ts-expect-error: the check itself refuses an option without undefined
@@ -40,4 +46,11 @@ it("PanelValues has a shape of two or three numbers", () => {
   // @ts-expect-error: not one
   const wrong: PanelValues["shape"] = [1];
   expect(wrong).toHaveLength(1);
+});
+
+it("a description has the types of what is read back from a checkpoint", () => {
+  const stored = {} as z.output<typeof DescriptionSchema>;
+  const description: DatasetDescription = stored;
+  const readable: z.input<typeof DescriptionSchema> = description as Mutable<DatasetDescription>;
+  expect(readable).toBe(stored);
 });

@@ -60,7 +60,7 @@ export function smallDataset({ dates: D, stocks: N, window: T, horizons: L = 1, 
     origin: undefined, options, splitSummary: { bounds }, disposed: false,
     dispose: () => releaseNativePanels(dataset),
     [Symbol.dispose]: () => releaseNativePanels(dataset),
-    describe: () => ({ featureNames, features: featureNames, window: T, processors: [], graph: "complete", label: {}, labelTransform: {}, maxDropped: 0.05, maxMissingDates: 0 }),
+    describe: () => ({ featureNames, features: featureNames, window: T, processors: [], graph: "complete", label: { horizonDays: 1, lagDays: 0 }, labelTransform: { transform: "rank" }, maxDropped: 0.05, maxMissingDates: 0 }),
   };
   return dataset;
 }
