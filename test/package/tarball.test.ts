@@ -63,8 +63,8 @@ describe("the tarball", () => {
 
   it("stays small", () => {
     const bytes = (pattern: RegExp): number => tarball.files.filter(({ path }) => pattern.test(path)).reduce((sum, file) => sum + file.bytes, 0);
-    // A quarter more than was measured (0.74, 0.66 and, for the one platform, 4.7 MB): LibTorch linked in, fixtures or source maps packed would not fit.
-    expect(bytes(/^dist\//)).toBeLessThan(0.92e6);
+    // A quarter more than was measured (0.98, 0.66 and, for the one platform, 4.7 MB): LibTorch linked in, fixtures or source maps packed would not fit.
+    expect(bytes(/^dist\//)).toBeLessThan(1.23e6);
     expect(bytes(/^native\//)).toBeLessThan(0.83e6);
     expect(bytes(new RegExp(`^prebuilds/${platform}/(astgnn\\.node|${coreName.replace(".", "\\.")})$`))).toBeLessThan(5.9e6);
     // The CUDA library with code for seven GPUs, as a release has it: 3.3 MB. Of everyday, with two, it is 1.6 MB.
