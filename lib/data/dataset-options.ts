@@ -180,7 +180,7 @@ export type DatasetOptions =
       readonly processors?: readonly Processor[] | undefined;
       /** Default "rank". */
       readonly labelTransform?: LabelTransform | undefined;
-      /** Who attends to whom in the GAT. Default "complete". */
+      /** Attention mask of the GAT over the stocks of a date. Default "complete". */
       readonly graph?: GraphKind | undefined;
       /** Largest share of rows (universe, complete window) that may lack a feature in their window, filled by a processor or dropped, before this is refused: 0 to 1. Default .05. */
       readonly maxDropped?: number | undefined;

@@ -52,7 +52,7 @@ class SharedFeatures implements FeatureSet {
 /** Features of one panel by what makes them. The newest stay for the next dataset, others until their last dataset is gone. */
 class FeatureCache {
   readonly #sets = new Map<string, SharedFeatures>();
-  /** Computations under way: those who wait for the same one. */
+  /** Computations under way, with the callers that wait for each. */
   readonly #running = new Map<string, Promise<SharedFeatures>>();
 
   /** Features made alike of dates from `first` on, the most of them. */

@@ -63,7 +63,7 @@ export async function readGroups(database: Database, source: GroupsSource, { dat
 }
 
 /**
- * Warns where most rows have nobody else in their group on their date.
+ * Warns where most rows are alone in their group on their date.
  *
  * @throws AstgnnError ERR_DATA where there is no group at all
  */

@@ -4,7 +4,7 @@ export type GridArray = Float32Array | Float64Array | Uint8Array | Int32Array;
 /** Room for dates to come, as a share of those that there are. */
 const ROOM = 0.25;
 
-/** Up to which byte of a buffer a grid has been given out: what lies behind is room that nobody reads. */
+/** Up to which byte of a buffer a grid has been given out: the bytes after it are free. */
 const givenOut = new WeakMap<ArrayBufferLike, number>();
 
 /**

@@ -1,6 +1,6 @@
 import type { Ledger, LedgerEntry } from "./types.js";
 
-/** Collects what was dropped or set missing on the way from source to samples. A line with count 0 is left out. */
+/** Collects what was dropped or set missing between source and samples. A line with count 0 is left out. */
 export class LedgerBuilder {
   readonly #entries: LedgerEntry[];
 

@@ -33,7 +33,7 @@ export interface LedgerEntry {
   readonly unit: "rows" | "values" | "stocks" | "dates" | "edges";
 }
 
-/** What was read and what was lost on the way; nothing is dropped without a line here. */
+/** Counts of what was read and of what was dropped or set missing; nothing is dropped without a line here. */
 export interface Ledger {
   readonly entries: readonly LedgerEntry[];
   /** Rows in the source. */

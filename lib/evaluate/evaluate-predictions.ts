@@ -23,7 +23,7 @@ export interface EvaluatePredictionsOptions
 /** What predictions are worth on the prices. */
 export interface PredictionsEvaluation {
   readonly test: Evaluation;
-  /** What was dropped on the way from both tables; predictions without a label among it. */
+  /** What was dropped of both tables; predictions without a label among it. */
   readonly ledger: Ledger;
 }
 

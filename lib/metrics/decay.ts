@@ -28,7 +28,7 @@ export const CUMULATIVE_HORIZONS: readonly Horizon[] = DISJOINT_HORIZONS.map(({ 
 /**
  * IC and RankIC of each date's predictions with the returns over several horizons after entry.
  *
- * @param forwardReturns writes the returns of date t over a horizon, one per stock, NaN where a close is missing or not there yet
+ * @param forwardReturns writes the returns of date t over a horizon, one per stock, NaN where a close is missing or later than the data
  */
 export function icDecay(ranked: RankedDates, horizons: readonly Horizon[], forwardReturns: (t: number, horizon: Horizon, returns: Float64Array) => void): HorizonIc[] {
   const { dates, stocks } = ranked;

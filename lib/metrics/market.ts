@@ -18,7 +18,7 @@ export class Market {
   readonly dates: readonly string[];
 
   /**
-   * @param closes [dates, stocks]: every date of the predictions and those after, found by name; closes of stocks that are not there are missing
+   * @param closes [dates, stocks]: every date of the predictions and those after, found by name; stocks without a column have missing closes
    * @throws AstgnnError ERR_SHAPE, ERR_DATA where a date of the predictions is not among the prices or dates do not ascend
    */
   constructor(closes: PanelValues, dates: readonly string[], tickers: readonly string[], lagDays: number) {

@@ -17,8 +17,8 @@ constexpr std::chrono::seconds kMemoryKept{1};
 }  // namespace
 
 Executor& Executor::instance() {
-  // Leaked on purpose: at process exit the thread may still wait in it, and static destruction
-  // order is nobody's friend.
+  // Leaked on purpose: at process exit the thread may still wait in it, and the order of static
+  // destruction is not defined across libraries.
   static auto* executor = new Executor();
   return *executor;
 }
@@ -103,8 +103,8 @@ void Executor::work(uint64_t turn) {
 
     lock.lock();
     if (more) queue_.push_back(std::move(running_));
-    // The job may own tensors: let go of it outside the lock, but before anybody is told that it is
-    // gone.
+    // The job may own tensors: release it outside the lock, and before a waiting thread is told that
+    // it is gone.
     std::shared_ptr<Job> done = std::move(running_);
     running_ = nullptr;
     if (done) {

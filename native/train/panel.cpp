@@ -27,8 +27,8 @@ Tensor copy_of(const std::vector<int64_t>& values) {
   return tensor;
 }
 
-// Who sees whom among the packed rows: edges of the date between stocks that are in, each once,
-// self included.
+// The edge list of a packed batch: edges of the date between stocks that have a row, each once, and
+// self-loops.
 void pack_edges(const Panel& panel, const PackedBatch& packed, ops::Graph& graph) {
   std::vector<int64_t> edge_offsets{0}, targets;
   std::vector<int64_t> row_of(panel.features.size(1), -1);
