@@ -141,7 +141,7 @@ export class RankSorter {
 }
 
 /** Average-tie ranks from 1 of the first `count` values, whose indices in ascending order are known. */
-export function ranksByOrder(values: Float64Array, order: Uint32Array, count: number, ranks: Float64Array): void {
+export function ranksByOrder(values: Float32Array | Float64Array, order: Uint32Array, count: number, ranks: Float64Array): void {
   for (let first = 0; first < count; ) {
     const value = values[order[first]!]!;
     let end = first + 1;

@@ -1,4 +1,4 @@
-import { RankSorter } from "../data/ranks.js";
+import { ranksByOrder, RankSorter } from "../data/ranks.js";
 import { testMean } from "./hac.js";
 import { Neutraliser } from "./neutralise.js";
 import { PairedStocks, rankCorrelation } from "./paired-stocks.js";
@@ -32,12 +32,39 @@ export interface StyleExposure {
 
 /** Spearman correlation of the predictions with each exposure. */
 export function styleExposures(ranked: RankedDates, exposures: Exposures): StyleExposure[] {
-  const { dates, stocks } = ranked;
+  const { dates, stocks, values, order, counts } = ranked;
   const pairs = new PairedStocks(stocks);
+  const sorter = new RankSorter(stocks);
+  const stock = new Int32Array(stocks);
+  const [byStock, predictionRank, exposure, exposureRank] = Array.from({ length: 4 }, () => new Float64Array(stocks)) as [Float64Array, Float64Array, Float64Array, Float64Array];
   const daily = exposures.names.map(() => [] as number[]);
   for (let t = 0; t < dates; t++) {
-    const values = exposures.of(t);
-    for (const [k, found] of daily.entries()) if (pairs.load(ranked, t, values, k * stocks)) found.push(pairs.rankIc());
+    const [row, count] = [t * stocks, counts[t]!];
+    const matrix = exposures.of(t);
+    ranksByOrder(values.subarray(row, row + stocks), order.subarray(row, row + count), count, byStock);
+    for (let n = 0, i = 0; n < stocks; n++) {
+      if (Number.isNaN(values[row + n]!)) continue;
+      stock[i] = n;
+      predictionRank[i++] = byStock[n]!;
+    }
+    for (const [k, found] of daily.entries()) {
+      let isWhole = true;
+      let [least, most] = [Infinity, -Infinity];
+      for (let i = 0; i < count; i++) {
+        const value = matrix[k * stocks + stock[i]!]!;
+        exposure[i] = value;
+        if (value < least) least = value;
+        if (value > most) most = value;
+        if (Number.isNaN(value)) isWhole = false;
+      }
+      if (!isWhole || least === -Infinity || most === Infinity) {
+        // Without some of the stocks the ranks of the predictions are others; an infinite exposure is an error there.
+        if (pairs.load(ranked, t, matrix, k * stocks)) found.push(pairs.rankIc());
+      } else if (count >= 2 && least < most) {
+        sorter.ranks(exposure, count, exposureRank);
+        found.push(rankCorrelation(predictionRank, exposureRank, count));
+      }
+    }
   }
   return exposures.names.map((name, k) => {
     const { mean, t, count } = testMean(daily[k]!);
@@ -89,8 +116,7 @@ export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exp
     }
     const fit = neutraliser.residuals(residual, count, { matrix: exposures.of(t), stocks, stock }, codes === undefined ? undefined : members);
     filled += fit.filled;
-    const intercepts = codes === undefined ? 1 : new Set(members.subarray(0, count)).size;
-    if (count <= fit.rank + intercepts) continue;
+    if (count <= fit.rank + fit.intercepts) continue;
     let rows = 0;
     for (let i = 0; i < count; i++) {
       const label = returns[row + stock[i]!]!;

@@ -12,6 +12,8 @@ export class Lookup {
   readonly rows: Int32Array;
   /** Column of each stock, -1 where there is none. */
   readonly columns: Int32Array;
+  /** Whether the columns are the stocks, one by one. */
+  readonly #isAligned: boolean;
 
   /** @throws AstgnnError ERR_SHAPE where it is no panel of one value per stock, ERR_DATA for an infinite value and where it shares no date or no ticker */
   constructor(values: PanelValues, name: string, dates: readonly string[], tickers: readonly string[]) {
@@ -23,6 +25,7 @@ export class Lookup {
     this.dates = values.dates;
     this.rows = indicesOf(dates, values.dates);
     this.columns = indicesOf(tickers, values.tickers);
+    this.#isAligned = this.columns.every((column, n) => column === n);
     for (const [found, what] of [[this.rows, "date"], [this.columns, "ticker"]] as const) {
       if (found.length > 0 && found.every((index) => index < 0)) {
         throw new AstgnnError("ERR_DATA", `${name} has no ${what} of the predictions.`, { next: "Pass values of the same market, with dates as YYYY-MM-DD." });
@@ -32,11 +35,19 @@ export class Lookup {
 
   /** Writes the values of row `row`, one per stock of the predictions; NaN outside. */
   read(row: number, out: Float64Array, offset = 0): void {
-    const isThere = row >= 0 && row < this.dates.length;
+    const stocks = this.columns.length;
+    if (row < 0 || row >= this.dates.length) {
+      out.fill(NaN, offset, offset + stocks);
+      return;
+    }
     const begin = row * this.width;
-    for (let n = 0; n < this.columns.length; n++) {
+    if (this.#isAligned) {
+      out.set(this.data.subarray(begin, begin + stocks), offset);
+      return;
+    }
+    for (let n = 0; n < stocks; n++) {
       const column = this.columns[n]!;
-      out[offset + n] = isThere && column >= 0 ? this.data[begin + column]! : NaN;
+      out[offset + n] = column >= 0 ? this.data[begin + column]! : NaN;
     }
   }
 }

@@ -25,42 +25,44 @@ export class Neutraliser {
 
   /**
    * Replaces the first `count` of `values` by their residuals, and by zeros where the exposures explain them whole. A missing (NaN) exposure
-   * counts as the mean of its column over the stocks in hand. Returns how many were missing and how many columns were independent.
+   * counts as the mean of its column over the stocks in hand. Returns how many were missing, and how many columns and intercepts the fit had.
    *
    * @param exposures [exposures, stocks], of which stock i of `values` is `stock[i]`
    * @param groups group of each stock, from 0 to the number of groups - 1; -1 for stocks that have one intercept together
    */
-  residuals(values: Float64Array, count: number, exposures: { readonly matrix: DateRows; readonly stocks: number; readonly stock: Int32Array }, groups?: Int32Array): { filled: number; rank: number } {
+  residuals(values: Float64Array, count: number, exposures: { readonly matrix: DateRows; readonly stocks: number; readonly stock: Int32Array }, groups?: Int32Array): { filled: number; rank: number; intercepts: number } {
     const { matrix, stocks, stock } = exposures;
     const total = this.#centre(values, count, groups);
+    let intercepts = 0;
+    for (const size of this.#sizes) if (size > 0) intercepts++;
     let filled = 0;
     const used: Float64Array[] = [];
     for (const [k, column] of this.#columns.entries()) {
-      let [sum, defined] = [0, 0];
+      let sum = 0;
+      let squares = 0;
+      let missing = 0;
       for (let i = 0; i < count; i++) {
         const value = matrix[k * stocks + stock[i]!]!;
         column[i] = value;
-        if (Number.isNaN(value)) continue;
-        sum += value;
-        defined++;
+        if (Number.isNaN(value)) missing++;
+        else {
+          sum += value;
+          squares += value * value;
+        }
       }
-      filled += count - defined;
-      let before = 0;
-      for (let i = 0; i < count; i++) {
-        if (Number.isNaN(column[i]!)) column[i] = defined === 0 ? 0 : sum / defined;
-        before += column[i]! ** 2;
+      if (missing > 0) {
+        const mean = missing === count ? 0 : sum / (count - missing);
+        for (let i = 0; i < count; i++) if (Number.isNaN(column[i]!)) column[i] = mean;
+        filled += missing;
       }
-      const square = this.#centre(column, count, groups);
-      if (!(square > before * 1e-24)) continue;
-      const norm = Math.sqrt(square);
-      for (let i = 0; i < count; i++) column[i]! /= norm;
-      used.push(column);
+      const left = this.#centre(column, count, groups);
+      if (left > squares * 1e-24) used.push(column);
     }
     const rank = this.#project(values, count, used);
     let left = 0;
     for (let i = 0; i < count; i++) left += values[i]! ** 2;
     if (!(left > total * EXPLAINED)) values.fill(0, 0, count);
-    return { filled, rank };
+    return { filled, rank, intercepts };
   }
 
   /** Takes the mean, or each group's mean, off and returns the sum of squares that is left. */
@@ -115,24 +117,29 @@ export class Neutraliser {
     }
   }
 
-  /** Takes the projection on columns of length 1 off: Cholesky with pivoting of their products, and once more for what rounding left. */
+  /** Takes the projection on the columns off: Cholesky with pivoting of their correlations, and once more for what rounding left. */
   #project(values: Float64Array, count: number, columns: readonly Float64Array[]): number {
     const size = columns.length;
     const gram = this.#gram;
     this.#products(columns, count);
+    const length = Float64Array.from(columns, (_, a) => Math.sqrt(gram[a * (size + 1)]!));
+    for (let a = 0; a < size; a++) for (let b = 0; b < size; b++) gram[a * size + b]! /= length[a]! * length[b]!;
     const { order, rank } = pivotedCholesky(gram, size);
     const x = new Float64Array(rank);
     for (let pass = 0; pass < 2; pass++) {
       for (let a = 0; a < rank; a++) {
-        let sum = dot(columns[order[a]!]!, values, count);
-        for (let b = 0; b < a; b++) sum -= gram[order[a]! * size + order[b]!]! * x[b]!;
-        x[a] = sum / gram[order[a]! * size + order[a]!]!;
+        const column = order[a]!;
+        let sum = dot(columns[column]!, values, count) / length[column]!;
+        for (let b = 0; b < a; b++) sum -= gram[column * size + order[b]!]! * x[b]!;
+        x[a] = sum / gram[column * (size + 1)]!;
       }
       for (let a = rank - 1; a >= 0; a--) {
-        for (let b = a + 1; b < rank; b++) x[a]! -= gram[order[b]! * size + order[a]!]! * x[b]!;
-        x[a]! /= gram[order[a]! * size + order[a]!]!;
-        const column = columns[order[a]!]!;
-        for (let i = 0; i < count; i++) values[i]! -= x[a]! * column[i]!;
+        const column = order[a]!;
+        for (let b = a + 1; b < rank; b++) x[a]! -= gram[order[b]! * size + column]! * x[b]!;
+        x[a]! /= gram[column * (size + 1)]!;
+        const slope = x[a]! / length[column]!;
+        const exposure = columns[column]!;
+        for (let i = 0; i < count; i++) values[i]! -= slope * exposure[i]!;
       }
     }
     return rank;
