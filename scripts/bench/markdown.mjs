@@ -16,7 +16,7 @@ export function table([header, ...rows]) {
 
 const spread = (values) => (values === null || values === undefined ? "-" : `${figure(values.median)} (${figure(values.min)}-${figure(values.max)})`);
 
-/** @param results { environment, rows, checks?, leftOut?, growth?, load?, epoch?, boundary? } */
+/** @param results { environment, rows, checks?, leftOut?, growth?, load?, dataset?, epoch?, boundary? } */
 export function renderMarkdown(results) {
   const { environment, rows } = results;
   const parts = ["# Benchmark", describe(environment)];
@@ -31,6 +31,7 @@ export function renderMarkdown(results) {
   if (profiled.length > 0) parts.push("## Blocks", blockNote, blocks(profiled));
   if (results.growth !== undefined) parts.push("## Growth with N", growth(results.growth));
   if (results.load !== undefined) parts.push("## Reading a panel", load(results.load));
+  if (results.dataset !== undefined) parts.push("## Features and ranks", dataset(results.dataset));
   if (results.epoch !== undefined) parts.push("## One epoch of the NASDAQ protocol", epoch(results.epoch));
   if (results.boundary !== undefined) parts.push("## Crossing the boundary", boundary(results.boundary));
   return `${parts.join("\n\n")}\n`;
@@ -138,6 +139,13 @@ function load({ rows, columns, dates, stocks, readers, missing, peakBytes, resid
   const note = `${rows} rows (${dates} dates, ${stocks} stocks), columns ${columns.join(", ")}; medians of five, the file in the page cache. openPanel also sorts, checks, lays out the dates x stocks grid and takes its fingerprint; DuckDB alone only decodes.`;
   const cost = peakBytes === undefined ? [] : [`The panel keeps ${mebibytes(residentBytes)} MiB; opening it takes ${mebibytes(peakBytes)} MiB at its peak, DuckDB's buffers included, and delays the event loop by ${delayMs.toFixed(0)} ms at most.`];
   return [note, lines, ...cost, ...(absent.length === 0 ? [] : [`Not measured, the interpreter has no ${absent.join(" and no ")}.`])].join("\n\n");
+}
+
+function dataset({ sides, missing, peakBytes, residentBytes, dates, stocks, rows, delayMs }) {
+  const note = `The 20 features \`ohlcv\` and their ranks per date, from prices in memory: ${rows} rows (${dates} dates, ${stocks} stocks), medians of five (polars: three). panel.dataset also finds the rows, makes labels and targets and counts what is missing.`;
+  const lines = table([["", "seconds", "processor seconds", "ratio of processor seconds"], ...sides.map(({ name, seconds, cpuSeconds }) => [name, seconds.toFixed(2), cpuSeconds.toFixed(2), (cpuSeconds / sides[0].cpuSeconds).toFixed(1)])]);
+  const cost = `Training keeps ${mebibytes(residentBytes)} MiB of features and targets; from the file to the dataset it takes ${mebibytes(peakBytes)} MiB at the peak, with the panel. The event loop is delayed by ${delayMs.toFixed(0)} ms at most.`;
+  return [note, lines, cost, ...(missing === undefined ? [] : [`polars was not measured: ${missing}.`])].join("\n\n");
 }
 
 const mebibytes = (bytes) => Math.round(bytes / 2 ** 20);

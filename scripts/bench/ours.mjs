@@ -167,6 +167,7 @@ const commands = {
   train: async ({ dates }) => ({ ms: (await clock(() => protocol.session.run(dailySchedule(dates), threads, () => {}).done)).ms }),
   predict: async ({ dates }) => ({ ms: (await clock(() => core.predict(protocol.model, protocol.panel, { dates: Int32Array.from(dates), riskFactors: false, threads }).done)).ms }),
   panel: async ({ file }) => (await realData()).timePanel(file),
+  datasets: async ({ file, rounds }) => (await realData()).timeDatasets(file, threads, rounds),
   scan: async ({ file, columns }) => (await realData()).scanTable(file, columns),
 };
 

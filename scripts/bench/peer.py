@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import sys
 import time
 
@@ -237,7 +238,16 @@ def read_table(file: str, columns: list[str]) -> dict:
     return {"seconds": seconds, "missing": missing}
 
 
+def polars_features(file: str) -> dict:
+    try:
+        import polars_features as measured
+    except ImportError as error:
+        return {"missing": str(error).split("\n")[0]}
+    return measured.measure(file)
+
+
 def main() -> None:
+    os.environ["POLARS_MAX_THREADS"] = sys.argv[2]
     if "--malloc" in sys.argv:  # as --malloc-fix of astgnn_pytorch.py
         libc = ctypes.CDLL("libc.so.6")
         for key, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 64 << 20)):
@@ -271,6 +281,8 @@ def main() -> None:
                 answer = {"ms": clock(lambda: getattr(epoch, command)(r["dates"]))[0]}
             elif command == "read":
                 answer = read_table(r["file"], r["columns"])
+            elif command == "features":
+                answer = polars_features(r["file"])
             else:
                 answer = {"error": f"unknown command {command}"}
         except Exception as error:  # the driver decides what a failure means

@@ -50,6 +50,35 @@ export async function timePanel(file) {
   };
 }
 
+const OHLCV = { features: "ohlcv", window: 16, maxDropped: 1, split: { fractions: [0.6, 0.2, 0.2] } };
+
+/**
+ * Opens the panel and cuts its first dataset, then `rounds` more from the panel, each with features of its own: seconds and processor seconds
+ * of each of these, the longest delay of the event loop, and memory from the file to the first dataset at its peak beside what training keeps.
+ */
+export async function timeDatasets(file, threads, rounds) {
+  const before = process.memoryUsage.rss();
+  const panel = await openPanel(file, { columns: ["open", "high", "low", "close", "volume"], maxDropped: 1, onWarning: () => undefined });
+  (await panel.dataset({ ...OHLCV, threads })).dispose();
+  const peakBytes = process.resourceUsage().maxRSS * 1024 - before;
+  const [dates, stocks] = [panel.dates.length, panel.tickers.length];
+  const measured = { seconds: [], cpuSeconds: [], delayMs: [] };
+  for (let round = 1; round <= rounds; round++) {
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    const [start, cpu] = [performance.now(), process.cpuUsage()];
+    delay.enable();
+    // What fills the gaps tells the features of one round from those of another.
+    const dataset = await panel.dataset({ ...OHLCV, processors: ["rank", { name: "fill", value: round }], threads });
+    delay.disable();
+    const { user, system } = process.cpuUsage(cpu);
+    measured.seconds.push((performance.now() - start) / 1e3);
+    measured.cpuSeconds.push((user + system) / 1e6);
+    measured.delayMs.push(delay.max / 1e6);
+    dataset.dispose();
+  }
+  return { ...measured, peakBytes, residentBytes: 4 * dates * stocks * (20 + 1), dates, stocks, rows: panel.ledger.rowsRead };
+}
+
 /** The same columns through DuckDB alone, chunk by chunk; values stay in DuckDB's vectors. */
 export async function scanTable(file, columns) {
   const start = performance.now();

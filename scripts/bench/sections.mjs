@@ -57,6 +57,26 @@ export async function measureLoad(context) {
   });
 }
 
+/** Datasets of `ohlcv` beside the same features and ranks in polars, where the interpreter has it; one side after the other, a warm file. */
+export async function measureDataset(context) {
+  const file = resolve(context.root, context.settings.data, "us_dev.parquet");
+  const ours = await context.with([OURS], ([process]) => process.request("datasets", { file, rounds: 5 }));
+  const polars = await context.with([EAGER], async ([peer]) => {
+    const rounds = [];
+    for (let round = 0; round < 3; round++) rounds.push(await peer.request("features", { file }));
+    return rounds;
+  });
+  const middle = ({ seconds, cpuSeconds }) => ({ seconds: median(seconds), cpuSeconds: median(cpuSeconds) });
+  const { peakBytes, residentBytes, dates, stocks, rows } = ours;
+  const sides = [{ name: "panel.dataset", ...middle(ours) }];
+  const missing = polars[0].missing;
+  if (missing === undefined) {
+    const all = { seconds: polars.map(({ seconds }) => seconds), cpuSeconds: polars.map(({ cpuSeconds }) => cpuSeconds) };
+    sides.push({ name: `polars ${polars[0].version}`, ...middle(all) });
+  } else context.say(`dataset: polars left out: ${missing}`);
+  return { sides, missing, peakBytes, residentBytes, dates, stocks, rows, delayMs: median(ours.delayMs) };
+}
+
 const CHUNK = 10;
 
 /** Training dates in steps of one date, then the validation dates: an epoch, from a sample of its dates in alternating chunks. */

@@ -17,7 +17,7 @@ const { scratchFolder } = await load("peer-python");
 describe("arguments", () => {
   it("measures everything without flags", () => {
     const settings = parseBenchArguments([]);
-    expect(settings.sections).toEqual({ configs: true, growth: true, load: true, epoch: true, boundary: true });
+    expect(settings.sections).toEqual({ configs: true, growth: true, load: true, dataset: true, epoch: true, boundary: true });
     expect(settings.configs).toEqual(TARGET_CONFIGS);
     expect(settings.modes).toEqual(["train", "infer"]);
     expect(settings.force).toBe(false);
@@ -29,7 +29,7 @@ describe("arguments", () => {
     expect(sections("--infer")).toEqual(["configs"]);
     expect(sections("--growth")).toEqual(["growth"]);
     expect(sections("--config", "100,8,5,2", "--load")).toEqual(["configs", "load"]);
-    expect(sections("--force", "--steps", "3", "--compile")).toEqual(["configs", "growth", "load", "epoch", "boundary"]);
+    expect(sections("--force", "--steps", "3", "--compile")).toEqual(["configs", "growth", "load", "dataset", "epoch", "boundary"]);
   });
 
   it("takes several configurations in their order", () => {
@@ -42,7 +42,7 @@ describe("arguments", () => {
   it("measures on a GPU what a GPU has", () => {
     const settings = parseBenchArguments(["--device", "cuda", "--compile"]);
     expect(settings).toMatchObject({ device: "cuda", configs: CUDA_CONFIGS, compile: true, blocks: false });
-    expect(settings.sections).toEqual({ configs: true, growth: false, load: false, epoch: false, boundary: false });
+    expect(settings.sections).toEqual({ configs: true, growth: false, load: false, dataset: false, epoch: false, boundary: false });
     expect([settings.cudaGraph, parseBenchArguments(["--device", "cuda", "--cuda-graph"]).cudaGraph]).toEqual([false, true]);
     expect(() => parseBenchArguments(["--cuda-graph"])).toThrow("--cuda-graph needs --device cuda");
     expect(() => parseBenchArguments(["--device", "cuda", "--load"])).toThrow("--load is measured on the cpu");
@@ -194,6 +194,13 @@ describe("report", () => {
     expect(pages).toContain("| 300,20,21,4 |");
     expect(pages).toContain("N = 16000: PyTorch would need about 30 GiB.");
     expect(pages).not.toMatch(/undefined|NaN|null/);
+  });
+
+  it("sets features and ranks beside polars', or says why it was not there", () => {
+    const own = { name: "panel.dataset", seconds: 1, cpuSeconds: 2 };
+    const dataset = { sides: [own, { name: "polars 2.1.0", seconds: 6, cpuSeconds: 12 }], peakBytes: 2 ** 29, residentBytes: 2 ** 28, dates: 10, stocks: 5, rows: 50, delayMs: 7 };
+    expect(renderMarkdown({ environment, rows: [], dataset })).toContain("| polars 2.1.0 | 6.00 | 12.00 | 6.0 |");
+    expect(renderMarkdown({ environment, rows: [], dataset: { ...dataset, sides: [own], missing: "No module named 'polars'" } })).toContain("polars was not measured: No module named 'polars'.");
   });
 
   it("says when it was forced, and why that matters", () => {
