@@ -12,6 +12,7 @@
 #include "binding/handles.h"
 #include "ops/cpu/caching_allocator.h"
 #include "ops/cpu/isa/kernels.h"
+#include "ops/precision.h"
 
 namespace astgnn::binding {
 

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "ops/ops.h"
+#include "ops/precision.h"
 #include "ops/reference.h"
 
 namespace gru_cases {

@@ -13,6 +13,7 @@
 #endif
 
 #include "ops/cpu/isa/kernels.h"
+#include "ops/precision.h"
 
 namespace astgnn::ops {
 namespace {

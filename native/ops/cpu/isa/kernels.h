@@ -5,9 +5,9 @@
 
 #include <cstdint>
 
-#include "ops/precision.h"
-
 namespace astgnn::ops {
+
+enum class Precision;  // ops/precision.h, which includes headers of LibTorch
 
 // Masks of one dropout site: see ops.h. dropped: the largest random word that is dropped.
 struct DropoutSite {

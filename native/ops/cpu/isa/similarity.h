@@ -30,12 +30,26 @@ ASTGNN_INLINE typename VectorOf<T>::Whole columns_from(int64_t j) {
   return out;
 }
 
+// An element of a left factor, [rows, depth] or transposed.
+template <class T>
+struct RowMajor {
+  const T* first;
+  int64_t stride;
+  ASTGNN_INLINE T operator()(int64_t i, int64_t k) const { return first[i * stride + k]; }
+};
+template <class T>
+struct ColumnMajor {
+  const T* first;
+  int64_t stride;
+  ASTGNN_INLINE T operator()(int64_t i, int64_t k) const { return first[k * stride + i]; }
+};
+
 // c [rows, vectors] (+)= a b as multiply_add, but a sum of its own over the depth before it is
 // added: rounding grows with the length of a panel and the number of panels, not with their
 // product.
 template <class T, int R, int V, class A>
-ASTGNN_INLINE void add_product(T* c, int64_t c_stride, int64_t rows, int64_t vectors, int64_t depth,
-                               bool add, A&& a, const T* b, int64_t b_stride) {
+ASTGNN_SHARED void add_product(T* c, int64_t c_stride, int64_t rows, int64_t vectors, int64_t depth,
+                               bool add, A a, const T* b, int64_t b_stride) {
   const auto tile = [&]<int kRows, int kVectors>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
     Vec<T> sums[kRows][kVectors] = {};
     multiply_tile<T, kRows, kVectors>(
@@ -57,23 +71,17 @@ ASTGNN_INLINE void add_product(T* c, int64_t c_stride, int64_t rows, int64_t vec
 template <class T>
 void row_products(const T* a, int64_t rows, int64_t depth, const T* b, int64_t vectors, T* out,
                   int64_t out_stride) {
-  add_product<T, kTileRows, kTileVectors>(
-      out, out_stride, rows, vectors, depth, false,
-      [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return a[i * depth + k]; }, b,
-      vectors * kLanes<T>);
+  add_product<T, kTileRows, kTileVectors>(out, out_stride, rows, vectors, depth, false,
+                                          RowMajor<T>{a, depth}, b, vectors * kLanes<T>);
 }
 
-// Scores of R rows from i against V vectors of stocks from j; all of them in one panel.
+// Scores of R rows from i against V vectors of stocks from j, all of them in one panel, into out.
 template <class T, int R, int V>
-ASTGNN_INLINE void scores_tile(Vec<T> (&scores)[R][V], const SimilarityBlock<T>& b, int64_t i,
-                               int64_t j) {
+ASTGNN_SHARED void scores_tile(const SimilarityBlock<T>& b, int64_t i, int64_t j, T* out,
+                               int64_t stride) {
   const int64_t panel = j / kSimilarityPanel * kSimilarityPanel;
   const T* own = b.m + i * b.factor_stride;
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) scores[r][v] = Vec<T>{};
-  }
+  Vec<T> scores[R][V] = {};
   multiply_tile<T, R, V>(
       scores, b.factors,
       [&](int r, int64_t k) ASTGNN_INLINE_LAMBDA { return own[r * b.factor_stride + k]; },
@@ -81,7 +89,7 @@ ASTGNN_INLINE void scores_tile(Vec<T> (&scores)[R][V], const SimilarityBlock<T>&
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) scores[r][v] *= b.scale;
+    for (int v = 0; v < V; ++v) store<T>(out + r * stride + v * kLanes<T>, scores[r][v] * b.scale);
   }
 }
 
@@ -139,23 +147,19 @@ struct RowSums {
   }
 };
 
-// Weights of R rows from i for V vectors from j into out (row i, column j), 0 for the row itself
-// and past the last stock.
-template <class T, Side side, int R, int V>
-ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& weighing, int64_t i,
-                                int64_t j, T* out, int64_t stride, RowSums<T>* sums) {
+// Scores in out become weights: `rows` rows from i, V vectors of stocks from j (row i, column j at
+// out). With kEdge, 0 for the row itself and past the last stock.
+template <class T, Side side, int V, bool kEdge>
+ASTGNN_SHARED void weigh_rows(const SimilarityBlock<T>& b, const Weighing<T>& weighing, int64_t i,
+                              int64_t j, int rows, T* out, int64_t stride, RowSums<T>* sums) {
   constexpr int L = kLanes<T>;
-  Vec<T> scores[R][V];
-  scores_tile<T, R, V>(scores, b, i, j);
-  const bool edge = (j < i + R && i < j + V * L) || j + V * L > b.rows;
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
+  for (int r = 0; r < rows; ++r, out += stride) {
     Vec<T> total{}, moment{};
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       Vec<T> exponent;
-      Vec<T> w = weighing.template weight<side>(b, scores[r][v], i + r, j + v * L, exponent);
-      if (__builtin_expect(edge, 0)) {
+      Vec<T> w = weighing.template weight<side>(b, load(out + v * L), i + r, j + v * L, exponent);
+      if constexpr (kEdge) {
         const auto column = columns_from<T>(j + v * L);
         using Index = decltype(column[0] + 0);
         const Index self = static_cast<Index>(i + r), end = static_cast<Index>(b.rows);
@@ -170,7 +174,7 @@ ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& 
         w = outside ? Vec<T>{} : w;
         exponent = outside ? Vec<T>{} : exponent;
       }
-      store<T>(out + r * stride + v * L, w);
+      store<T>(out + v * L, w);
       if (sums) {
         total += w;
         const Vec<T> power = side == Side::kNone ? exponent : (w == T(0) ? Vec<T>{} : exponent);
@@ -184,6 +188,17 @@ ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& 
       store<T>(moments, load(moments) + moment);
     }
   }
+}
+
+// Weights of R rows from i for V vectors from j into out.
+template <class T, Side side, int R, int V>
+ASTGNN_INLINE void weights_tile(const SimilarityBlock<T>& b, const Weighing<T>& weighing, int64_t i,
+                                int64_t j, T* out, int64_t stride, RowSums<T>* sums) {
+  constexpr int64_t L = kLanes<T>;
+  scores_tile<T, R, V>(b, i, j, out, stride);
+  const bool edge = (j < i + R && i < j + V * L) || j + V * L > b.rows;
+  (edge ? weigh_rows<T, side, V, true> : weigh_rows<T, side, V, false>)(b, weighing, i, j, R, out,
+                                                                        stride, sums);
 }
 
 // The weights times a panel's values, in vectors; in bf16 tiles in similarity_tiles.h.
@@ -200,8 +215,7 @@ struct SimilarityProducts {
   ASTGNN_INLINE void add(int64_t row, int64_t rows, const T* weights, int64_t width, bool add) {
     add_product<T, kTileRows, kTileVectors>(
         pass.out + row * pass.out_stride, pass.out_stride, rows, pass.vectors, depth, add,
-        [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return weights[i * width + k]; },
-        pass.values + panel * pass.values_stride, pass.values_stride);
+        RowMajor<T>{weights, width}, pass.values + panel * pass.values_stride, pass.values_stride);
   }
 };
 
@@ -268,12 +282,8 @@ void similarity_scores(const SimilarityBlock<T>& b, int64_t row, int64_t rows, T
     each_tile<kTileRows, kTileVectors>(
         row, row + rows, panel_width(b, panel) / L,
         [&]<int R, int V>(int64_t i, int64_t v) ASTGNN_INLINE_LAMBDA {
-          Vec<T> scores[R][V];
-          scores_tile<T, R, V>(scores, b, i, panel + v * L);
-          for (int r = 0; r < R; ++r) {
-            for (int w = 0; w < V; ++w)
-              store<T>(out + (i - row + r) * stride + panel + (v + w) * L, scores[r][w]);
-          }
+          T* tile = out + (i - row) * stride + panel + v * L;
+          scores_tile<T, R, V>(b, i, panel + v * L, tile, stride);
         });
   }
 }

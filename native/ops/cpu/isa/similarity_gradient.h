@@ -68,6 +68,51 @@ void similarity_prepare(const SimilarityRows<T>& rows, T sign, const T* grad, in
   }
 }
 
+// Scores in u become weights; with thresholds, those of the rows, and those of the columns in w.
+template <class T, bool thresholds, int V>
+ASTGNN_SHARED void weigh_both(const SimilarityBlock<T>& b, const Weighing<T>& weighing, int64_t i,
+                              int64_t j, int rows, T* u, T* w, int64_t stride) {
+  constexpr int L = kLanes<T>;
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      T* place = u + r * stride + v * L;
+      const Vec<T> score = load(place);
+      Vec<T> exponent;
+      const auto weight = [&]<Side side>() ASTGNN_INLINE_LAMBDA {
+        return weighing.template weight<side>(b, score, i + r, j + v * L, exponent);
+      };
+      if constexpr (thresholds) {
+        const auto flat = score <= T(0);
+        const Vec<T> by_row = weight.template operator()<Side::kRow>(),
+                     by_column = weight.template operator()<Side::kColumn>();
+        store<T>(place, flat ? Vec<T>{} : by_row);
+        store<T>(w + r * stride + v * L, flat ? Vec<T>{} : by_column);
+      } else {
+        store<T>(place, weight.template operator()<Side::kNone>());
+      }
+    }
+  }
+}
+
+// 0 in u for j <= i and past the last stock.
+template <class T, int V>
+ASTGNN_SHARED void keep_above_diagonal(const SimilarityBlock<T>& b, int64_t i, int64_t j, int rows,
+                                       T* u, int64_t stride) {
+  constexpr int L = kLanes<T>;
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      T* place = u + r * stride + v * L;
+      const auto column = columns_from<T>(j + v * L);
+      using Index = decltype(column[0] + 0);
+      const auto outside =
+          (column <= static_cast<Index>(i + r)) | (column >= static_cast<Index>(b.rows));
+      store<T>(place, outside ? Vec<T>{} : load(place));
+    }
+  }
+}
+
 // U of R rows from i and V vectors from j into u; with thresholds, w holds the columns' weights.
 template <class T, bool thresholds, int R, int V>
 ASTGNN_INLINE void gradient_tile(const SimilarityBlock<T>& b, const SimilarityGradient<T>& g,
@@ -82,27 +127,8 @@ ASTGNN_INLINE void gradient_tile(const SimilarityBlock<T>& b, const SimilarityGr
     return;
   }
   if (!kept) {
-    Vec<T> scores[R][V];
-    scores_tile<T, R, V>(scores, b, i, j);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) {
-        Vec<T> exponent;
-        const auto weight = [&]<Side side>() ASTGNN_INLINE_LAMBDA {
-          return weighing.template weight<side>(b, scores[r][v], i + r, j + v * L, exponent);
-        };
-        if constexpr (thresholds) {
-          const auto flat = scores[r][v] <= T(0);
-          const Vec<T> by_row = weight.template operator()<Side::kRow>(),
-                       by_column = weight.template operator()<Side::kColumn>();
-          store<T>(u + r * stride + v * L, flat ? Vec<T>{} : by_row);
-          store<T>(w + r * stride + v * L, flat ? Vec<T>{} : by_column);
-        } else {
-          store<T>(u + r * stride + v * L, weight.template operator()<Side::kNone>());
-        }
-      }
-    }
+    scores_tile<T, R, V>(b, i, j, u, stride);
+    weigh_both<T, thresholds, V>(b, weighing, i, j, R, u, w, stride);
   }
   const T* left = g.weighted + i * g.stride;  // G and V of the rows; V^T and G^T of the panel
   const T* right = g.values + i * g.stride;
@@ -127,7 +153,6 @@ ASTGNN_INLINE void gradient_tile(const SimilarityBlock<T>& b, const SimilarityGr
       sums, g.stride,
       [&](int r, int64_t k) ASTGNN_INLINE_LAMBDA { return right[r * g.stride + k]; },
       panels + g.stride * width, width);
-  const bool edge = j < i + R || j + V * L > b.rows;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -142,15 +167,10 @@ ASTGNN_INLINE void gradient_tile(const SimilarityBlock<T>& b, const SimilarityGr
         const Vec<T> e = load(kept ? kept + r * stride + v * L : place);
         out = e <= weighing.zero ? Vec<T>{} : e * (sums[r][v] - (means + g.mean[i + r]));
       }
-      if (__builtin_expect(edge, 0)) {
-        const auto at = columns_from<T>(j + v * L);
-        using Index = decltype(at[0] + 0);
-        out = ((at <= static_cast<Index>(i + r)) | (at >= static_cast<Index>(b.rows))) ? Vec<T>{}
-                                                                                       : out;
-      }
       store<T>(place, out);
     }
   }
+  if (j < i + R || j + V * L > b.rows) keep_above_diagonal<T, V>(b, i, j, R, u, stride);
 }
 
 template <class T, bool thresholds>
@@ -175,14 +195,12 @@ void gradient_rows(const SimilarityBlock<T>& b, const SimilarityGradient<T>& g) 
                                                kept ? kept + place : nullptr,
                                                thresholds ? w + place : nullptr);
           });
-      add_product<T, kTallRows, kTallVectors>(
-          g.out + row * factors, factors, last - row, factors / L, depth, true,
-          [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return u[i * width + k]; },
-          b.m + panel * factors, factors);
-      add_product<T, kTallRows, kTallVectors>(
-          g.out + panel * factors, factors, depth, factors / L, last - row, true,
-          [&](int64_t j, int64_t k) ASTGNN_INLINE_LAMBDA { return u[k * width + j]; },
-          b.m + row * factors, factors);
+      add_product<T, kTallRows, kTallVectors>(g.out + row * factors, factors, last - row,
+                                              factors / L, depth, true, RowMajor<T>{u, width},
+                                              b.m + panel * factors, factors);
+      add_product<T, kTallRows, kTallVectors>(g.out + panel * factors, factors, depth, factors / L,
+                                              last - row, true, ColumnMajor<T>{u, width},
+                                              b.m + row * factors, factors);
     }
   }
 }

@@ -11,6 +11,8 @@
 
 #define ASTGNN_INLINE inline __attribute__((always_inline))
 #define ASTGNN_INLINE_LAMBDA __attribute__((always_inline))
+// Called from many places, at most once per tile: copies of it would be most of the code.
+#define ASTGNN_SHARED __attribute__((noinline))
 
 namespace astgnn::ops::ASTGNN_ISA {
 
