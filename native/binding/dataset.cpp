@@ -454,7 +454,7 @@ Napi::Value sample_targets(const Napi::CallbackInfo& info) {
   return job_to_js(info.Env(), task, Environment::of(info.Env()).start(task, {}, data.take()));
 }
 
-const Method kMethods[] = {
+const Method kFeaturesMethods[] = {
     {"disposed", is_disposed<FeaturesHandle>, true},
     {"toTypedArray",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
@@ -463,7 +463,7 @@ const Method kMethods[] = {
     {"dispose", dispose<FeaturesHandle>},
 };
 
-const Method kFunctions[] = {
+const Method kFeaturesFunctions[] = {
     {"panelFeatures", panel_features},
     {"sampleRows", sample_rows},
     {"sampleTargets", sample_targets},
@@ -472,8 +472,8 @@ const Method kFunctions[] = {
 }  // namespace
 
 void define_dataset(Napi::Env env, Napi::Object exports) {
-  define_handle<FeaturesHandle>(env, kMethods);
-  export_functions(env, exports, kFunctions);
+  define_handle<FeaturesHandle>(env, kFeaturesMethods);
+  export_functions(env, exports, kFeaturesFunctions);
 }
 
 }  // namespace astgnn::binding

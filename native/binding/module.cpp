@@ -294,7 +294,7 @@ Napi::Value set_training(const Napi::CallbackInfo& info, bool training) {
   return info.Env().Undefined();
 }
 
-const Method kMethods[] = {
+const Method kModuleMethods[] = {
     {"kind",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return Napi::String::New(info.Env(), module(info)->kind);
@@ -357,7 +357,7 @@ const Method kMethods[] = {
     {"dispose", dispose<ModuleHandle>},
 };
 
-const Method kFunctions[] = {
+const Method kModuleFunctions[] = {
     {"createModel",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return create(info, "model", [](Napi::Value v, uint64_t seed) {
@@ -404,8 +404,8 @@ Napi::Object wrap_module(Napi::Env env, std::shared_ptr<ModuleHandle> handle) {
 }
 
 void define_module(Napi::Env env, Napi::Object exports) {
-  define_handle<ModuleHandle>(env, kMethods);
-  export_functions(env, exports, kFunctions);
+  define_handle<ModuleHandle>(env, kModuleMethods);
+  export_functions(env, exports, kModuleFunctions);
 }
 
 }  // namespace astgnn::binding

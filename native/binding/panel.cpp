@@ -4,7 +4,7 @@ namespace astgnn::binding {
 
 namespace {
 
-const Method kMethods[] = {
+const Method kPanelMethods[] = {
     {"bytes",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return Napi::Number::New(info.Env(), static_cast<double>(self<train::Panel>(info)->bytes()));
@@ -87,13 +87,13 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
   return wrap(info.Env(), std::move(panel), bytes);
 }
 
-const Method kFunctions[] = {{"createPanel", create_panel}};
+const Method kPanelFunctions[] = {{"createPanel", create_panel}};
 
 }  // namespace
 
 void define_panel(Napi::Env env, Napi::Object exports) {
-  define_handle<train::Panel>(env, kMethods);
-  export_functions(env, exports, kFunctions);
+  define_handle<train::Panel>(env, kPanelMethods);
+  export_functions(env, exports, kPanelFunctions);
 }
 
 }  // namespace astgnn::binding

@@ -172,12 +172,12 @@ Napi::Value neighbours(const Napi::CallbackInfo& info) {
                                     {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()});
 }
 
-const Method kFunctions[] = {{"predict", predict}, {"neighbours", neighbours}};
+const Method kPredictionFunctions[] = {{"predict", predict}, {"neighbours", neighbours}};
 
 }  // namespace
 
 void define_predict(Napi::Env env, Napi::Object exports) {
-  export_functions(env, exports, kFunctions);
+  export_functions(env, exports, kPredictionFunctions);
 }
 
 }  // namespace astgnn::binding

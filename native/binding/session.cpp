@@ -210,7 +210,7 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
   return out;
 }
 
-const Method kMethods[] = {
+const Method kSessionMethods[] = {
     {"steps",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return Napi::Number::New(info.Env(), static_cast<double>(session(info)->session->steps));
@@ -251,13 +251,13 @@ const Method kMethods[] = {
     {"dispose", dispose<SessionHandle>},
 };
 
-const Method kFunctions[] = {{"createSession", create_session}};
+const Method kSessionFunctions[] = {{"createSession", create_session}};
 
 }  // namespace
 
 void define_session(Napi::Env env, Napi::Object exports) {
-  define_handle<SessionHandle>(env, kMethods);
-  export_functions(env, exports, kFunctions);
+  define_handle<SessionHandle>(env, kSessionMethods);
+  export_functions(env, exports, kSessionFunctions);
 }
 
 }  // namespace astgnn::binding

@@ -8,7 +8,7 @@ namespace {
 
 at::Tensor& tensor(const Napi::CallbackInfo& info) { return self<TensorHandle>(info)->tensor; }
 
-const Method kMethods[] = {
+const Method kTensorMethods[] = {
     {"shape",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return to_js(info.Env(), tensor(info).sizes());
@@ -32,7 +32,7 @@ const Method kMethods[] = {
     {"dispose", dispose<TensorHandle>},
 };
 
-const Method kFunctions[] = {
+const Method kTensorFunctions[] = {
     {"tensor",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        at::Tensor data = read_typed_array(info[0], "data");
@@ -73,8 +73,8 @@ NamedTensors read_state(Napi::Value value, const char* name) {
 }
 
 void define_tensor(Napi::Env env, Napi::Object exports) {
-  define_handle<TensorHandle>(env, kMethods);
-  export_functions(env, exports, kFunctions);
+  define_handle<TensorHandle>(env, kTensorMethods);
+  export_functions(env, exports, kTensorFunctions);
 }
 
 }  // namespace astgnn::binding

@@ -7,16 +7,18 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "ops/autograd/saved.h"
 #include "ops/graph_attention_sorted.h"
 
 namespace {
 
+using astgnn::ops::saved_optional;
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Optional = std::optional<Tensor>;
 
-struct Settings {
+struct AttentionSettings {
   Tensor offsets;
   Optional groups, edge_offsets, edge_targets;
   variable_list segments;
@@ -24,13 +26,9 @@ struct Settings {
   Optional key;
 };
 
-Optional optional(const Tensor& tensor) {
-  return tensor.defined() ? Optional(tensor) : std::nullopt;
-}
-
 struct GraphAttention : torch::autograd::Function<GraphAttention> {
   static Tensor forward(AutogradContext* ctx, const Tensor& v, const Tensor& source,
-                        const Tensor& target, const Settings& settings) {
+                        const Tensor& target, const AttentionSettings& settings) {
     using Signature = std::tuple<Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Optional&,
         const Optional&, const Optional&, at::TensorList, double, double, const Optional&);
@@ -65,10 +63,10 @@ struct GraphAttention : torch::autograd::Function<GraphAttention> {
                                .findSchemaOrThrow("astgnn::_graph_attention_backward", "")
                                .typed<Signature>();
     const variable_list saved = ctx->get_saved_variables();
-    auto [dv, dsource, dtarget] =
-        op.call(grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], optional(saved[5]),
-                optional(saved[6]), optional(saved[7]), at::TensorList(saved).slice(8),
-                ctx->saved_data["negative_slope"].toDouble(), ctx->saved_data["p"].toDouble());
+    auto [dv, dsource, dtarget] = op.call(
+        grads[0], saved[0], saved[1], saved[2], saved[3], saved[4], saved_optional(saved[5]),
+        saved_optional(saved[6]), saved_optional(saved[7]), at::TensorList(saved).slice(8),
+        ctx->saved_data["negative_slope"].toDouble(), ctx->saved_data["p"].toDouble());
     // slots: v, source, target, settings
     return {dv, dsource, dtarget, Tensor()};
   }
@@ -98,8 +96,8 @@ Tensor graph_attention(const Tensor& v, const Tensor& source, const Tensor& targ
                                                negative_slope, p, key.value_or(Tensor()));
   }
   return GraphAttention::apply(v, source, target,
-                               Settings{offsets, groups, edge_offsets, edge_targets, segments.vec(),
-                                        negative_slope, p, key});
+                               AttentionSettings{offsets, groups, edge_offsets, edge_targets,
+                                                 segments.vec(), negative_slope, p, key});
 }
 
 }  // namespace

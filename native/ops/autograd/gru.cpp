@@ -7,16 +7,15 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "ops/autograd/saved.h"
+
 namespace {
 
+using astgnn::ops::saved_optional;
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Optional = std::optional<Tensor>;
-
-Optional optional(const Tensor& tensor) {
-  return tensor.defined() ? Optional(tensor) : std::nullopt;
-}
 
 struct Windows {
   Tensor panel, date, stock;
@@ -51,7 +50,7 @@ struct Gru : torch::autograd::Function<Gru> {
     const variable_list saved = ctx->get_saved_variables();
     variable_list gradients = op.call(
         grads[0], saved[0], saved[1], saved[2], ctx->saved_data["window"].toInt(),
-        at::TensorList(saved).slice(4), ctx->saved_data["p"].toDouble(), optional(saved[3]));
+        at::TensorList(saved).slice(4), ctx->saved_data["p"].toDouble(), saved_optional(saved[3]));
     gradients.emplace_back();  // slots: weights..., windows
     return gradients;
   }
@@ -80,7 +79,7 @@ struct GruDense : torch::autograd::Function<GruDense> {
     const variable_list saved = ctx->get_saved_variables();
     variable_list gradients =
         op.call(grads[0], saved[0], at::TensorList(saved).slice(2), ctx->saved_data["p"].toDouble(),
-                optional(saved[1]), ctx->needs_input_grad(0));
+                saved_optional(saved[1]), ctx->needs_input_grad(0));
     gradients.resize(gradients.size() + 2);  // slots: x, weights..., p, key
     return gradients;
   }

@@ -12,18 +12,17 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "ops/autograd/saved.h"
+
 namespace {
 
+using astgnn::ops::saved_optional;
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Optional = std::optional<Tensor>;
 
-Optional optional(const Tensor& tensor) {
-  return tensor.defined() ? Optional(tensor) : std::nullopt;
-}
-
-struct Settings {
+struct RelationalSettings {
   at::ArrayRef<double> signs;
   Tensor offsets;
   Optional groups;
@@ -37,7 +36,7 @@ struct Settings {
 struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& m,
                                const Tensor& scale, at::TensorList weights, at::TensorList biases,
-                               const Settings& settings) {
+                               const RelationalSettings& settings) {
     using Signature = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>(
         const Tensor&, const Tensor&, at::TensorList, at::TensorList, at::ArrayRef<double>,
         const Tensor&, const Optional&, at::TensorList, const Tensor&, bool, int64_t, double,
@@ -80,10 +79,10 @@ struct RelationalEmbedding : torch::autograd::Function<RelationalEmbedding> {
     const bool graph_gradient = ctx->needs_input_grad(1) || ctx->needs_input_grad(2);
     variable_list gradients =
         op.call(grads[0], saved[0], saved[1], rest.slice(0, layers), rest.slice(layers, layers - 1),
-                saved[6], saved[7], saved[8], signs, saved[3], optional(saved[4]),
+                saved[6], saved[7], saved[8], signs, saved[3], saved_optional(saved[4]),
                 rest.slice(2 * layers - 1), saved[2], ctx->saved_data["exclude_self"].toBool(),
                 ctx->saved_data["top_k"].toInt(), ctx->saved_data["p"].toDouble(),
-                optional(saved[5]), ctx->needs_input_grad(0), graph_gradient);
+                saved_optional(saved[5]), ctx->needs_input_grad(0), graph_gradient);
     gradients.emplace_back();  // slots: x, m, scale, weights..., biases..., settings
     return gradients;
   }
@@ -97,7 +96,7 @@ std::tuple<Tensor, Tensor> relational_embedding(const Tensor& x, const Tensor& m
                                                 int64_t top_k, double p, const Optional& key) {
   const variable_list out = RelationalEmbedding::apply(
       x, m, scale, weights, biases,
-      Settings{signs, offsets, groups, segments, exclude_self, top_k, p, key});
+      RelationalSettings{signs, offsets, groups, segments, exclude_self, top_k, p, key});
   return {out[0], out[1]};
 }
 

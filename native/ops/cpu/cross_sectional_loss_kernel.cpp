@@ -61,7 +61,7 @@ struct CrossSection {
   }
 };
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
+std::tuple<Tensor, Tensor, Tensor, Tensor> cross_sectional_loss_forward(
     const Tensor& predictions_any, const Tensor& labels_any, const Tensor& date_offsets,
     at::IntArrayRef prediction_columns, at::IntArrayRef label_columns, int64_t kind, double eps) {
   const Tensor predictions = predictions_any.contiguous(), labels = labels_any.contiguous();
@@ -112,8 +112,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
   return {mean, values, slopes, shares};
 }
 
-Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& date_offsets,
-                at::IntArrayRef prediction_columns, const Tensor& slopes, const Tensor& shares) {
+Tensor cross_sectional_loss_backward(const Tensor& grad, const Tensor& predictions,
+                                     const Tensor& date_offsets, at::IntArrayRef prediction_columns,
+                                     const Tensor& slopes, const Tensor& shares) {
   const int64_t rows = predictions.size(0), width = predictions.size(1),
                 dates = date_offsets.size(0) - 1;
   const auto offsets = date_offsets.accessor<int64_t, 1>();
@@ -139,6 +140,6 @@ Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& dat
 }  // namespace astgnn::ops
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
-  m.impl("_cross_sectional_loss_forward", TORCH_FN(astgnn::ops::forward));
-  m.impl("_cross_sectional_loss_backward", TORCH_FN(astgnn::ops::backward));
+  m.impl("_cross_sectional_loss_forward", TORCH_FN(astgnn::ops::cross_sectional_loss_forward));
+  m.impl("_cross_sectional_loss_backward", TORCH_FN(astgnn::ops::cross_sectional_loss_backward));
 }

@@ -139,11 +139,10 @@ Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const 
   return run_forward(in, Tensor());
 }
 
-std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source,
-                                           const Tensor& target, const Tensor& offsets,
-                                           const Optional& groups, const Optional& edge_offsets,
-                                           const Optional& edge_targets, at::TensorList,
-                                           double negative_slope, double p, const Optional& key) {
+std::tuple<Tensor, Tensor, Tensor> graph_attention_forward(
+    const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
+    const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
+    at::TensorList, double negative_slope, double p, const Optional& key) {
   if (edge_offsets) check_edges("graph_attention", offsets, *edge_offsets, *edge_targets);
   const Tensor values = dropped(v, p, key);
   const Inputs in(values.defined() ? values : v, source, target, offsets, groups, edge_offsets,
@@ -152,12 +151,11 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source
   return {run_forward(in, order), values, order};
 }
 
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor& values,
-                                            const Tensor& source, const Tensor& target,
-                                            const Tensor& order, const Tensor& offsets,
-                                            const Optional& groups, const Optional& edge_offsets,
-                                            const Optional& edge_targets, at::TensorList,
-                                            double negative_slope, double p) {
+std::tuple<Tensor, Tensor, Tensor> graph_attention_backward(
+    const Tensor& grad_any, const Tensor& values, const Tensor& source, const Tensor& target,
+    const Tensor& order, const Tensor& offsets, const Optional& groups,
+    const Optional& edge_offsets, const Optional& edge_targets, at::TensorList,
+    double negative_slope, double p) {
   const Inputs in(values, source, target, offsets, groups, edge_offsets, edge_targets,
                   negative_slope, p);
   const Tensor grad = grad_any.contiguous();
@@ -188,6 +186,6 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
   m.impl("graph_attention", TORCH_FN(astgnn::ops::infer));
-  m.impl("_graph_attention_forward", TORCH_FN(astgnn::ops::forward));
-  m.impl("_graph_attention_backward", TORCH_FN(astgnn::ops::backward));
+  m.impl("_graph_attention_forward", TORCH_FN(astgnn::ops::graph_attention_forward));
+  m.impl("_graph_attention_backward", TORCH_FN(astgnn::ops::graph_attention_backward));
 }

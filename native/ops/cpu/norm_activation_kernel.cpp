@@ -18,7 +18,7 @@ using Optional = std::optional<Tensor>;
 constexpr int64_t kRange = 64;
 
 template <class Body>
-void each_range(int64_t rows, Body&& body) {
+void each_row_range(int64_t rows, Body&& body) {
   const int64_t ranges = (rows + kRange - 1) / kRange;
   at::parallel_for(0, ranges, 4, [&](int64_t begin, int64_t end) {
     for (int64_t range = begin; range < end; ++range)
@@ -26,10 +26,10 @@ void each_range(int64_t rows, Body&& body) {
   });
 }
 
-std::tuple<Tensor, Tensor> forward(const Tensor& x_any, const Tensor& weight_any,
-                                   const Tensor& bias_any, double eps, const Optional& residual_any,
-                                   int64_t activation, double p, const Optional& key,
-                                   int64_t site) {
+std::tuple<Tensor, Tensor> norm_activation_forward(const Tensor& x_any, const Tensor& weight_any,
+                                                   const Tensor& bias_any, double eps,
+                                                   const Optional& residual_any, int64_t activation,
+                                                   double p, const Optional& key, int64_t site) {
   const Tensor x = x_any.contiguous(), weight = weight_any.contiguous(),
                bias = bias_any.contiguous(),
                residual = residual_any ? residual_any->contiguous() : Tensor(),
@@ -47,16 +47,17 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x_any, const Tensor& weight_any
         eps,
         activation,
         mask.site()};
-    each_range(x.size(0), [&](int64_t, int64_t begin, int64_t end) {
+    each_row_range(x.size(0), [&](int64_t, int64_t begin, int64_t end) {
       kernels_of<scalar_t>().norm_forward(rows, begin, end);
     });
   });
   return {y, moments};
 }
 
-std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& weight_any,
-                             const Tensor& y, const Tensor& moments, int64_t activation, double p,
-                             bool residual_gradient) {
+std::vector<Tensor> norm_activation_backward(const Tensor& grad_any, const Tensor& x_any,
+                                             const Tensor& weight_any, const Tensor& y,
+                                             const Tensor& moments, int64_t activation, double p,
+                                             bool residual_gradient) {
   const Tensor grad = grad_any.contiguous(), x = x_any.contiguous(),
                weight = weight_any.contiguous(), dx = at::empty_like(x),
                dresidual = residual_gradient ? at::empty_like(x) : Tensor();
@@ -76,7 +77,7 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
         static_cast<scalar_t>(1 / (1 - p)),
         activation};
     scalar_t* sum = sums.mutable_data_ptr<scalar_t>();
-    each_range(x.size(0), [&](int64_t range, int64_t begin, int64_t end) {
+    each_row_range(x.size(0), [&](int64_t range, int64_t begin, int64_t end) {
       scalar_t* own = sum + range * 2 * columns;
       kernels_of<scalar_t>().norm_backward(rows, begin, end, own, own + columns);
     });
@@ -92,6 +93,6 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
 }  // namespace astgnn::ops
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
-  m.impl("_norm_activation_forward", TORCH_FN(astgnn::ops::forward));
-  m.impl("_norm_activation_backward", TORCH_FN(astgnn::ops::backward));
+  m.impl("_norm_activation_forward", TORCH_FN(astgnn::ops::norm_activation_forward));
+  m.impl("_norm_activation_backward", TORCH_FN(astgnn::ops::norm_activation_backward));
 }

@@ -103,10 +103,12 @@ void each_range(int64_t rows, Body&& body) {
 // the segments): the graph's rows, V and its sums.
 using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>;
 
-Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights_any,
-                at::TensorList biases, at::ArrayRef<double> signs, const Tensor& offsets,
-                const Optional& groups, at::TensorList, const Tensor& scale, bool exclude_self,
-                int64_t top_k, double p, const Optional& key) {
+Forward relational_embedding_forward(const Tensor& x_any, const Tensor& m_any,
+                                     at::TensorList weights_any, at::TensorList biases,
+                                     at::ArrayRef<double> signs, const Tensor& offsets,
+                                     const Optional& groups, at::TensorList, const Tensor& scale,
+                                     bool exclude_self, int64_t top_k, double p,
+                                     const Optional& key) {
   const Segments segments = make_segments(offsets, groups);
   const int64_t layers = static_cast<int64_t>(weights_any.size()), rows = x_any.size(0);
   const int64_t dates = static_cast<int64_t>(segments.dates.size()) - 1;
@@ -176,12 +178,12 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
   return {z, statistics, inputs, kept, values, sums};
 }
 
-std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& m_any,
-                             at::TensorList weights, at::TensorList inputs, const Tensor& kept_any,
-                             const Tensor& values, const Tensor& sums, at::ArrayRef<double> signs,
-                             const Tensor& offsets, const Optional& groups, at::TensorList,
-                             const Tensor& scale, bool exclude_self, int64_t top_k, double p,
-                             const Optional& key, bool x_gradient, bool graph_gradient) {
+std::vector<Tensor> relational_embedding_backward(
+    const Tensor& grad_any, const Tensor& x_any, const Tensor& m_any, at::TensorList weights,
+    at::TensorList inputs, const Tensor& kept_any, const Tensor& values, const Tensor& sums,
+    at::ArrayRef<double> signs, const Tensor& offsets, const Optional& groups, at::TensorList,
+    const Tensor& scale, bool exclude_self, int64_t top_k, double p, const Optional& key,
+    bool x_gradient, bool graph_gradient) {
   const Segments segments = make_segments(offsets, groups);
   const int64_t layers = static_cast<int64_t>(weights.size()), factors = m_any.size(1),
                 rows = x_any.size(0), ranges = count_ranges(rows);
@@ -289,6 +291,6 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
 }  // namespace astgnn::ops
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
-  m.impl("_relational_embedding_forward", TORCH_FN(astgnn::ops::forward));
-  m.impl("_relational_embedding_backward", TORCH_FN(astgnn::ops::backward));
+  m.impl("_relational_embedding_forward", TORCH_FN(astgnn::ops::relational_embedding_forward));
+  m.impl("_relational_embedding_backward", TORCH_FN(astgnn::ops::relational_embedding_backward));
 }

@@ -20,7 +20,7 @@ struct Block {
   double mean() const { return sum / static_cast<double>(count); }
 };
 
-std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& theta_any, double strength) {
+std::tuple<Tensor, Tensor, Tensor> soft_rank_forward(const Tensor& theta_any, double strength) {
   const Tensor theta = theta_any.contiguous();
   const int64_t n = theta.numel();
   Tensor out = at::empty_like(theta), order = at::empty({n}, at::kLong),
@@ -69,7 +69,8 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& theta_any, double stren
   return {out, order, block};
 }
 
-Tensor backward(const Tensor& grad_any, const Tensor& order, const Tensor& block, double strength) {
+Tensor soft_rank_backward(const Tensor& grad_any, const Tensor& order, const Tensor& block,
+                          double strength) {
   const Tensor grad = grad_any.contiguous();
   const int64_t n = grad.numel();
   Tensor out = at::empty_like(grad);
@@ -94,6 +95,6 @@ Tensor backward(const Tensor& grad_any, const Tensor& order, const Tensor& block
 }  // namespace
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) {
-  m.impl("_soft_rank_forward", TORCH_FN(forward));
-  m.impl("_soft_rank_backward", TORCH_FN(backward));
+  m.impl("_soft_rank_forward", TORCH_FN(soft_rank_forward));
+  m.impl("_soft_rank_backward", TORCH_FN(soft_rank_backward));
 }
