@@ -3,6 +3,10 @@ export { AstgnnError, type ErrorCode, type ErrorDetails } from "./errors.js";
 export type { Warning } from "./warn.js";
 
 export { openPanel, Panel, type PanelOptions } from "./data/panel.js";
+export type { PanelDataOptions } from "./data/panel-options.js";
+export type { PanelData, PanelDates } from "./data/source/memory.js";
+export type { Groups } from "./data/groups.js";
+export type { EdgesSource, GroupsSource } from "./data/relation-sources.js";
 export type { AppendOptions } from "./data/append.js";
 export type { NewRows } from "./data/new-rows.js";
 export type { PriceBreak } from "./data/price-breaks.js";

@@ -2,6 +2,7 @@ import { AstgnnError, invalidOption, nearest } from "../errors.js";
 import { isIsoDate } from "./calendar.js";
 import { listed } from "./loss.js";
 import type { PanelGrid } from "./panel-grid.js";
+import { readFlags, readGroup, readNumbers, readTicker, type Cells, type Where } from "./source/cells.js";
 
 /** Rows of new dates, column by column. Row i is stock `tickers[i]` on `dates[i]`. */
 export interface NewRows {
@@ -12,7 +13,7 @@ export interface NewRows {
    * By the names of the panel's columns, and of the columns that it was read with for universe, tradable and groups: numbers with NaN where missing, yes/no as
    * true/false or 1/0, names of groups with null for none.
    */
-  readonly columns: Readonly<Record<string, ArrayLike<number | boolean | string | null>>>;
+  readonly columns: Readonly<Record<string, Cells>>;
 }
 
 /** Rows that were checked against a panel. */
@@ -49,29 +50,23 @@ export function checkRows(panel: PanelGrid, rows: NewRows): CheckedRows {
   const { groupColumn, universeColumn, tradableColumn } = panel.origin.options;
   const named = [...panel.columns, ...[universeColumn, tradableColumn, groupColumn].filter((name) => name !== undefined)];
   const columns = requireColumns(rows.columns, named, tickers.length);
-  const at = (row: number): { date: string; ticker: string } => ({ date: dates[dateOf[row]!]!, ticker: tickers[row]! });
-  const flag = (name: string | undefined): Uint8Array | undefined => (name === undefined ? undefined : readFlags(columns.get(name)!, name, at));
+  const at: Where = (row) => ({ date: dates[dateOf[row]!]!, ticker: tickers[row]! });
+  const flag = (name: string | undefined): Uint8Array | undefined => (name === undefined ? undefined : readFlags(columns.get(name)!, 0, tickers.length, `rows.columns.${name}`, at));
   return {
     dates,
     dateOf,
     tickers,
-    values: new Map(panel.columns.map((name) => [name, readNumbers(columns.get(name)!, name, at)])),
+    values: new Map(panel.columns.map((name) => [name, refuseInfinite(readNumbers(columns.get(name)!, 0, tickers.length, `rows.columns.${name}`, at), name, at)])),
     universe: flag(universeColumn),
     tradable: flag(tradableColumn),
-    groups: groupColumn === undefined ? undefined : readGroupNames(columns.get(groupColumn)!, groupColumn, at),
+    groups: groupColumn === undefined ? undefined : tickers.map((_, row) => readGroup(columns.get(groupColumn)!, row, `rows.columns.${groupColumn}`, at)),
   };
 }
 
-type Cells = ArrayLike<number | boolean | string | null>;
-type Where = (row: number) => { date: string; ticker: string };
 
 function readTickers(written: readonly string[]): readonly string[] {
   if (!Array.isArray(written) || written.length === 0) throw invalidOption("rows.tickers", "a list of tickers", written);
-  return written.map((ticker: unknown, row) => {
-    const trimmed = typeof ticker === "string" ? ticker.replace(/^ +| +$/g, "") : "";
-    if (trimmed === "") throw invalidOption(`rows.tickers[${row}]`, "a ticker", ticker);
-    return trimmed;
-  });
+  return written.map((ticker: unknown, row) => readTicker(ticker, `rows.tickers[${row}]`));
 }
 
 /** The dates of the rows, ascending. What is known of a date is final: a row of an old one would change scores that were given. */
@@ -115,33 +110,11 @@ function requireColumns(given: NewRows["columns"], named: readonly string[], row
   return new Map(named.map((name) => [name, given[name]!]));
 }
 
-function readNumbers(cells: Cells, column: string, at: Where): ArrayLike<number> {
-  const numbers = cells instanceof Float64Array || cells instanceof Float32Array ? cells : Float64Array.from(cells as ArrayLike<unknown>, (cell, row) => (cell === null || cell === undefined ? NaN : typeof cell === "number" ? cell : notA("a number", cell, column, at(row))));
+function refuseInfinite(numbers: ArrayLike<number>, column: string, at: Where): ArrayLike<number> {
   for (let row = 0; row < numbers.length; row++) {
     if (numbers[row] !== Infinity && numbers[row] !== -Infinity) continue;
     const { date, ticker } = at(row);
     throw new AstgnnError("ERR_DATA", `Column ${column} of the rows to append is infinite in row ${row + 1} (${date}, ${ticker}).`, { column, row: row + 1, date, next: "Correct it, or give NaN where the value is missing." });
   }
   return numbers;
-}
-
-function readFlags(cells: Cells, column: string, at: Where): Uint8Array {
-  return Uint8Array.from(cells as ArrayLike<unknown>, (cell, row) => {
-    if (cell === true || cell === 1) return 1;
-    if (cell === false || cell === 0 || cell === null || cell === undefined || Number.isNaN(cell)) return 0;
-    return notA("true or false, or 1 or 0,", cell, column, at(row));
-  });
-}
-
-function readGroupNames(cells: Cells, column: string, at: Where): (string | null)[] {
-  return Array.from(cells as ArrayLike<unknown>, (cell, row) => {
-    if (cell === null || cell === undefined) return null;
-    if (typeof cell !== "string") return notA("the name of a group", cell, column, at(row));
-    const name = cell.replace(/^ +| +$/g, "");
-    return name === "" || name.toLowerCase() === "n/a" ? null : name;
-  });
-}
-
-function notA(what: string, cell: unknown, column: string, { date, ticker }: { date: string; ticker: string }): never {
-  throw invalidOption(`rows.columns.${column}`, what, cell, `It is that of ${ticker} on ${date}.`);
 }

@@ -9,19 +9,20 @@ export type ReadingOptions = Omit<PanelOptions, "onWarning" | "signal">;
 
 /** What a panel was read from and how, JSON-safe, as stored in run.json; files by absolute path. */
 export interface PanelOrigin {
-  readonly source: PanelSource;
+  /** Null where it came from memory: nothing can be read again. */
+  readonly source: PanelSource | null;
   readonly options: ReadingOptions;
 }
 
 /** The origin of a panel, from what `openPanel` was told and its defaults. */
-export function originOf(source: PanelSource, options: PanelOptions): PanelOrigin {
+export function originOf(source: PanelSource | undefined, options: PanelOptions): PanelOrigin {
   const { onWarning: _, signal: __, groups, edges, ...rest } = options;
   const reading = {
     ...rest,
     ...(groups === undefined ? {} : { groups: { ...groups, file: absolute(groups.file) } }),
     ...(edges === undefined ? {} : { edges: { ...edges, file: absolute(edges.file) } }),
   };
-  const paths = typeof source === "string" ? absolute(source) : "sql" in source ? source : source.map(absolute);
+  const paths = source === undefined ? null : typeof source === "string" ? absolute(source) : "sql" in source ? source : source.map(absolute);
   return JSON.parse(JSON.stringify({ source: paths, options: reading })) as PanelOrigin;
 }
 

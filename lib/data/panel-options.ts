@@ -24,6 +24,9 @@ export const PanelOptionsSchema = z.strictObject({
   signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
 });
 
+/** Checks and completes {@link PanelDataOptions}. */
+export const PanelDataOptionsSchema = PanelOptionsSchema.omit({ dateColumn: true, tickerColumn: true });
+
 /** What `openPanel` may be told. */
 export interface PanelOptions {
   /** Column of dates: DATE, TIMESTAMP, text YYYY-MM-DD or yyyymmdd, whole number yyyymmdd. A time of day is dropped, one with a zone in UTC. Default "date". */
@@ -61,3 +64,6 @@ export interface PanelOptions {
   readonly onWarning?: ((warning: Warning) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What `Panel.from` may be told: what `openPanel` may, without the names of the keys. */
+export type PanelDataOptions = Omit<PanelOptions, "dateColumn" | "tickerColumn">;

@@ -1,6 +1,6 @@
 import { AstgnnError } from "../errors.js";
 import { resolveOptions } from "../options.js";
-import { warn, type Warning } from "../warn.js";
+import { warn } from "../warn.js";
 import { appendRows, type AppendOptions } from "./append.js";
 import { checkTable, type CheckOptions } from "./check-table.js";
 import { buildDataset } from "./dataset.js";
@@ -10,14 +10,14 @@ import type { Groups } from "./groups.js";
 import type { NewRows } from "./new-rows.js";
 import { LedgerBuilder } from "./ledger.js";
 import { originOf, type PanelOrigin } from "./origin.js";
-import { PanelOptionsSchema, type PanelOptions } from "./panel-options.js";
+import { PanelDataOptionsSchema, PanelOptionsSchema, type PanelDataOptions, type PanelOptions } from "./panel-options.js";
 import type { PanelGrid, PanelParts } from "./panel-grid.js";
 import type { PriceBreak } from "./price-breaks.js";
-import { flagColumn, numberColumns, PRICE_COLUMNS } from "./source/columns.js";
 import { Database } from "./source/database.js";
-import { readTable } from "./source/read-table.js";
-import { nameColumns, requireColumn } from "./source/names.js";
-import { openSource, type PanelSource } from "./source/source.js";
+import { readMemory, requireTable, type PanelData } from "./source/memory.js";
+import { readSource } from "./source/read-source.js";
+import type { ReadSource } from "./source/roles.js";
+import type { PanelSource } from "./source/source.js";
 import type { Dataset, Edges, Ledger } from "./types.js";
 
 export type { PanelOptions } from "./panel-options.js";
@@ -75,6 +75,21 @@ export class Panel implements PanelGrid {
     this.segments = parts.segments;
     this.extremeReturns = parts.extremeReturns;
     this.fingerprint = parts.fingerprint;
+  }
+
+  /**
+   * A panel of a table in memory, long or dense; cleaned, checked and counted as `openPanel` does it. Columns are copied.
+   *
+   * @example
+   * const panel = await Panel.from({ dates: ["2024-01-02", "2024-01-03"], tickers: ["AAA", "BBB"], columns: { close: Float64Array.of(10, 20, 11, 19) } });
+   * @throws AstgnnError ERR_DATA or ERR_OPTION
+   */
+  static async from(data: PanelData, options: PanelDataOptions = {}): Promise<Panel> {
+    const resolved = { ...resolveOptions(PanelDataOptionsSchema, options, "Panel.from"), dateColumn: "date", tickerColumn: "ticker" };
+    refuseTwoGroups(resolved);
+    requireTable(data);
+    await using database = await Database.open(resolved.signal);
+    return await panelOf(database, await readMemory(data, resolved, "the data"), resolved as CheckOptions, originOf(undefined, resolved as PanelOptions));
   }
 
   /** Whether the panel has the column. */
@@ -148,47 +163,23 @@ export class Panel implements PanelGrid {
  */
 export async function openPanel(source: PanelSource, options: PanelOptions = {}): Promise<Panel> {
   const resolved = resolveOptions(PanelOptionsSchema, options, "openPanel");
-  if (resolved.groupColumn !== undefined && resolved.groups !== undefined) {
-    throw new AstgnnError("ERR_OPTION", "Groups come either from a column (groupColumn) or from a file (groups), not both.", { option: "groups", next: "Leave one out." });
-  }
+  refuseTwoGroups(resolved);
   await using database = await Database.open(resolved.signal);
-  const { dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn } = resolved;
-  const keys = [dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn].filter((name) => name !== undefined);
-  const table = nameColumns(await openSource(database, source), resolved.rename ?? {}, [...keys, ...(resolved.columns ?? PRICE_COLUMNS)]);
-  requireColumn(table, resolved.dateColumn, "dateColumn");
-  requireColumn(table, resolved.tickerColumn, "tickerColumn");
-  if (resolved.groupColumn !== undefined) requireColumn(table, resolved.groupColumn, "groupColumn");
-  const reserved = new Set(keys);
-  const { columns, skipped } = await numberColumns(database, table, resolved.columns, reserved);
-  if (columns.length === 0) {
-    throw new AstgnnError("ERR_DATA", `${table.name} has no numeric column besides ${[...reserved].join(", ")}.`, { file: table.name, next: "Add prices or exposures as numeric columns." });
-  }
-  const { dense, movedDates, lateRows } = await readTable(database, table, {
-    dateColumn,
-    tickerColumn,
-    groupColumn,
-    columns,
-    universe: universeColumn === undefined ? undefined : flagColumn(table, universeColumn, "universeColumn"),
-    tradable: tradableColumn === undefined ? undefined : flagColumn(table, tradableColumn, "tradableColumn"),
-  });
+  // Awaited: the database closes where this function ends.
+  return await panelOf(database, await readSource(database, source, resolved), resolved as CheckOptions, originOf(source, resolved as PanelOptions));
+}
+
+function refuseTwoGroups({ groupColumn, groups }: { readonly groupColumn?: unknown; readonly groups?: unknown }): void {
+  if (groupColumn === undefined || groups === undefined) return;
+  throw new AstgnnError("ERR_OPTION", "Groups come either from a column (groupColumn) or from a file (groups), not both.", { option: "groups", next: "Leave one out." });
+}
+
+/** Checks what was read and makes a panel of it. */
+async function panelOf(database: Database, { name, dense, notes }: ReadSource, options: CheckOptions, origin: PanelOrigin): Promise<Panel> {
   const ledger = new LedgerBuilder();
-  ledger.add("source", "skipped_columns", skipped.length, "values", `columns are not numeric and were not read: ${skipped.join(", ")}`);
-  reportMovedDates(movedDates, dateColumn, ledger, resolved.onWarning);
-  reportLateRows(lateRows, dateColumn, ledger, resolved.onWarning);
-  return new Panel({ ...(await checkTable(database, dense, table.name, resolved as CheckOptions, ledger)), origin: originOf(source, resolved as PanelOptions) });
-}
-
-function reportMovedDates(count: number, column: string, ledger: LedgerBuilder, onWarning: ((warning: Warning) => void) | undefined): void {
-  if (count === 0) return;
-  const text = `of column ${column} are written with a time zone and fall on another day in UTC, which is the one that counts`;
-  ledger.add("source", "dates_in_utc", count, "dates", `times ${text}`);
-  warn({ reason: "dates_in_utc", text: `${count} ${count === 1 ? "time" : "times"} ${text}. Write days as YYYY-MM-DD where the local day is meant.` }, onWarning);
-}
-
-/** A time of 15:00 in UTC may be the close of that day or midnight of the next one in Tokyo: only a person can tell. */
-function reportLateRows(count: number, column: string, ledger: LedgerBuilder, onWarning: ((warning: Warning) => void) | undefined): void {
-  if (count === 0) return;
-  const text = `of column ${column} are 10:00 or later in UTC, whose day counts; east of UTC it may be the next day by then (midnight in Tokyo is 15:00 of the day before)`;
-  ledger.add("source", "late_times", count, "rows", `times ${text}`);
-  warn({ reason: "late_times", text: `${count} ${count === 1 ? "time" : "times"} ${text}. Store days as DATE where the local day is meant.` }, onWarning);
+  for (const { reason, count, unit, text, warning } of notes) {
+    ledger.add("source", reason, count, unit, text);
+    if (count > 0 && warning !== undefined) warn({ reason, text: `${count} ${warning}` }, options.onWarning);
+  }
+  return new Panel({ ...(await checkTable(database, dense, name, options, ledger)), origin });
 }

@@ -56,7 +56,7 @@ export class LoadedRun {
   async openPanel(source?: PanelSource, options: PanelOptions = {}): Promise<Panel> {
     const { source: trainedOn, panel } = await readDescription(this.folder);
     const data = source ?? trainedOn ?? undefined;
-    if (data === undefined) throw new AstgnnError("ERR_OPTION", `The run in ${this.folder} does not say what it was trained on.`, { option: "source", next: "Name the data to score." });
+    if (data === undefined) throw new AstgnnError("ERR_OPTION", `The run in ${this.folder} was trained on data in memory, or does not say on what.`, { option: "source", next: "Name the data to score." });
     // A run of 0.1.0 says nothing of how its data were read.
     if (panel == null) return openPanel(data, options);
     const { label } = this.dataset;

@@ -46,13 +46,22 @@ export interface DenseTable {
   readonly groupNames: string[];
 }
 
-/** What is wrong with rows, for the source to name the first of them. */
+/** A row with something wrong in it. */
+export interface FaultyRow {
+  readonly date: string;
+  readonly ticker: string;
+  /** The first row of that date and ticker, from 1 over all blocks. */
+  readonly row: number;
+}
+
+/** What is wrong with rows, for the source to say where. */
 export interface RowFaults {
-  /** How many rows repeat the date and ticker of another, and the first such pair in the order of dates and tickers. */
+  /** How many rows repeat the date and ticker of another. */
   readonly duplicates: number;
-  readonly firstDuplicate?: { readonly date: string; readonly ticker: string };
+  /** The first such pair in the order of dates and tickers. */
+  readonly firstDuplicate?: FaultyRow;
   /** Columns with an infinite value, and the first of them in the order of dates and tickers. */
-  readonly infinite: readonly { readonly column: string; readonly date: string; readonly ticker: string }[];
+  readonly infinite: readonly (FaultyRow & { readonly column: string })[];
 }
 
 /** A name as texts of files and memory stand for a group: null for none. */
@@ -75,7 +84,7 @@ export async function layOut(table: LongTable): Promise<{ dense: DenseTable; fau
   const groups = table.groups === undefined ? undefined : sortedIndex(table.groups, (a, b) => (a === null || b === null ? Number(a === null) - Number(b === null) : byBytes(a, b)));
   const dates = days.distinct.map(isoDate);
   const stocks = tickers.distinct.length;
-  const at = (cell: number): { date: string; ticker: string } => ({ date: dates[Math.floor(cell / stocks)]!, ticker: tickers.distinct[cell % stocks]! });
+  const at = (cell: number): FaultyRow => ({ date: dates[Math.floor(cell / stocks)]!, ticker: tickers.distinct[cell % stocks]!, row: rowOf(blocks, cell) });
   const cells = dates.length * stocks;
   const refuse = (cause?: unknown): AstgnnError =>
     new AstgnnError("ERR_OUT_OF_MEMORY", `A panel of ${dates.length} dates x ${stocks} stocks x ${table.columns.length} columns does not fit into memory.`, { cause, next: "Read fewer columns or a shorter date range." });
@@ -88,7 +97,7 @@ export async function layOut(table: LongTable): Promise<{ dense: DenseTable; fau
       await pace.step();
     }
     const values = new Map<string, NumberArray>();
-    const infinite: { column: string; date: string; ticker: string }[] = [];
+    const infinite: (FaultyRow & { readonly column: string })[] = [];
     for (const [k, { name, precision }] of table.columns.entries()) {
       const grid = precision === "float32" ? new Float32Array(cells) : new Float64Array(cells);
       let firstInfinite = Infinity;
@@ -161,6 +170,17 @@ function fillCells({ dates, tickers, count }: RowBlock, dateIndex: Int32Array, t
     }
     present[cell] = 1;
   }
+}
+
+/** The first row of a cell, from 1, when the blocks know their cells. */
+function rowOf(blocks: readonly RowBlock[], cell: number): number {
+  let before = 0;
+  for (const { dates, count } of blocks) {
+    const i = dates.subarray(0, count).indexOf(cell);
+    if (i >= 0) return before + i + 1;
+    before += count;
+  }
+  return before;
 }
 
 /** Returns the first cell whose value is infinite, Infinity where there is none. */

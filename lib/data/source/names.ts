@@ -4,20 +4,26 @@ import type { SourceTable } from "./table.js";
 /** What columns are called: the panel's name -> the source's. */
 export type Rename = Readonly<Record<string, string>>;
 
+/** The table with its columns under the names that the panel knows them by, see {@link sourceNames}. */
+export function nameColumns(table: SourceTable, rename: Rename, known: readonly string[]): SourceTable {
+  return table.renamed(sourceNames([...table.columns.keys()], rename, known, table.name));
+}
+
 /**
- * The table with its columns under the names that the panel knows them by: those of `rename`, and `known` names that the source writes in other cases
- * ("Close" for "close").
+ * The names that change, the panel's -> the source's: those of `rename`, and `known` names that the source writes in other cases ("Close" for "close").
  *
+ * @param columns names of the source's columns
+ * @param file the source as messages name it
  * @throws AstgnnError ERR_DATA where the source lacks a column that `rename` names
  */
-export function nameColumns(table: SourceTable, rename: Rename, known: readonly string[]): SourceTable {
+export function sourceNames(columns: readonly string[], rename: Rename, known: readonly string[], file: string): Map<string, string> {
   const sources = new Map<string, string>();
   for (const [name, written] of Object.entries(rename)) {
-    const source = findColumn(table, written);
+    const source = findColumn(columns, written);
     if (source === undefined) {
-      const near = nearest(written, [...table.columns.keys()]);
-      throw new AstgnnError("ERR_DATA", `${table.name} has no column ${written} (rename.${name}); its columns are ${[...table.columns.keys()].join(", ")}.`, {
-        file: table.name,
+      const near = nearest(written, columns);
+      throw new AstgnnError("ERR_DATA", `${file} has no column ${written} (rename.${name}); its columns are ${columns.join(", ")}.`, {
+        file,
         column: written,
         option: `rename.${name}`,
         next: near === undefined ? `Name a column of the source in rename.${name}.` : `Did you mean ${near}?`,
@@ -26,22 +32,22 @@ export function nameColumns(table: SourceTable, rename: Rename, known: readonly 
     sources.set(name, source);
   }
   for (const name of known) {
-    if (sources.has(name) || table.columns.has(name)) continue;
-    const source = findColumn(table, name);
+    if (sources.has(name) || columns.includes(name)) continue;
+    const source = findColumn(columns, name);
     if (source !== undefined && ![...sources.values()].includes(source)) sources.set(name, source);
   }
-  return table.renamed(sources);
+  return sources;
 }
 
 /** The column of that name, or the only one that differs from it in upper and lower case alone. */
-function findColumn(table: SourceTable, name: string): string | undefined {
-  if (table.columns.has(name)) return name;
-  const alike = [...table.columns.keys()].filter((column) => column.toLowerCase() === name.toLowerCase());
+function findColumn(columns: readonly string[], name: string): string | undefined {
+  if (columns.includes(name)) return name;
+  const alike = columns.filter((column) => column.toLowerCase() === name.toLowerCase());
   return alike.length === 1 ? alike[0] : undefined;
 }
 
 /** The type of a column that must be there. */
-export function requireColumn(table: SourceTable, column: string, option: string): string {
+export function requireColumn<V>(table: { readonly name: string; readonly columns: ReadonlyMap<string, V> }, column: string, option: string): V {
   const type = table.columns.get(column);
   if (type !== undefined) return type;
   const known = [...table.columns.keys()];

@@ -3,6 +3,7 @@ import { AstgnnError } from "../../errors.js";
 import { dateSql, type DateSql } from "../calendar.js";
 import { BAD_FLAG, refuseText, type FlagColumn, type NumberColumn } from "./columns.js";
 import type { Database } from "./database.js";
+import { refuseFaults, type Place } from "./faults.js";
 import { NumberCodes, TextCodes, type KeyCodes } from "./key-codes.js";
 import { groupName, layOut, type DenseTable, type LongTable, type NumberArray, type RowBlock } from "./long-table.js";
 import { requireColumn } from "./names.js";
@@ -71,8 +72,9 @@ export async function readTable(database: Database, table: SourceTable, roles: T
 
   const long: LongTable = { name: table.name, blocks: scan.blocks, days: days.map(({ day }) => day!), tickers: tickers.texts, groups: groups?.texts.map(groupName), columns: roles.columns };
   const { dense, faults } = await layOut(long);
-  if (faults.firstDuplicate !== undefined) throw await duplicatedKey(table, roles, date, ticker, faults.duplicates, faults.firstDuplicate);
-  for (const { column, date: day, ticker: name } of faults.infinite) throw await infiniteValue(table, column, date, ticker, { date: day, ticker: name });
+  await refuseFaults(table.name, faults, `${roles.dateColumn}, ${roles.tickerColumn}`, async (key) =>
+    position(table, await table.locate(`(${date.parse(date.raw)}) = DATE ${literal(key.date)} AND ${ticker} = ${literal(key.ticker)}`, ["1"])),
+  );
   return { dense, movedDates: days.filter(({ moved }) => moved).length, lateRows: scan.lateRows };
 }
 
@@ -186,34 +188,7 @@ async function unparsableDate(table: SourceTable, column: string, date: DateSql)
   });
 }
 
-async function duplicatedKey(table: SourceTable, roles: TableRoles, date: DateSql, ticker: string, count: number, first: Key): Promise<AstgnnError> {
-  const where = await table.locate(isKey(date, ticker, first), ["1"]);
-  const seen = where === undefined ? "" : `, first seen in row ${where.row} of ${where.file}`;
-  return new AstgnnError("ERR_DATA", `${table.name} has ${count} duplicated (${roles.dateColumn}, ${roles.tickerColumn}) ${count === 1 ? "row" : "rows"}; the first pair is (${first.date}, ${first.ticker})${seen}.`, {
-    ...position(table, where),
-    date: first.date,
-    next: "Keep one row per date and ticker.",
-  });
-}
-
-async function infiniteValue(table: SourceTable, column: string, date: DateSql, ticker: string, key: Key): Promise<AstgnnError> {
-  const bad = await table.locate(isKey(date, ticker, key), ["1"]);
-  return new AstgnnError("ERR_DATA", `Column ${column} of ${bad?.file ?? table.name} is infinite${placeOf(bad)} (${key.date}, ${key.ticker}).`, {
-    ...position(table, bad),
-    column,
-    date: key.date,
-    next: "Correct it, or leave it empty where the value is missing.",
-  });
-}
-
-interface Key {
-  readonly date: string;
-  readonly ticker: string;
-}
-
-const isKey = (date: DateSql, ticker: string, key: Key): string => `(${date.parse(date.raw)}) = DATE ${literal(key.date)} AND ${ticker} = ${literal(key.ticker)}`;
-
-function position(table: SourceTable, located: Located | undefined): { readonly file: string; readonly row?: number } {
+function position(table: SourceTable, located: Located | undefined): Place {
   return located === undefined ? { file: table.name } : { file: located.file, row: located.row };
 }
 

@@ -48,11 +48,9 @@ export class SourceTable {
   /** The table with the columns of `sources` by new names: new name -> name in the source. A column whose name another one takes is gone. */
   renamed(sources: ReadonlyMap<string, string>): SourceTable {
     if (sources.size === 0) return this;
-    const taken = new Set([...sources.keys(), ...sources.values()].map((name) => name.toLowerCase()));
-    const kept = [...this.columns.keys()].filter((name) => !taken.has(name.toLowerCase()));
-    const all = [...kept.map((name) => [name, name] as const), ...sources];
-    const columns = new Map(all.map(([name, source]) => [name, this.columns.get(source)!]));
-    const projection = all.map(([name, source]) => `${quoted(source)} AS ${quoted(name)}`).join(", ");
+    const names = renameEntries(new Map([...this.columns.keys()].map((name) => [name, name])), sources);
+    const columns = new Map([...names].map(([name, source]) => [name, this.columns.get(source)!]));
+    const projection = [...names].map(([name, source]) => `${quoted(source)} AS ${quoted(name)}`).join(", ");
     return new SourceTable(this.#database, { ...this.#parts, columns }, projection);
   }
 
@@ -80,4 +78,10 @@ export async function describe(database: Database, relation: string, name: strin
 /** " in row 7", or nothing where the row is not known. */
 export function placeOf(located: Located | undefined): string {
   return located === undefined ? "" : ` in row ${located.row}`;
+}
+
+/** Columns by name with those of `sources` under new names; one whose name another takes is gone. */
+export function renameEntries<V>(columns: ReadonlyMap<string, V>, sources: ReadonlyMap<string, string>): Map<string, V> {
+  const taken = new Set([...sources.keys(), ...sources.values()].map((name) => name.toLowerCase()));
+  return new Map([...[...columns].filter(([name]) => !taken.has(name.toLowerCase())), ...[...sources].map(([name, source]) => [name, columns.get(source)!] as const)]);
 }
