@@ -17,6 +17,8 @@ interface Bootstrap {
   libtorchVersion: string;
   /** `global`: libraries that are opened later find their symbols without a NEEDED entry. */
   open(paths: string[], global?: boolean): void;
+  /** The same on another thread, not global. */
+  openAway(paths: string[]): Promise<void>;
   load(core: string): NativeCore;
   /** Why the CUDA runtime, once it is open, finds no GPU. */
   cudaFailure(): string | undefined;
@@ -68,6 +70,22 @@ let loaded: Loaded | undefined;
 export function loadCore(options: LoadOptions = {}): NativeCore {
   loaded ??= load(options);
   return loaded.core;
+}
+
+/**
+ * The same without holding up the event loop where it is the first load: LibTorch is opened on another thread.
+ *
+ * @throws AstgnnError as {@link loadCore}
+ */
+export async function loadCoreAway(): Promise<NativeCore> {
+  if (loaded === undefined) {
+    const { bootstrap, build } = openBootstrap();
+    const libtorch = findLibTorch({ version: build.libtorchVersion, nvidiaDriver: hasNvidiaDriver() });
+    refuseSecondCopy(bootstrap.loadedLibTorch(), libtorch);
+    // What cannot be opened, loadCore fails on too, and explains.
+    await bootstrap.openAway(libtorch.libraries).catch(() => undefined);
+  }
+  return loadCore();
 }
 
 /**

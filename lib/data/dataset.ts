@@ -1,5 +1,5 @@
 import { finished } from "../binding/job.js";
-import { loadCore } from "../binding/load.js";
+import { loadCore, loadCoreAway } from "../binding/load.js";
 import { resolveThreads } from "../binding/threads.js";
 import type { NativeColumn, NativeRows, NativeTargets } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
@@ -47,6 +47,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   };
   let features: FeatureSet | undefined;
   try {
+    await loadCoreAway();
     features = await featureSet(whole, cut, fit, { threads, signal, onDates }, first);
     const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first }, { threads, signal });
     addRowLosses(panel, cut, rows, ledger);
