@@ -9,7 +9,7 @@ export type ReadingOptions = Omit<PanelOptions, "onWarning" | "signal">;
 
 /** What a panel was read from and how, JSON-safe, as stored in run.json; files by absolute path. */
 export interface PanelOrigin {
-  /** Null where it came from memory: nothing can be read again. */
+  /** Null where it came from memory or a connection of the caller's: nothing can be read again. */
   readonly source: PanelSource | null;
   readonly options: ReadingOptions;
 }
@@ -22,7 +22,7 @@ export function originOf(source: PanelSource | undefined, options: PanelOptions)
     ...(groups === undefined ? {} : { groups: { ...groups, file: absolute(groups.file) } }),
     ...(edges === undefined ? {} : { edges: { ...edges, file: absolute(edges.file) } }),
   };
-  const paths = source === undefined ? null : typeof source === "string" ? absolute(source) : "sql" in source ? source : source.map(absolute);
+  const paths = storedSource(source);
   return JSON.parse(JSON.stringify({ source: paths, options: reading })) as PanelOrigin;
 }
 
@@ -81,4 +81,13 @@ function setText(value: unknown): string | undefined {
 
 function absolute(path: string): string {
   return path.includes("://") ? path : resolve(path);
+}
+
+/** The source with absolute paths; null where it cannot be written down. */
+function storedSource(source: PanelSource | undefined): PanelSource | null {
+  if (source === undefined) return null;
+  if (typeof source === "string") return absolute(source);
+  if ("qlib" in source) return { ...source, qlib: absolute(source.qlib) };
+  if ("sql" in source) return source.connection === undefined ? { sql: source.sql } : null;
+  return source.map(absolute);
 }

@@ -5,7 +5,7 @@ import type { Database } from "./source/database.js";
 import type { LedgerBuilder } from "./ledger.js";
 import type { DenseTable } from "./source/long-table.js";
 import { nameColumns, requireColumn } from "./source/names.js";
-import { openSource, type PanelSource } from "./source/source.js";
+import { openSource } from "./source/source.js";
 import { quoted } from "./source/sql.js";
 
 /** One line of a groups or edges file: a key, a value and the dates on which it holds, as indices into the panel's dates (both inclusive). */
@@ -44,7 +44,7 @@ export interface Relations {
  */
 export async function readRelations(
   database: Database,
-  source: PanelSource,
+  source: string,
   columns: { readonly key: string; readonly value: string; readonly option: string; readonly keyOption: string; readonly onlyThese: boolean },
   dates: readonly string[],
 ): Promise<Relations> {

@@ -1,5 +1,4 @@
 import { AstgnnError } from "../../errors.js";
-import type { Database } from "./database.js";
 import { requireColumn } from "./names.js";
 import { quoted } from "./sql.js";
 import { placeOf, type SourceTable } from "./table.js";
@@ -40,12 +39,12 @@ const NUMERIC = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOO
  *
  * @throws AstgnnError ERR_DATA naming file and column
  */
-export async function numberColumns(database: Database, table: SourceTable, requested: readonly string[] | undefined, reserved: ReadonlySet<string>): Promise<{ columns: NumberColumn[]; skipped: string[] }> {
+export async function numberColumns(table: SourceTable, requested: readonly string[] | undefined, reserved: ReadonlySet<string>): Promise<{ columns: NumberColumn[]; skipped: string[] }> {
   const candidates = requested ?? [...table.columns.keys()].filter((name) => !reserved.has(name));
   const isNamed = requested !== undefined;
   const isPrice = (name: string): boolean => (PRICE_COLUMNS as readonly string[]).includes(name);
   const unknown = candidates.filter((name) => requireColumn(table, name, "columns") === "VARCHAR" && !isNamed && !isPrice(name));
-  const holdNumbers = await findNumeric(database, table, unknown);
+  const holdNumbers = await findNumeric(table, unknown);
   const columns: NumberColumn[] = [];
   const skipped: string[] = [];
   for (const name of candidates) {
@@ -71,12 +70,12 @@ export async function numberColumns(database: Database, table: SourceTable, requ
 }
 
 /** Those text columns that hold numbers in at least half of their cells. */
-async function findNumeric(database: Database, table: SourceTable, names: readonly string[]): Promise<Set<string>> {
+async function findNumeric(table: SourceTable, names: readonly string[]): Promise<Set<string>> {
   const found = new Set<string>();
   const count = async (of: readonly string[], relation: string): Promise<string[]> => {
     if (of.length === 0) return [];
     const counts = of.map((name) => `count(NULLIF(trim(${quoted(name)}), '')), count(TRY_CAST(trim(${quoted(name)}) AS DOUBLE))`).join(", ");
-    const row = (await database.rows(`SELECT ${counts} FROM ${relation}`, table.name))[0]!.map(Number);
+    const row = (await table.database.rows(`SELECT ${counts} FROM ${relation}`, table.name))[0]!.map(Number);
     of.forEach((name, i) => {
       if (row[2 * i + 1]! > 0 && row[2 * i + 1]! * 2 >= row[2 * i]!) found.add(name);
     });

@@ -9,14 +9,16 @@ export const QUERY = "the query";
 
 /** An in-memory DuckDB that lives as long as one `openPanel` and speaks in AstgnnErrors. */
 export class Database implements AsyncDisposable {
-  readonly #instance: DuckDBInstance;
+  /** Undefined where the connection is the caller's. */
+  readonly #instance: DuckDBInstance | undefined;
   readonly #connection: DuckDBConnection;
   readonly #signal: AbortSignal | undefined;
   readonly #interrupt = (): void => this.#connection.interrupt();
 
   readonly #spill: string;
+  #borrowed: Database | undefined;
 
-  private constructor(instance: DuckDBInstance, connection: DuckDBConnection, spill: string, signal: AbortSignal | undefined) {
+  private constructor(instance: DuckDBInstance | undefined, connection: DuckDBConnection, spill: string, signal: AbortSignal | undefined) {
     this.#spill = spill;
     this.#instance = instance;
     this.#connection = connection;
@@ -40,6 +42,11 @@ export class Database implements AsyncDisposable {
       instance.closeSync();
       throw error;
     }
+  }
+
+  /** The same on a connection of the caller's, which stays open when this database closes. */
+  over(connection: DuckDBConnection): Database {
+    return (this.#borrowed = new Database(undefined, connection, this.#spill, this.#signal));
   }
 
   /** Runs a statement whose rows do not matter. */
@@ -66,6 +73,8 @@ export class Database implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signal?.removeEventListener("abort", this.#interrupt);
+    await this.#borrowed?.[Symbol.asyncDispose]();
+    if (this.#instance === undefined) return;
     this.#connection.closeSync();
     this.#instance.closeSync();
   }

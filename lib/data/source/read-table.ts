@@ -37,7 +37,8 @@ export interface ReadTable {
  * @throws AstgnnError ERR_DATA on an empty table, a null or unparsable date or ticker, a duplicated (date, ticker), an infinite value, or text where a
  * number or a flag belongs
  */
-export async function readTable(database: Database, table: SourceTable, roles: TableRoles): Promise<ReadTable> {
+export async function readTable(table: SourceTable, roles: TableRoles): Promise<ReadTable> {
+  const { database } = table;
   const dateType = requireColumn(table, roles.dateColumn, "dateColumn");
   requireColumn(table, roles.tickerColumn, "tickerColumn");
   const date = dateSql(`s.${quoted(roles.dateColumn)}`, dateType);

@@ -32,12 +32,13 @@ export class SourceTable {
   readonly name: string;
   readonly relation: string;
   readonly columns: ReadonlyMap<string, string>;
-  readonly #database: Database;
+  /** Where `relation` can be read. */
+  readonly database: Database;
   readonly #parts: TableParts;
   readonly #projection: string;
 
   constructor(database: Database, parts: TableParts, projection = "*") {
-    this.#database = database;
+    this.database = database;
     this.#parts = parts;
     this.#projection = projection;
     this.name = parts.name;
@@ -51,7 +52,7 @@ export class SourceTable {
     const names = renameEntries(new Map([...this.columns.keys()].map((name) => [name, name])), sources);
     const columns = new Map([...names].map(([name, source]) => [name, this.columns.get(source)!]));
     const projection = [...names].map(([name, source]) => `${quoted(source)} AS ${quoted(name)}`).join(", ");
-    return new SourceTable(this.#database, { ...this.#parts, columns }, projection);
+    return new SourceTable(this.database, { ...this.#parts, columns }, projection);
   }
 
   /** The first row `s` that meets `condition`, with the values of `expressions`; undefined where a query gives other rows when it is asked again. */
@@ -60,11 +61,11 @@ export class SourceTable {
     const numbered = `(SELECT ${this.#projection}, ${file} AS ${quoted(FILE)}, ${row ?? "row_number() OVER ()"} AS ${quoted(ROW)} FROM ${relation})`;
     const values = expressions.map((expression) => `CAST(${expression} AS VARCHAR)`).join(", ");
     const order = row === undefined ? "2" : "1, 2";
-    const found = (await this.#database.rows(`SELECT s.${quoted(FILE)}, s.${quoted(ROW)}, ${values} FROM ${numbered} s WHERE ${condition} ORDER BY ${order} LIMIT 1`, this.name))[0];
+    const found = (await this.database.rows(`SELECT s.${quoted(FILE)}, s.${quoted(ROW)}, ${values} FROM ${numbered} s WHERE ${condition} ORDER BY ${order} LIMIT 1`, this.name))[0];
     if (found === undefined) return undefined;
     const located = { file: String(found[0]), row: Number(found[1]), values: found.slice(2) };
     if (row !== undefined) return located;
-    const first = await this.#database.rows(`SELECT min(${quoted(ROW)}) FROM ${numbered} WHERE ${quoted(FILE)} = ${literal(located.file)}`, this.name);
+    const first = await this.database.rows(`SELECT min(${quoted(ROW)}) FROM ${numbered} WHERE ${quoted(FILE)} = ${literal(located.file)}`, this.name);
     return { ...located, row: located.row - Number(first[0]![0]) + 1 };
   }
 }
