@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import type { DatasetOptions } from "../data/dataset-options.js";
 import type { PanelOptions } from "../data/panel.js";
-import type { PanelSource } from "../data/source/source.js";
+import type { PanelSource } from "../data/source/panel-source.js";
 import { AstgnnError } from "../errors.js";
 import { datasetFlags, panelFlags } from "./data-flags.js";
 import { optionsFrom } from "./flags.js";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { AstgnnError, show } from "../errors.js";
 import type { PanelOptions } from "./panel-options.js";
-import type { PanelSource } from "./source/source.js";
+import type { PanelSource } from "./source/panel-source.js";
 
 /** How a panel was read: the options of `openPanel`, without those that change nothing in it. */
 export type ReadingOptions = Omit<PanelOptions, "onWarning" | "signal">;

@@ -17,7 +17,7 @@ import { Database } from "./source/database.js";
 import { readMemory, requireTable, type PanelData } from "./source/memory.js";
 import { readSource } from "./source/read-source.js";
 import type { ReadSource } from "./source/roles.js";
-import type { PanelSource } from "./source/source.js";
+import type { PanelSource } from "./source/panel-source.js";
 import type { Dataset, Edges, Ledger } from "./types.js";
 
 export type { PanelOptions } from "./panel-options.js";

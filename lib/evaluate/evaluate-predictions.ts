@@ -2,7 +2,7 @@ import { z } from "zod";
 import { LedgerBuilder } from "../data/ledger.js";
 import { listed, refuseLoss } from "../data/loss.js";
 import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
-import type { PanelSource } from "../data/source/source.js";
+import type { PanelSource } from "../data/source/panel-source.js";
 import type { LabelValues, Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { evaluate } from "../metrics/evaluate.js";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { openPanel, type Panel } from "../data/panel.js";
 import type { ReadingOptions } from "../data/origin.js";
-import type { PanelSource } from "../data/source/source.js";
+import type { PanelSource } from "../data/source/panel-source.js";
 import type { Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { widthOf } from "../metrics/aligned.js";

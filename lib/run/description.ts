@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dtype, Isa, Precision } from "../binding/types.js";
 import type { ReadingOptions } from "../data/origin.js";
-import type { PanelSource } from "../data/source/source.js";
+import type { PanelSource } from "../data/source/panel-source.js";
 import type { Dataset, Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readAlike } from "../data/origin.js";
 import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
-import type { PanelSource } from "../data/source/source.js";
+import type { PanelSource } from "../data/source/panel-source.js";
 import type { DatasetDescription } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { InitialisationOptions } from "../model/config.js";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { isIsoDate } from "../data/calendar.js";
 import type { PanelOptions } from "../data/panel.js";
-import type { PanelSource } from "../data/source/source.js";
+import type { PanelSource } from "../data/source/panel-source.js";
 import type { Ledger } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { checkDataset } from "../model/compatibility.js";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openPanel, type Panel } from "../../lib/data/panel.js";
-import type { PanelSource } from "../../lib/data/source/source.js";
+import type { PanelSource } from "../../lib/data/source/panel-source.js";
 import { csv, Folder, priceRows, weekdays } from "./data-tables.js";
 
 const folder = new Folder();

@@ -7,16 +7,9 @@ import { PRICE_COLUMNS } from "./columns.js";
 import { refuseFaults } from "./faults.js";
 import { layOut, type RowBlock } from "./long-table.js";
 import { requireColumn, sourceNames } from "./names.js";
+import type { QlibSource } from "./panel-source.js";
 import { noNumbers, type ReadSource, type SourceNote, type SourceRoles } from "./roles.js";
 import { renameEntries } from "./table.js";
-
-/** A folder in Qlib's binary format, daily. Its prices and volumes are adjusted; raw = close / factor. */
-export interface QlibSource {
-  /** The folder that holds calendars, instruments and features. */
-  readonly qlib: string;
-  /** Name of a file of instruments without its ending; default "all". Of any other, a stock is in the universe on the dates that the file lists it for. */
-  readonly instruments?: string | undefined;
-}
 
 /** Files that are read at the same time. */
 const AT_ONCE = 16;

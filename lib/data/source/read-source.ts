@@ -4,7 +4,8 @@ import { nameColumns, requireColumn } from "./names.js";
 import { readQlib } from "./qlib.js";
 import { readTable } from "./read-table.js";
 import { keyColumns, lateNote, movedNote, noNumbers, skippedNote, type ReadSource, type SourceRoles } from "./roles.js";
-import { openSource, type PanelSource } from "./source.js";
+import type { PanelSource } from "./panel-source.js";
+import { openSource } from "./source.js";
 
 /** Reads any source onto the grid. */
 export async function readSource(database: Database, source: PanelSource, roles: SourceRoles): Promise<ReadSource> {

@@ -1,0 +1,19 @@
+import type { DuckDBConnection } from "@duckdb/node-api";
+
+/** A DuckDB query, on a database of its own or on a connection that the caller has open. */
+export interface QuerySource {
+  readonly sql: string;
+  /** It is used until the panel is open, and stays open. */
+  readonly connection?: DuckDBConnection | undefined;
+}
+
+/** A folder in Qlib's binary format, daily. Its prices and volumes are adjusted; raw = close / factor. */
+export interface QlibSource {
+  /** The folder that holds calendars, instruments and features. */
+  readonly qlib: string;
+  /** Name of a file of instruments without its ending; default "all". Of any other, a stock is in the universe on the dates that the file lists it for. */
+  readonly instruments?: string | undefined;
+}
+
+/** A file, files or glob of .parquet, .csv or .csv.gz, any DuckDB query, or a folder in Qlib's format. */
+export type PanelSource = string | readonly string[] | QuerySource | QlibSource;
