@@ -27,7 +27,7 @@ void each_launch(at::IntArrayRef predictions, at::IntArrayRef labels, const Body
   }
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
+std::tuple<Tensor, Tensor, Tensor, Tensor> cross_sectional_loss_forward(
     const Tensor& predictions_any, const Tensor& labels_any, const Tensor& date_offsets_any,
     at::IntArrayRef prediction_columns, at::IntArrayRef label_columns, int64_t kind, double eps) {
   const c10::DeviceGuard guard(predictions_any.device());
@@ -55,8 +55,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(
   return {mean, values, slopes, shares};
 }
 
-Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& date_offsets_any,
-                at::IntArrayRef prediction_columns, const Tensor& slopes, const Tensor& shares) {
+Tensor cross_sectional_loss_backward(const Tensor& grad, const Tensor& predictions,
+                                     const Tensor& date_offsets_any,
+                                     at::IntArrayRef prediction_columns, const Tensor& slopes,
+                                     const Tensor& shares) {
   const c10::DeviceGuard guard(predictions.device());
   const Tensor date_offsets = date_offsets_any.contiguous();
   const int64_t rows = predictions.size(0), dates = date_offsets.size(0) - 1;
@@ -77,6 +79,8 @@ Tensor backward(const Tensor& grad, const Tensor& predictions, const Tensor& dat
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("_cross_sectional_loss_forward", TORCH_FN(astgnn::ops::cuda::forward));
-  m.impl("_cross_sectional_loss_backward", TORCH_FN(astgnn::ops::cuda::backward));
+  m.impl("_cross_sectional_loss_forward",
+         TORCH_FN(astgnn::ops::cuda::cross_sectional_loss_forward));
+  m.impl("_cross_sectional_loss_backward",
+         TORCH_FN(astgnn::ops::cuda::cross_sectional_loss_backward));
 }

@@ -20,7 +20,8 @@ at::Tensor DropoutMask::multiply(const at::Tensor& x_any, const at::Tensor& plac
 
 namespace {
 
-at::Tensor run(const at::Tensor& x, double p, const at::Tensor& key, int64_t site, int64_t time) {
+at::Tensor dropout_cuda(const at::Tensor& x, double p, const at::Tensor& key, int64_t site,
+                        int64_t time) {
   const c10::DeviceGuard guard(x.device());
   return DropoutMask(p, key, site, time, x.device()).apply(x);
 }
@@ -29,6 +30,6 @@ at::Tensor run(const at::Tensor& x, double p, const at::Tensor& key, int64_t sit
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("dropout", TORCH_FN(astgnn::ops::cuda::run));
-  m.impl("_dropout_backward", TORCH_FN(astgnn::ops::cuda::run));
+  m.impl("dropout", TORCH_FN(astgnn::ops::cuda::dropout_cuda));
+  m.impl("_dropout_backward", TORCH_FN(astgnn::ops::cuda::dropout_cuda));
 }

@@ -125,11 +125,10 @@ Tensor dropped(const Tensor& v_any, double p, const Optional& key) {
   return out;
 }
 
-std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source,
-                                           const Tensor& target, const Tensor& offsets,
-                                           const Optional& groups, const Optional& edge_offsets,
-                                           const Optional& edge_targets, at::TensorList given,
-                                           double negative_slope, double p, const Optional& key) {
+std::tuple<Tensor, Tensor, Tensor> graph_attention_forward(
+    const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
+    const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
+    at::TensorList given, double negative_slope, double p, const Optional& key) {
   const c10::DeviceGuard guard(v.device());
   const Tensor values = dropped(v, p, key);
   const Inputs in(values.defined() ? values : v, source, target, negative_slope);
@@ -156,16 +155,15 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& v, const Tensor& source
 Tensor infer(const Tensor& v, const Tensor& source, const Tensor& target, const Tensor& offsets,
              const Optional& groups, const Optional& edge_offsets, const Optional& edge_targets,
              at::TensorList given, double negative_slope, double p, const Optional& key) {
-  return std::get<0>(forward(v, source, target, offsets, groups, edge_offsets, edge_targets, given,
-                             negative_slope, p, key));
+  return std::get<0>(graph_attention_forward(v, source, target, offsets, groups, edge_offsets,
+                                             edge_targets, given, negative_slope, p, key));
 }
 
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor& values,
-                                            const Tensor& source, const Tensor& target,
-                                            const Tensor& order, const Tensor& offsets,
-                                            const Optional& groups, const Optional& edge_offsets,
-                                            const Optional& edge_targets, at::TensorList given,
-                                            double negative_slope, double p) {
+std::tuple<Tensor, Tensor, Tensor> graph_attention_backward(
+    const Tensor& grad_any, const Tensor& values, const Tensor& source, const Tensor& target,
+    const Tensor& order, const Tensor& offsets, const Optional& groups,
+    const Optional& edge_offsets, const Optional& edge_targets, at::TensorList given,
+    double negative_slope, double p) {
   const c10::DeviceGuard guard(values.device());
   const Inputs in(values, source, target, negative_slope);
   const Tensor grad = grad_any.contiguous(), dv = at::empty_like(in.values),
@@ -199,6 +197,6 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_any, const Tensor
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("graph_attention", TORCH_FN(astgnn::ops::cuda::infer));
-  m.impl("_graph_attention_forward", TORCH_FN(astgnn::ops::cuda::forward));
-  m.impl("_graph_attention_backward", TORCH_FN(astgnn::ops::cuda::backward));
+  m.impl("_graph_attention_forward", TORCH_FN(astgnn::ops::cuda::graph_attention_forward));
+  m.impl("_graph_attention_backward", TORCH_FN(astgnn::ops::cuda::graph_attention_backward));
 }

@@ -64,7 +64,7 @@ struct Quiet : c10::WarningHandler {
 
 // x [T, R, F] -> [R, H]. Differentiable by autograd in x and the weights. At precision medium cuDNN
 // gets bf16 copies, and gradients come back through the copying as float32.
-Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& key) {
+Tensor dense_forward(const Tensor& x, at::TensorList weights, double p, const Optional& key) {
   const c10::DeviceGuard guard(x.device());
   Quiet quiet;
   const c10::WarningUtils::WarningHandlerGuard warnings(&quiet);
@@ -85,14 +85,14 @@ Tensor run(const Tensor& x, at::TensorList weights, double p, const Optional& ke
 }
 
 // Gradients of x (undefined unless asked for) and of the weights.
-std::vector<Tensor> run_backward(const Tensor& grad, const Tensor& x, at::TensorList weights,
-                                 double p, const Optional& key, bool input_gradient) {
+std::vector<Tensor> dense_backward(const Tensor& grad, const Tensor& x, at::TensorList weights,
+                                   double p, const Optional& key, bool input_gradient) {
   const c10::DeviceGuard guard(x.device());
   const at::AutoGradMode with_gradients(true);
   std::vector<Tensor> leaves, wanted;
   for (const Tensor& weight : weights) leaves.push_back(weight.detach().requires_grad_(true));
   const Tensor input = x.detach().requires_grad_(input_gradient);
-  const Tensor out = run(input, leaves, p, key);
+  const Tensor out = dense_forward(input, leaves, p, key);
   wanted = leaves;
   if (input_gradient) wanted.insert(wanted.begin(), input);
   std::vector<Tensor> gradients = torch::autograd::grad({out}, wanted, {grad});
@@ -130,7 +130,8 @@ Tensor panel_forward(const Tensor& panel, const Tensor& date, const Tensor& stoc
                      at::TensorList weights, double p, const Optional& key) {
   std::vector<Tensor> out = {at::empty({0, weights[1].size(1)}, weights[1].options())};
   for (const Block& block : blocks(panel, date, stock, window, weights, key))
-    out.push_back(run(windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
+    out.push_back(
+        dense_forward(windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
                       weights, p, block.key));
   return at::cat(out);
 }
@@ -142,9 +143,9 @@ std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, cons
   for (const Tensor& weight : weights) sums.push_back(at::zeros_like(weight));
   for (const Block& block : blocks(panel, date, stock, window, weights, key)) {
     const std::vector<Tensor> gradients =
-        run_backward(grad.slice(0, block.begin, block.end),
-                     windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
-                     weights, p, block.key, /*input_gradient=*/false);
+        dense_backward(grad.slice(0, block.begin, block.end),
+                       windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
+                       weights, p, block.key, /*input_gradient=*/false);
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += gradients[i + 1];
   }
   return sums;
@@ -156,6 +157,6 @@ std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, cons
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("gru", TORCH_FN(astgnn::ops::cuda::panel_forward));
   m.impl("_gru_backward", TORCH_FN(astgnn::ops::cuda::panel_backward));
-  m.impl("gru_dense", TORCH_FN(astgnn::ops::cuda::run));
-  m.impl("_gru_dense_backward", TORCH_FN(astgnn::ops::cuda::run_backward));
+  m.impl("gru_dense", TORCH_FN(astgnn::ops::cuda::dense_forward));
+  m.impl("_gru_dense_backward", TORCH_FN(astgnn::ops::cuda::dense_backward));
 }

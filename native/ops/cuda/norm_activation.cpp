@@ -11,10 +11,10 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-std::tuple<Tensor, Tensor> forward(const Tensor& x_any, const Tensor& weight_any,
-                                   const Tensor& bias_any, double eps, const Optional& residual_any,
-                                   int64_t activation, double p, const Optional& key,
-                                   int64_t site) {
+std::tuple<Tensor, Tensor> norm_activation_forward(const Tensor& x_any, const Tensor& weight_any,
+                                                   const Tensor& bias_any, double eps,
+                                                   const Optional& residual_any, int64_t activation,
+                                                   double p, const Optional& key, int64_t site) {
   const c10::DeviceGuard guard(x_any.device());
   const Tensor x = x_any.contiguous(), weight = weight_any.contiguous(),
                bias = bias_any.contiguous(),
@@ -32,9 +32,10 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x_any, const Tensor& weight_any
   return {y, moments};
 }
 
-std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const Tensor& weight_any,
-                             const Tensor& y, const Tensor& moments, int64_t activation, double p,
-                             bool residual_gradient) {
+std::vector<Tensor> norm_activation_backward(const Tensor& grad_any, const Tensor& x_any,
+                                             const Tensor& weight_any, const Tensor& y,
+                                             const Tensor& moments, int64_t activation, double p,
+                                             bool residual_gradient) {
   const c10::DeviceGuard guard(x_any.device());
   const Tensor grad = grad_any.contiguous(), x = x_any.contiguous(),
                weight = weight_any.contiguous(), dx = at::empty_like(x),
@@ -59,6 +60,6 @@ std::vector<Tensor> backward(const Tensor& grad_any, const Tensor& x_any, const 
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("_norm_activation_forward", TORCH_FN(astgnn::ops::cuda::forward));
-  m.impl("_norm_activation_backward", TORCH_FN(astgnn::ops::cuda::backward));
+  m.impl("_norm_activation_forward", TORCH_FN(astgnn::ops::cuda::norm_activation_forward));
+  m.impl("_norm_activation_backward", TORCH_FN(astgnn::ops::cuda::norm_activation_backward));
 }

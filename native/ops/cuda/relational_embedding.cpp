@@ -153,10 +153,12 @@ Tensor statistics_of(const Tensor& bounds, const Tensor& kept, const Tensor& mom
 
 using Forward = std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor>;
 
-Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights,
-                at::TensorList biases, at::ArrayRef<double> signs, const Tensor& offsets,
-                const Optional& groups, at::TensorList given, const Tensor& scale,
-                bool exclude_self, int64_t top_k, double p, const Optional& key) {
+Forward relational_embedding_forward(const Tensor& x_any, const Tensor& m_any,
+                                     at::TensorList weights, at::TensorList biases,
+                                     at::ArrayRef<double> signs, const Tensor& offsets,
+                                     const Optional& groups, at::TensorList given,
+                                     const Tensor& scale, bool exclude_self, int64_t top_k,
+                                     double p, const Optional& key) {
   const size_t layers = weights.size();
   const at::Device device = x_any.device();
   const c10::DeviceGuard guard(device);
@@ -188,12 +190,12 @@ Forward forward(const Tensor& x_any, const Tensor& m_any, at::TensorList weights
   return {z, statistics, inputs, kept, at::cat(values, 1), at::cat(sums, 1)};
 }
 
-std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tensor& m_any,
-                             at::TensorList weights, at::TensorList inputs, const Tensor& kept,
-                             const Tensor& values, const Tensor& sums, at::ArrayRef<double> signs,
-                             const Tensor& offsets, const Optional& groups, at::TensorList given,
-                             const Tensor& scale, bool exclude_self, int64_t top_k, double p,
-                             const Optional& key, bool x_gradient, bool graph_gradient) {
+std::vector<Tensor> relational_embedding_backward(
+    const Tensor& grad, const Tensor& x_any, const Tensor& m_any, at::TensorList weights,
+    at::TensorList inputs, const Tensor& kept, const Tensor& values, const Tensor& sums,
+    at::ArrayRef<double> signs, const Tensor& offsets, const Optional& groups, at::TensorList given,
+    const Tensor& scale, bool exclude_self, int64_t top_k, double p, const Optional& key,
+    bool x_gradient, bool graph_gradient) {
   const int64_t layers = static_cast<int64_t>(weights.size());
   const c10::DeviceGuard guard(x_any.device());
   Tensor dx, dm, dscale;
@@ -244,6 +246,8 @@ std::vector<Tensor> backward(const Tensor& grad, const Tensor& x_any, const Tens
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("_relational_embedding_forward", TORCH_FN(astgnn::ops::cuda::forward));
-  m.impl("_relational_embedding_backward", TORCH_FN(astgnn::ops::cuda::backward));
+  m.impl("_relational_embedding_forward",
+         TORCH_FN(astgnn::ops::cuda::relational_embedding_forward));
+  m.impl("_relational_embedding_backward",
+         TORCH_FN(astgnn::ops::cuda::relational_embedding_backward));
 }

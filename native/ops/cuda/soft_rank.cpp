@@ -10,7 +10,7 @@ namespace {
 
 using at::Tensor;
 
-std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& theta, double strength) {
+std::tuple<Tensor, Tensor, Tensor> soft_rank_forward(const Tensor& theta, double strength) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("astgnn::_soft_rank_forward", "")
                              .typed<std::tuple<Tensor, Tensor, Tensor>(const Tensor&, double)>();
@@ -18,7 +18,8 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& theta, double strength)
   return {out.to(theta.device()), order, block};
 }
 
-Tensor backward(const Tensor& grad, const Tensor& order, const Tensor& block, double strength) {
+Tensor soft_rank_backward(const Tensor& grad, const Tensor& order, const Tensor& block,
+                          double strength) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("astgnn::_soft_rank_backward", "")
                              .typed<Tensor(const Tensor&, const Tensor&, const Tensor&, double)>();
@@ -29,6 +30,6 @@ Tensor backward(const Tensor& grad, const Tensor& order, const Tensor& block, do
 }  // namespace astgnn::ops::cuda
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
-  m.impl("_soft_rank_forward", TORCH_FN(astgnn::ops::cuda::forward));
-  m.impl("_soft_rank_backward", TORCH_FN(astgnn::ops::cuda::backward));
+  m.impl("_soft_rank_forward", TORCH_FN(astgnn::ops::cuda::soft_rank_forward));
+  m.impl("_soft_rank_backward", TORCH_FN(astgnn::ops::cuda::soft_rank_backward));
 }
