@@ -98,7 +98,7 @@ export class Panel implements PanelGrid {
   }
 
   /**
-   * A column as [dates * stocks], NaN where missing; not a copy. Single precision where the source is.
+   * A column as [dates * stocks], NaN where missing; not a copy: its buffer must not be transferred while a dataset is computed, which reads it. Single precision where the source is.
    *
    * @throws AstgnnError ERR_DATA where the panel has no such column
    */
