@@ -88,6 +88,7 @@ function storedSource(source: PanelSource | undefined): PanelSource | null {
   if (source === undefined) return null;
   if (typeof source === "string") return absolute(source);
   if ("qlib" in source) return { ...source, qlib: absolute(source.qlib) };
+  if ("arrow" in source) return null;
   if ("sql" in source) return source.connection === undefined ? { sql: source.sql } : null;
   return source.map(absolute);
 }

@@ -35,7 +35,7 @@ interface Case {
 const reading: Case[] = [
   { name: "a missing file", source: () => "nowhere.csv", code: "ERR_DATA", message: /^File nowhere\.csv does not exist\. Check the path\.$/, fields: { file: "nowhere.csv" } },
   { name: "a glob without a match", source: () => `${folder.path}/none-*.parquet`, code: "ERR_DATA", message: /^No file matches .*none-\*\.parquet/ },
-  { name: "an unknown ending", source: () => "prices.xlsx", code: "ERR_OPTION", message: /a path that ends in \.parquet, \.csv or \.csv\.gz for source but received "prices\.xlsx"/ },
+  { name: "an unknown ending", source: () => "prices.xlsx", code: "ERR_OPTION", message: /a path that ends in \.parquet, \.csv or \.csv\.gz, or one \.feather or \.arrow file for source but received "prices\.xlsx"/ },
   { name: "no path at all", source: () => [], code: "ERR_OPTION", message: /at least one path/ },
   { name: "a mixture of formats", source: () => ["a.csv", "b.parquet"], code: "ERR_OPTION", message: /mixes Parquet and CSV/ },
   { name: "a corrupt Parquet file", source: () => file("bad.parquet", "this is no parquet file at all"), code: "ERR_DATA", message: /^Cannot read .*bad\.parquet.*no complete Parquet file/ },

@@ -19,7 +19,7 @@ function kindOf(path: string): "parquet" | "csv" {
   if (typeof path !== "string") throw invalidOption("source", "a path, a list of paths or { sql }", path);
   if (/\.(parquet|parq|pq)$/i.test(path)) return "parquet";
   if (/\.(csv|tsv)(\.gz)?$/i.test(path) && !path.includes("://")) return "csv";
-  throw invalidOption("source", "a path that ends in .parquet, .csv or .csv.gz", path, 'For anything else name a query, e.g. { sql: "select * from ..." }.');
+  throw invalidOption("source", "a path that ends in .parquet, .csv or .csv.gz, or one .feather or .arrow file", path, 'For anything else name a query, e.g. { sql: "select * from ..." }.');
 }
 
 /** Whether the path is that of a file, whatever characters it has; else it is a glob or an address. */

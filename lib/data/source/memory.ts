@@ -74,7 +74,7 @@ async function longTableOf(table: PanelData, roles: MemoryRoles, name: string): 
   }
   for (const column of named) if (columns[column]!.length !== length) throw invalidOption(`columns.${column}`, `${length} values, as many as ${named[0]!} has,`, columns[column], `It has ${columns[column]!.length}.`);
 
-  const days = new Codes<unknown, number>((written, row) => dayOf(written, row));
+  const days = new Codes<unknown, number>((_, row) => dayOf(dates[row], row));
   const names = new Codes<string, string>((ticker, row) => readTicker(ticker, `tickers[${row}]`));
   const groups = new Codes<string | null, string | null>((group) => group);
   const dateOf = (row: number): number => (isLong ? row : Math.floor(row / tickers.length));
@@ -154,7 +154,8 @@ class Codes<K, V> {
   }
 }
 
-const keyOf = (date: unknown): unknown => (date instanceof Date ? date.toISOString() : date);
+/** What tells dates apart without a text of each: a half is in no whole number yyyymmdd. */
+const keyOf = (date: unknown): unknown => (date instanceof Date ? date.getTime() + 0.5 : date);
 
 /** Days from 1970-01-01. */
 function dayOf(written: unknown, row: number): number {

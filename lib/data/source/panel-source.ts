@@ -1,4 +1,5 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
+import type { Table } from "@uwdata/flechette";
 
 /** A DuckDB query, on a database of its own or on a connection that the caller has open. */
 export interface QuerySource {
@@ -15,5 +16,11 @@ export interface QlibSource {
   readonly instruments?: string | undefined;
 }
 
-/** A file, files or glob of .parquet, .csv or .csv.gz, any DuckDB query, or a folder in Qlib's format. */
-export type PanelSource = string | readonly string[] | QuerySource | QlibSource;
+/** An Arrow table in memory. */
+export interface ArrowSource {
+  /** Bytes in Arrow's IPC format, file or stream, also packed with LZ4 or ZSTD; or a table of `@uwdata/flechette`. */
+  readonly arrow: Uint8Array | Table;
+}
+
+/** A file, files or glob of .parquet, .csv or .csv.gz, an Arrow file (.feather, .arrow, .ipc), any DuckDB query, a folder in Qlib's format, or an Arrow table. */
+export type PanelSource = string | readonly string[] | QuerySource | QlibSource | ArrowSource;

@@ -1,3 +1,4 @@
+import { isArrow, readArrow } from "./arrow.js";
 import { flagColumn, numberColumns, PRICE_COLUMNS } from "./columns.js";
 import type { Database } from "./database.js";
 import { nameColumns, requireColumn } from "./names.js";
@@ -10,6 +11,7 @@ import { openSource } from "./source.js";
 /** Reads any source onto the grid. */
 export async function readSource(database: Database, source: PanelSource, roles: SourceRoles): Promise<ReadSource> {
   if (typeof source === "object" && source !== null && "qlib" in source) return readQlib(source, roles);
+  if (isArrow(source)) return readArrow(source, roles);
   const { dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn } = roles;
   const keys = keyColumns(roles);
   const table = nameColumns(await openSource(database, source), roles.rename ?? {}, [...keys, ...(roles.columns ?? PRICE_COLUMNS)]);
