@@ -12,8 +12,9 @@ export type { NewRows } from "./data/new-rows.js";
 export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { ArrowSource, PanelSource, QlibSource, QuerySource } from "./data/source/panel-source.js";
-export type { DatasetCall, DatasetOptions, DatasetProgress, Label, LabelTransform, Processor, SplitOptions } from "./data/dataset-options.js";
-export type { Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredProcessor } from "./data/types.js";
+export type { DatasetCall, DatasetOptions, DatasetProgress, Label, LabelTransform, LoadingsOptions, Processor, SplitOptions } from "./data/dataset-options.js";
+export type { FeatureSetName } from "./data/features.js";
+export type { Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredLoadings, StoredProcessor } from "./data/types.js";
 
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";

@@ -1,5 +1,5 @@
 // The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*,
-// panelFeatures, sampleRows, sampleTargets, createPanel, createSession, predict, neighbours, shutdown.
+// makeLoadings, panelFeatures, sampleRows, sampleTargets, createPanel, createSession, predict, neighbours, shutdown.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -124,6 +124,7 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     export_functions(env, exports, kFunctions);
     define_tensor(env, exports);
     define_module(env, exports);
+    define_loadings(env, exports);
     define_dataset(env, exports);
     define_panel(env, exports);
     define_session(env, exports);

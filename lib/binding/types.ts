@@ -129,9 +129,9 @@ export type NativeColumn = Float32Array | Float64Array;
 export interface NativeFeaturesInput {
   dates: number;
   stocks: number;
-  /** Per feature the name of a price feature, or a column. */
-  sources: readonly (string | NativeColumn)[];
-  /** Needed by price features. */
+  /** Per feature the name of a price feature or of a style exposure, the index of a loading, or a column. */
+  sources: readonly (string | { style: string } | { loading: number } | NativeColumn)[];
+  /** Needed by price features and style exposures. */
   open?: NativeColumn;
   high?: NativeColumn;
   low?: NativeColumn;
@@ -140,6 +140,13 @@ export interface NativeFeaturesInput {
   /** 1 where a stock counts. */
   universe: Uint8Array;
   segments?: Int32Array;
+  /** Needed by loadings: values [refreshes, count, stocks] of makeLoadings, and per date which refresh holds, -1 where none does. */
+  loadings?: { values: Float32Array; refreshes: number; count: number };
+  refreshOf?: Int32Array;
+  /** Of style exposures: the column, where there is one; 1 where the table has a row; year * 12 + month of each date. */
+  size?: NativeColumn;
+  present?: Uint8Array;
+  months?: Int32Array;
   processors: readonly NativeProcessor[];
   /** First date whose features are made; what they look back on may lie before. Default 0. */
   first?: number;
@@ -149,6 +156,22 @@ export interface NativeFeaturesInput {
   /** Training dates, both inclusive; absent where there are none. */
   fitFrom?: number;
   fitTo?: number;
+}
+
+/** Which loadings to make (native/ops/data/loadings.h). */
+export interface NativeLoadingsInput {
+  dates: number;
+  stocks: number;
+  close: NativeColumn;
+  universe: Uint8Array;
+  segments?: Int32Array;
+  window: number;
+  /** In dates. */
+  halfLife: number;
+  /** At most the window. */
+  count: number;
+  /** In the order of dates (indices); computed from date `window` on, or taken as they are known: [count, stocks]. */
+  refreshes: readonly { date: number; known?: Float32Array }[];
 }
 
 /** Resident features [dates made, stocks, F]. */
@@ -174,6 +197,8 @@ export interface NativeRowsInput {
   features: NativeFeatures;
   window: number;
   maxMissingDates: number;
+  /** Per feature 1 where stocks may lack it for want of history: no loss. */
+  mayLack?: Uint8Array;
   /** First date that may have rows. */
   first: number;
   close?: NativeColumn;
@@ -418,6 +443,8 @@ export interface NativeCore {
   createRelationalEmbedding(config: NativeConfig, dtype: Dtype, seed: number, device?: string): NativeModule;
   createGraphAttention(options: NativeLayerOptions, dtype: Dtype, seed: number, device?: string): NativeModule;
   createTimeGraphConvolution(options: NativeLayerOptions, dtype: Dtype, seed: number, device?: string): NativeModule;
+  /** [refreshes, count, stocks], NaN where missing. `onRefreshes` after each block of refreshes, with how many are done. */
+  makeLoadings(input: NativeLoadingsInput, threads: number, onRefreshes: (done: number) => void): NativeJob<Float32Array>;
   /** `onDates` after each block of dates, with how many are done. */
   panelFeatures(input: NativeFeaturesInput, threads: number, onDates: (done: number) => void): NativeJob<NativeFeaturesResult>;
   sampleRows(input: NativeRowsInput, threads: number): NativeJob<NativeRows>;

@@ -1,4 +1,4 @@
-import { DatasetOptionsSchema, LabelSchema, LabelTransformSchema, SplitSchema } from "../data/dataset-options.js";
+import { DatasetOptionsSchema, LabelSchema, LabelTransformSchema, LoadingsSchema, SplitSchema } from "../data/dataset-options.js";
 import { PanelOptionsSchema } from "../data/panel-options.js";
 import type { FlagGroup } from "./flags.js";
 import { flagOf } from "./schema-flags.js";
@@ -28,6 +28,7 @@ export const panelFlags: FlagGroup = {
 };
 
 const samples = DatasetOptionsSchema.shape;
+const loadings = LoadingsSchema.shape;
 const [forwardReturn, labelColumn] = LabelSchema.options;
 const transform = LabelTransformSchema.options[1].shape;
 const [dates, shares] = SplitSchema.options;
@@ -36,7 +37,11 @@ const [dates, shares] = SplitSchema.options;
 export const datasetFlags: FlagGroup = {
   title: "Samples",
   flags: [
-    flagOf("features", samples.features, { help: "ohlcv, or columns of the data, comma-separated", value: "names", kind: "texts" }),
+    flagOf("features", samples.features, { help: "sets of features (ohlcv, loadings, style) and columns of the data, comma-separated", value: "names", kind: "texts" }),
+    flagOf("loadings.window", loadings.window, { name: "loadings-window", help: "daily returns that loadings are estimated from", value: "dates" }),
+    flagOf("loadings.halfLife", loadings.halfLife, { name: "loadings-half-life", help: "dates after which a return counts half", value: "dates" }),
+    flagOf("loadings.count", loadings.count, { name: "loadings-count", help: "loadings of a stock", value: "count" }),
+    flagOf("loadings.refresh", loadings.refresh, { name: "loadings-refresh", help: "dates from one estimate of the loadings to the next", value: "dates" }),
     flagOf("window", samples.window, { help: "window length", value: "dates" }),
     flagOf("maxMissingDates", samples.maxMissingDates, { help: "dates that a window may lack, where processors fill the features", value: "dates" }),
     flagOf("label.horizonDays", forwardReturn.shape.horizonDays, { name: "label-horizon", help: "from entry to end of the forward return", value: "days", kind: "scalarOrList" }),
@@ -47,7 +52,7 @@ export const datasetFlags: FlagGroup = {
     flagOf("labelTransform.transform", transform.transform, { name: "label-transform", help: "what the loss sees: rank, zscore or none", value: "name" }),
     flagOf("labelTransform.winsorize", transform.winsorize, { name: "label-winsorize", help: "clip labels to median +- k robust deviations before the transform", value: "k" }),
     flagOf("processors", samples.processors, {
-      help: 'feature processors in order: names, or JSON such as \'["zscore", {"name": "fill", "value": 0}]\'', value: "list", kind: "jsonOrTexts", byDefault: "rank,fill for ohlcv",
+      help: 'feature processors in order: names, or JSON such as \'["zscore", {"name": "fill", "value": 0}]\'', value: "list", kind: "jsonOrTexts", byDefault: "rank,fill for ohlcv, fill for loadings and style",
     }),
     flagOf("split.trainEnd", dates.shape.trainEnd, { name: "train-end", help: "labels of the training dates end by this date", value: "date" }),
     flagOf("split.validEnd", dates.shape.validEnd, {

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import type { DatasetOptions } from "../data/dataset-options.js";
+import { FEATURE_SETS } from "../data/features.js";
 import type { PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import { AstgnnError } from "../errors.js";
@@ -48,7 +49,7 @@ export function panelOptionsFrom(written: Written): PanelOptions {
 export function datasetOptionsFrom(written: Written): DatasetOptions {
   const options = optionsFrom(datasetFlags, written);
   const features = options["features"] as string[] | undefined;
-  if (features?.length === 1 && features[0] === "ohlcv") options["features"] = "ohlcv";
+  if (features?.length === 1 && (FEATURE_SETS as readonly string[]).includes(features[0]!)) options["features"] = features[0];
   const { maxDropped } = optionsFrom(panelFlags, written);
   if (maxDropped !== undefined) options["maxDropped"] = maxDropped;
   const split = options["split"] as { trainEnd?: string; fractions?: unknown } | undefined;

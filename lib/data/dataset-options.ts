@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { FEATURE_SETS, type FeatureSetName } from "./features.js";
 import type { DatasetDescription, GraphKind } from "./types.js";
 
 const name = z.string().min(1).describe("a column name");
@@ -54,6 +55,15 @@ export const SplitSchema = z
   ])
   .describe("{ trainEnd, validEnd?, start? } with dates as YYYY-MM-DD or { fractions: [train, valid, test], start? } with shares from 0, train above 0");
 
+export const LoadingsSchema = z
+  .strictObject({
+    window: z.number().int().min(20).max(10_000).default(250).describe("a whole number of panel dates from 20"),
+    halfLife: factor.default(90).describe("a number of panel dates above 0"),
+    count: z.number().int().min(1).max(1000).default(20).describe("a whole number from 1 to the window"),
+    refresh: days(1, 5),
+  })
+  .describe("{ window?, halfLife?, count?, refresh? }");
+
 const GRAPHS = ["complete", "groups", "edges", "none"] as const;
 
 /** How the core computes it: not part of what the dataset is. */
@@ -65,7 +75,8 @@ const call = {
 
 export const DatasetOptionsSchema = z.strictObject({
   ...call,
-  features: z.union([z.literal("ohlcv"), z.array(name).min(1)]).default("ohlcv").describe('"ohlcv" or a list of column names'),
+  features: z.union([z.enum(FEATURE_SETS), z.array(name).min(1)]).default("ohlcv").describe('"ohlcv", "loadings" or "style", or a list of these and of column names'),
+  loadings: LoadingsSchema.optional().describe(LoadingsSchema.description!),
   window: z.number().int().min(1).max(10_000).default(16).describe("a whole number of panel dates from 1"),
   label: LabelSchema.default({ horizonDays: 1, lagDays: 1 }).describe(LabelSchema.description!),
   split: SplitSchema,
@@ -80,7 +91,8 @@ export const DatasetOptionsSchema = z.strictObject({
 /** The part of the options that {@link DatasetDescription} stores, as read back from a checkpoint. */
 export const DescriptionSchema = z.object({
   featureNames: z.array(name).min(1),
-  features: z.union([z.literal("ohlcv"), z.array(name).min(1)]),
+  features: z.union([z.enum(FEATURE_SETS), z.array(name).min(1)]),
+  loadings: LoadingsSchema.extend({ chain: z.string() }).optional(),
   window: z.number().int().min(1),
   processors: z.array(ProcessorSchema),
   graph: z.enum(GRAPHS),
@@ -100,6 +112,7 @@ export const DescribedOptionsSchema = z.strictObject({
 });
 
 export type ResolvedCall = Pick<z.output<typeof DatasetOptionsSchema>, keyof typeof call>;
+export type ResolvedLoadings = z.output<typeof LoadingsSchema>;
 export type ResolvedProcessor = z.output<typeof ProcessorSchema>;
 export type ResolvedLabel = z.output<typeof LabelSchema>;
 export type ResolvedLabelTransform = z.output<typeof LabelTransformSchema>;
@@ -164,11 +177,29 @@ export interface DatasetCall {
   readonly onProgress?: ((progress: DatasetProgress) => void) | undefined;
 }
 
+/** How the set `loadings` is estimated: by a principal component analysis of daily returns. */
+export interface LoadingsOptions {
+  /** Daily returns that it looks back on, in panel dates from 20. A stock needs 80 % of them. Default 250. */
+  readonly window?: number | undefined;
+  /** Dates after which a return counts half. Above 0. Default 90. */
+  readonly halfLife?: number | undefined;
+  /** Loadings of a stock, from 1 to the window. Default 20. */
+  readonly count?: number | undefined;
+  /** Panel dates from one estimate to the next, from 1. Default 5. */
+  readonly refresh?: number | undefined;
+}
+
 /** How a panel becomes samples. */
 export type DatasetOptions =
   | (DatasetCall & {
-      /** The 20 price features, or columns of the panel as they are. Default "ohlcv". */
-      readonly features?: "ohlcv" | readonly string[] | undefined;
+      /**
+       * Sets of features and columns of the panel as they are, in this order; the name of a set wins over a column of that name. `"ohlcv"`: 20 price features.
+       * `"loadings"`: statistical exposures, whom a stock moved with over the last year. `"style"`: 21 known properties such as size, beta and momentum, as
+       * z-scores clipped to ±3. Default "ohlcv".
+       */
+      readonly features?: FeatureSetName | readonly string[] | undefined;
+      /** How the set `"loadings"` is estimated. */
+      readonly loadings?: LoadingsOptions | undefined;
       /** T, in panel dates, from 1. Default 16. */
       readonly window?: number | undefined;
       /** Default { horizonDays: 1, lagDays: 1 }. */
@@ -176,7 +207,7 @@ export type DatasetOptions =
       readonly split: SplitOptions;
       /** Sample dates dropped at the beginning of valid and of test, from 0. Default 0. */
       readonly embargo?: number | undefined;
-      /** Default for "ohlcv": rank, then fill with 0; for columns: none. */
+      /** Default for features of "ohlcv": rank, then fill with 0; of "loadings" and "style": fill with 0; for columns: none. */
       readonly processors?: readonly Processor[] | undefined;
       /** Default "rank". */
       readonly labelTransform?: LabelTransform | undefined;

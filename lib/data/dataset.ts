@@ -5,11 +5,13 @@ import type { NativeColumn, NativeRows, NativeTargets } from "../binding/types.j
 import { AstgnnError } from "../errors.js";
 import type { DatasetOptions } from "./dataset-options.js";
 import { featureSet, type FeatureSet } from "./feature-cache.js";
+import { mayLack } from "./feature-sets.js";
 import { historyParts, refuseShortPanel } from "./history.js";
 import { firstSample, newestDates } from "./newest-dates.js";
 import { reportMissingLabels } from "./label-losses.js";
 import { labelShape, type LabelShape } from "./labels.js";
 import { LedgerBuilder } from "./ledger.js";
+import { datesWithLoadings, planRefreshes } from "./loadings.js";
 import { PanelDataset } from "./panel-dataset.js";
 import type { PanelGrid } from "./panel-grid.js";
 import { requireFeatureColumns, requireGraph, resolveDataset, type ResolvedDatasetOptions } from "./resolve-dataset.js";
@@ -18,7 +20,7 @@ import type { Dataset } from "./types.js";
 
 /** What `panel.dataset(options)` does: the core computes, off the event loop. */
 export async function buildDataset(whole: PanelGrid, options: DatasetOptions): Promise<Dataset> {
-  const { cut: asked, run } = resolveDataset(options);
+  const { cut: asked, run } = resolveDataset(options, whole.columns);
   requireFeatureColumns(whole, asked);
   refuseShortPanel(whole.dates, asked, whole.source);
   requireGraph(whole, asked.graph);
@@ -33,7 +35,9 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   const ledger = new LedgerBuilder(panel.ledger.entries);
   const shape = labelShape(cut.label);
   const label = labelColumn(panel, cut);
-  const calendar = planSplits(dates, cut, shape, lastLabelledDate(panel, cut, shape, label), cut.split, cut.embargo);
+  const refreshes = cut.loadings === undefined ? undefined : planRefreshes(whole.dates, cut.loadings, cut.basis);
+  const scored = refreshes === undefined ? undefined : datesWithLoadings(refreshes, window).subarray(first);
+  const calendar = withLoadings(planSplits(dates, cut, shape, lastLabelledDate(panel, cut, shape, label), cut.split, cut.embargo), scored, whole, cut, ledger);
   if (cut.split !== undefined) refuseEmptySplits(calendar, dates);
   const fit = calendar.train.length === 0 ? undefined : { from: calendar.train[0]!, to: calendar.train[calendar.train.length - 1]! };
   const failed = new AbortController();
@@ -48,8 +52,8 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   let features: FeatureSet | undefined;
   try {
     await loadCoreAway();
-    features = await featureSet(whole, cut, fit, { threads, signal, onDates }, first);
-    const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first }, { threads, signal });
+    features = await featureSet(whole, cut, refreshes, fit, { threads, signal, onDates }, first);
+    const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first, scored }, { threads, signal });
     addRowLosses(panel, cut, rows, ledger);
     const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
     ledger.add("split", "short_history", from === undefined ? plan.shortHistory : 0, "dates", `dates are no sample dates: a sample needs ${cut.requiredHistory} dates (${historyParts(cut)}), so scoring is possible from ${dates[calendar.first]!} on`);
@@ -102,14 +106,46 @@ function lastLabelledDate({ dates, tickers, tradable }: PanelGrid, { label }: Re
   return Math.floor(last / tickers.length);
 }
 
+/** The universe on dates that have loadings, no stock on others: a date without rows is no sample date. */
+function scoredUniverse({ universe, tickers: { length: N } }: PanelGrid, scored: Uint8Array | undefined, first: number): Uint8Array {
+  if (scored === undefined || !scored.includes(0, first)) return universe;
+  const left = universe.slice();
+  scored.forEach((isScored, t) => isScored === 0 && left.fill(0, t * N, (t + 1) * N));
+  return left;
+}
+
+/**
+ * Takes out dates whose window has no loadings.
+ *
+ * @throws AstgnnError ERR_DATA where no date is left
+ */
+function withLoadings(plan: SplitPlan, scored: Uint8Array | undefined, { dates, source }: PanelGrid, { loadings, basis, window }: ResolvedDatasetOptions, ledger: LedgerBuilder): SplitPlan {
+  if (scored === undefined) return plan;
+  const of = ({ train, valid, test, unlabelled }: Pick<SplitPlan, "train" | "valid" | "test" | "unlabelled">): number => train.length + valid.length + test.length + unlabelled.length;
+  const left = (part: readonly number[]): number[] => part.filter((t) => scored[t] === 1);
+  const kept = { train: left(plan.train), valid: left(plan.valid), test: left(plan.test), unlabelled: left(plan.unlabelled) };
+  const lost = of(plan) - of(kept);
+  const needs = `a refresh that is not stored needs ${loadings!.window} returns before it`;
+  if (lost > 0 && of(kept) === 0) {
+    const stored = basis?.dates ?? [];
+    throw new AstgnnError("ERR_DATA", `No date to score of ${source} (${dates[0]!} to ${dates.at(-1)!}) has loadings on the ${window} dates of its window: those of the run are stored from ${stored[0] ?? "nowhere"} to ${stored.at(-1) ?? "nowhere"}, and ${needs}.`, {
+      file: source,
+      date: dates[0]!,
+      next: `Read ${loadings!.window} more dates before the first to score.`,
+    });
+  }
+  ledger.add("split", "no_loadings", lost, "dates", `dates are no sample dates: no loadings hold in their windows, for ${needs}`);
+  return { ...plan, ...kept };
+}
+
 interface JobOptions {
   readonly threads: number;
   readonly signal: AbortSignal | undefined;
 }
 
 function sampleRows(
-  panel: PanelGrid, { window, maxMissingDates, label: written }: ResolvedDatasetOptions,
-  { shape, label, features, first }: { readonly shape: LabelShape; readonly label: NativeColumn | undefined; readonly features: FeatureSet; readonly first: number }, { threads, signal }: JobOptions,
+  panel: PanelGrid, { sources, window, maxMissingDates, label: written }: ResolvedDatasetOptions,
+  { shape, label, features, first, scored }: { readonly shape: LabelShape; readonly label: NativeColumn | undefined; readonly features: FeatureSet; readonly first: number; readonly scored: Uint8Array | undefined }, { threads, signal }: JobOptions,
 ): Promise<NativeRows> {
   const start = () =>
     loadCore().sampleRows(
@@ -120,8 +156,9 @@ function sampleRows(
         window,
         maxMissingDates,
         first,
+        mayLack: mayLack(sources),
         present: panel.present,
-        universe: panel.universe,
+        universe: scoredUniverse(panel, scored, first),
         horizons: "column" in written ? [] : [...shape.horizons],
         lagDays: shape.lagDays,
         ...(panel.has("close") ? { close: panel.values("close") } : {}),
@@ -163,16 +200,23 @@ function sampleTargets(
 }
 
 /** @throws AstgnnError ERR_DATA where more rows than the share `maxDropped` lack a feature */
-function addRowLosses(panel: PanelGrid, { featureNames, window, maxMissingDates, maxDropped }: ResolvedDatasetOptions, rows: NativeRows, ledger: LedgerBuilder): void {
+function addRowLosses(panel: PanelGrid, { featureNames, sources, loadings, window, maxMissingDates, maxDropped }: ResolvedDatasetOptions, rows: NativeRows, ledger: LedgerBuilder): void {
   const { found, whole, missing, unfilled } = rows;
   const kept = rows.stocks.length;
-  featureNames.forEach((name, f) => ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing in the windows of rows${unfilled[f] === 0 ? ": a processor fills them" : ""}`));
+  const filled = (f: number): string => (unfilled[f] === 0 ? ": a processor fills them" : "");
+  featureNames.forEach((name, f) => {
+    if (sources[f]!.set !== "loadings") ledger.add("features", `missing_${name}`, missing[f]!, "values", `values of ${name} are missing in the windows of rows${filled(f)}`);
+  });
+  const of = featureNames.flatMap((_, f) => (sources[f]!.set === "loadings" ? [f] : []));
+  // A stock has all of them or none.
+  ledger.add("features", "missing_loadings", of.reduce((sum, f) => sum + missing[f]!, 0), "values", `values of ${of.length} loadings are missing in the windows of rows, whose stocks have less than 80 % of ${loadings?.window} returns${filled(of[0]!)}`);
   const lacking = (howMany: string): string => `rows lack a ${panel.has("close") ? "close" : "table row"} on ${howMany} of the ${window} dates of their window`;
   ledger.add("rows", "incomplete_window", rows.incompleteWindow, "rows", maxMissingDates === 0 ? lacking("one") : `${lacking(`more than ${maxMissingDates}`)}, or on the last`);
   ledger.add("rows", "window_gap", kept - rows.gapless, "rows", `${lacking(`up to ${maxMissingDates}`)}: processors fill their features there`);
   ledger.add("rows", "missing_feature", found - kept, "rows", "rows have a missing feature in their window");
   ledger.add("rows", "filled_feature", kept - whole, "rows", "rows have a missing feature in their window that a processor fills");
-  refuseDropped({ found, kept, whole }, maxDropped, featureNames[missing.indexOf(Math.max(...missing))]!);
+  const losses = missing.map((count, f) => (mayLack(sources)[f] === 1 ? 0 : count));
+  refuseDropped({ found, kept, whole }, maxDropped, featureNames[losses.indexOf(Math.max(...losses))]!);
 }
 
 /** An incomplete window is no loss but what a row is; a missing feature costs a row that should be there, or is made up by a processor. */

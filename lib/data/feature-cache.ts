@@ -3,6 +3,9 @@ import { loadCore } from "../binding/load.js";
 import type { NativeFeatures, NativeFeaturesInput, NativeFeaturesResult } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import type { ResolvedProcessor } from "./dataset-options.js";
+import type { Feature } from "./feature-sets.js";
+import { STYLE_FEATURES, type FeatureSetName } from "./features.js";
+import { makeLoadings, refreshesFrom, type LoadingsBasis, type RefreshPlan } from "./loadings.js";
 import { fittedProcessors, isFittedHere, nativeProcessors, type FitDates } from "./native-processors.js";
 import type { PanelGrid } from "./panel-grid.js";
 import type { ResolvedDatasetOptions } from "./resolve-dataset.js";
@@ -12,6 +15,8 @@ export interface FeatureSet {
   readonly native: NativeFeatures;
   /** Processors with their statistics, JSON-safe. */
   readonly processors: readonly ResolvedProcessor[];
+  /** The loadings among them. */
+  readonly basis: LoadingsBasis | undefined;
   /** To be called once by each dataset that uses them, when it no longer does. */
   release(): void;
 }
@@ -35,7 +40,7 @@ class SharedFeatures implements FeatureSet {
   users = 0;
   isKept = true;
 
-  constructor(readonly made: Made, readonly native: NativeFeatures, readonly processors: readonly ResolvedProcessor[], readonly leave: () => void) {}
+  constructor(readonly made: Made, readonly native: NativeFeatures, readonly processors: readonly ResolvedProcessor[], readonly basis: LoadingsBasis | undefined, readonly leave: () => void) {}
 
   release(): void {
     this.users--;
@@ -63,7 +68,7 @@ class FeatureCache {
     return set === undefined ? undefined : { native: set.native, from: first - set.made.first };
   }
 
-  async get(made: Made, compute: () => Promise<{ native: NativeFeatures; processors: readonly ResolvedProcessor[] }>): Promise<FeatureSet> {
+  async get(made: Made, compute: () => Promise<Omit<FeatureSet, "release">>): Promise<FeatureSet> {
     const key = JSON.stringify(made);
     for (let other = this.#running.get(key); other !== undefined; other = this.#running.get(key)) {
       // Its failure, an abort above all, is its own: then this call computes.
@@ -72,7 +77,7 @@ class FeatureCache {
     let set = this.#sets.get(key);
     if (set === undefined) {
       this.#keepOnly(undefined);
-      const running = compute().then(({ native, processors }) => new SharedFeatures(made, native, processors, () => this.#sets.delete(key)));
+      const running = compute().then(({ native, processors, basis }) => new SharedFeatures(made, native, processors, basis, () => this.#sets.delete(key)));
       this.#running.set(key, running);
       try {
         set = await running;
@@ -106,37 +111,64 @@ export function inheritFeatures(panel: PanelGrid, from: PanelGrid): void {
   if (cache !== undefined) inherited.set(panel, cache);
 }
 
+/** Numbers of stored bases, so that a cache tells them apart. */
+const numbers = new WeakMap<LoadingsBasis, number>();
+let bases = 0;
+
+function numberOf(basis: LoadingsBasis): number {
+  if (!numbers.has(basis)) numbers.set(basis, ++bases);
+  return numbers.get(basis)!;
+}
+
 /**
+ * @param refreshes of the loadings, where there are any
  * @param first first date of the panel whose features are made
  * @throws AstgnnError ERR_DATA where a processor has nothing to be fitted on or a value is beyond single precision; ERR_OPTION, ERR_OUT_OF_MEMORY, ERR_ABORTED
  */
-export async function featureSet(panel: PanelGrid, cut: ResolvedDatasetOptions, fit: FitDates | undefined, run: FeatureRun, first = 0): Promise<FeatureSet> {
-  const { features, featureNames, processors } = cut;
+export async function featureSet(panel: PanelGrid, cut: ResolvedDatasetOptions, refreshes: RefreshPlan | undefined, fit: FitDates | undefined, run: FeatureRun, first = 0): Promise<FeatureSet> {
+  const { features, featureNames, processors, loadings } = cut;
   const cache = caches.get(panel) ?? new FeatureCache();
   caches.set(panel, cache);
   const native = nativeProcessors(processors, featureNames, fit);
-  const by = JSON.stringify({ features, processors, fit: isFittedHere(processors, featureNames) ? fit : undefined });
+  const basedOn = cut.basis === undefined ? undefined : numberOf(cut.basis);
+  const by = JSON.stringify({ features, featureNames, loadings, basedOn, processors, fit: isFittedHere(processors, featureNames) ? fit : undefined });
   const made: Made = { by, first, dates: panel.dates.length - first };
   const set = await cache.get(made, async () => {
     const known = cache.known(made) ?? inherited.get(panel)?.known(made);
-    const isPriced = features === "ohlcv";
+    const plan = refreshes === undefined ? undefined : refreshesFrom(refreshes, first);
+    const basis = plan === undefined ? undefined : await makeLoadings(panel, loadings!, plan, cut.basis, run);
     const input: NativeFeaturesInput = {
       dates: panel.dates.length,
       stocks: panel.tickers.length,
-      sources: isPriced ? featureNames : featureNames.map((name) => panel.values(name)),
       universe: panel.universe,
       processors: native,
-      ...(isPriced ? { open: panel.values("open"), high: panel.values("high"), low: panel.values("low"), close: panel.values("close"), volume: panel.values("volume") } : {}),
+      ...sourcesOf(panel, cut.sources),
+      ...(basis === undefined ? {} : { loadings: { values: basis.values, refreshes: basis.dates.length, count: basis.count }, refreshOf: plan!.refreshOf }),
       ...(panel.segments === undefined ? {} : { segments: panel.segments }),
       first,
       ...(known === undefined ? {} : { known: known.native, knownFrom: known.from }),
       ...(fit === undefined ? {} : { fitFrom: fit.from, fitTo: fit.to }),
     };
     const result = checked(panel, cut, await computed(input, run));
-    return { native: result.features, processors: Object.freeze(fittedProcessors(processors, featureNames, result.statistics)) };
+    return { native: result.features, processors: Object.freeze(fittedProcessors(processors, featureNames, result.statistics)), basis: cut.from === undefined ? basis : cut.basis };
   });
   inherited.delete(panel);
   return set;
+}
+
+/** The features as the core takes them, with the columns that they are made of. */
+function sourcesOf(panel: PanelGrid, features: readonly Feature[]): Pick<NativeFeaturesInput, "sources" | "open" | "high" | "low" | "close" | "volume" | "size" | "present" | "months"> {
+  const sources = features.map(({ name, set, index }) => {
+    if (set === undefined) return panel.values(name);
+    if (set === "ohlcv") return name;
+    return set === "style" ? { style: STYLE_FEATURES[index]! } : { loading: index };
+  });
+  const needs = (wanted: FeatureSetName): boolean => features.some(({ set }) => set === wanted);
+  const prices = (): Pick<NativeFeaturesInput, "open" | "high" | "low" | "close" | "volume"> => ({ open: panel.values("open"), high: panel.values("high"), low: panel.values("low"), close: panel.values("close"), volume: panel.values("volume") });
+  if (!needs("style")) return { sources, ...(needs("ohlcv") ? prices() : {}) };
+  const months = Int32Array.from(panel.dates, (date) => 12 * Number(date.slice(0, 4)) + Number(date.slice(5, 7)) - 1);
+  const size = features.some(({ set, name }) => set === "style" && name === "size") ? { size: panel.values("size") } : {};
+  return { sources, ...prices(), ...size, present: panel.present, months };
 }
 
 async function computed(input: NativeFeaturesInput, { threads, signal, onDates }: FeatureRun): Promise<NativeFeaturesResult> {

@@ -28,3 +28,21 @@ export const OHLCV_FEATURES: readonly PriceFeature[] = Object.freeze([
   { name: "max_return_20", reach: 20 },
   { name: "close_over_max_60", reach: 59 },
 ]);
+
+/** Sets of features that have a name. */
+export const FEATURE_SETS = ["ohlcv", "loadings", "style"] as const;
+
+/**
+ * `ohlcv`: 20 price features; `loadings`: statistical exposures, whom a stock moved with over the last year; `style`: 21 known properties
+ * such as size, beta and momentum.
+ */
+export type FeatureSetName = (typeof FEATURE_SETS)[number];
+
+/** The set `style` (native/ops/data/style.h), in the core's order. The first is `size_proxy` where the panel has no column `size`. */
+export const STYLE_FEATURES = [
+  "size", "size_cubed", "beta", "momentum", "reversal", "ewma_20_120", "ewma_20_240", "volatility_243", "volatility_21", "residual_volatility", "turnover_volatility",
+  "liquidity", "illiquidity", "range", "max_6", "min_6", "skewness", "downside_beta", "high_252", "seasonality", "age",
+] as const;
+
+/** Dates before its own that a style exposure reads; `seasonality` and `age` know all dates of the panel before theirs. */
+export const STYLE_REACH = 252;

@@ -2,6 +2,7 @@ import type { NativeTensor } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import type { FeatureSet } from "./feature-cache.js";
 import type { LabelShape } from "./labels.js";
+import { attachBasis } from "./loadings.js";
 import { keepResident, releaseNativePanels } from "./native-panel.js";
 import type { PanelOrigin } from "./origin.js";
 import type { PanelGrid } from "./panel-grid.js";
@@ -96,9 +97,9 @@ export class PanelDataset implements Dataset {
     this.#held = { features: parts.features, targets: parts.targets, isFree: false };
     keepResident(this, { features: parts.features.native, targets: parts.targets });
     collected.register(this, this.#held, this.#held);
-    const { features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = cut;
+    const { features, loadings, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = cut;
     const { extremeReturns } = panel;
-    this.options = Object.freeze(JSON.parse(JSON.stringify({ features, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates, extremeReturns })) as Record<string, unknown>);
+    this.options = Object.freeze(JSON.parse(JSON.stringify({ features, loadings, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates, extremeReturns })) as Record<string, unknown>);
     this.splitSummary = Object.freeze({
       train: this.#summaryOf(this.train),
       valid: this.#summaryOf(this.valid),
@@ -140,8 +141,12 @@ export class PanelDataset implements Dataset {
   }
 
   describe(): DatasetDescription {
-    const { features, window, label, labelTransform, graph, maxDropped, maxMissingDates } = this.#cut;
-    return JSON.parse(JSON.stringify({ featureNames: this.featureNames, features, window, processors: this.#held.features.processors, graph, label, labelTransform, maxDropped, maxMissingDates })) as DatasetDescription;
+    const { features, loadings, window, label, labelTransform, graph, maxDropped, maxMissingDates } = this.#cut;
+    const { processors, basis } = this.#held.features;
+    const written = { featureNames: this.featureNames, features, ...(basis === undefined ? {} : { loadings: { ...loadings, chain: basis.chain } }), window, processors, graph, label, labelTransform, maxDropped, maxMissingDates };
+    const description = JSON.parse(JSON.stringify(written)) as DatasetDescription;
+    if (basis !== undefined) attachBasis(description, basis);
+    return description;
   }
 
   #summaryOf({ dates, dateIndices }: Split): Record<string, unknown> {

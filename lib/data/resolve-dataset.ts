@@ -1,25 +1,33 @@
 import { AstgnnError, invalidOption, nearest, show } from "../errors.js";
 import { resolveOptions } from "../options.js";
-import { PRICE_COLUMNS } from "./source/columns.js";
 import {
   DatasetOptionsSchema,
   DescribedOptionsSchema,
   DescriptionSchema,
+  LoadingsSchema,
   type DatasetOptions,
   type ResolvedLabel,
+  type ResolvedLoadings,
   type ResolvedLabelTransform,
   type ResolvedCall,
   type ResolvedProcessor,
   type ResolvedSplit,
 } from "./dataset-options.js";
-import { OHLCV_FEATURES } from "./features.js";
+import { columnsOf, defaultProcessors, hasSet, listFeatures, lookBackOf, type Feature, type WrittenFeatures } from "./feature-sets.js";
+import { requireBasis, type LoadingsBasis } from "./loadings.js";
 import type { PanelGrid } from "./panel-grid.js";
 import type { GraphKind } from "./types.js";
 
 /** Everything a dataset is cut by, defaults filled in. */
 export interface ResolvedDatasetOptions {
-  readonly features: "ohlcv" | readonly string[];
+  readonly features: WrittenFeatures;
   readonly featureNames: readonly string[];
+  /** What each of them is made from. */
+  readonly sources: readonly Feature[];
+  /** Undefined without the set `loadings`. */
+  readonly loadings: ResolvedLoadings | undefined;
+  /** The loadings that they go on from. */
+  readonly basis: LoadingsBasis | undefined;
   readonly window: number;
   /** Panel dates that a sample needs up to its own: the window and, before it, the longest look-back of the features. */
   readonly requiredHistory: number;
@@ -40,33 +48,46 @@ export interface ResolvedDatasetOptions {
 /**
  * What to cut, and how to run.
  *
+ * @param columns of the panel
  * @throws AstgnnError ERR_OPTION, or ERR_CHECKPOINT on a description this version cannot repeat
  */
-export function resolveDataset(options: DatasetOptions): { readonly cut: ResolvedDatasetOptions; readonly run: ResolvedCall } {
-  const named = (features: "ohlcv" | readonly string[]): readonly string[] => (features === "ohlcv" ? OHLCV_FEATURES.map((feature) => feature.name) : features);
+export function resolveDataset(options: DatasetOptions, columns: readonly string[]): { readonly cut: ResolvedDatasetOptions; readonly run: ResolvedCall } {
   if (options !== null && typeof options === "object" && "description" in options) {
     const { description, threads, signal, onProgress, ...rest } = resolveOptions(DescribedOptionsSchema, options, "dataset");
     if (rest.split !== undefined && rest.from !== undefined) throw new AstgnnError("ERR_OPTION", "A dataset is cut with split or with from, not with both.", { option: "from", next: "Leave from out, and score the dates of interest with predictDates." });
-    const stored = resolveOptions(DescriptionSchema, description, "dataset description");
-    const names = named(stored.features);
-    if (names.join("\n") !== stored.featureNames.join("\n")) {
-      const missing = stored.featureNames.filter((name) => !names.includes(name));
+    const { loadings: described, ...stored } = resolveOptions(DescriptionSchema, description, "dataset description");
+    const { features, featureNames, window } = stored;
+    const { chain: _, ...loadings } = described ?? { chain: undefined };
+    const own = described === undefined ? undefined : (loadings as ResolvedLoadings);
+    const sources = listFeatures(features, own ?? LoadingsSchema.parse({}), featureNames.includes("size"));
+    const names = sources.map(({ name }) => name);
+    if (names.join("\n") !== featureNames.join("\n")) {
+      const missing = featureNames.filter((name) => !names.includes(name));
       throw new AstgnnError("ERR_CHECKPOINT", `The description has features that this version does not make: ${missing.join(", ") || "the same, in another order"}.`, { next: "Use the version that wrote the checkpoint." });
     }
     const maxDropped = rest.maxDropped ?? stored.maxDropped;
-    const cut = { ...stored, ...rest, maxDropped, split: rest.split, from: rest.from, featureNames: names, requiredHistory: stored.window + lookBackOf(stored.features), described: true };
-    return { cut, run: { threads, signal, onProgress } };
+    const basis = own === undefined ? undefined : requireBasis(description);
+    const requiredHistory = window + lookBackOf(features, undefined);
+    return { cut: { ...stored, ...rest, maxDropped, split: rest.split, from: rest.from, sources, loadings: own, basis, requiredHistory, described: true }, run: { threads, signal, onProgress } };
   }
   requireLabelSpan(options);
   const { threads, signal, onProgress, ...resolved } = resolveOptions(DatasetOptionsSchema, options, "dataset");
-  const byDefault: ResolvedProcessor[] = resolved.features === "ohlcv" ? [{ name: "rank" }, { name: "fill", value: 0 }] : [];
-  const featureNames = named(resolved.features);
-  const twice = featureNames.find((name, i) => featureNames.indexOf(name) !== i);
-  const { window, maxMissingDates } = resolved;
+  const { features, window, maxMissingDates } = resolved;
+  const loadings = resolveLoadings(features, resolved.loadings);
+  const sources = listFeatures(features, loadings, columns.includes("size"));
   if (maxMissingDates >= window) throw invalidOption("maxMissingDates", `a whole number from 0 to ${window - 1}, below the window,`, maxMissingDates);
-  if (twice !== undefined) throw new AstgnnError("ERR_OPTION", `Feature ${twice} is listed twice.`, { option: "features", column: twice, next: "List each feature once." });
-  const cut = { ...resolved, from: undefined, featureNames, requiredHistory: resolved.window + lookBackOf(resolved.features), processors: resolved.processors ?? byDefault, described: false };
-  return { cut, run: { threads, signal, onProgress } };
+  const derived = { featureNames: sources.map(({ name }) => name), sources, loadings, basis: undefined, requiredHistory: window + lookBackOf(features, loadings) };
+  return { cut: { ...resolved, ...derived, from: undefined, processors: resolved.processors ?? defaultProcessors(sources), described: false }, run: { threads, signal, onProgress } };
+}
+
+function resolveLoadings(features: WrittenFeatures, written: ResolvedLoadings | undefined): ResolvedLoadings | undefined {
+  if (!hasSet(features, "loadings")) {
+    if (written !== undefined) throw new AstgnnError("ERR_OPTION", "The option loadings says how the feature set loadings is estimated, and features does not name it.", { option: "loadings", next: 'Add "loadings" to features, or leave the option out.' });
+    return undefined;
+  }
+  const loadings = written ?? LoadingsSchema.parse({});
+  if (loadings.count > loadings.window) throw invalidOption("loadings.count", `a whole number from 1 to ${loadings.window}, the window of the loadings,`, loadings.count);
+  return loadings;
 }
 
 /** A column does not tell which dates its label was made of, and without that no split can purge it. */
@@ -79,18 +100,13 @@ function requireLabelSpan(options: DatasetOptions): void {
   });
 }
 
-/** How many dates before a date the features read. */
-function lookBackOf(features: ResolvedDatasetOptions["features"]): number {
-  return features === "ohlcv" ? Math.max(...OHLCV_FEATURES.map(({ reach }) => reach)) : 0;
-}
-
 /** @throws AstgnnError ERR_DATA naming the columns that are missing, ERR_LEAKAGE where the label is a feature */
-export function requireFeatureColumns(panel: PanelGrid, { features, label }: ResolvedDatasetOptions): void {
-  const needed: readonly string[] = features === "ohlcv" ? PRICE_COLUMNS : features;
+export function requireFeatureColumns(panel: PanelGrid, { features, sources, label }: ResolvedDatasetOptions): void {
+  const needed = columnsOf(sources);
   const missing = needed.filter((name) => !panel.has(name));
   if (missing.length > 0) {
     const near = nearest(missing[0]!, panel.columns);
-    throw new AstgnnError("ERR_DATA", `${panel.source} lacks ${missing.length === 1 ? "the column" : "the columns"} ${missing.join(", ")} for features ${features === "ohlcv" ? '"ohlcv"' : features.length > 5 ? "as listed" : features.join(", ")}; the panel has ${panel.columns.join(", ")}.`, {
+    throw new AstgnnError("ERR_DATA", `${panel.source} lacks ${missing.length === 1 ? "the column" : "the columns"} ${missing.join(", ")} for features ${typeof features === "string" ? `"${features}"` : features.length > 5 ? "as listed" : features.join(", ")}; the panel has ${panel.columns.join(", ")}.`, {
       file: panel.source,
       column: missing[0]!,
       option: "features",

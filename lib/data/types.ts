@@ -1,3 +1,4 @@
+import type { FeatureSetName } from "./features.js";
 import type { PanelOrigin } from "./origin.js";
 
 /** Values aligned to a panel: `data[(t * stocks + n) * width + k]`, NaN where a stock is not in. `shape` is [dates, stocks] or [dates, stocks, width]. */
@@ -83,11 +84,22 @@ export interface StoredLabelTransform {
   readonly winsorize?: number | undefined;
 }
 
+/** How the set `loadings` is estimated. `chain` names the first basis: only loadings that go on from it are the same columns. */
+export interface StoredLoadings {
+  readonly window: number;
+  readonly halfLife: number;
+  readonly count: number;
+  readonly refresh: number;
+  readonly chain: string;
+}
+
 /** What a model needs to score new data as it was trained: stored in `model.safetensors` as `dataset`. */
 export interface DatasetDescription {
   readonly featureNames: readonly string[];
-  /** `"ohlcv"` or the pass-through columns. */
-  readonly features: "ohlcv" | readonly string[];
+  /** Sets of features and pass-through columns. */
+  readonly features: FeatureSetName | readonly string[];
+  /** Absent without the set `loadings`. */
+  readonly loadings?: StoredLoadings | undefined;
   readonly window: number;
   /** Processors in order, with fitted statistics where they have any. */
   readonly processors: readonly StoredProcessor[];

@@ -1,10 +1,13 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { packageVersion } from "../binding/package-root.js";
 import type { Dtype } from "../binding/types.js";
+import { attachBasis, basisOf } from "../data/loadings.js";
 import type { DatasetDescription } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { writeFileAtomically } from "./atomic-write.js";
 import { fromReferenceConfig, toReferenceConfig, type ModelConfig } from "./config.js";
+import { loadingsOf, loadingsPath, writeLoadings } from "./loadings-file.js";
 import { readSafetensors, writeSafetensors, type SafetensorsFile } from "./safetensors.js";
 import type { Weights } from "./weights.js";
 
@@ -22,7 +25,7 @@ export interface Checkpoint {
 
 /**
  * Writes `model.safetensors`: the state dict under the reference's names, and in the metadata `format_version`, `config` (the reference's
- * snake_case JSON) and `dataset`. The bytes depend on nothing but the model: no clock, no path.
+ * snake_case JSON) and `dataset`; with the feature set `loadings` a file with these beside it ({@link loadingsPath}). The bytes depend on nothing but the model: no clock, no path.
  */
 export async function writeCheckpoint(path: string, { config, dataset, weights }: Omit<Checkpoint, "dtype">): Promise<void> {
   const metadata = {
@@ -31,6 +34,8 @@ export async function writeCheckpoint(path: string, { config, dataset, weights }
     config: JSON.stringify(toReferenceConfig(config)),
     ...(dataset === undefined ? {} : { dataset: JSON.stringify(dataset) }),
   };
+  const basis = dataset === undefined ? undefined : basisOf(dataset);
+  if (basis !== undefined) await writeLoadings(loadingsPath(path), basis, FORMAT_VERSION);
   await writeFileAtomically(path, writeSafetensors(weights, metadata));
 }
 
@@ -43,6 +48,10 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const { tensors, metadata } = await readVersioned(path);
   const config = fromReferenceConfig(parse(metadata["config"], "config", path), path);
   const dataset = metadata["dataset"] === undefined ? undefined : (parse(metadata["dataset"], "dataset", path) as DatasetDescription);
+  if (dataset?.loadings !== undefined && existsSync(loadingsPath(path))) {
+    const file = loadingsPath(path);
+    attachBasis(dataset, loadingsOf(await readVersioned(file), file, dataset.loadings.chain));
+  }
   const dtype = Object.values(tensors).some((tensor) => tensor.dtype === "F64") ? "float64" : "float32";
   return { config, dtype, dataset, weights: tensors };
 }

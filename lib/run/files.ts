@@ -5,7 +5,7 @@ import { partialPath } from "../model/atomic-write.js";
 import { withLock } from "../setup/lock.js";
 
 /** Files of a run folder, last.safetensors first: what is removed first must not be found by a later resume. */
-export const RUN_FILES = ["last.safetensors", "run.json", "metrics.jsonl", "model.safetensors", "predictions.parquet", "factors.parquet", "report.json", "report.md"] as const;
+export const RUN_FILES = ["last.safetensors", "run.json", "metrics.jsonl", "model.safetensors", "model.loadings.safetensors", "predictions.parquet", "factors.parquet", "report.json", "report.md"] as const;
 
 /** Name of a file in a run folder. */
 export type RunFile = (typeof RUN_FILES)[number];

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "binding/held.h"
 #include "binding/model_task.h"
 #include "ops/data/labels.h"
 #include "ops/data/panel_features.h"
@@ -16,89 +17,6 @@ namespace astgnn::binding {
 namespace {
 
 using at::Tensor;
-
-// Reads of an object with typed arrays that a job goes on to read.
-class Held {
- public:
-  Held(Napi::Value value, const char* name) : object_(read_object(value, name)) {}
-
-  bool has(const char* key) const { return binding::has(object_, key); }
-  Napi::Value get(const char* key) const { return object_.Get(key); }
-  int64_t integer(const char* key, int64_t low, int64_t high = INT32_MAX) const {
-    return read_integer(get(key), key, low, high);
-  }
-  // Null where there is none.
-  template <typename T>
-  const T* array(const char* key, int64_t length) {
-    if (!has(key)) return nullptr;
-    return static_cast<const T*>(data(get(key), key, array_type<T>(), length));
-  }
-  template <typename T>
-  const T* required(const char* key, int64_t length) {
-    const T* values = array<T>(key, length);
-    if (values == nullptr && length > 0) expected("a typed array", key, get(key));
-    return values;
-  }
-  ops::Column column(const char* key, int64_t length) { return column(get(key), key, length); }
-  ops::Column column(Napi::Value value, const char* name, int64_t length) {
-    ops::Column column;
-    if (value.IsTypedArray() &&
-        value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array) {
-      column.twice = static_cast<const double*>(data(value, name, napi_float64_array, length));
-    } else {
-      column.single = static_cast<const float*>(data(value, name, napi_float32_array, length));
-    }
-    return column;
-  }
-  std::vector<Napi::Object> take() {
-    kept_.push_back(object_);
-    return std::move(kept_);
-  }
-
- private:
-  template <typename T>
-  static constexpr napi_typedarray_type array_type() {
-    if constexpr (std::is_same_v<T, uint8_t>) return napi_uint8_array;
-    if constexpr (std::is_same_v<T, int32_t>) return napi_int32_array;
-    return napi_float32_array;
-  }
-  const void* data(Napi::Value value, const char* name, napi_typedarray_type type,
-                   int64_t length) {
-    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
-      expected("a typed array of another kind", name, value);
-    const auto array = value.As<Napi::TypedArray>();
-    if (static_cast<int64_t>(array.ElementLength()) != length) {
-      throw BindingError("ERR_SHAPE", std::string("Expected ") + std::to_string(length) +
-                                          " values for " + name + " but the array has " +
-                                          std::to_string(array.ElementLength()) + ".");
-    }
-    kept_.push_back(array);
-    void* values = nullptr;
-    napi_status status = napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, &values,
-                                                  nullptr, nullptr);
-    NAPI_THROW_IF_FAILED(value.Env(), status, nullptr);
-    return values;
-  }
-
-  Napi::Object object_;
-  std::vector<Napi::Object> kept_;
-};
-
-struct Size {
-  int64_t dates, stocks, cells;
-};
-
-Size read_size(const Held& data) {
-  const int64_t dates = data.integer("dates", 1), stocks = data.integer("stocks", 1);
-  return {dates, stocks, element_count({dates, stocks}, "the panel")};
-}
-
-template <typename T>
-Tensor tensor_of(const std::vector<T>& values, at::ScalarType type) {
-  auto tensor = at::empty({static_cast<int64_t>(values.size())}, type);
-  std::copy(values.begin(), values.end(), tensor.template mutable_data_ptr<T>());
-  return tensor;
-}
 
 Napi::Array numbers(Napi::Env env, const std::vector<int64_t>& values) {
   return to_js(env, at::IntArrayRef(values));
@@ -227,6 +145,19 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
   input.stocks = size.stocks;
   input.universe = data.required<uint8_t>("universe", size.cells);
   input.segments = data.array<int32_t>("segments", size.cells);
+  Napi::Object loadings;
+  if (data.has("loadings")) {
+    loadings = read_object(data.get("loadings"), "loadings");
+    input.loadings_count = read_integer(loadings.Get("count"), "count", 1, 1 << 16);
+    const int64_t refreshes = read_integer(loadings.Get("refreshes"), "refreshes", 0, INT32_MAX);
+    input.loadings = data.column(loadings.Get("values"), "values",
+                                 refreshes * input.loadings_count * size.stocks)
+                         .single;
+    input.refresh_of = data.required<int32_t>("refreshOf", size.dates);
+    if (std::any_of(input.refresh_of, input.refresh_of + size.dates,
+                    [&](int32_t refresh) { return refresh >= refreshes; }))
+      throw BindingError("ERR_SHAPE", "Expected refreshOf to name refreshes of the loadings.");
+  }
   const auto sources = data.get("sources");
   if (!sources.IsArray()) expected("an array", "sources", sources);
   for (uint32_t i = 0; i < sources.As<Napi::Array>().Length(); ++i) {
@@ -235,6 +166,14 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
     if (source.IsString()) {
       read.price = ops::price_feature(source.As<Napi::String>().Utf8Value());
       if (read.price < 0) expected("a price feature", "sources[]", source);
+    } else if (source.IsObject() && has(source.As<Napi::Object>(), "style")) {
+      const auto name = source.As<Napi::Object>().Get("style");
+      read.style = name.IsString() ? ops::style_feature(name.As<Napi::String>().Utf8Value()) : -1;
+      if (read.style < 0) expected("a style exposure", "style", name);
+    } else if (source.IsObject() && has(source.As<Napi::Object>(), "loading")) {
+      if (loadings.IsEmpty()) expected("loadings", "loadings", data.get("loadings"));
+      read.loading = read_integer(source.As<Napi::Object>().Get("loading"), "loading", 0,
+                                  input.loadings_count - 1);
     } else {
       read.column = data.column(source, "sources[]", size.cells);
     }
@@ -242,11 +181,19 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
   }
   if (input.sources.empty()) expected("at least one source", "sources", sources);
   element_count({size.cells, input.features()}, "features");
-  const auto is_price = [](const auto& source) { return source.price >= 0; };
+  const auto is_price = [](const auto& source) { return source.price >= 0 || source.style >= 0; };
+  const auto is_style = [](const auto& source) { return source.style >= 0; };
   if (std::any_of(input.sources.begin(), input.sources.end(), is_price)) {
     input.prices = {data.column("open", size.cells), data.column("high", size.cells),
                     data.column("low", size.cells), data.column("close", size.cells),
                     data.column("volume", size.cells)};
+  }
+  if (std::any_of(input.sources.begin(), input.sources.end(), is_style)) {
+    if (data.has("size")) input.size = data.column("size", size.cells);
+    input.present = data.required<uint8_t>("present", size.cells);
+    input.months = data.required<int32_t>("months", size.dates);
+    if (!std::is_sorted(input.months, input.months + size.dates))
+      throw BindingError("ERR_SHAPE", "Expected months that ascend.");
   }
   const auto processors = data.get("processors");
   if (!processors.IsArray()) expected("an array", "processors", processors);
@@ -347,6 +294,8 @@ Napi::Value sample_rows(const Napi::CallbackInfo& info) {
   rows.missing = features->missing.const_data_ptr<uint8_t>();
   rows.incomplete = features->incomplete.const_data_ptr<uint8_t>();
   rows.mask_bytes = features->missing.size(2);
+  if (const auto* may_lack = data.array<uint8_t>("mayLack", rows.features))
+    rows.may_lack.assign(may_lack, may_lack + rows.features);
 
   ops::LabelsInput labels{};
   labels.dates = size.dates;

@@ -81,6 +81,7 @@ struct HandleTraits<FeaturesHandle> {
 // Each file defines its handle's methods and the functions that make it.
 void define_tensor(Napi::Env env, Napi::Object exports);
 void define_module(Napi::Env env, Napi::Object exports);
+void define_loadings(Napi::Env env, Napi::Object exports);
 void define_dataset(Napi::Env env, Napi::Object exports);
 void define_panel(Napi::Env env, Napi::Object exports);
 void define_session(Napi::Env env, Napi::Object exports);

@@ -23,7 +23,7 @@ export interface OracleDataset {
 }
 
 export function oracleDataset(panel: PanelGrid, options: DatasetOptions): OracleDataset {
-  const { cut } = resolveDataset(options);
+  const { cut } = resolveDataset(options, panel.columns);
   const [D, N, T] = [panel.dates.length, panel.tickers.length, cut.window];
   const shape = labelShape(cut.label);
   const { labels, untradable, broken } = rawLabels(panel, cut, shape);

@@ -49,18 +49,19 @@ Loadings::Loadings(LoadingsInput input) : in_(std::move(input)) {
     sum += weights_.emplace_back(std::exp2(-static_cast<double>(age) / in_.half_life));
   for (double& weight : weights_) weight /= sum;
   values_.resize(in_.refreshes.size() * in_.count * in_.stocks);
-  returns_.resize(in_.dates * in_.stocks);
+  const auto computed =
+      std::find_if(in_.refreshes.begin(), in_.refreshes.end(),
+                   [](const LoadingsInput::Refresh& refresh) { return refresh.known == nullptr; });
+  if (computed == in_.refreshes.end()) return;
+  returns_from_ = returns_end_ = computed->date - in_.window + 1;
+  returns_.resize((in_.refreshes.back().date + 1 - returns_from_) * in_.stocks);
 }
 
 void Loadings::make_returns(int64_t first, int64_t last) {
   const int64_t N = in_.stocks;
 #pragma omp parallel for schedule(static)
   for (int64_t t = first; t < last; ++t) {
-    double* out = returns_.data() + t * N;
-    if (t == 0) {
-      std::fill_n(out, N, kMissingValue);
-      continue;
-    }
+    double* out = returns_.data() + (t - returns_from_) * N;
     with_values(in_.close, [&](const auto* close) {
       const auto *now = close + t * N, *before = now - N;
       for (int64_t n = 0; n < N; ++n)
@@ -77,7 +78,7 @@ void Loadings::make_returns(int64_t first, int64_t last) {
 std::vector<int64_t> Loadings::factorise(int64_t date, double* out) const {
   const int64_t N = in_.stocks, W = in_.window, K = in_.count;
   std::fill_n(out, K * N, kMissingValue);
-  const double* returns = returns_.data() + (date - W + 1) * N;
+  const double* returns = returns_.data() + (date - W + 1 - returns_from_) * N;
 
   std::vector<double> count(N), weight(N), mean(N), variance(N);
   for (int64_t d = 0; d < W; ++d) {
@@ -163,9 +164,11 @@ bool Loadings::step() {
   const int64_t size = in_.count * in_.stocks;
   const int64_t end = std::min(total, next_ + kRefreshesPerThread * omp_get_max_threads());
   if (next_ == end) return false;
-  const int64_t last = in_.refreshes[end - 1].date + 1;
-  make_returns(returns_end_, last);
-  returns_end_ = last;
+  if (!returns_.empty()) {
+    const int64_t last = std::max(returns_end_, in_.refreshes[end - 1].date + 1);
+    make_returns(returns_end_, last);
+    returns_end_ = last;
+  }
 
   std::vector<double> fresh((end - next_) * size);
   std::vector<std::vector<int64_t>> members(end - next_);

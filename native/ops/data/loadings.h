@@ -59,9 +59,9 @@ class Loadings {
 
   LoadingsInput in_;
   std::vector<double> weights_;  // [window], oldest first; sum 1
-  std::vector<double> returns_;  // [dates, stocks], clipped
+  std::vector<double> returns_;  // of dates from returns_from_ on: [dates, stocks], clipped
   std::vector<float> values_;
-  int64_t next_ = 0, returns_end_ = 0;
+  int64_t next_ = 0, returns_from_ = 0, returns_end_ = 0;
   int64_t last_basis_ = -1;  // the last refresh that has loadings
 };
 

@@ -11,6 +11,8 @@ namespace {
 // Dates that a thread takes at once: enough for the daily returns that it keeps to pay.
 constexpr int64_t kDatesPerPiece = 8;
 constexpr int64_t kPiecesPerThread = 4;
+// Dates whose style exposures are in memory at once while statistics are fitted.
+constexpr int64_t kFittedExposures = 64;
 
 bool precedes(const PanelFeatures::Beyond& a, const PanelFeatures::Beyond& b) {
   return b.cell < 0 || std::tie(a.feature, a.cell) < std::tie(b.feature, b.cell);
@@ -30,16 +32,39 @@ struct PanelFeatures::Worker {
 };
 
 PanelFeatures::PanelFeatures(PanelFeaturesInput input, const PanelFeaturesOutput& output)
-    : input_(std::move(input)), output_(output), next_date_(input_.first + input_.known) {}
+    : input_(std::move(input)), output_(output), next_date_(input_.first + input_.known) {
+  const auto is_style = [](const auto& source) { return source.style >= 0; };
+  if (std::none_of(input_.sources.begin(), input_.sources.end(), is_style)) return;
+  style_ = std::make_unique<Style>(StyleInput{input_.dates, input_.stocks, input_.prices,
+                                              input_.size, input_.universe, input_.present,
+                                              input_.segments, input_.months});
+}
 
 PanelFeatures::~PanelFeatures() = default;
 
 // The feature of a date before its processors.
 void PanelFeatures::base(Worker& worker, int64_t feature, int64_t date, double* values) const {
   const auto& source = input_.sources[feature];
+  const int64_t N = input_.stocks;
   if (source.price >= 0) return worker.prices.compute(source.price, date, values);
+  if (source.style >= 0) {
+    const int64_t row = (date - exposures_from_) * kStyleFeatures + source.style;
+    std::copy_n(exposures_.data() + row * N, N, values);
+    return;
+  }
+  if (source.loading >= 0) {
+    const int64_t refresh = input_.refresh_of[date];
+    if (refresh < 0) {
+      std::fill_n(values, N, kMissingValue);
+      return;
+    }
+    const float* from =
+        input_.loadings + (refresh * input_.loadings_count + source.loading) * N;
+    for (int64_t n = 0; n < N; ++n) values[n] = kLoadingScale * from[n];
+    return;
+  }
   with_values(source.column, [&](const auto* column) {
-    std::copy_n(column + date * input_.stocks, input_.stocks, values);
+    std::copy_n(column + date * N, N, values);
   });
 }
 
@@ -76,6 +101,14 @@ void PanelFeatures::process(Worker& worker, int64_t first, int64_t last, int64_t
   }
 }
 
+// The style exposures of dates from .. to - 1, where there are any.
+void PanelFeatures::make_exposures(int64_t from, int64_t to) {
+  if (!style_ || from == to) return;
+  exposures_.resize((to - from) * kStyleFeatures * input_.stocks);
+  exposures_from_ = from;
+  style_->compute(from, to, exposures_.data());
+}
+
 // Statistics of the feature over the universe on the training dates: each processor sees what those
 // before it made.
 void PanelFeatures::fit(int64_t feature) {
@@ -86,12 +119,18 @@ void PanelFeatures::fit(int64_t feature) {
   for (int64_t p = 0; p < count; ++p) {
     Processor& processor = input_.processors[p];
     if (!processor.applies[feature] || processor.fitted[feature]) continue;
+    const bool is_style = input_.sources[feature].style >= 0;
+    const int64_t block = is_style ? kFittedExposures : dates;
+    for (int64_t begin = 0; begin < dates; begin += block) {
+      const int64_t end = std::min(dates, begin + block);
+      if (is_style && done == 0) make_exposures(input_.fit_from + begin, input_.fit_from + end);
 #pragma omp parallel for schedule(dynamic, kDatesPerPiece)
-    for (int64_t t = 0; t < dates; ++t) {
-      Worker& worker = *workers_[omp_get_thread_num()];
-      double* row = values.data() + t * N;
-      if (done == 0) base(worker, feature, input_.fit_from + t, row);
-      process(worker, done, p, feature, input_.fit_from + t, row);
+      for (int64_t t = begin; t < end; ++t) {
+        Worker& worker = *workers_[omp_get_thread_num()];
+        double* row = values.data() + t * N;
+        if (done == 0) base(worker, feature, input_.fit_from + t, row);
+        process(worker, done, p, feature, input_.fit_from + t, row);
+      }
     }
     kept.clear();
     const uint8_t* universe = input_.universe + input_.fit_from * N;
@@ -157,6 +196,7 @@ bool PanelFeatures::step() {
   }
   const int64_t block = static_cast<int64_t>(threads) * kPiecesPerThread * kDatesPerPiece;
   const int64_t begin = next_date_, end = std::min(input_.dates, begin + block);
+  make_exposures(begin, end);
 #pragma omp parallel for schedule(dynamic, 1)
   for (int64_t piece = begin; piece < end; piece += kDatesPerPiece) {
     Worker& worker = *workers_[omp_get_thread_num()];

@@ -9,6 +9,7 @@
 
 #include "ops/data/cross_section.h"
 #include "ops/data/price_features.h"
+#include "ops/data/style.h"
 
 namespace astgnn::ops {
 
@@ -24,16 +25,30 @@ struct Processor {
   std::vector<double> value;     // fill
 };
 
+// Loadings are at most about 1, ranks spread to 1.7.
+constexpr double kLoadingScale = 4;
+
 struct PanelFeaturesInput {
   int64_t dates, stocks;
   int64_t first = 0;  // features are made from this date on; what they look back on may lie before
   int64_t known = 0;  // so many dates from `first` on are in the output already
   struct Source {
-    int price = -1;  // index of a price feature, or
+    int price = -1;        // index of a price feature, or
+    int style = -1;        // of a style exposure, or
+    int64_t loading = -1;  // of a loading, or
     Column column;
   };
   std::vector<Source> sources;  // [F]
-  PriceColumns prices;          // where a source is a price feature
+  PriceColumns prices;          // where a source is a price feature or a style exposure
+  // Where a source is a loading: the feature is kLoadingScale times loadings [refreshes, count,
+  // stocks] of refresh_of[t], missing where that is -1.
+  const float* loadings = nullptr;
+  int64_t loadings_count = 0;
+  const int32_t* refresh_of = nullptr;  // [dates]
+  // Where a source is a style exposure.
+  Column size;                       // or none
+  const uint8_t* present = nullptr;  // [dates, stocks]
+  const int32_t* months = nullptr;   // [dates]
   const uint8_t* universe;      // [dates, stocks]: 1 where the stock counts
   const int32_t* segments;      // [dates, stocks] or null
   std::vector<Processor> processors;
@@ -81,6 +96,7 @@ class PanelFeatures {
   void base(Worker& worker, int64_t feature, int64_t date, double* values) const;
   void process(Worker& worker, int64_t first, int64_t last, int64_t feature, int64_t date,
                double* values) const;
+  void make_exposures(int64_t from, int64_t to);
   void fit(int64_t feature);
   void make_date(Worker& worker, int64_t date);
   void store(Worker& worker, int64_t feature, int64_t date);
@@ -88,6 +104,9 @@ class PanelFeatures {
   PanelFeaturesInput input_;
   PanelFeaturesOutput output_;
   std::vector<std::unique_ptr<Worker>> workers_;  // one per thread
+  std::unique_ptr<Style> style_;
+  std::vector<double> exposures_;  // [dates, kStyleFeatures, stocks] from date exposures_from_ on
+  int64_t exposures_from_ = 0;
   std::vector<Unfit> unfit_;
   Beyond beyond_{0, -1, 0};
   int64_t next_fit_ = 0, next_date_;

@@ -9,7 +9,8 @@ namespace {
 enum : uint8_t {
   kPriced = 1,
   kRead = 2,
-  kKnown = 4,     // every feature before the processors, or no price and every feature after them
+  kKnown = 4,     // every feature but may_lack before the processors, or no price and every feature
+                  // after them
   kComplete = 8,  // every feature after the processors
 };
 
@@ -63,8 +64,15 @@ void count_missing(const SampleRowsInput& in, int64_t date, uint8_t* now, int64_
     if ((now[n] & kRead) == 0) continue;
     const int64_t cell = date * in.stocks + n;
     const uint8_t* mask = in.missing + cell * in.mask_bytes;
-    const bool is_known = std::all_of(mask, mask + in.mask_bytes, [](uint8_t m) { return m == 0; });
-    for (int64_t f = 0; !is_known && f < F; ++f) missing[f] += mask[f / 8] >> f % 8 & 1;
+    bool is_known = std::all_of(mask, mask + in.mask_bytes, [](uint8_t m) { return m == 0; });
+    if (!is_known) {
+      is_known = true;
+      for (int64_t f = 0; f < F; ++f) {
+        if ((mask[f / 8] >> f % 8 & 1) == 0) continue;
+        ++missing[f];
+        is_known &= !in.may_lack.empty() && in.may_lack[f] == 1;
+      }
+    }
     bool is_complete = true;
     for (int64_t f = 0; in.incomplete[date] && f < F; ++f) {
       const float value = in.values[cell * F + f];

@@ -19,6 +19,8 @@ struct SampleRowsInput {
   const uint8_t* missing;
   const uint8_t* incomplete;
   int64_t mask_bytes;
+  // Per feature, 1 where a stock may lack it for want of history: no loss. Empty: none.
+  std::vector<uint8_t> may_lack;
 };
 
 struct SampleRows {
@@ -27,7 +29,8 @@ struct SampleRows {
   std::vector<int32_t> stocks;
   int64_t incomplete_window = 0;  // universe cells without a price on enough dates of the window
   int64_t found = 0;              // rows by their windows alone
-  int64_t whole = 0;              // of these: no feature was missing before the processors ran
+  int64_t whole = 0;              // of these: no feature that is not in may_lack was missing before
+                                  // the processors ran
   int64_t gapless = 0;            // of the rows kept: a price on every date of the window
   // Per feature, cells in the windows of `found` rows without a value before and after the
   // processors.
