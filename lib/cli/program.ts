@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../binding/package-root.js";
 import { AstgnnError } from "../errors.js";
+import { auditCommand } from "./audit.js";
 import { demoCommand } from "./demo.js";
 import { evaluateCommand } from "./evaluate.js";
 import { infoCommand } from "./info.js";
@@ -52,7 +53,7 @@ function programFor(terminal: Terminal): Command {
       writeErr: () => {},
       outputError: () => {},
     });
-  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), predictCommand(terminal), evaluateCommand(terminal)];
+  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), auditCommand(terminal)];
   for (const command of commands) {
     command.copyInheritedSettings(program);
     if (!command.options.some((option) => option.long === "--json")) command.option("--json", "print JSON on stdout and nothing else");

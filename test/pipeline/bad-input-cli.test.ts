@@ -153,7 +153,7 @@ describe("bad input ends with code 1 and names file, column, row or date", () =>
 });
 
 describe("help", () => {
-  for (const command of ["setup", "info", "demo", "train", "predict", "evaluate"]) {
+  for (const command of ["setup", "info", "demo", "train", "predict", "evaluate", "audit"]) {
     it(`of ${command} ends with code 0 and knows --json and --debug`, async () => {
       const { code, out, err } = await astgnn(command, "--help");
       expect([code, err]).toEqual([0, ""]);

@@ -1,0 +1,105 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { DatasetOptions } from "../../data/dataset-options.js";
+import { openPanel, Panel } from "../../data/panel.js";
+import type { PanelSource } from "../../data/source/panel-source.js";
+import { AstgnnError, invalidOption } from "../../errors.js";
+import { resolveOptions } from "../../options.js";
+import { readDescription, type RunDescription } from "../../run/description.js";
+import { awaitReplacement } from "../../run/replacement.js";
+import { bySeverity, type Finding } from "./finding.js";
+import { filledInputs } from "./filled-inputs.js";
+import { fullSampleScaling } from "./full-sample-scaling.js";
+import { hindsightUniverse } from "./hindsight-universe.js";
+import { labelLeaks } from "./label-leaks.js";
+import { repeatedRows } from "./repeated-rows.js";
+import { auditSubject, type AuditSubject } from "./subject.js";
+
+/** What an audit found. */
+export interface Audit {
+  /** Whether there is no finding of severity `fail`. */
+  readonly passed: boolean;
+  /** The worst first. */
+  readonly findings: readonly Finding[];
+  /** What was looked at, also where nothing was found. */
+  readonly checks: readonly string[];
+}
+
+/** How to audit a run. */
+export interface AuditRunOptions {
+  /** The data of the run, at another place or already open. Default: what the run was trained on, read again. */
+  readonly source?: PanelSource | Panel | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const RunOptionsSchema = z.strictObject({
+  source: z.custom<PanelSource | Panel>((value) => typeof value === "string" || (typeof value === "object" && value !== null)).optional().describe("a file, a list of files, { sql } or a panel"),
+  signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
+});
+
+const CHECKS: Readonly<Record<string, (subject: AuditSubject) => Finding[] | Promise<Finding[]>>> = {
+  "scaling by the whole sample": fullSampleScaling,
+  "features that are or know the label": labelLeaks,
+  "repeated rows": repeatedRows,
+  "a universe chosen with hindsight": hindsightUniverse,
+  "missing values that look like data": filledInputs,
+};
+
+/**
+ * Looks for what makes numbers from data, or from a run, less believable than they look: columns that were scaled with dates to come, features that are the
+ * label, rows filled forward, a universe of survivors, missing values that look like data. docs/audit.md says what each finding means.
+ *
+ * @param subject a panel, with the options of `panel.dataset`; or a run folder: then data and options are those of its run.json
+ * @example
+ * const { passed, findings } = await audit(panel, { features: ["signal"], split: { trainEnd: "2015-12-31", validEnd: "2016-12-30" } });
+ * for (const { severity, code, what, next } of findings) console.log(severity, code, what, next);
+ * @throws AstgnnError as `openPanel` and `panel.dataset`; ERR_CHECKPOINT where the folder holds no run; ERR_DATA where its data are others by now
+ */
+export async function audit(subject: Panel, options: DatasetOptions): Promise<Audit>;
+export async function audit(subject: string, options?: AuditRunOptions): Promise<Audit>;
+export async function audit(subject: Panel | string, options: DatasetOptions | AuditRunOptions = {}): Promise<Audit> {
+  if (typeof subject === "string") return auditRun(subject, resolveOptions(RunOptionsSchema, options, "audit") as AuditRunOptions);
+  if (!(subject instanceof Panel)) throw invalidOption("subject", "a panel or a run folder", subject);
+  return audited(subject, options as DatasetOptions, undefined);
+}
+
+async function audited(panel: Panel, options: DatasetOptions, modelIc: number | undefined): Promise<Audit> {
+  if ("description" in options && options.split === undefined) {
+    throw new AstgnnError("ERR_OPTION", "An audit needs a split.", { option: "split", next: "Give split: { trainEnd, validEnd }." });
+  }
+  using subject = await auditSubject(panel, options, modelIc);
+  const findings: Finding[] = [];
+  for (const check of Object.values(CHECKS)) {
+    findings.push(...(await check(subject)));
+    // A check takes up to seconds: timers and an abort have their turn between two.
+    await new Promise((resume) => setImmediate(resume));
+    options.signal?.throwIfAborted();
+  }
+  return { passed: findings.every(({ severity }) => severity !== "fail"), findings: bySeverity(findings), checks: Object.keys(CHECKS) };
+}
+
+async function auditRun(folder: string, { source, signal }: AuditRunOptions): Promise<Audit> {
+  await awaitReplacement(folder);
+  const run = await readDescription(folder);
+  const panel = await dataOf(folder, run, source, signal);
+  const { extremeReturns: _, ...options } = run.dataset;
+  return audited(panel, { ...options, signal } as unknown as DatasetOptions, await testIc(folder));
+}
+
+async function dataOf(folder: string, { source: trainedOn, panel: reading, fingerprint }: RunDescription, source: PanelSource | Panel | undefined, signal: AbortSignal | undefined): Promise<Panel> {
+  const from = source ?? trainedOn ?? undefined;
+  if (from === undefined) throw new AstgnnError("ERR_DATA", `The run in ${folder} does not say what it was trained on.`, { file: folder, next: "Name its data." });
+  const panel = from instanceof Panel ? from : await openPanel(from, { ...reading, onWarning: () => {}, signal });
+  if (panel.fingerprint === fingerprint) return panel;
+  throw new AstgnnError("ERR_DATA", `${panel.source} does not hold the data that the run in ${folder} was trained on: their fingerprints differ.`, { file: panel.source, next: "Name the data of the run." });
+}
+
+/** What the run's report says of the test; undefined where it has none. */
+async function testIc(folder: string): Promise<number | undefined> {
+  const file = join(folder, "report.json");
+  if (!existsSync(file)) return undefined;
+  const report = JSON.parse(await readFile(file, "utf8")) as { test?: { ic?: unknown } };
+  return typeof report.test?.ic === "number" && Number.isFinite(report.test.ic) ? report.test.ic : undefined;
+}

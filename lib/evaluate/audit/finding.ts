@@ -1,0 +1,49 @@
+/** How bad a finding is. `fail`: numbers made from this data or run cannot be believed. `warn`: they say less than they seem to. `note`: good to know. */
+export type Severity = "fail" | "warn" | "note";
+
+/** What a check found, in one stable word. */
+export type FindingCode =
+  | "full_sample_scaling"
+  | "feature_is_label"
+  | "feature_beyond_model"
+  | "repeated_rows"
+  | "hindsight_universe"
+  | "constant_universe"
+  | "filled_inputs"
+  | "unmatched_groups"
+  | "unmatched_edges"
+  | "row_count_jump";
+
+/** Where a finding is; what does not apply is left out. */
+export interface FindingPlace {
+  readonly columns?: readonly string[];
+  readonly dates?: readonly string[];
+  readonly tickers?: readonly string[];
+}
+
+/** One thing that makes numbers less believable, or not at all. */
+export interface Finding {
+  readonly code: FindingCode;
+  readonly severity: Severity;
+  /** One sentence for people. */
+  readonly what: string;
+  readonly where: FindingPlace;
+  /** The number that was measured. */
+  readonly measured: number;
+  /** The limit that it crossed. */
+  readonly threshold: number;
+  /** One imperative sentence: what to do. */
+  readonly next: string;
+}
+
+const ORDER: readonly Severity[] = ["fail", "warn", "note"];
+
+/** The worst first; findings of one severity stay in the order of their checks. */
+export function bySeverity(findings: readonly Finding[]): Finding[] {
+  return [...findings].sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
+}
+
+/** A share as people read it. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(share < 0.001 ? 2 : 1)} %`;
+}
