@@ -10,6 +10,7 @@ import { historyParts, refuseShortPanel } from "./history.js";
 import { firstSample, newestDates } from "./newest-dates.js";
 import { reportMissingLabels } from "./label-losses.js";
 import { labelShape, type LabelShape } from "./labels.js";
+import { OHLCV_FEATURES } from "./features.js";
 import { LedgerBuilder } from "./ledger.js";
 import { datesWithLoadings, planRefreshes } from "./loadings.js";
 import { PanelDataset } from "./panel-dataset.js";
@@ -216,18 +217,20 @@ function addRowLosses(panel: PanelGrid, { featureNames, sources, loadings, windo
   ledger.add("rows", "missing_feature", found - kept, "rows", "rows have a missing feature in their window");
   ledger.add("rows", "filled_feature", kept - whole, "rows", "rows have a missing feature in their window that a processor fills");
   const losses = missing.map((count, f) => (mayLack(sources)[f] === 1 ? 0 : count));
-  refuseDropped({ found, kept, whole }, maxDropped, featureNames[losses.indexOf(Math.max(...losses))]!);
+  refuseDropped({ found, kept, whole }, maxDropped, featureNames[losses.indexOf(Math.max(...losses))]!, sources.some(({ set }) => set === "ohlcv") ? Math.max(...OHLCV_FEATURES.map(({ reach }) => reach)) : 0);
 }
 
 /** An incomplete window is no loss but what a row is; a missing feature costs a row that should be there, or is made up by a processor. */
-function refuseDropped({ found, kept, whole }: { readonly found: number; readonly kept: number; readonly whole: number }, maxDropped: number, worst: string): void {
+function refuseDropped({ found, kept, whole }: { readonly found: number; readonly kept: number; readonly whole: number }, maxDropped: number, worst: string, lookBack: number): void {
   const share = (found - whole) / found;
   if (found === 0 || share <= maxDropped) return;
   const filled = kept === whole ? "" : `; a processor would fill ${kept - whole} of them`;
-  throw new AstgnnError("ERR_DATA", `${found - whole} of ${found} rows (${(100 * share).toFixed(1)} %) lack a feature in their window, most often ${worst}${filled}. maxDropped allows ${(100 * maxDropped).toFixed(1)} %.`, {
+  const why = lookBack === 0 ? "" : ` A missing price or volume makes the features that look back on it missing, for up to ${lookBack} dates.`;
+  const enough = Math.ceil(share * 100) / 100;
+  throw new AstgnnError("ERR_DATA", `${found - whole} of ${found} rows (${(100 * share).toFixed(1)} %) lack a feature in their window, most often ${worst}${filled}. maxDropped allows ${(100 * maxDropped).toFixed(1)} %.${why}`, {
     column: worst,
     option: "maxDropped",
-    next: "Correct the column, leave it out, begin later with split.start, or raise maxDropped if the loss is expected.",
+    next: `${lookBack === 0 ? "Correct the column, leave it out" : "Look in panel.ledger for prices that were made missing"}, begin later with split.start, or raise maxDropped if the loss is expected: ${enough} is enough.`,
   });
 }
 

@@ -163,6 +163,16 @@ describe("panel.dataset refuses", () => {
     expect(error).toMatchObject({ code: "ERR_DATA", column: "gappy", option: "maxDropped" });
   });
 
+  test("ohlcv of which a missing volume spoils weeks, saying why, where to look and which maxDropped would do", async () => {
+    const long = priceRows({ days: 200, stocks: 4 });
+    const panel = await openPanel(file("holes-in-volume.csv", csv(long.map((row, i) => (i % 40 === 39 ? { ...row, volume: 0 } : row)))), { onWarning: () => undefined });
+    const error = await failure(async () => panel.dataset({ split: { fractions: [0.6, 0.2, 0.2] }, window: 3 }));
+    const [, share, enough] = /^\d+ of \d+ rows \((\d+\.\d) %\) lack a feature in their window, most often volume_over_mean_20; a processor would fill \d+ of them\. maxDropped allows 5\.0 %\. A missing price or volume makes the features that look back on it missing, for up to 120 dates\. Look in panel\.ledger for prices that were made missing, begin later with split\.start, or raise maxDropped if the loss is expected: (\d\.\d+) is enough\.$/.exec(error.message)!;
+    expect(Number(enough)).toBeGreaterThanOrEqual(Number(share) / 100);
+    expect(Number(enough) - Number(share) / 100).toBeLessThan(0.0105); // the share is rounded to a tenth of a per cent, what is enough up to a whole one
+    expect((await panel.dataset({ split: { fractions: [0.6, 0.2, 0.2] }, window: 3, maxDropped: Number(enough) })).train.dates.length).toBeGreaterThan(0);
+  });
+
   test("a value beyond single precision", async () => {
     const panel = await openPanel({ sql: `select *, case when close > 0 then 1e300 end as huge from '${prices}'` });
     const error = await failure(async () => panel.dataset({ ...base, features: ["huge"] }));
