@@ -76,6 +76,16 @@ describe("An audit of clean simulated data", () => {
   });
 });
 
+describe("Features that are computed", () => {
+  it("are audited without processors, beside columns", async () => {
+    const close = column("close");
+    const panel = market({ open: (cell) => close[cell]! * 0.99, high: (cell) => close[cell]! * 1.01, low: (cell) => close[cell]! * 0.98, volume: (cell) => 1000 + (cell * 37) % 91, known: label });
+    const result = await audited(panel, { features: ["ohlcv", "known"], processors: undefined });
+    // Suspensions leave returns over many dates missing, which a processor fills: a warning.
+    expect(result.findings.filter(({ severity }) => severity === "fail")).toMatchObject([{ code: "feature_is_label", where: { columns: ["known"] } }]);
+  });
+});
+
 describe("Scaling by the whole sample", () => {
   const scales: Record<string, (values: readonly number[]) => (x: number) => number> = {
     maximum: (values) => (x) => x / Math.max(...values),

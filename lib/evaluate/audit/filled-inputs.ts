@@ -17,6 +17,7 @@ export function filledInputs(subject: AuditSubject): Finding[] {
 function filled({ dataset, raw }: AuditSubject): Finding[] {
   const parts = [dataset.train, dataset.valid, dataset.test].filter(({ dates }) => dates.length > 0);
   return raw.names.flatMap((name, f): Finding[] => {
+    if (raw.mayLack[f] === 1) return [];
     const shares = parts.map((split) => ({ split, share: missingShare(split, (cell) => raw.at(f, cell)) }));
     const worst = shares.reduce((a, b) => (b.share > a.share ? b : a));
     if (!(worst.share > WARN_SHARE)) return [];

@@ -1,6 +1,6 @@
-import type { DatasetOptions } from "../../data/dataset-options.js";
+import type { DatasetOptions, ResolvedLoadings } from "../../data/dataset-options.js";
+import { columnsOf, listFeatures, mayLack, type Feature, type WrittenFeatures } from "../../data/feature-sets.js";
 import type { Panel } from "../../data/panel.js";
-import { PRICE_COLUMNS } from "../../data/source/columns.js";
 import type { Dataset, Split } from "../../data/types.js";
 
 /** What an audit looks at: the data, the samples cut from them, and what a model made of these. */
@@ -9,7 +9,6 @@ export interface AuditSubject {
   readonly dataset: Dataset;
   /** Numeric columns of the panel that features or the label are made of. */
   readonly used: ReadonlySet<string>;
-  /** Features as they are before processors: `values[t * stride + n * step + offset]`. */
   readonly raw: RawFeatures;
   /** Mean daily IC of the run's model on the test; undefined where there is no run. */
   readonly modelIc: number | undefined;
@@ -18,31 +17,41 @@ export interface AuditSubject {
 /** Features before any processor, one by one. */
 export interface RawFeatures {
   readonly names: readonly string[];
+  /** Those that a short history may lack, which is no loss. */
+  readonly mayLack: ArrayLike<number>;
   /** Value of feature `f` in cell t * stocks + n, NaN where missing. */
   at(f: number, cell: number): number;
 }
 
-/** Puts together what the checks share. `dataset` and the raw features are the caller's to dispose. */
+/** The options of a dataset as it stores them. */
+interface StoredOptions {
+  readonly features: WrittenFeatures;
+  readonly loadings?: ResolvedLoadings;
+  readonly label: { readonly column?: string };
+}
+
+/** Puts together what the checks share. */
 export async function auditSubject(panel: Panel, options: DatasetOptions, modelIc: number | undefined): Promise<AuditSubject & Disposable> {
   const dataset = await panel.dataset(options);
-  const { features, label } = dataset.options as { features: "ohlcv" | readonly string[]; label: { column?: string } };
+  const { features, loadings, label } = dataset.options as unknown as StoredOptions;
+  const sources = listFeatures(features, loadings, panel.has("size"));
   const labelColumn = label.column ?? "close";
-  const used = new Set([...(features === "ohlcv" ? PRICE_COLUMNS : features), ...(panel.has(labelColumn) ? [labelColumn] : [])]);
-  const raw = features === "ohlcv" ? await computedFeatures(panel, dataset) : passedThrough(panel, features);
+  const used = new Set([...columnsOf(sources), ...(panel.has(labelColumn) ? [labelColumn] : [])]);
+  const raw = await rawFeatures(panel, dataset, sources);
   return { panel, dataset, used, raw, modelIc, [Symbol.dispose]: () => dataset.dispose() };
 }
 
-function passedThrough(panel: Panel, names: readonly string[]): RawFeatures {
-  const columns = names.map((name) => panel.values(name));
-  return { names, at: (f, cell) => columns[f]![cell]! };
-}
-
-/** Price features without processors: cells that a processor would fill stay NaN. */
-async function computedFeatures(panel: Panel, { featureNames: names, window, options }: Dataset): Promise<RawFeatures> {
-  const { label, split } = options as Pick<Exclude<DatasetOptions, { description: unknown }>, "label" | "split">;
-  using plain = await panel.dataset({ features: "ohlcv", window, label, split, processors: [], maxDropped: 1 });
-  const { features } = plain;
-  return { names, at: (f, cell) => features[cell * names.length + f]! };
+/** Columns as the panel has them; features of sets computed without processors, so that cells which one would fill stay NaN. */
+async function rawFeatures(panel: Panel, { featureNames: names, options }: Dataset, sources: readonly Feature[]): Promise<RawFeatures> {
+  const columns = sources.map(({ name, set }) => (set === undefined ? panel.values(name) : undefined));
+  const F = names.length;
+  let computed = new Float32Array(0);
+  if (columns.includes(undefined)) {
+    const { features, loadings, window, label, split } = options as Record<string, unknown>;
+    using plain = await panel.dataset({ features, loadings, window, label, split, processors: [], maxDropped: 1 } as DatasetOptions);
+    computed = plain.features as Float32Array<ArrayBuffer>;
+  }
+  return { names, mayLack: mayLack(sources), at: (f, cell) => columns[f]?.[cell] ?? computed[cell * F + f] ?? NaN };
 }
 
 /** The newest part with labels: the test, or what comes nearest to it. */
