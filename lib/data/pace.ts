@@ -1,7 +1,7 @@
 import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 
 /** How long a synchronous piece of work may keep the thread before others get their turn, in milliseconds. */
-const BUSY_MS = 5;
+const BUSY_MS = 3;
 
 /** Yields to the event loop in long synchronous work: `await pace.step()` between pieces that take a millisecond or less. */
 export class Pace {

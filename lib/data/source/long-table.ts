@@ -142,7 +142,7 @@ export async function layOut(table: LongTable): Promise<{ dense: DenseTable; fau
 }
 
 /** Cells that are looked at between two looks at the clock. */
-const SLICE = 1 << 17;
+const SLICE = 1 << 15;
 
 /** Distinct values in order, and the place of each code among them. */
 function sortedIndex<V>(values: readonly V[], compare: (a: V, b: V) => number): { distinct: V[]; index: Int32Array } {

@@ -60,7 +60,7 @@ interface MemoryRoles extends Omit<SourceRoles, "columns"> {
 }
 
 /** Rows of a block. */
-const BLOCK = 1 << 16;
+const BLOCK = 1 << 14;
 
 /** A table in memory with its keys as codes. Columns of floats are not copied. */
 async function longTableOf(table: PanelData, roles: MemoryRoles, name: string): Promise<LongTable> {

@@ -80,7 +80,7 @@ export async function readTable(table: SourceTable, roles: TableRoles): Promise<
 }
 
 /** Rows of a block: large enough that blocks cost nothing, small enough to be laid out without a pause that anybody notices. */
-const BLOCK = 1 << 16;
+const BLOCK = 1 << 14;
 
 /** Collects the chunks of a scan in blocks. Columns: date, ticker, late, group, universe, tradable, numbers; those that are not there are left out. */
 class Scan {
