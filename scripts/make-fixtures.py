@@ -10,10 +10,11 @@ initial weights are exact in float32 and stored as such; expected values are the
 Never drawn: top_k with gat_residual none, and norm batch with fewer than 2 rows. Beyond that a draw is rejected only where the reference
 itself shows that rounding decides it (scripts/fixtures/stability.py states the rule); how many were is printed by reason.
 
-A file holds, with R rows of its batch, `features` [dates, stocks, F], `row_offsets`, `row_stocks`, `targets` [dates, stocks, L], `groups`,
-`edges` [4, E] (source, target, from, to), `state.*` (initial state dict), `forward.*` (evaluation mode on `batch`), `objective.<i>.*`
-(training mode: predictions, risk_factors, gradient.*; a gradient that is absent is 0) and `steps.*`: weights, average and gradients of each
-step, flattened in the order of the names in the metadata. Metadata: `format`, `config` (the reference's keys), `layout`.
+A file holds, with R rows of its batch, `features` [dates, stocks, F], `row_offsets`, `row_stocks`, `targets` [dates, stocks, L], `returns`
+[dates, stocks], `return_ends` [dates], `groups`, `edges` [4, E] (source, target, from, to), `state.*` (initial state dict), `forward.*`
+(evaluation mode on `batch`), `objective.<i>.*` (training mode: predictions, risk_factors, gradient.*; a gradient that is absent is 0) and
+`steps.*`: weights, average and gradients of each step, flattened in the order of the names in the metadata. Metadata: `format`, `config`
+(the reference's keys), `layout`.
 """
 import argparse
 import collections
@@ -67,7 +68,8 @@ def in_order(data: bytes) -> bytes:
 def write(path: pathlib.Path, case: Case, model, truth: dict, steps: list[dict]) -> None:
     state, parameters = model.state_dict(), dict(model.named_parameters())
     floats = [n for n, v in state.items() if v.is_floating_point()]
-    tensors = {"features": case.features, "row_offsets": case.row_offsets, "row_stocks": case.row_stocks, "targets": case.targets}
+    tensors = {"features": case.features, "row_offsets": case.row_offsets, "row_stocks": case.row_stocks, "targets": case.targets,
+               "returns": case.returns, "return_ends": case.return_ends}
     tensors |= {f"state.{n}": (v.float() if n in floats else v).numpy() for n, v in state.items()}
     tensors |= {name: value for name, value in (("groups", case.groups), ("edges", case.edges)) if value is not None}
     tensors |= {f"forward.{n}": v.numpy() for n, v in truth["forward"].items()}
@@ -92,13 +94,13 @@ def write(path: pathlib.Path, case: Case, model, truth: dict, steps: list[dict])
     path.write_bytes(in_order(data))
 
 
-def choose_terms(case: Case, stability: Stability, features: torch.Tensor, truth: dict, rng: random.Random, reasons: collections.Counter) -> None:
+def choose_terms(case: Case, stability: Stability, model, features: torch.Tensor, truth: dict, rng: random.Random, reasons: collections.Counter) -> None:
     """Every loss alone, date by date; a loss that rounding decides in all its draws is left out of this case."""
     packed = pack(case, features, case.batch)
     for name in LOSS_NAMES:
         for _ in range(6):
             term = draw_term(rng, name, case.config.num_predictions, case.horizons, 1.0)
-            values = terms_by_date([term], truth["forward"], packed)
+            values = terms_by_date([term], model, truth["forward"], packed)
             reason = stability.term(term, values)
             if reason is None:
                 case.loss_terms.append(term)
@@ -146,7 +148,7 @@ def make_case(hand: dict, seed: str, number: int, with_steps: bool, reasons: col
     if reason is not None:
         reasons[reason] += 1
         return None
-    choose_terms(case, stability, features, truth, rng, reasons)
+    choose_terms(case, stability, model, features, truth, rng, reasons)
     if not choose_objectives(case, stability, model, features, truth, hand["loss"], rng, reasons):
         return None
     truth["forward"]["terms"] = torch.cat(truth["terms"], dim=1)

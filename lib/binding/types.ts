@@ -287,6 +287,10 @@ export interface NativePanelData {
   horizons: number;
   /** [dates * stocks * L] */
   targets?: Float32Array | NativeTensor;
+  /** Daily returns [dates * stocks], NaN where missing. */
+  returns?: Float32Array;
+  /** With `returns`: the last date at whose return samples of a date may look as at a label, -1 where there is none: [dates]. */
+  returnEnds?: Int32Array;
   graph: "complete" | "groups" | "edges" | "none";
   /** One per row. */
   groups?: Int32Array;
@@ -300,7 +304,7 @@ export interface NativePanel {
   dispose(): void;
 }
 
-export type TermName = "mse" | "ic" | "pairwiseRank" | "rankIc" | "risk" | "vif" | "turnover";
+export type TermName = "mse" | "ic" | "pairwiseRank" | "rankIc" | "risk" | "vif" | "turnover" | "coMovement";
 
 /** A resolved term. A prediction term covers the pairs (prediction[k], horizon[k]) and is their mean. */
 export interface NativeTerm {
@@ -315,6 +319,8 @@ export interface NativeTerm {
   orthogonality: number;
   /** risk and vif */
   ridge: number;
+  /** coMovement */
+  horizonDays: number;
 }
 
 export interface NativeSessionOptions {
@@ -395,6 +401,12 @@ export interface NativePrediction {
   riskFactors?: Float32Array | Float64Array;
   /** Per date: effective neighbours (mean over rows with a neighbour), self weight, share of empty rows: [dates, 3]; NaN for a date with no row. */
   statistics: Float64Array;
+  /**
+   * Per date: the correlation of stocks with their peers in A over the next `peerDays` dates (minus the coMovement term), how many others the
+   * stock that most have among their 20 nearest is near to, and the skewness of that number over stocks, both on every tenth date: [dates, 3],
+   * NaN where unknown, the first throughout a panel without returns. Only with `peerDays`.
+   */
+  peers?: Float64Array;
   /** [dates, terms] of the objective given, unweighted; NaN where undefined. Turnover: pair (date, next in the list). Empty without objective. */
   terms: Float64Array;
   /** Sum over the dates, no backward; only with `profile`. */
@@ -405,9 +417,24 @@ export interface NativePredictOptions {
   dates: Int32Array;
   riskFactors: boolean;
   objective?: NativeTerm[];
+  /** Asks for `peers`. */
+  peerDays?: number;
   threads: number;
   /** As for a session. */
   profile?: boolean;
+}
+
+/** A row of A. */
+export interface NativeNeighbours {
+  /** Which rows of the date. */
+  rows: Int32Array;
+  weights: Float64Array;
+  /** Of each, how many rows have it among their 20 most similar. */
+  listedBy: Int32Array;
+  /** exp(entropy) of the whole row. */
+  effectiveNeighbours: number;
+  /** Of the date, over the next `peerDays` days; NaN where unknown. */
+  peerCorrelation: number;
 }
 
 export interface NativeInfo {
@@ -454,10 +481,9 @@ export interface NativeCore {
   createSession(model: NativeModule, panel: NativePanel, options: NativeSessionOptions): NativeSession;
   predict(model: NativeModule, panel: NativePanel, options: NativePredictOptions): NativeJob<NativePrediction>;
   /**
-   * The heaviest entries above 0 of a row of A, heaviest first, ties by row: which rows of the date they are, and their weights. `row` counts
-   * within the date.
+   * The heaviest entries above 0 of a row of A, heaviest first, ties by row. `row` counts within the date; `peerDays` as in predict.
    */
-  neighbours(model: NativeModule, panel: NativePanel, options: { date: number; row: number; top: number; threads: number }): Promise<{ rows: Int32Array; weights: Float64Array }>;
+  neighbours(model: NativeModule, panel: NativePanel, options: { date: number; row: number; top: number; peerDays: number; threads: number }): Promise<NativeNeighbours>;
   /** Cancels this environment's jobs and waits for the step in hand. */
   shutdown(): void;
 }

@@ -32,7 +32,7 @@ export function nativePanel(dataset: Dataset, device: string): NativePanel {
 
 /** The arrays of the native copy. */
 export function nativePanelData(dataset: Dataset): NativePanelData {
-  const { edges } = dataset;
+  const { edges, returns } = dataset;
   const { features, targets } = residents.get(dataset) ?? dataset;
   return {
     dates: dataset.dates.length,
@@ -44,6 +44,7 @@ export function nativePanelData(dataset: Dataset): NativePanelData {
     rowStocks: dataset.rowStocks,
     horizons: dataset.horizons.length,
     targets,
+    ...(returns === undefined ? {} : { returns: returns.values, returnEnds: returns.ends }),
     graph: dataset.graph,
     ...(dataset.groups === undefined ? {} : { groups: dataset.groups }),
     ...(edges === undefined ? {} : { edges: { source: edges.source, target: edges.target, from: edges.from, to: edges.to } }),

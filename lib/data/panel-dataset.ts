@@ -1,5 +1,6 @@
 import type { NativeTensor } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
+import { dailyReturns } from "./daily-returns.js";
 import type { FeatureSet } from "./feature-cache.js";
 import type { LabelShape } from "./labels.js";
 import { attachBasis } from "./loadings.js";
@@ -8,7 +9,7 @@ import type { PanelOrigin } from "./origin.js";
 import type { PanelGrid } from "./panel-grid.js";
 import type { ResolvedDatasetOptions } from "./resolve-dataset.js";
 import type { SplitPlan } from "./splits.js";
-import type { Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, Split } from "./types.js";
+import type { DailyReturns, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, Split } from "./types.js";
 
 /** What a dataset is put together from. */
 export interface PanelDatasetParts {
@@ -54,6 +55,7 @@ export class PanelDataset implements Dataset {
   readonly rowOffsets: Int32Array;
   readonly rowStocks: Int32Array;
   readonly labels: Float32Array;
+  readonly returns: DailyReturns | undefined;
   readonly graph: GraphKind;
   readonly groups: Int32Array | undefined;
   readonly edges: Edges | undefined;
@@ -83,6 +85,7 @@ export class PanelDataset implements Dataset {
     this.rowOffsets = parts.rowOffsets;
     this.rowStocks = parts.rowStocks;
     this.labels = parts.labels;
+    this.returns = dailyReturns(panel, plan);
     this.graph = cut.graph;
     this.groups = parts.groups;
     this.edges = panel.edges;

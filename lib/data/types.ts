@@ -43,6 +43,14 @@ export interface Ledger {
   readonly rowsKept: number;
 }
 
+/** What stocks return from one panel date to the next: what the co-movement loss and the peer correlation are measured by. */
+export interface DailyReturns {
+  /** close[t] / close[t - 1] - 1 at `[t * stocks + n]`, NaN where one of the two closes is missing. */
+  readonly values: Float32Array;
+  /** Index of the last date at whose return a sample of date t may look as at a label: the end of its split; -1 where t is no sample. [dates] */
+  readonly ends: Int32Array;
+}
+
 /** Which stocks may attend to one another in the GAT. `none`: every stock is alone (the ablation). */
 export type GraphKind = "complete" | "groups" | "edges" | "none";
 
@@ -137,6 +145,8 @@ export interface Dataset {
   readonly labels: Float32Array;
   /** What the loss sees: labels after `labelTransform`, same layout; NaN where a stock is no row. A copy like `features`. */
   readonly targets: Float32Array;
+  /** Undefined where there is no close. */
+  readonly returns: DailyReturns | undefined;
   readonly graph: GraphKind;
   /** Group of each row (same index as `rowStocks`), where a group source is given or `graph` is `none`. */
   readonly groups: Int32Array | undefined;

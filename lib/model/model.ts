@@ -1,6 +1,7 @@
 import { loadCore } from "../binding/load.js";
 import type { Dataset, DatasetDescription } from "../data/types.js";
 import { AstgnnError, invalidOption, nearest } from "../errors.js";
+import { warn, type Warning } from "../warn.js";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { checkDataset } from "./compatibility.js";
 import { resolveModelOptions, type InitialisationOptions, type ModelConfig, type ModelOptions } from "./config.js";
@@ -8,6 +9,7 @@ import { resolveDevice, type Device } from "./device.js";
 import { integers, type Offsets, type RowMask } from "./row-mask.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
 import { nativePanel } from "../data/native-panel.js";
+import { listWarning, PEER_DAYS } from "./peers.js";
 import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "./predict-dates.js";
 import { alignToPanel, averageStatistics, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
@@ -31,6 +33,8 @@ export interface Neighbour {
   readonly ticker: string;
   /** Above 0; the weights of all neighbours sum to 1. */
   readonly weight: number;
+  /** How many stocks of the date have it among their 20 most similar: of an ordinary neighbour about 20, of a hub most. */
+  readonly listedBy: number;
 }
 
 let setDescription: (model: ASTGNNFactorModel, description: DatasetDescription | undefined) => void;
@@ -181,12 +185,15 @@ export class ASTGNNFactorModel extends Module {
   /**
    * The stocks that a stock's row of A leans on at a date, heaviest first; itself among them unless `excludeSelf`.
    *
-   * @param options `top`: at most this many, whole from 1, default 10.
+   * A list that means little (weights of the plain average, the same stocks in everybody's list, peers that did not move with theirs afterwards)
+   * is warned of.
+   *
+   * @param options `top`: at most this many, whole from 1, default 10. `onWarning`: takes the warning; absent, it is printed once to stderr.
    * @example
    * await model.neighbours(dataset, "2017-06-01", "AAPL", { top: 5 });
    * @throws AstgnnError ERR_DATA where the date or the stock is not in, ERR_OPTION for an unknown ticker
    */
-  async neighbours(dataset: Dataset, date: string, ticker: string, options: { top?: number } = {}): Promise<Neighbour[]> {
+  async neighbours(dataset: Dataset, date: string, ticker: string, options: { top?: number; onWarning?: (warning: Warning) => void } = {}): Promise<Neighbour[]> {
     const top = options.top ?? 10;
     if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
     checkDataset(this, dataset);
@@ -198,8 +205,12 @@ export class ASTGNNFactorModel extends Module {
       throw new AstgnnError("ERR_DATA", `${ticker} is not in on ${date}: it is not in the universe or its window is not complete.`, { date, next: "Pass a date on which it has a prediction." });
     }
     const native = nativeModule(this);
-    const found = await loadCore().neighbours(native, nativePanel(dataset, native.device), { date: t, row, top: Math.min(top, rows.length), threads: resolveThreads() });
-    return Array.from(found.rows, (r, i) => ({ ticker: dataset.tickers[rows[r]!]!, weight: found.weights[i]! }));
+    const found = await loadCore().neighbours(native, nativePanel(dataset, native.device), { date: t, row, top: Math.min(top, rows.length), peerDays: PEER_DAYS, threads: resolveThreads() });
+    const groups = this.config.similarityGraph === "groups" ? dataset.groups!.subarray(begin, end) : undefined;
+    const together = groups === undefined ? rows.length : groups.filter((group) => group === groups[row]).length;
+    const warning = listWarning(ticker, date, found, rows.length, this.config.excludeSelf ? together - 1 : together);
+    if (warning !== undefined) warn(warning, options.onWarning);
+    return Array.from(found.rows, (r, i) => ({ ticker: dataset.tickers[rows[r]!]!, weight: found.weights[i]!, listedBy: found.listedBy[i]! }));
   }
 
   #refuseInTraining(): void {

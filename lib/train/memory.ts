@@ -30,7 +30,7 @@ const GPU_GRU_BYTES = 2 * 2 ** 30;
 export function estimateTrainingBytes({ config, dtype, parameters, dataset, objective, datesPerStep, device }: MemoryDemand): number {
   const width = dtype === "float64" ? 8 : 4;
   const isGpu = device !== "cpu";
-  const panel = 4 * dataset.dates.length * dataset.tickers.length * (dataset.featureNames.length + (isGpu ? 0 : dataset.horizons.length));
+  const panel = 4 * dataset.dates.length * dataset.tickers.length * (dataset.featureNames.length + (isGpu ? 0 : dataset.horizons.length + (dataset.returns === undefined ? 0 : 1)));
   // Raw weights, gradients, two moments, EMA and its change, the model's own; where they are in this process's memory, also the best weights.
   const weights = width * parameters * (isGpu ? 7 : 8);
   let stocks = 0;
@@ -42,7 +42,9 @@ export function estimateTrainingBytes({ config, dtype, parameters, dataset, obje
   // Numbers per row that the forward keeps; the GRU keeps its last state only and repeats its steps in the backward pass.
   const kept =
     2 * gruHiddenSize + 5 * gatHiddenSize + 4 * gatNumHeads + 4 * residualHiddenSize + 4 * numRiskFactors + 2 * features + 3 * hidden + 3 * tgcOutputSize +
-    2 * predictionHiddenSizes.reduce((sum, size) => sum + size, 0);
+    2 * predictionHiddenSizes.reduce((sum, size) => sum + size, 0) +
+    // The future returns and what the graph makes of them.
+    objective.reduce((sum, { name, horizonDays }) => sum + (name === "coMovement" ? 8 * horizonDays : 0), 0);
   // Gradients of some of it are alive beside it in the backward pass: measured.
   const step = 1.35 * kept * rows + (objective.some(({ name }) => name === "pairwiseRank") ? 3 * 256 * stocks : 0);
   const gru = isGpu ? Math.min(GPU_GRU_BYTES, width * rows * dataset.window * (features + 8 * gruNumLayers * gruHiddenSize)) : SCRATCH_BYTES;

@@ -1,12 +1,14 @@
 import { z } from "zod";
 import type { NativeTerm, TermName } from "../binding/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import { PEER_DAYS } from "../model/peers.js";
 import { resolveOptions } from "../options.js";
 
 /**
  * Name of a loss: on predictions `"mse"`, `"ic"` (minus the Pearson correlation per date), `"pairwiseRank"` (RSR, Feng et al. 2019),
  * `"rankIc"` (minus a soft Spearman, Blondel et al. 2020); on the risk factors M `"risk"` (Deep Risk Model, Lin et al. 2021),
- * `"vif"` (mean variance inflation) and `"turnover"` (mean squared change between neighbouring dates).
+ * `"vif"` (mean variance inflation), `"turnover"` (mean squared change between neighbouring dates) and `"coMovement"`: minus the correlation of
+ * stocks' returns on the coming days with those of their peers in A, so that A learns who moves with whom.
  */
 export type LossName = TermName;
 
@@ -27,6 +29,11 @@ export interface LossTerm {
   orthogonality?: number | undefined;
   /** `risk`, `vif`: ridge of the regression or correlation matrix. From 0; default 1e-6. */
   ridge?: number | undefined;
+  /**
+   * `coMovement`: how many days ahead the peers must move alike, in panel dates. Whole, from 1; default 10. A date that has fewer before the
+   * end of its split is left out of the term and counted.
+   */
+  horizonDays?: number | undefined;
 }
 
 /**
@@ -36,7 +43,7 @@ export interface LossTerm {
 export type Loss = LossName | { terms: readonly LossTerm[] };
 
 const PREDICTION_TERMS: readonly string[] = ["mse", "ic", "pairwiseRank", "rankIc"];
-const NAMES = ["mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover"] as const;
+const NAMES = ["mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover", "coMovement"] as const;
 /** Options that only some terms have. */
 const OWNERS: Record<string, readonly string[]> = {
   prediction: PREDICTION_TERMS,
@@ -45,6 +52,7 @@ const OWNERS: Record<string, readonly string[]> = {
   omega: ["risk"],
   orthogonality: ["risk"],
   ridge: ["risk", "vif"],
+  horizonDays: ["coMovement"],
 };
 
 const index = z.int().min(0).optional().describe("a whole number from 0");
@@ -57,6 +65,7 @@ const termSchema = z.strictObject({
   omega: z.number().gt(0).max(1).optional().describe("a number above 0, at most 1"),
   orthogonality: z.number().min(0).optional().describe("a number from 0"),
   ridge: z.number().min(0).optional().describe("a number from 0"),
+  horizonDays: z.int().min(1).max(65536).optional().describe("a whole number from 1 to 65536"),
 });
 
 /** In its place, so that messages name the whole path. */
@@ -99,6 +108,7 @@ export function resolveLoss(loss: Loss | z.output<typeof lossSchema>, prediction
       omega: term.omega ?? 0.9,
       orthogonality: term.orthogonality ?? 0.05,
       ridge: term.ridge ?? 1e-6,
+      horizonDays: term.horizonDays ?? PEER_DAYS,
     };
   });
 }

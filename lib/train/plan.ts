@@ -7,6 +7,7 @@ import { AstgnnError } from "../errors.js";
 import { FORMAT_VERSION } from "../model/checkpoint.js";
 import { checkShape } from "../model/compatibility.js";
 import type { ASTGNNFactorModel } from "../model/model.js";
+import { PEER_DAYS } from "../model/peers.js";
 import type { RunDescription } from "../run/description.js";
 import type { RunIdentity } from "../run/state.js";
 import { stepsPerEpoch } from "./date-order.js";
@@ -19,6 +20,8 @@ export interface TrainingPlan {
   readonly objective: NativeTerm[];
   readonly labels: readonly string[];
   readonly pairs: readonly [number, number][];
+  /** Days over which peers are judged. */
+  readonly peerDays: number;
   readonly stepsPerEpoch: number;
   /** Steps are blocks of consecutive dates: the turnover term. */
   readonly consecutive: boolean;
@@ -43,16 +46,27 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
   }
   const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep, cudaGraph } = options;
   const objective = resolveLoss(options.loss, config.numPredictions, horizons, datesPerStep);
+  for (const { name, horizonDays } of objective) if (name === "coMovement") requireFuture(dataset, horizonDays);
   return {
     objective,
     labels: termLabels(objective),
     pairs: evaluationPairs(objective, config.numPredictions, horizons),
+    peerDays: objective.find(({ name }) => name === "coMovement")?.horizonDays ?? PEER_DAYS,
     stepsPerEpoch: stepsPerEpoch(dates, datesPerStep),
     consecutive: objective.some(({ name }) => name === "turnover"),
     session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed, cudaGraph },
     identity: { config, dtype, recipe: recipeOf(options), dataset: dataset.options, split: dataset.splitSummary, fingerprint: dataset.fingerprint },
     memoryBytes: estimateTrainingBytes({ config, dtype, parameters: model.parameterCount, dataset, objective, datesPerStep, device: model.device }),
   };
+}
+
+/** @throws AstgnnError where no training date has returns of so many days after it that its split may look at */
+function requireFuture({ returns, train }: Dataset, days: number): void {
+  if (returns === undefined) {
+    throw new AstgnnError("ERR_DATA", "The loss coMovement needs daily returns, and the panel has no column close.", { option: "loss", column: "close", next: "Give the panel a close, or leave the term out." });
+  }
+  if (train.dateIndices.some((t) => t + days <= returns.ends[t]!)) return;
+  throw new AstgnnError("ERR_DATA", `No training date has ${days} dates after it up to the end of train, as the loss coMovement needs.`, { option: "loss", next: "Lower horizonDays, or move split.trainEnd." });
 }
 
 /** The first `run.json` of a run. */

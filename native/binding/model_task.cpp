@@ -28,8 +28,9 @@ std::vector<train::Term> read_objective(Napi::Value value) {
   for (uint32_t i = 0; i < array.Length(); ++i) {
     auto object = read_object(array.Get(i), "objective[" + std::to_string(i) + "]");
     train::Term term;
-    term.name = read_string(object.Get("name"), "name",
-                            {"mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover"});
+    term.name = read_string(
+        object.Get("name"), "name",
+        {"mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover", "coMovement"});
     term.weight = read_number(object.Get("weight"), "weight");
     term.predictions = read_integers(object.Get("predictions"), "predictions", 0, 1 << 20);
     term.horizons = read_integers(object.Get("horizons"), "horizons", 0, 1 << 20);
@@ -37,6 +38,7 @@ std::vector<train::Term> read_objective(Napi::Value value) {
     term.omega = read_number(object.Get("omega"), "omega");
     term.orthogonality = read_number(object.Get("orthogonality"), "orthogonality");
     term.ridge = read_number(object.Get("ridge"), "ridge");
+    term.horizon_days = read_integer(object.Get("horizonDays"), "horizonDays", 1, 1 << 16);
     terms.push_back(std::move(term));
   }
   return terms;
@@ -44,9 +46,7 @@ std::vector<train::Term> read_objective(Napi::Value value) {
 
 void check_objective(const std::vector<train::Term>& terms, const train::Panel& panel,
                      const ModuleHandle& module) {
-  int64_t horizons = panel.targets.defined() ? panel.targets.size(2) : 0;
-  train::check_objective(terms, module.as<nn::ASTGNNFactorModel>().config.num_predictions,
-                         horizons);
+  train::check_objective(terms, module.as<nn::ASTGNNFactorModel>().config.num_predictions, panel);
 }
 
 std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,

@@ -63,6 +63,10 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
                          ? read_shaped(data, "targets", {dates, stocks, horizons})
                          : read_shared(info.Env(), data, "targets", {dates, stocks, horizons},
                                        &TensorHandle::tensor);
+  if (has(data, "returns")) {
+    panel->returns = read_shaped(data, "returns", {dates, stocks});
+    panel->return_ends = read_sized(data, "returnEnds", at::kInt, dates);
+  }
   if (has(data, "groups"))
     panel->groups = read_sized(data, "groups", at::kInt, panel->row_stocks.numel());
 

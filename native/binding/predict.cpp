@@ -1,3 +1,4 @@
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/index_select.h>
@@ -18,13 +19,14 @@ using at::Tensor;
 class PredictTask : public ModelTask {
  public:
   PredictTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
-              Dates dates, bool risk_factors, std::vector<train::Term> terms, bool profile,
-              int thread_count)
+              Dates dates, bool risk_factors, std::vector<train::Term> terms, int64_t peer_days,
+              bool profile, int thread_count)
       : ModelTask({module}, false, thread_count),
         module_(std::move(module)),
         panel_(std::move(panel)),
         dates_(std::move(dates)),
         terms_(std::move(terms)),
+        peer_days_(peer_days),
         profile_(profile) {
     int64_t rows = 0, count = static_cast<int64_t>(dates_.size());
     for (int64_t date : dates_) rows += panel_->rows(date);
@@ -34,13 +36,14 @@ class PredictTask : public ModelTask {
     predictions_ = at::empty({rows, config.num_predictions}, on);
     if (risk_factors) factors_ = at::empty({rows, config.num_risk_factors}, on);
     statistics_ = at::empty({count, 3}, on.dtype(at::kDouble));
+    if (peer_days_ > 0) peers_ = at::empty({count, 3}, on.dtype(at::kDouble));
     term_values_ = at::full({width == 0 ? 0 : count, width},
                             std::numeric_limits<double>::quiet_NaN(), on.dtype(at::kDouble));
   }
   bool step() override {
     if (at_ < dates_.size()) predict_next();
     if (at_ < dates_.size()) return true;
-    for (Tensor* result : {&predictions_, &factors_, &statistics_, &term_values_})
+    for (Tensor* result : {&predictions_, &factors_, &statistics_, &peers_, &term_values_})
       if (result->defined()) *result = result->cpu();
     return false;
   }
@@ -49,17 +52,22 @@ class PredictTask : public ModelTask {
     object.Set("predictions", hand_over(env, std::move(predictions_)));
     if (factors_.defined()) object.Set("riskFactors", hand_over(env, std::move(factors_)));
     object.Set("statistics", hand_over(env, std::move(statistics_)));
+    if (peers_.defined()) object.Set("peers", hand_over(env, std::move(peers_)));
     object.Set("terms", hand_over(env, std::move(term_values_)));
     if (profile_) object.Set("blocks", blocks_to_js(env, blocks_));
     return object;
   }
 
  private:
+  // Hubs come and go slowly, and all pairs of stocks are ranked for them.
+  static constexpr size_t kHubStride = 10;
+
   void predict_next() {
     std::optional<train::BlockClock> clock;
     if (profile_) clock.emplace(panel_->device());
-    auto out =
-        train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_], terms_);
+    const bool hubs = peer_days_ > 0 && at_ % kHubStride == 0;
+    auto out = train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_],
+                                   terms_, peer_days_, hubs);
     if (clock) {
       clock->end_forward();
       blocks_ += clock->times();
@@ -68,6 +76,7 @@ class PredictTask : public ModelTask {
     predictions_.narrow(0, row_, rows).copy_(out.predictions);
     if (factors_.defined()) factors_.narrow(0, row_, rows).copy_(out.risk_factors);
     statistics_[date].copy_(out.statistics);
+    if (peers_.defined()) peers_[date].copy_(out.peers);
     for (size_t i = 0; i < terms_.size(); ++i) {
       const int64_t term = static_cast<int64_t>(i);
       if (out.terms[i]) term_values_[date][term].copy_(*out.terms[i]);
@@ -84,10 +93,12 @@ class PredictTask : public ModelTask {
   std::shared_ptr<train::Panel> panel_;
   Dates dates_;
   std::vector<train::Term> terms_;
+  int64_t peer_days_;
   bool profile_;
   train::BlockTimes blocks_;  // sum over the dates
   train::DatePrediction previous_;
-  Tensor predictions_, factors_, statistics_, term_values_;  // on the device until the last date
+  Tensor predictions_, factors_, statistics_, peers_,
+      term_values_;  // on the device until the last date
   size_t at_ = 0;
   int64_t row_ = 0;
 };
@@ -102,10 +113,12 @@ Napi::Value predict(const Napi::CallbackInfo& info) {
     terms = read_objective(options.Get("objective"));
     check_objective(terms, *panel, *module);
   }
+  const int64_t peer_days =
+      has(options, "peerDays") ? read_integer(options.Get("peerDays"), "peerDays", 1, 1 << 16) : 0;
   bool profile = has(options, "profile") && read_boolean(options.Get("profile"), "profile");
   auto task = std::make_shared<PredictTask>(
       module, panel, read_dates(options.Get("dates"), "dates", *panel),
-      read_boolean(options.Get("riskFactors"), "riskFactors"), std::move(terms), profile,
+      read_boolean(options.Get("riskFactors"), "riskFactors"), std::move(terms), peer_days, profile,
       read_threads(options.Get("threads")));
   return job_to_js(env, task,
                    Environment::of(env).start(
@@ -116,20 +129,21 @@ Napi::Value predict(const Napi::CallbackInfo& info) {
 class NeighboursTask : public ModelTask {
  public:
   NeighboursTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
-                 int64_t date, int64_t row, int64_t top, int thread_count)
+                 int64_t date, int64_t row, int64_t top, int64_t peer_days, int thread_count)
       : ModelTask({module}, false, thread_count),
         module_(std::move(module)),
         panel_(std::move(panel)),
         date_(date),
         row_(row),
-        top_(top) {}
+        top_(top),
+        peer_days_(peer_days) {}
   bool step() override {
     at::NoGradGuard no_grad;
     auto& model = module_->as<nn::ASTGNNFactorModel>();
-    const auto out = train::predict_date(model, *panel_, date_, {});
+    const auto out = train::predict_date(model, *panel_, date_, {}, peer_days_);
+    auto& embedding = *model.relational_embedding;
     const Tensor weights =
-        model.relational_embedding->similarity_row(out.risk_factors, row_, out.batch.batch)
-            .to(at::kCPU, at::kDouble);
+        embedding.similarity_row(out.risk_factors, row_, out.batch.batch).to(at::kCPU, at::kDouble);
     const double* weight = weights.const_data_ptr<double>();
     std::vector<int32_t> rows;
     for (int64_t i = 0; i < weights.numel(); ++i)
@@ -141,20 +155,29 @@ class NeighboursTask : public ModelTask {
     rows.resize(kept);
     rows_ = at::tensor(rows, at::kInt);
     weights_ = weights.index_select(0, rows_);
+    listed_by_ = train::hub_counts(embedding, out.risk_factors, out.batch.batch)
+                     .to(at::kCPU, at::kInt)
+                     .index_select(0, rows_);
+    effective_ = (-weights * weights.clamp_min(1e-300).log()).sum().exp().item<double>();
+    peer_correlation_ = out.peers[0].item<double>();
     return false;
   }
   Napi::Value result(Napi::Env env) override {
     auto object = Napi::Object::New(env);
     object.Set("rows", hand_over(env, std::move(rows_)));
     object.Set("weights", hand_over(env, std::move(weights_)));
+    object.Set("listedBy", hand_over(env, std::move(listed_by_)));
+    object.Set("effectiveNeighbours", effective_);
+    object.Set("peerCorrelation", peer_correlation_);
     return object;
   }
 
  private:
   std::shared_ptr<ModuleHandle> module_;
   std::shared_ptr<train::Panel> panel_;
-  int64_t date_, row_, top_;
-  Tensor rows_, weights_;
+  int64_t date_, row_, top_, peer_days_;
+  Tensor rows_, weights_, listed_by_;
+  double effective_ = 0, peer_correlation_ = 0;
 };
 
 Napi::Value neighbours(const Napi::CallbackInfo& info) {
@@ -167,7 +190,9 @@ Napi::Value neighbours(const Napi::CallbackInfo& info) {
   if (rows == 0) throw BindingError("ERR_OPTION", "Expected a date that has rows.");
   auto task = std::make_shared<NeighboursTask>(
       module, panel, date, read_integer(options.Get("row"), "row", 0, rows - 1),
-      read_integer(options.Get("top"), "top", 1, INT32_MAX), read_threads(options.Get("threads")));
+      read_integer(options.Get("top"), "top", 1, INT32_MAX),
+      read_integer(options.Get("peerDays"), "peerDays", 1, 1 << 16),
+      read_threads(options.Get("threads")));
   return Environment::of(env).start(task, {},
                                     {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()});
 }

@@ -127,7 +127,9 @@ struct Embedded {
 struct RelationalEmbedding : torch::nn::Module {
   RelationalEmbedding(const Config& config, at::Generator generator);
   Embedded forward(const Tensor& x, const Tensor& m, const Batch& batch);
-  Tensor similarity(const Tensor& m, const std::optional<Tensor>& group);  // one date: A [N, N]
+  // A values [R, H], A of M undropped and without the stock itself; no gradient reaches values.
+  Tensor peers(const Tensor& values, const Tensor& m, const Batch& batch) const;
+  Tensor similarity(const Tensor& m, const std::optional<Tensor>& group);   // one date: A [N, N]
   Tensor similarity_row(const Tensor& m, int64_t row, const Batch& batch);  // of one date: [N]
   // The groups the similarity is confined to, or none; a model that asks for groups must be given
   // them.

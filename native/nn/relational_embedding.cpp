@@ -110,6 +110,16 @@ Embedded RelationalEmbedding::forward(const Tensor& x, const Tensor& m, const Ba
   return {embedding, statistics};
 }
 
+// (I + A) values I + 0, less values: the layers' kernels, whatever the size of A.
+Tensor RelationalEmbedding::peers(const Tensor& values, const Tensor& m, const Batch& batch) const {
+  const auto weight = at::eye(values.size(1), values.options()),
+             bias = at::zeros({values.size(1)}, values.options());
+  const auto [both, statistics] = ops::relational_embedding(
+      values, m, {weight}, {bias}, {1.0}, batch.graph.offsets, groups(batch), scale(),
+      /*exclude_self=*/true, config.top_k, /*p=*/0.0, batch.key, batch.similarity_segments);
+  return both - values;
+}
+
 std::optional<Tensor> RelationalEmbedding::groups(const Batch& batch) const {
   return groups_of(config.similarity_graph, batch.similarity_groups);
 }

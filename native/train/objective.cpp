@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 #include "ops/ops.h"
 #include "ops/to_device.h"
@@ -16,7 +17,7 @@ namespace astgnn::train {
 namespace {
 
 constexpr std::array kOnPredictions = {"mse", "ic", "pairwiseRank", "rankIc"};
-constexpr std::array kOnFactors = {"risk", "vif", "turnover"};
+constexpr std::array kOnFactors = {"risk", "vif", "turnover", "coMovement"};
 
 template <size_t n>
 bool contains(const std::array<const char*, n>& names, const std::string& name) {
@@ -68,8 +69,13 @@ Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch&
   return mean_of(pairs);
 }
 
-std::tuple<Tensor, Tensor> cross_sectional_loss(const Term& term, const nn::Output& output,
+std::tuple<Tensor, Tensor> cross_sectional_loss(const Term& term,
+                                                const nn::ASTGNNFactorModel& model,
+                                                const nn::Output& output,
                                                 const PackedBatch& batch) {
+  if (term.name == "coMovement")
+    return co_movement_loss(*model.relational_embedding, output.risk_factors, batch,
+                            batch.future(term.horizon_days));
   return ops::cross_sectional_loss(
       term.name == "mse" ? ops::CrossSectional::kMse : ops::CrossSectional::kIc, output.predictions,
       batch.targets, batch.date_offsets, term.predictions, term.horizons);
@@ -79,13 +85,13 @@ std::tuple<Tensor, Tensor> cross_sectional_loss(const Term& term, const nn::Outp
 // host, which does not wait for it.
 class LabelledDates {
  public:
-  explicit LabelledDates(const PackedBatch& batch)
-      : dates_(batch.dates.size()), horizons_(batch.host_targets.size(1)) {
+  LabelledDates(const PackedBatch& batch, const Tensor& host_labels)
+      : dates_(batch.dates.size()), horizons_(host_labels.size(1)) {
     labelled_.resize(dates_ * horizons_);
     rankable_.resize(dates_ * horizons_);
-    const auto targets = batch.host_targets.contiguous();
-    AT_DISPATCH_FLOATING_TYPES(targets.scalar_type(), "labelled_dates", [&] {
-      const auto* label = targets.const_data_ptr<scalar_t>();
+    const auto labels = host_labels.contiguous();
+    AT_DISPATCH_FLOATING_TYPES(labels.scalar_type(), "labelled_dates", [&] {
+      const auto* label = labels.const_data_ptr<scalar_t>();
       std::vector<scalar_t> first(horizons_);
       for (size_t d = 0; d < dates_; ++d) {
         for (int64_t row = batch.offsets[d]; row < batch.offsets[d + 1]; ++row) {
@@ -101,12 +107,12 @@ class LabelledDates {
     });
   }
 
-  // Dates on which none of the term's pairs is defined.
-  int64_t undefined(const Term& term) const {
-    const auto& defined = term.name == "mse" ? labelled_ : rankable_;
+  // Dates that have a label at none of these horizons, or no two that differ.
+  int64_t without(at::ArrayRef<int64_t> horizons, bool rankable) const {
+    const auto& defined = rankable ? rankable_ : labelled_;
     int64_t count = 0;
     for (size_t d = 0; d < dates_; ++d)
-      count += std::none_of(term.horizons.begin(), term.horizons.end(), [&](int64_t h) {
+      count += std::none_of(horizons.begin(), horizons.end(), [&](int64_t h) {
         return defined[d * horizons_ + static_cast<size_t>(h)];
       });
     return count;
@@ -125,13 +131,36 @@ size_t entries(const Term& term, const PackedBatch& batch) {
 
 }  // namespace
 
-bool on_cross_sections(const Term& term) { return term.name == "mse" || term.name == "ic"; }
+bool on_cross_sections(const Term& term) {
+  return term.name == "mse" || term.name == "ic" || term.name == "coMovement";
+}
 
 std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const PackedBatch& batch) {
-  const LabelledDates labels(batch);
+  std::optional<LabelledDates> labels;
   std::vector<int64_t> counts;
-  for (const auto& term : terms) counts.push_back(labels.undefined(term));
+  for (const auto& term : terms) {
+    if (!on_cross_sections(term)) {
+      counts.push_back(0);
+    } else if (term.name == "coMovement") {
+      std::vector<int64_t> days(term.horizon_days);
+      std::iota(days.begin(), days.end(), 0);
+      const LabelledDates future(batch, batch.future(term.horizon_days).host);
+      counts.push_back(future.without(days, /*rankable=*/true));
+    } else {
+      if (!labels) labels.emplace(batch, batch.host_targets);
+      counts.push_back(labels->without(term.horizons, /*rankable=*/term.name != "mse"));
+    }
+  }
   return counts;
+}
+
+FutureRequest future_of(const std::vector<Term>& terms, const nn::Config& config) {
+  std::vector<int64_t> days;
+  for (const auto& term : terms)
+    if (term.name == "coMovement" &&
+        std::find(days.begin(), days.end(), term.horizon_days) == days.end())
+      days.push_back(term.horizon_days);
+  return {std::move(days), config.similarity_graph == "groups"};
 }
 
 Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tensor& m_next,
@@ -151,14 +180,23 @@ Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tenso
   return turnover_penalty(shared(m, here), shared(m_next, next));
 }
 
-void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons) {
+void check_objective(const std::vector<Term>& terms, int64_t predictions, const Panel& panel) {
+  const int64_t horizons = panel.targets.defined() ? panel.targets.size(2) : 0;
   TORCH_CHECK_VALUE(!terms.empty(), "loss: expected at least one term but got none");
   for (const auto& term : terms) {
     const bool on_predictions = contains(kOnPredictions, term.name);
     TORCH_CHECK_VALUE(on_predictions || contains(kOnFactors, term.name), "loss: unknown term \"",
                       term.name, "\"");
-    TORCH_CHECK_VALUE(horizons > 0 || term.name == "vif" || term.name == "turnover", "loss term \"",
-                      term.name, "\" needs targets but the panel has none");
+    const bool on_labels = on_predictions || term.name == "risk";
+    TORCH_CHECK_VALUE(horizons > 0 || !on_labels, "loss term \"", term.name,
+                      "\" needs targets but the panel has none");
+    if (term.name == "coMovement") {
+      TORCH_CHECK_VALUE(panel.returns.defined(),
+                        "loss term \"coMovement\" needs daily returns but the panel has none");
+      TORCH_CHECK_VALUE(term.horizon_days >= 1,
+                        "loss term \"coMovement\": expected horizon_days >= 1 but got ",
+                        term.horizon_days);
+    }
     if (!on_predictions) continue;
     TORCH_CHECK_VALUE(!term.predictions.empty() && term.predictions.size() == term.horizons.size(),
                       "loss term \"", term.name,
@@ -174,18 +212,18 @@ void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_
   }
 }
 
-ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output,
-                        const PackedBatch& batch) {
+ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::ASTGNNFactorModel& model,
+                        const nn::Output& output, const PackedBatch& batch) {
   ObjectiveValue objective;
-  std::optional<LabelledDates> labels;
-  for (const auto& term : terms) {
+  const auto undefined = undefined_dates(terms, batch);
+  for (size_t i = 0; i < terms.size(); ++i) {
+    const auto& term = terms[i];
     TermValue value;
     const size_t count = entries(term, batch);
     if (on_cross_sections(term)) {
-      if (!labels) labels.emplace(batch);
-      value.undefined = labels->undefined(term);
+      value.undefined = undefined[i];
       if (value.undefined < static_cast<int64_t>(count))
-        value.value = std::get<0>(cross_sectional_loss(term, output, batch));
+        value.value = std::get<0>(cross_sectional_loss(term, model, output, batch));
     } else {
       std::vector<Tensor> defined;
       for (size_t d = 0; d < count; ++d) {
@@ -205,12 +243,13 @@ ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output
   return objective;
 }
 
-std::optional<int64_t> first_not_finite(const Term& term, const nn::Output& output,
-                                        const PackedBatch& batch) {
+std::optional<int64_t> first_not_finite(const Term& term, const nn::ASTGNNFactorModel& model,
+                                        const nn::Output& output, const PackedBatch& batch) {
   c10::NoGradGuard no_grad;
   if (on_cross_sections(term)) {
-    const auto finite =
-        at::isfinite(std::get<1>(cross_sectional_loss(term, output, batch))).all(0).cpu();  // [B]
+    const auto finite = at::isfinite(std::get<1>(cross_sectional_loss(term, model, output, batch)))
+                            .all(0)
+                            .cpu();  // [B]
     const bool* of_date = finite.const_data_ptr<bool>();
     const auto first = std::find(of_date, of_date + finite.numel(), false) - of_date;
     return first < finite.numel() ? std::optional(batch.dates[first]) : std::nullopt;

@@ -6,15 +6,16 @@
 #include <vector>
 
 #include "train/losses.h"
-#include "train/panel.h"
+#include "train/peers.h"
 
 namespace astgnn::train {
 
 struct Term {
-  std::string name;  // mse | ic | pairwiseRank | rankIc | risk | vif | turnover
+  std::string name;  // mse | ic | pairwiseRank | rankIc | risk | vif | turnover | coMovement
   double weight = 1.0;
   std::vector<int64_t> predictions, horizons;  // pairs; the term is their mean
   double strength = 1.0, omega = 0.9, orthogonality = 0.05, ridge = 1e-6;
+  int64_t horizon_days = 10;  // coMovement
 };
 struct TermValue {
   Loss value;             // mean over the defined dates
@@ -25,9 +26,11 @@ struct ObjectiveValue {
   std::vector<TermValue> terms;
 };
 
-// Names, pairs within `predictions` and `horizons` columns (0: no targets). Throws c10::ValueError
-// naming the term.
-void check_objective(const std::vector<Term>& terms, int64_t predictions, int64_t horizons);
+// Names, pairs within `predictions` columns and the horizons of the panel, and what else it must
+// have. Throws c10::ValueError naming the term.
+void check_objective(const std::vector<Term>& terms, int64_t predictions, const Panel& panel);
+// What the terms need of `pack`.
+FutureRequest future_of(const std::vector<Term>& terms, const nn::Config& config);
 
 // The turnover penalty over the stocks that are on both dates. stocks: ascending, one per row of m
 // [N, K].
@@ -41,12 +44,12 @@ std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const Packe
 
 // A date's prediction term is the mean over its pairs that are defined there; undefined where none
 // is.
-ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::Output& output,
-                        const PackedBatch& batch);
+ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::ASTGNNFactorModel& model,
+                        const nn::Output& output, const PackedBatch& batch);
 
 // Panel date index of the first date on which the term is defined and not finite (turnover: the
 // first date of that pair).
-std::optional<int64_t> first_not_finite(const Term& term, const nn::Output& output,
-                                        const PackedBatch& batch);
+std::optional<int64_t> first_not_finite(const Term& term, const nn::ASTGNNFactorModel& model,
+                                        const nn::Output& output, const PackedBatch& batch);
 
 }  // namespace astgnn::train

@@ -146,6 +146,15 @@ void Panel::check() const {
             targets.size(0) == dates && targets.size(1) == stocks && targets.size(2) >= 1,
         "targets: expected float32 [", dates, ", ", stocks, ", L] but got ", targets.sizes());
   }
+  if (returns.defined()) {
+    TORCH_CHECK(returns.dim() == 2 && returns.scalar_type() == at::kFloat &&
+                    returns.is_contiguous() && returns.is_cpu() && returns.size(0) == dates &&
+                    returns.size(1) == stocks,
+                "returns: expected float32 [", dates, ", ", stocks, "] but got ", returns.sizes());
+    check_int32("return_ends", return_ends, dates);
+    TORCH_CHECK(return_ends.min().item<int>() >= -1 && return_ends.max().item<int>() < dates,
+                "return_ends: expected dates in -1 .. ", dates - 1);
+  }
   if (groups.defined() || graph == Graph::kGroups) check_int32("groups", groups, offsets[dates]);
   if (graph != Graph::kEdges) return;
   const int64_t edges = edge_source.defined() ? edge_source.numel() : 0;
@@ -196,8 +205,8 @@ int64_t Panel::rows(int64_t date) const {
 
 size_t Panel::bytes() const {
   size_t total = neighbours.size() * sizeof(Neighbour) + neighbour_offsets.size() * sizeof(int64_t);
-  for (const auto* tensor : {&features, &targets, &row_offsets, &row_stocks, &groups, &edge_source,
-                             &edge_target, &edge_from, &edge_to}) {
+  for (const auto* tensor : {&features, &targets, &returns, &return_ends, &row_offsets, &row_stocks,
+                             &groups, &edge_source, &edge_target, &edge_from, &edge_to}) {
     if (tensor->defined()) total += tensor->nbytes();
   }
   return total;
@@ -209,8 +218,15 @@ int64_t padded_rows(int64_t rows) {
   return (rows + step - 1) / step * step;
 }
 
+const FutureReturns& PackedBatch::future(int64_t days) const {
+  const auto found = std::find_if(futures.begin(), futures.end(),
+                                  [&](const FutureReturns& each) { return each.days == days; });
+  TORCH_INTERNAL_ASSERT(found != futures.end(), "the batch was packed without these returns");
+  return *found;
+}
+
 PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype,
-                 uint64_t seed, int64_t step, int64_t padded) {
+                 uint64_t seed, int64_t step, int64_t padded, const FutureRequest& future) {
   PackedBatch packed;
   packed.dates.assign(dates.begin(), dates.end());
   packed.offsets.push_back(0);
@@ -238,6 +254,9 @@ PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType
     packed.host_targets = pack_targets(panel, packed, rows, dtype);
     packed.targets = ops::to_device(packed.host_targets, panel.device());
   }
+  for (const int64_t days : future.days)
+    packed.futures.push_back(
+        future_returns(panel, packed, days, future.within_groups, rows, dtype));
 
   auto& graph = packed.batch.graph;
   graph.offsets = copy_of(graph_offsets);

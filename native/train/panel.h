@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nn/modules.h"
+#include "train/future_returns.h"
 
 namespace astgnn::train {
 
@@ -15,8 +16,12 @@ using at::Tensor;
 // 1]], ascending stocks.
 struct Panel {
   enum class Graph { kComplete, kGroups, kEdges, kNone };
-  Tensor features;                 // [dates, S, F] float32, on the device
-  Tensor targets;                  // [dates, S, L] float32, undefined where there are none
+  Tensor features;  // [dates, S, F] float32, on the device
+  Tensor targets;   // [dates, S, L] float32, undefined where there are none
+  Tensor returns;   // daily [dates, S] float32 CPU, NaN where missing, or undefined
+  // int32 CPU [dates], where there are returns: the last date at whose return samples of a date
+  // may look as at a label, -1 where there is none.
+  Tensor return_ends;
   Tensor row_offsets, row_stocks;  // int32 CPU
   Tensor groups;                   // int32 [rows], undefined where there are none
   Tensor edge_source, edge_target, edge_from,
@@ -49,18 +54,20 @@ struct Panel {
 struct PackedBatch {
   nn::Sequences sequences;
   nn::Batch batch;
-  Tensor targets;                // [R, L] in the dtype asked for; undefined without targets
-  Tensor host_targets;           // the same on the CPU
-  Tensor date_offsets;           // offsets as int64 [B + 1] where the panel is
-  std::vector<int64_t> offsets;  // [B + 1]
-  std::vector<int64_t> dates;    // [B]
-  std::vector<int32_t> stocks;   // [R]
+  Tensor targets;                      // [R, L] in the dtype asked for; undefined without targets
+  Tensor host_targets;                 // the same on the CPU
+  std::vector<FutureReturns> futures;  // one for each number of days asked for
+  Tensor date_offsets;                 // offsets as int64 [B + 1] where the panel is
+  std::vector<int64_t> offsets;        // [B + 1]
+  std::vector<int64_t> dates;          // [B]
+  std::vector<int32_t> stocks;         // [R]
+  const FutureReturns& future(int64_t days) const;
 };
 // rows > 0: filler makes up what the dates lack of so many rows, as one more date of the graph
 // whose stocks have no label, and what it adds to any gradient is 0. Without groups and edges all
 // sizes then depend on rows and the number of dates alone. Not for edges.
 PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType dtype,
-                 uint64_t seed, int64_t step, int64_t rows = 0);
+                 uint64_t seed, int64_t step, int64_t rows = 0, const FutureRequest& future = {});
 // So many rows and up to a sixteenth more, such that few numbers come out.
 int64_t padded_rows(int64_t rows);
 

@@ -44,8 +44,7 @@ Session::Session(std::shared_ptr<nn::ASTGNNFactorModel> trained, std::shared_ptr
       panel_(std::move(panel)),
       terms_(std::move(terms)),
       seed_(seed) {
-  check_objective(terms_, model->config.num_predictions,
-                  panel_->targets.defined() ? panel_->targets.size(2) : 0);
+  check_objective(terms_, model->config.num_predictions, *panel_);
   TORCH_CHECK_VALUE(options.ema >= 0 && options.ema < 1,
                     "ema: expected a number in [0, 1) but got ", options.ema);
   if (options.ema > 0) averaged = nn::make_like(*model, nn::state_dict(*model));
@@ -74,7 +73,11 @@ std::pair<Session::Pass, PackedBatch> Session::begin(at::ArrayRef<int64_t> dates
 }
 
 PackedBatch Session::batch_of(const Pass& pass) const {
-  return pack(*panel_, pass.dates, dtype_of(*model), seed_, pass.step.step, pass.filled);
+  auto packed = pack(*panel_, pass.dates, dtype_of(*model), seed_, pass.step.step, pass.filled,
+                     future_of(terms_, model->config));
+  // Once, for the model and for what the objective asks of its graph.
+  if (!packed.stocks.empty()) packed.batch = model->with_segments(packed.batch);
+  return packed;
 }
 
 Session::Forward Session::forward(const PackedBatch& batch) {
@@ -96,7 +99,7 @@ Session::Forward Session::forward_backward(const PackedBatch& batch, BlockClock*
   c10::AutoGradMode with_gradients(true);
   optimizer_->clear_gradients();
   auto out = forward(batch);
-  out.objective = evaluate(terms_, out.output, batch);
+  out.objective = evaluate(terms_, *model, out.output, batch);
   if (clock) clock->end_forward();
   if (out.objective.total) out.objective.total->backward();
   if (clock) clock->end_backward();
@@ -154,7 +157,7 @@ std::optional<int64_t> Session::date_to_blame(const Pass& pass, const Term& term
   c10::NoGradGuard no_grad;
   BufferGuard buffers(*model);
   const auto batch = batch_of(pass);
-  return first_not_finite(term, forward(batch).output, batch);
+  return first_not_finite(term, *model, forward(batch).output, batch);
 }
 
 // The first date whose gradient is not finite by itself; nullopt where they are so together only.
@@ -193,7 +196,6 @@ Tensor Session::graph_step(Pass& pass, PackedBatch& batch, double learning_rate)
   pass.step.updated =
       std::find(pass.defined.begin(), pass.defined.end(), true) != pass.defined.end();
   if (!pass.step.updated) return at::zeros({1}, stop_.options().dtype(at::kDouble));
-  batch.batch = model->with_segments(batch.batch);
   const auto numbers = ops::to_device(optimizer_->next(learning_rate), panel_->device());
   return graphs_->run({pass.filled, dates, pass.defined}, batch, numbers,
                       [this](const PackedBatch& given, const Tensor& update_numbers) {
@@ -338,25 +340,46 @@ Session::NamedTensors Session::views() const {
 }
 
 DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, int64_t date,
-                            const std::vector<Term>& terms) {
+                            const std::vector<Term>& terms, int64_t peer_days, bool hubs) {
   c10::NoGradGuard no_grad;
   TrainingMode evaluation(model, false);
   DatePrediction prediction;
-  prediction.batch = pack(panel, date, dtype_of(model), /*seed=*/0, /*step=*/0);
+  auto asked = terms;
+  const bool correlates = peer_days > 0 && panel.returns.defined();
+  const auto judged =
+      std::find_if(terms.begin(), terms.end(),
+                   [&](const Term& term) {
+                     return term.name == "coMovement" && term.horizon_days == peer_days;
+                   }) -
+      terms.begin();
+  if (correlates && judged == static_cast<int64_t>(terms.size())) {
+    asked.emplace_back().name = "coMovement";
+    asked.back().horizon_days = peer_days;
+  }
+  auto& batch = prediction.batch;
+  batch = pack(panel, date, dtype_of(model), /*seed=*/0, /*step=*/0, /*rows=*/0,
+               future_of(asked, model.config));
   prediction.terms.resize(terms.size());
-  if (prediction.batch.stocks.empty()) {
-    const auto options = model.prediction->output->weight.options().requires_grad(false);
-    prediction.statistics = at::full({3}, kNaN, options.dtype(at::kDouble));
+  const auto options = model.prediction->output->weight.options().requires_grad(false);
+  prediction.statistics = at::full({3}, kNaN, options.dtype(at::kDouble));
+  prediction.peers = prediction.statistics.clone();
+  if (batch.stocks.empty()) {
     prediction.predictions = at::empty({0, model.config.num_predictions}, options);
     prediction.risk_factors = at::empty({0, model.config.num_risk_factors}, options);
     return prediction;
   }
-  const auto output = model.forward(prediction.batch.sequences, prediction.batch.batch);
+  batch.batch = model.with_segments(batch.batch);
+  const auto output = model.forward(batch.sequences, batch.batch);
   prediction.predictions = output.predictions;
   prediction.risk_factors = output.risk_factors;
   prediction.statistics = output.statistics[0];
-  const auto objective = evaluate(terms, output, prediction.batch);
+  const auto objective = evaluate(asked, model, output, batch);
   for (size_t i = 0; i < terms.size(); ++i) prediction.terms[i] = objective.terms[i].value;
+  if (correlates && objective.terms[judged].value)
+    prediction.peers[0].copy_(-*objective.terms[judged].value);
+  if (hubs)
+    prediction.peers.slice(0, 1).copy_(
+        hub_statistics(hub_counts(*model.relational_embedding, output.risk_factors, batch.batch)));
   return prediction;
 }
 

@@ -127,14 +127,17 @@ class Session {
 // Evaluation mode, no gradient, one date at a time; the model's training flag is as before
 // afterwards.
 struct DatePrediction {
-  Tensor predictions;       // [N, P]
-  Tensor risk_factors;      // [N, K]
-  Tensor statistics;        // [3] double: effective neighbours, self weight, share of empty rows
+  Tensor predictions;   // [N, P]
+  Tensor risk_factors;  // [N, K]
+  Tensor statistics;    // [3] double: effective neighbours, self weight, share of empty rows
+  Tensor peers;  // [3] double: peer correlation, largest hub, skewness of hubs; NaN where unknown
   std::vector<Loss> terms;  // turnover is the next function's
   PackedBatch batch;
 };
+// peer_days: H of the peer correlation, which is minus the coMovement term; 0: it is not asked for.
 DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, int64_t date,
-                            const std::vector<Term>& terms);
+                            const std::vector<Term>& terms, int64_t peer_days = 0,
+                            bool hubs = false);
 // The turnover term of a date and the next one asked for.
 Loss turnover_between(const DatePrediction& date, const DatePrediction& next);
 

@@ -22,8 +22,11 @@ Tensor block_of(const Tensor& part) {
 }
 
 std::vector<Tensor> blocks_of(const PackedBatch& batch, const Tensor& numbers) {
-  return {block_of(batch.sequences.date), block_of(batch.targets),
-          block_of(batch.batch.similarity_segments[0]), numbers};
+  std::vector<Tensor> blocks{block_of(batch.sequences.date),
+                             block_of(batch.batch.similarity_segments[0]), numbers};
+  if (batch.targets.defined()) blocks.push_back(block_of(batch.targets));
+  for (const auto& future : batch.futures) blocks.push_back(block_of(future.x));
+  return blocks;
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ export function tinyPanelData(stocks = 7, dates = 12, window = 4): NativePanelDa
   return { dates, stocks, featureCount: 3, window, features, rowOffsets, rowStocks, horizons: 1, targets, graph: "complete" };
 }
 
-export const icTerm: NativeTerm = { name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6 };
+export const icTerm: NativeTerm = { name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6, horizonDays: 10 };
 
 export function tinyOptions(change: Partial<NativeSessionOptions> = {}): NativeSessionOptions {
   return { objective: [icTerm], betas: [0.9, 0.999], adamEps: 1e-8, weightDecay: 0, clipNorm: 1, ema: 0.998, seed: 1, ...change };

@@ -34,6 +34,13 @@ std::vector<Term> objective() {
   return terms;
 }
 
+Term co_movement() {
+  Term term;
+  term.name = "coMovement";
+  term.horizon_days = 2;
+  return term;
+}
+
 std::shared_ptr<Panel> panel_on(at::Device device, Panel::Graph graph, bool broken = false) {
   at::manual_seed(8);
   auto panel = std::make_shared<Panel>(small_panel(3, 5));
@@ -100,6 +107,48 @@ void trains_as_the_cpu(at::ScalarType dtype, double tolerance, Panel::Graph grap
   }
 }
 
+// Whose returns are known for long enough: loss, gradients and what a prediction tells of its
+// peers.
+void moves_as_on_the_cpu(at::ScalarType dtype, double tolerance, const std::string& graph) {
+  constexpr int64_t kHistory = 22;
+  const std::vector<int64_t> dates{kHistory + 4, kHistory + 6, kHistory + 5, kHistory + 8};
+  std::vector<Tensor> numbers[2];
+  for (const auto device : {kCpu, kDevice}) {
+    at::manual_seed(8);
+    const auto panel = std::make_shared<Panel>(small_panel(3, 5, kHistory));
+    panel->prepare(device);
+    nn::Config config = small_model()->config;
+    config.similarity_graph = graph;
+    config.similarity_scale = "learned";
+    const auto model = std::make_shared<nn::ASTGNNFactorModel>(config, 2);
+    model->to(device, dtype);
+    Session session(model, panel, {co_movement()}, {}, 3);
+    const long before = waits == nullptr ? 0 : waits->load();
+    session.advance({dates[0], dates[2]}, 1e-2);
+    check::that(device == kCpu || waits == nullptr || *waits == before,
+                "co-movement does not wait for the device");
+    while (!session.finish().empty()) continue;
+    const auto result = session.gradients(dates);
+    auto& of_device = numbers[device == kDevice];
+    of_device = {at::scalar_tensor(result.step.loss),
+                 at::scalar_tensor(static_cast<double>(result.step.undefined[0]))};
+    for (const auto& [name, gradient] : result.gradients) of_device.push_back(gradient.cpu());
+    for (const int64_t date : dates) {
+      const auto out = train::predict_date(*session.averaged, *panel, date, {}, 2, true);
+      of_device.push_back(out.peers.cpu());
+    }
+  }
+  for (size_t i = 0; i < numbers[0].size(); ++i) {
+    const Tensor a = numbers[1][i].to(at::kDouble), b = numbers[0][i].to(at::kDouble);
+    const bool known = at::equal(a.isnan(), b.isnan());
+    // By size, not relative: a gradient that no path leads to is 0.
+    const double off = known ? (a - b).nan_to_num().abs().max().item<double>() : INFINITY;
+    check::that(off <= tolerance, "co-movement, graph " + graph + ", number " + std::to_string(i) +
+                                      ": off by " + std::to_string(off));
+  }
+  check::that(numbers[0][1].item<double>() == 2, "the empty date and the last one are undefined");
+}
+
 void repeats_itself() {
   Session first = session_on(kDevice, at::kFloat, Panel::Graph::kEdges, "batch"),
           second = session_on(kDevice, at::kFloat, Panel::Graph::kEdges, "batch");
@@ -138,7 +187,7 @@ std::array<long, 4> launches_of_step(const std::vector<Term>& terms,
   };
   const auto output = model->forward(batch.sequences, batch.batch);
   count(0);
-  const auto objective = train::evaluate(terms, output, batch);
+  const auto objective = train::evaluate(terms, *model, output, batch);
   count(1);
   objective.total->backward();
   count(2);
@@ -190,7 +239,7 @@ std::vector<Tensor> gradients_of(at::Device device, Panel::Graph graph,
   const auto panel = panel_on(device, graph);
   const auto batch = train::pack(*panel, dates, at::kDouble, 3, 1, rows);
   const auto output = model->forward(batch.sequences, batch.batch);
-  const auto value = train::evaluate(objective(), output, batch);
+  const auto value = train::evaluate(objective(), *model, output, batch);
   value.total->backward();
   std::vector<Tensor> all = {value.total->detach().cpu()};
   for (const auto& parameter : model->parameters()) all.push_back(parameter.grad().cpu());
@@ -276,6 +325,9 @@ int main(int, char** arguments) {
   trains_as_the_cpu(at::kDouble, 1e-7, Panel::Graph::kComplete, "batch");
   // Eight steps of float32 rounding.
   trains_as_the_cpu(at::kFloat, 1e-3, Panel::Graph::kComplete, "layer");
+  for (const char* similar : {"complete", "groups"})
+    moves_as_on_the_cpu(at::kDouble, 1e-10, similar);
+  moves_as_on_the_cpu(at::kFloat, 1e-3, "complete");  // a step of Adam amplifies rounding
   repeats_itself();
   if (waits != nullptr) {  // only an emulated device counts them
     for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges})

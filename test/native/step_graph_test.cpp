@@ -7,6 +7,7 @@
 #include "check.h"
 #include "cuda_library.h"
 #include "small_model.h"
+#include "small_panel.h"
 #include "train/session.h"
 
 namespace {
@@ -57,7 +58,9 @@ std::vector<Term> terms_of(const std::vector<const char*>& names) {
     Term term;
     term.name = name;
     term.weight = 0.5;
-    if (name != std::string("vif")) term.predictions = term.horizons = {0};
+    term.horizon_days = 2;
+    if (name == std::string("ic") || name == std::string("mse"))
+      term.predictions = term.horizons = {0};
     terms.push_back(term);
   }
   return terms;
@@ -152,6 +155,32 @@ void equals_steps_without_filler() {
   // Sums over more rows have their terms in other groups.
   same_steps(got, wanted, 1e-9, "filler changes nothing");
   same_state(captured, plain, 1e-9, "filler changes nothing");
+}
+
+// The terms of M that are computed on all dates at once, on a panel whose returns are known for
+// long enough; the last date's lie beyond the panel, and the panel of the second run has no
+// targets.
+void captures_co_movement() {
+  constexpr int64_t kHistory = 22;
+  for (const bool alone : {false, true}) {
+    at::manual_seed(8);
+    auto panel = std::make_shared<Panel>(small_panel(3, 5, kHistory));
+    if (alone) panel->targets = Tensor();
+    panel->prepare(kDevice);
+    const std::vector<const char*> names =
+        alone ? std::vector{"coMovement"} : std::vector{"ic", "coMovement"};
+    Session captured = session_on(panel, at::kDouble, names),
+            plain = session_on(panel, at::kDouble, names);
+    check::that(!captured.capture_steps(), "co-movement can be captured");
+    std::vector<Dates> steps{{2, 3}, {3, 4}, {4, 2}, {7, 8}, {8}, {8, 3}, {8}, {8, 4}, {3, 5}};
+    for (auto& dates : steps)
+      for (auto& date : dates) date += kHistory;
+    const auto got = run(captured, steps), wanted = run(plain, steps);
+    same_steps(got, wanted, 1e-9, "co-movement in a graph");
+    same_state(captured, plain, 1e-9, "co-movement in a graph");
+    check::that(wanted[3].undefined.back() == 2 && wanted[2].undefined.back() == 0,
+                "two dates have no two days ahead");
+  }
 }
 
 void resumes() {
@@ -315,6 +344,7 @@ int main(int, char** arguments) {
   launches = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_launches"));
   equals_steps_as_they_stand();
   equals_steps_without_filler();
+  captures_co_movement();
   resumes();
   if (launches != nullptr) launches_once();
   for (const size_t failing : {0, 1, 3}) stops_the_same_way(failing, /*late=*/true);

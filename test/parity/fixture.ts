@@ -32,6 +32,7 @@ interface TermRecord {
   omega: number;
   orthogonality: number;
   ridge: number;
+  horizon_days: number;
 }
 
 /** What one step in training mode gave; null stands for NaN. */
@@ -143,6 +144,8 @@ export function createPanel(fixture: Fixture): NativePanel {
     rowStocks: int32(fixture, "row_stocks"),
     horizons: layout.horizons,
     targets: tensors["targets"]!.data as Float32Array,
+    returns: tensors["returns"]!.data as Float32Array,
+    returnEnds: int32(fixture, "return_ends"),
     graph: layout.graph,
     ...(tensors["groups"] === undefined ? {} : { groups: int32(fixture, "groups") }),
     ...(edges === undefined ? {} : { edges: { source: row(0), target: row(1), from: row(2), to: row(3) } }),
@@ -151,7 +154,7 @@ export function createPanel(fixture: Fixture): NativePanel {
 
 /** The generator's terms are complete; an empty list of pairs belongs to terms on M. */
 export function objective(terms: readonly TermRecord[]): NativeTerm[] {
-  return terms.map(({ name, weight, predictions, horizons, strength, omega, orthogonality, ridge }) => ({ name, weight, predictions, horizons, strength, omega, orthogonality, ridge }));
+  return terms.map(({ horizon_days, ...term }) => ({ ...term, horizonDays: horizon_days }));
 }
 
 /** Bars of the issue: of values and of gradients. Batch statistics of nearly equal rows amplify float32 rounding, most where no residual keeps rows apart. */

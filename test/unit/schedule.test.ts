@@ -131,7 +131,7 @@ describe("loss", () => {
   });
 
   it("leaves the indices of terms on M empty and fills in the reference's defaults", () => {
-    expect(resolveLoss("risk", 1, 2, 1)).toEqual([{ name: "risk", weight: 1, predictions: [], horizons: [], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6 }]);
+    expect(resolveLoss("risk", 1, 2, 1)).toEqual([{ name: "risk", weight: 1, predictions: [], horizons: [], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6, horizonDays: 10 }]);
   });
 
   const refused: [unknown, RegExp][] = [

@@ -52,7 +52,7 @@ export function smallDataset({ dates: D, stocks: N, window: T, horizons: L = 1, 
   const featureNames = Array.from({ length: F }, (_, f) => `x${f}`);
   const options = { features: featureNames, window: T };
   const dataset: Dataset = {
-    dates, tickers, featureNames, window: T, requiredHistory: T, horizons: Array.from({ length: L }, (_, l) => l + 1), lagDays: 0, features, rowOffsets, rowStocks: rows, labels, targets,
+    dates, tickers, featureNames, window: T, requiredHistory: T, horizons: Array.from({ length: L }, (_, l) => l + 1), lagDays: 0, features, rowOffsets, rowStocks: rows, labels, targets, returns: undefined,
     graph: "complete", groups: groups ? rows.map((stock) => stock % 3) : undefined, edges: undefined,
     train: split("train", 0), valid: split("valid", 1), test: split("test", 2), unlabelled: split("unlabelled", 3),
     ledger: { entries: [], rowsRead: D * N, rowsKept: D * N },
