@@ -14,13 +14,13 @@ export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { ArrowSource, PanelSource, QlibSource, QuerySource } from "./data/source/panel-source.js";
 export type { DatasetCall, DatasetOptions, DatasetProgress, Label, LabelTransform, LoadingsOptions, Processor, SplitOptions } from "./data/dataset-options.js";
 export type { FeatureSetName } from "./data/features.js";
-export type { Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredLoadings, StoredProcessor } from "./data/types.js";
+export type { DailyReturns, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredLoadings, StoredProcessor } from "./data/types.js";
 
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";
 export type { Device } from "./model/device.js";
 export type { DatePrediction, PredictDatesOptions } from "./model/predict-dates.js";
-export type { PredictInput, Prediction, PredictOptions, SimilarityStatistics } from "./model/predict.js";
+export type { PredictInput, Prediction, PredictOptions, PeerStatistics, SimilarityStatistics } from "./model/predict.js";
 export { FactorExtractor, GraphAttention, RelationalEmbedding, TimeGraphConvolution, type GraphAttentionOptions, type TimeGraphConvolutionOptions } from "./model/layers.js";
 export type { Offsets, PackedRowMask, RowMask } from "./model/row-mask.js";
 export { Tensor, type StateDict, type TypedArray } from "./model/tensor.js";

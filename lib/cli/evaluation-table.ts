@@ -4,7 +4,7 @@ import { decimals } from "./terminal.js";
 
 const [NAME, VALUE] = [23, 20];
 
-type Shown = Evaluation & Partial<Pick<SplitEvaluation, "effectiveNeighbours" | "selfWeight">>;
+type Shown = Evaluation & Partial<Pick<SplitEvaluation, "effectiveNeighbours" | "selfWeight" | "peerCorrelation" | "largestHub" | "hubSkewness">>;
 
 /** Evaluations side by side for people, with what each number is: at most 100 columns. */
 export function evaluationTable(splits: Readonly<Record<string, Shown>>): string[] {
@@ -41,6 +41,9 @@ export function evaluationTable(splits: Readonly<Record<string, Shown>>): string
     ...row("rows", ({ rows }) => String(rows)),
     ...row("effective neighbours", ({ effectiveNeighbours }) => decimals(effectiveNeighbours, 1)),
     ...row("self weight", ({ selfWeight }) => decimals(selfWeight)),
+    ...row("peer correlation", ({ peerCorrelation }) => decimals(peerCorrelation, 3)),
+    ...row("largest hub", ({ largestHub }) => decimals(largestHub, 1)),
+    ...row("skewness of hubs", ({ hubSkewness }) => decimals(hubSkewness, 2)),
     ...section(`Quantiles of the predictions, over the label's days, less the universe`, [
       ...(first?.quantiles.returns ?? []).flatMap((_, k) => row(`  ${k + 1}${k === 0 ? " (lowest)" : ""}`, ({ quantiles }) => bps(quantiles.returns[k]))),
       ...row("  spread", ({ quantiles }) => withT(bps(quantiles.spread), quantiles.spreadT), "top - bottom: gross exposure 2"),

@@ -106,7 +106,7 @@ function modelOptionsFrom(written: Written): Record<string, unknown> {
 /** Nothing where there are no validation dates. */
 function validation({ valid }: EpochEvent): string {
   if (valid.dates === 0) return "";
-  return `valid IC ${decimals(valid.ic)}  RankIC ${decimals(valid.rankIc)}  neighbours ${decimals(valid.effectiveNeighbours, 1)}  `;
+  return `valid IC ${decimals(valid.ic)}  RankIC ${decimals(valid.rankIc)}  neighbours ${decimals(valid.effectiveNeighbours, 1)}  peers ${decimals(valid.peerCorrelation, 3)}  `;
 }
 
 /** What `train` reports: JSON lines, or a line per epoch and, on a terminal, a progress bar. */

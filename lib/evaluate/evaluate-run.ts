@@ -24,6 +24,10 @@ export interface SplitEvaluation extends Evaluation {
   readonly effectiveNeighbours: number | null;
   /** Mean diagonal of A. */
   readonly selfWeight: number | null;
+  /** Whether A knows who belongs together ({@link PeerStatistics}); null where the run does not say. */
+  readonly peerCorrelation: number | null;
+  readonly largestHub: number | null;
+  readonly hubSkewness: number | null;
 }
 
 /** Metrics of a run folder; NaN with 0 dates for a split that the run does not have. */
@@ -96,6 +100,9 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
       mse: numberOrNull(told["mse"]),
       effectiveNeighbours: numberOrNull(told["effectiveNeighbours"]),
       selfWeight: numberOrNull(told["selfWeight"]),
+      peerCorrelation: numberOrNull(told["peerCorrelation"]),
+      largestHub: numberOrNull(told["largestHub"]),
+      hubSkewness: numberOrNull(told["hubSkewness"]),
     };
   };
   return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders };

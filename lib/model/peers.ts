@@ -4,7 +4,7 @@ import type { Warning } from "../warn.js";
 /** Days over which peers are judged, unless a coMovement term says otherwise. */
 export const PEER_DAYS = 10;
 
-const HELPFUL_FEATURES = "Features that tell whom a stock moved with before, such as its loadings on principal components of returns, help it further.";
+const HELPFUL_FEATURES = 'The features "loadings", which tell whom a stock moved with before, help it further.';
 
 /** What there is to do about an A that knows nothing, where the loss does not have the term coMovement. */
 export const PEER_ADVICE = `Add { name: "coMovement", weight: 0.5 } to the terms of the loss, with similarityScale "learned": A then learns whose returns move together. ${HELPFUL_FEATURES}`;

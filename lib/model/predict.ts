@@ -29,6 +29,19 @@ export interface SimilarityStatistics {
   readonly emptyShare: number;
 }
 
+/** Whether A knows who belongs together, as means over dates; NaN where unknown. */
+export interface PeerStatistics {
+  /**
+   * Correlation over stocks of a stock's daily return with that of its peers in A, mean over the coming days: 0 where A knows nothing, 1 where
+   * peers move as one. Minus the loss `coMovement`, of which training chooses the days (10 by default). NaN without a close.
+   */
+  readonly peerCorrelation: number;
+  /** How many stocks have the one that most of them have among their 20 most similar (fewer with a smaller `topK`); on every tenth date. */
+  readonly largestHub: number;
+  /** Skewness over stocks of how many have them among their 20 most similar; on every tenth date. About 1 is usual, far above it a few are everybody's. */
+  readonly hubSkewness: number;
+}
+
 /** Scores aligned to the panel; NaN where a stock is not in. */
 export interface Prediction {
   /** [dates, stocks] for P = 1, else [dates, stocks, P]. */
@@ -70,11 +83,13 @@ export function dateIndex(dataset: Dataset, date: string): number {
 export async function predictPacked(
   module: NativeModule,
   { dataset, dates }: DateSelection,
-  options: { riskFactors: boolean; threads: number; objective?: NativeTerm[] | undefined; signal?: AbortSignal | undefined },
+  options: { riskFactors: boolean; threads: number; objective?: NativeTerm[] | undefined; peerDays?: number | undefined; signal?: AbortSignal | undefined },
 ): Promise<NativePrediction> {
-  const { riskFactors, threads, objective, signal } = options;
+  const { riskFactors, threads, objective, peerDays, signal } = options;
   const start = (): NativeJob<NativePrediction> =>
-    loadCore().predict(module, nativePanel(dataset, module.device), { dates: Int32Array.from(dates), riskFactors, threads, ...(objective === undefined ? {} : { objective }) });
+    loadCore().predict(module, nativePanel(dataset, module.device), {
+      dates: Int32Array.from(dates), riskFactors, threads, ...(objective === undefined ? {} : { objective }), ...(peerDays === undefined ? {} : { peerDays }),
+    });
   return finished(start, signal, "The prediction");
 }
 
@@ -101,17 +116,29 @@ export function alignToPanel({ dataset, dates }: DateSelection, packed: Float32A
 
 /** Means over the dates that have a row. `statistics`: [dates, 3] as the core returns it. */
 export function averageStatistics(statistics: Float64Array): SimilarityStatistics {
+  const [effectiveNeighbours, selfWeight, emptyShare] = columnMeans(statistics);
+  return { effectiveNeighbours, selfWeight, emptyShare };
+}
+
+/** The same of what the core returns as `peers`. */
+export function averagePeers(peers: Float64Array): PeerStatistics {
+  const [peerCorrelation, largestHub, hubSkewness] = columnMeans(peers);
+  return { peerCorrelation, largestHub, hubSkewness };
+}
+
+/** Means of the three columns over what is a number. */
+function columnMeans(values: Float64Array): [number, number, number] {
   const mean = (column: number): number => {
     let sum = 0;
     let count = 0;
-    for (let at = column; at < statistics.length; at += 3) {
-      if (Number.isNaN(statistics[at]!)) continue;
-      sum += statistics[at]!;
+    for (let at = column; at < values.length; at += 3) {
+      if (Number.isNaN(values[at]!)) continue;
+      sum += values[at]!;
       count++;
     }
     return sum / count;
   };
-  return { effectiveNeighbours: mean(0), selfWeight: mean(1), emptyShare: mean(2) };
+  return [mean(0), mean(1), mean(2)];
 }
 
 /** The newest dates may be none; a part of the split that has no date is a mistake. */

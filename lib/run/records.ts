@@ -1,3 +1,5 @@
+import type { PeerStatistics, SimilarityStatistics } from "../model/predict.js";
+
 /** Means over the steps of an epoch; NaN where a term was defined on no date. */
 export interface TrainMetrics {
   /** Weighted total, mean over the steps that had one. */
@@ -15,7 +17,7 @@ export interface TrainMetrics {
 }
 
 /** Metrics of the averaged weights (EMA) on a split: definitions in {@link evaluate}. NaN where the split has no date that counts. */
-export interface SplitMetrics {
+export interface SplitMetrics extends SimilarityStatistics, PeerStatistics {
   readonly ic: number;
   readonly icir: number;
   readonly rankIc: number;
@@ -29,9 +31,6 @@ export interface SplitMetrics {
   /** Dates that count in the IC. */
   readonly dates: number;
   readonly rows: number;
-  readonly effectiveNeighbours: number;
-  readonly selfWeight: number;
-  readonly emptyShare: number;
 }
 
 /** After every epoch: a line of `metrics.jsonl`. */

@@ -12,6 +12,8 @@ export interface PackedScores {
   riskFactors?: Float32Array | Float64Array | undefined;
   /** [dates, 3] */
   statistics: Float64Array;
+  /** [dates, 3]; where `peerDays` asks for it. */
+  peers?: Float64Array | undefined;
   /** [dates, terms] of the objective; empty without one. */
   terms: Float64Array;
 }
@@ -21,6 +23,8 @@ export interface ScoreRequest {
   riskFactors: boolean;
   threads: number;
   objective?: NativeTerm[] | undefined;
+  /** Days over which peers are judged; absent: they are not. */
+  peerDays?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -36,7 +40,7 @@ export function moduleScorer(module: NativeModule): Scorer {
 export function ensembleScorer(members: readonly NativeModule[]): Scorer {
   return async (selection, request) => {
     const parts: PackedScores[] = [];
-    for (const member of members) parts.push(await predictPacked(member, selection, { threads: request.threads, signal: request.signal, riskFactors: false }));
+    for (const member of members) parts.push(await predictPacked(member, selection, { threads: request.threads, peerDays: request.peerDays, signal: request.signal, riskFactors: false }));
     const predictions = new Float64Array(parts[0]!.predictions.length);
     let row = 0;
     for (const [t, rows] of rowCounts(selection).entries()) {
@@ -46,8 +50,9 @@ export function ensembleScorer(members: readonly NativeModule[]): Scorer {
       row += rows;
       await breathe();
     }
-    const statistics = parts[0]!.statistics.map((_, i) => parts.reduce((sum, part) => sum + part.statistics[i]!, 0) / parts.length);
-    return { predictions, statistics, terms: new Float64Array(0) };
+    const mean = (arrays: readonly Float64Array[]): Float64Array => arrays[0]!.map((_, i) => arrays.reduce((sum, array) => sum + array[i]!, 0) / arrays.length);
+    const peers = parts.flatMap((part) => (part.peers === undefined ? [] : [part.peers]));
+    return { predictions, statistics: mean(parts.map((part) => part.statistics)), peers: peers.length === 0 ? undefined : mean(peers), terms: new Float64Array(0) };
   };
 }
 

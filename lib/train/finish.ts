@@ -20,6 +20,7 @@ export interface FinishOptions {
   /** Empty for an ensemble. */
   objective: NativeTerm[];
   labels: readonly string[];
+  peerDays: number;
   threads: number;
   signal: AbortSignal | undefined;
 }
@@ -52,16 +53,16 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
 }
 
 async function scoreSplit(split: Split, files: PredictionFiles, options: FinishOptions): ReturnType<typeof splitMetrics> {
-  const { dataset, scorer, objective, pairs, labels, threads, signal, numRiskFactors } = options;
+  const { dataset, scorer, objective, pairs, labels, peerDays, threads, signal, numRiskFactors } = options;
   const whole = { dataset, dates: split.dateIndices };
   // Turnover compares neighbouring dates, so a cut would lose a pair.
   const blocks = objective.some(({ name }) => name === "turnover") ? blocksOf(whole, Math.max(1, whole.dates.length)) : blocksOf(whole);
   const parts: PackedScores[] = [];
   for (const selection of blocks) {
-    const scores = await scorer(selection, { riskFactors: numRiskFactors !== undefined, threads, signal, ...(objective.length === 0 || split.name === "unlabelled" ? {} : { objective }) });
+    const scores = await scorer(selection, { riskFactors: numRiskFactors !== undefined, threads, signal, ...(split.name === "unlabelled" ? {} : { peerDays, ...(objective.length === 0 ? {} : { objective }) }) });
     await files.append(selection, scores, split.name);
-    const { predictions, statistics, terms } = scores;
-    parts.push({ predictions, statistics, terms });
+    const { predictions, statistics, peers, terms } = scores;
+    parts.push({ predictions, statistics, peers, terms });
   }
   const [terms, names] = split.name === "unlabelled" ? [[], []] : [objective, labels];
   return splitMetrics(whole, joined(parts), pairs, terms, names);
@@ -81,6 +82,7 @@ function joined(parts: readonly PackedScores[]): PackedScores {
   return {
     predictions: join(parts.map(({ predictions }) => predictions)),
     statistics: join(parts.map(({ statistics }) => statistics)),
+    peers: join(parts.map(({ peers }) => peers ?? new Float64Array(0))),
     terms: join(parts.map(({ terms }) => terms)),
   };
 }

@@ -6,7 +6,6 @@ import { checkPreparation } from "../model/compatibility.js";
 import { claimForTraining, setTrainedWeights, type ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../data/native-panel.js";
-import { averageStatistics } from "../model/predict.js";
 import { takeWeights, type Weights } from "../model/weights.js";
 import type { RunDescription } from "../run/description.js";
 import { inRunFolder, refuseOtherRun, type RunFolder } from "../run/folder.js";
@@ -22,7 +21,7 @@ import type { ResolvedTrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
 import { addStep, emptySums, trainMetrics } from "./running-sums.js";
 import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
-import { splitMetrics } from "./split-metrics.js";
+import { graphStatistics, splitMetrics } from "./split-metrics.js";
 import { firstEpochWarnings } from "./warnings.js";
 
 /** Where there are no validation dates, the newest training dates on which the graph is looked at after the first epoch: at most this many. */
@@ -217,8 +216,8 @@ class Member {
     if (epoch === 1) {
       const hasValidation = dataset.valid.dateIndices.length > 0;
       const dates = hasValidation ? dataset.valid.dateIndices : dataset.train.dateIndices.slice(-GRAPH_DATES);
-      const similarity = hasValidation ? valid : averageStatistics((await this.#score(session, dates, [])).statistics);
-      for (const warning of firstEpochWarnings(model.config, { dataset, dates }, train, similarity)) this.#warn(warning);
+      const similarity = hasValidation ? valid : graphStatistics(await this.#score(session, dates, []));
+      for (const warning of firstEpochWarnings(model.config, { dataset, dates }, train, similarity, plan)) this.#warn(warning);
       if (!hasValidation) this.#warn({ reason: "no_validation", text: "The dataset has no validation dates, so the last epoch counts as the best." });
     }
     Object.assign(position, {
@@ -243,7 +242,7 @@ class Member {
 
   /** Scores dates with the averaged weights; an empty objective gives no terms. */
   async #score(session: NativeSession, dates: Int32Array, objective: NativeTerm[]): Promise<PackedScores> {
-    const request = { riskFactors: false, threads: this.#threads, signal: this.options.signal, ...(objective.length === 0 ? {} : { objective }) };
+    const request = { riskFactors: false, threads: this.#threads, peerDays: this.plan.peerDays, signal: this.options.signal, ...(objective.length === 0 ? {} : { objective }) };
     return moduleScorer(session.averaged)({ dataset: this.dataset, dates }, request);
   }
 
@@ -266,7 +265,7 @@ class Member {
     await writeResults(
       {
         folder, dataset, scorer: moduleScorer(nativeModule(model)), numPredictions, numRiskFactors, dtype: model.dtype,
-        pairs: plan.pairs, objective: plan.objective, labels: plan.labels, threads: this.#threads, signal: options.signal,
+        pairs: plan.pairs, objective: plan.objective, labels: plan.labels, peerDays: plan.peerDays, threads: this.#threads, signal: options.signal,
       },
       { kind: "run", bestEpoch, epochs: this.#position.history.length, seed: this.#seed },
     );

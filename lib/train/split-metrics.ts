@@ -2,7 +2,7 @@ import type { NativeTerm } from "../binding/types.js";
 import type { PanelValues } from "../data/types.js";
 import { evaluatePairs } from "../metrics/pairs.js";
 import { summary } from "../metrics/statistics.js";
-import { averageStatistics, type DateSelection } from "../model/predict.js";
+import { averagePeers, averageStatistics, type DateSelection, type PeerStatistics, type SimilarityStatistics } from "../model/predict.js";
 import { breathe } from "../run/breathe.js";
 import type { SplitMetrics } from "../run/records.js";
 import type { DailyIc } from "../run/report.js";
@@ -51,9 +51,14 @@ export async function splitMetrics(
     terms: Object.fromEntries(labels.map((label, i) => [label, terms[i]!])),
     dates: daily.ic.length,
     rows: rowsThatCount,
-    ...averageStatistics(scores.statistics),
+    ...graphStatistics(scores),
   };
   return { metrics, daily: { dates: daily.dates, ic: daily.ic, rankIc: daily.rankIc } };
+}
+
+/** What A looks like and what it is worth, as means over the dates. */
+export function graphStatistics({ statistics, peers }: Pick<PackedScores, "statistics" | "peers">): SimilarityStatistics & PeerStatistics {
+  return { ...averageStatistics(statistics), ...averagePeers(peers ?? new Float64Array(0)) };
 }
 
 /** One date's rows of a [dates, stocks, L] array of the dataset. */

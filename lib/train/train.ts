@@ -97,7 +97,7 @@ async function trainMembers(
       await writeResults(
         {
           folder, dataset, scorer: ensembleScorer(members.map((run) => nativeModule(run.model))), numPredictions: model.config.numPredictions, dtype: "float64",
-          pairs: plan.pairs, objective: [], labels: [], threads, signal: options.signal,
+          pairs: plan.pairs, objective: [], labels: [], peerDays: plan.peerDays, threads, signal: options.signal,
         },
         { kind: "ensemble", bestEpoch: null, epochs: options.epochs, seed: seeds },
       );
