@@ -10,7 +10,7 @@ import { BusyError, busyReason, describeMachine, shortCpuName } from "./bench/ma
 import { renderMarkdown } from "./bench/markdown.mjs";
 import { measureConfiguration } from "./bench/measure-configuration.mjs";
 import { findPeerPython, PeerError, referenceFolder } from "./bench/peer-python.mjs";
-import { measureBoundary, measureDataset, measureEpoch, measureGrowth, measureLoad } from "./bench/sections.mjs";
+import { measureBoundary, measureCoMovement, measureDataset, measureEpoch, measureGrowth, measureLoad } from "./bench/sections.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const say = (line) => process.stderr.write(`bench: ${line}\n`);
@@ -45,6 +45,7 @@ async function main() {
   if (settings.sections.dataset) results.dataset = await optional("dataset", "us_dev.parquet", settings, () => measureDataset(context));
   if (settings.sections.epoch) results.epoch = await optional("epoch", "nasdaq.parquet", settings, () => measureEpoch(context));
   if (settings.sections.boundary) results.boundary = await measureBoundary(context);
+  if (settings.sections.coMovement) results.coMovement = await measureCoMovement(context);
   write(results, settings);
 }
 

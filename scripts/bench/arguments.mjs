@@ -20,7 +20,7 @@ export const GROWTH_STOCKS = Object.freeze([500, 1000, 2000, 4000, 8000, 16000])
 
 export const USAGE = `npm run bench [-- FLAGS]: our training step and inference beside PyTorch's, in alternating steps on this machine
 
-Without flags: the six configurations of the target table, training and inference, then growth, load, dataset, epoch and boundary.
+Without flags: the six configurations of the target table, training and inference, then growth, load, dataset, epoch, boundary and co-movement.
 On a GPU: five configurations, training and inference. A flag of the first group narrows the run to what is named.
 
   --config N,T,F,B   one configuration: N stocks, window T, F features, B dates per step; repeatable
@@ -29,6 +29,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
   --load             reading a panel from Parquet: rows per second beside a plain DuckDB scan (and pandas, polars where installed)
   --dataset          features and ranks of a panel, beside the same in polars where installed
   --epoch            one epoch of the NASDAQ protocol beside the same loop in PyTorch
+  --co-movement      what the loss coMovement adds to a step at 1,000 and 5,000 stocks
   --boundary         what crossing from JavaScript to the core costs per step
   --compare COMMIT   no PyTorch: this build beside that of another commit, in alternating steps
 
@@ -59,6 +60,7 @@ const options = {
   dataset: { type: "boolean", default: false },
   epoch: { type: "boolean", default: false },
   boundary: { type: "boolean", default: false },
+  "co-movement": { type: "boolean", default: false },
   compare: { type: "string" },
   device: { type: "string", default: "cpu" },
   precision: { type: "string" },
@@ -82,14 +84,14 @@ const options = {
 /** @returns the complete settings; `sections` says which tables are measured */
 export function parseBenchArguments(argv) {
   const flags = parse(argv);
-  const named = { growth: flags.growth, load: flags.load, dataset: flags.dataset, epoch: flags.epoch, boundary: flags.boundary };
+  const named = { growth: flags.growth, load: flags.load, dataset: flags.dataset, epoch: flags.epoch, boundary: flags.boundary, coMovement: flags["co-movement"] };
   const configs = flags.config?.map(parseConfig);
   const { device, precision } = flags;
   if (device !== "cpu" && device !== "cuda") throw new UsageError(`Expected cpu or cuda for --device but received "${device}".`);
   if (precision !== undefined && !PRECISIONS.includes(precision)) throw new UsageError(`Expected ${PRECISIONS.join(", ")} for --precision but received "${precision}".`);
-  if (flags.compare !== undefined && Object.values(named).some(Boolean)) throw new UsageError("--compare measures configurations alone: leave out --growth, --load, --dataset, --epoch and --boundary.");
-  const onlyOnCpu = ["load", "dataset", "epoch", "boundary"].find((section) => named[section]);
-  if (device !== "cpu" && onlyOnCpu !== undefined) throw new UsageError(`--${onlyOnCpu} is measured on the cpu, not on ${device}.`);
+  if (flags.compare !== undefined && Object.values(named).some(Boolean)) throw new UsageError("--compare measures configurations alone: leave out --growth, --load, --dataset, --epoch, --boundary and --co-movement.");
+  const onlyOnCpu = ["load", "dataset", "epoch", "boundary", "coMovement"].find((section) => named[section]);
+  if (device !== "cpu" && onlyOnCpu !== undefined) throw new UsageError(`--${onlyOnCpu === "coMovement" ? "co-movement" : onlyOnCpu} is measured on the cpu, not on ${device}.`);
   if (device !== "cuda" && flags["cuda-graph"]) throw new UsageError("--cuda-graph needs --device cuda.");
   const anySection = Object.values(named).some(Boolean);
   const everything = configs === undefined && !flags.infer && !anySection;
@@ -98,7 +100,7 @@ export function parseBenchArguments(argv) {
     device,
     precision,
     compare: flags.compare,
-    sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, dataset: true, epoch: true, boundary: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
+    sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, dataset: true, epoch: true, boundary: true, coMovement: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
     configs: configs ?? (device === "cpu" ? TARGET_CONFIGS : CUDA_CONFIGS),
     modes: flags.infer ? ["infer"] : ["train", "infer"],
     cudaGraph: flags["cuda-graph"],

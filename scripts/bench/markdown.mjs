@@ -16,7 +16,7 @@ export function table([header, ...rows]) {
 
 const spread = (values) => (values === null || values === undefined ? "-" : `${figure(values.median)} (${figure(values.min)}-${figure(values.max)})`);
 
-/** @param results { environment, rows, checks?, leftOut?, growth?, load?, dataset?, epoch?, boundary? } */
+/** @param results { environment, rows, checks?, leftOut?, growth?, load?, dataset?, epoch?, boundary?, coMovement? } */
 export function renderMarkdown(results) {
   const { environment, rows } = results;
   const parts = ["# Benchmark", describe(environment)];
@@ -34,6 +34,7 @@ export function renderMarkdown(results) {
   if (results.dataset !== undefined) parts.push("## Features and ranks", dataset(results.dataset));
   if (results.epoch !== undefined) parts.push("## One epoch of the NASDAQ protocol", epoch(results.epoch));
   if (results.boundary !== undefined) parts.push("## Crossing the boundary", boundary(results.boundary));
+  if (results.coMovement !== undefined) parts.push("## The co-movement term", coMovement(results.coMovement));
   return `${parts.join("\n\n")}\n`;
 }
 
@@ -157,6 +158,11 @@ function epoch(e) {
     (whole ? "All dates measured." : `Measured on ${e.measuredTrainDates} and ${e.measuredValidDates} dates spread over the splits, extrapolated to all.`);
   const lines = Object.entries(e.seconds).map(([name, seconds]) => [name, seconds.toFixed(1), e.trainMsPerDate[name].toFixed(1), (seconds / e.seconds[OURS]).toFixed(2)]);
   return [note, table([["", "seconds per epoch", "ms per training step", "ratio to ours"], ...lines])].join("\n\n");
+}
+
+function coMovement(rows) {
+  const lines = rows.map(({ n, icMs, bothMs, ratio }) => [String(n), figure(icMs), figure(bothMs), ratio.toFixed(2)]);
+  return ["Training, T = 20, F = 21, B = 1, learned scale, 10 days ahead; medians of steps with and without the term in turn.", table([["N", "ic, ms", "ic + coMovement, ms", "ratio"], ...lines])].join("\n\n");
 }
 
 function boundary({ togetherMicroseconds, singleMicroseconds }) {

@@ -15,7 +15,7 @@ if (precision) core.setPrecision(precision);
 if (precision && core.precisionOn(device) !== precision) throw new Error(`precision "${precision}" is not to be had on this machine's ${device}`);
 /** Reads Parquet with DuckDB, which a machine that only computes need not have. */
 const realData = () => import("./real-data.mjs");
-const objective = [{ name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6 }];
+const objective = [{ name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6, horizonDays: 10 }];
 /** torch.optim.AdamW's defaults, no clipping, no average of the weights. */
 const sessionOptions = { objective, betas: [0.9, 0.999], adamEps: 1e-8, weightDecay: 0.01, clipNorm: 0, ema: 0, seed: 0 };
 
@@ -125,6 +125,28 @@ async function boundary(steps) {
   return { togetherMs: together, singleMs: single };
 }
 
+/** Milliseconds of training steps with the loss ic, and with coMovement beside it, one after the other in turn on one date. */
+async function coMovement({ n, steps }) {
+  const shape = { n, t: 20, f: 21, b: 1, after: 10 };
+  const panel = core.createPanel(syntheticPanel(shape));
+  const [ic] = objective;
+  const objectives = { ic: [ic], both: [ic, { ...ic, name: "coMovement", weight: 0.5, predictions: [], horizons: [] }] };
+  const sessions = Object.values(objectives).map((terms) => {
+    const model = core.createModel(resolveConfig({ sequentialInputSize: shape.f, similarityScale: "learned" }), "float32", 0);
+    return core.createSession(model, panel, { ...sessionOptions, objective: terms });
+  });
+  const times = sessions.map(() => []);
+  for (let round = -2; round < steps; round++) {
+    for (const [i, session] of sessions.entries()) {
+      await session.run(schedule(stepDates(shape), 1), threads, ({ milliseconds, undefinedDates }) => {
+        if (undefinedDates.some((count) => count > 0)) throw new Error("the term is undefined");
+        if (round >= 0) times[i].push(milliseconds);
+      }).done;
+    }
+  }
+  return { icMs: times[0], bothMs: times[1] };
+}
+
 /** Largest differences to what the peer predicted from the same weights and windows. */
 async function compare({ n, t, f, state, features, predictions, riskFactors }) {
   const model = core.createModel(resolveConfig({ sequentialInputSize: f }), "float32", 0, device);
@@ -155,6 +177,7 @@ const commands = {
   memory: () => ({ peakMiB: measured.memory.peakMiB() }),
   blocks: () => measured.blocks(),
   boundary: ({ steps }) => boundary(steps),
+  coMovement,
   compare,
   epoch: async ({ data, folder }) => {
     const opened = await (await realData()).openProtocol(data, folder);

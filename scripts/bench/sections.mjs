@@ -126,6 +126,19 @@ async function inTurns(processes, command, chunks) {
   return total;
 }
 
+/** What the co-movement term adds to a training step, alternating with steps without it in one process. */
+export async function measureCoMovement(context) {
+  return context.with([OURS], async ([ours]) => {
+    const rows = [];
+    for (const n of [1000, 5000]) {
+      const { icMs, bothMs } = await ours.request("coMovement", { n, steps: context.settings.steps });
+      rows.push({ n, icMs: median(icMs), bothMs: median(bothMs), ratio: median(bothMs.map((ms, i) => ms / icMs[i])) });
+      context.say(`co-movement ${n}: ${rows.at(-1).icMs} ms without, ${rows.at(-1).bothMs} ms with the term`);
+    }
+    return rows;
+  });
+}
+
 /** Microseconds per step between JavaScript's clock and the core's, on a model so small that they show. */
 export async function measureBoundary(context) {
   return context.with([OURS], async ([ours]) => {

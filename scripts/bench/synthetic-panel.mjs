@@ -19,10 +19,10 @@ export function normalValues(length, seed) {
   return values;
 }
 
-/** As many dates as B windows need; the B last ones have rows. `features` [dates, N, F] replaces the noise. */
-export function syntheticPanel({ n, t, f, b }, features) {
-  const dates = t + b - 1;
-  const rowOffsets = Int32Array.from({ length: dates + 1 }, (_, date) => Math.max(0, date - (t - 1)) * n);
+/** As many dates as B windows need, and `after` more; the B after the first window have rows. `features` [dates, N, F] replaces the noise. */
+export function syntheticPanel({ n, t, f, b, after = 0 }, features) {
+  const dates = t + b - 1 + after;
+  const rowOffsets = Int32Array.from({ length: dates + 1 }, (_, date) => Math.min(b, Math.max(0, date - (t - 1))) * n);
   return {
     dates,
     stocks: n,
@@ -33,6 +33,8 @@ export function syntheticPanel({ n, t, f, b }, features) {
     rowStocks: Int32Array.from({ length: b * n }, (_, row) => row % n),
     horizons: 1,
     targets: normalValues(dates * n, 2),
+    returns: normalValues(dates * n, 3).map((value) => 0.02 * value),
+    returnEnds: new Int32Array(dates).fill(dates - 1),
     graph: "complete",
   };
 }

@@ -17,7 +17,7 @@ const { scratchFolder } = await load("peer-python");
 describe("arguments", () => {
   it("measures everything without flags", () => {
     const settings = parseBenchArguments([]);
-    expect(settings.sections).toEqual({ configs: true, growth: true, load: true, dataset: true, epoch: true, boundary: true });
+    expect(settings.sections).toEqual({ configs: true, growth: true, load: true, dataset: true, epoch: true, boundary: true, coMovement: true });
     expect(settings.configs).toEqual(TARGET_CONFIGS);
     expect(settings.modes).toEqual(["train", "infer"]);
     expect(settings.force).toBe(false);
@@ -29,7 +29,7 @@ describe("arguments", () => {
     expect(sections("--infer")).toEqual(["configs"]);
     expect(sections("--growth")).toEqual(["growth"]);
     expect(sections("--config", "100,8,5,2", "--load")).toEqual(["configs", "load"]);
-    expect(sections("--force", "--steps", "3", "--compile")).toEqual(["configs", "growth", "load", "dataset", "epoch", "boundary"]);
+    expect(sections("--force", "--steps", "3", "--compile")).toEqual(["configs", "growth", "load", "dataset", "epoch", "boundary", "coMovement"]);
   });
 
   it("takes several configurations in their order", () => {
@@ -42,7 +42,7 @@ describe("arguments", () => {
   it("measures on a GPU what a GPU has", () => {
     const settings = parseBenchArguments(["--device", "cuda", "--compile"]);
     expect(settings).toMatchObject({ device: "cuda", configs: CUDA_CONFIGS, compile: true, blocks: false });
-    expect(settings.sections).toEqual({ configs: true, growth: false, load: false, dataset: false, epoch: false, boundary: false });
+    expect(settings.sections).toEqual({ configs: true, growth: false, load: false, dataset: false, epoch: false, boundary: false, coMovement: false });
     expect([settings.cudaGraph, parseBenchArguments(["--device", "cuda", "--cuda-graph"]).cudaGraph]).toEqual([false, true]);
     expect(() => parseBenchArguments(["--cuda-graph"])).toThrow("--cuda-graph needs --device cuda");
     expect(() => parseBenchArguments(["--device", "cuda", "--load"])).toThrow("--load is measured on the cpu");
