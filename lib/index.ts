@@ -11,7 +11,7 @@ export type { AppendOptions } from "./data/append.js";
 export type { NewRows } from "./data/new-rows.js";
 export type { PriceBreak } from "./data/price-breaks.js";
 export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
-export type { ArrowSource, PanelSource, QlibSource, QuerySource } from "./data/source/panel-source.js";
+export type { ArrowSource, ArrowTable, PanelSource, QlibSource, QuerySource } from "./data/source/panel-source.js";
 export type { DatasetCall, DatasetOptions, DatasetProgress, Label, LabelTransform, LoadingsOptions, Processor, SplitOptions } from "./data/dataset-options.js";
 export type { FeatureSetName } from "./data/features.js";
 export type { DailyReturns, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredLoadings, StoredProcessor } from "./data/types.js";

@@ -1,5 +1,4 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
-import type { Table } from "@uwdata/flechette";
 
 /** A DuckDB query, on a database of its own or on a connection that the caller has open. */
 export interface QuerySource {
@@ -16,10 +15,17 @@ export interface QlibSource {
   readonly instruments?: string | undefined;
 }
 
+/** The part of a table of `@uwdata/flechette` that tells one: its own types do not compile for everybody. */
+export interface ArrowTable {
+  readonly names: readonly PropertyKey[];
+  readonly numRows: number;
+  getChildAt(index: number): unknown;
+}
+
 /** An Arrow table in memory. */
 export interface ArrowSource {
   /** Bytes in Arrow's IPC format, file or stream, also packed with LZ4 or ZSTD; or a table of `@uwdata/flechette`. */
-  readonly arrow: Uint8Array | Table;
+  readonly arrow: Uint8Array | ArrowTable;
 }
 
 /** A file, files or glob of .parquet, .csv or .csv.gz, an Arrow file (.feather, .arrow, .ipc), any DuckDB query, a folder in Qlib's format, or an Arrow table. */
