@@ -3,9 +3,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { ASTGNNFactorModel, audit, openPanel, Panel, train, type Audit, type DatasetOptions, type Finding, type FindingCode, type PanelDataOptions } from "../../lib/index.js";
+import { ASTGNNFactorModel, audit, openPanel, Panel, train, type Audit, type Dataset, type DatasetOptions, type Finding, type FindingCode, type PanelDataOptions, type TrainOptions } from "../../lib/index.js";
 import { astgnn } from "./cli-capture.js";
 
 const clean = simulateMarket({ seed: 3, stocks: 48, dates: 320 });
@@ -38,6 +38,17 @@ async function written(name: string, planted: Readonly<Record<string, Float64Arr
   return file;
 }
 
+/** A small run on a dataset; returns its folder. */
+async function trained(dataset: Dataset, name: string, more: TrainOptions = {}): Promise<string> {
+  using model = new ASTGNNFactorModel({ sequentialInputSize: dataset.featureNames.length, gruHiddenSize: 4, gruNumLayers: 1, gatHiddenSize: 4, gatNumHeads: 2, residualHiddenSize: 4, numRiskFactors: 3, tgcHiddenSize: 4, tgcOutputSize: 4, predictionHiddenSizes: [4] });
+  const out = join(folder, name);
+  await train(model, dataset, { epochs: 1, threads: 1, out, onWarning: () => {}, ...more });
+  return out;
+}
+
+/** What checks read of a dataset, as an object of its own. */
+const plain = ({ dates: all, lagDays, train: first, valid, test, options: stored, labels }: Dataset): object => ({ dates: all, lagDays, train: first, valid, test, options: stored, labels });
+
 async function audited(panel: Promise<Panel>, more: Partial<DatasetOptions> = {}): Promise<Audit> {
   return audit(await panel, { ...options, ...more } as DatasetOptions);
 }
@@ -56,7 +67,7 @@ describe("An audit of clean simulated data", () => {
   it("finds nothing", async () => {
     const result = await audited(market());
     expect(result).toMatchObject({ passed: true, findings: [] });
-    expect(result.checks).toHaveLength(5);
+    expect(result.checks).toHaveLength(8);
   });
 
   it("takes no feature of the past for a leak: past returns, a running maximum, clipped values, calendars, moments of the market", async () => {
@@ -73,6 +84,96 @@ describe("An audit of clean simulated data", () => {
     };
     const result = await audited(market(planted), { features: [...SIMULATED_FEATURES, ...Object.keys(planted)] });
     expect(result.findings).toEqual([]);
+  });
+});
+
+describe("The future probe", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  /** Datasets whose feature `news` is that of the next date. */
+  const lookAhead = async (): Promise<void> => {
+    const cut = Panel.prototype.dataset;
+    vi.spyOn(Panel.prototype, "dataset").mockImplementation(async function (this: Panel, written) {
+      const dataset = await cut.call(this, written);
+      const [F, f] = [dataset.featureNames.length, dataset.featureNames.indexOf("news")];
+      const features = dataset.features.map((value, i, all) => (i % F === f ? (all[i + N * F] ?? value) : value));
+      const own = new Map<PropertyKey, unknown>([["features", features]]);
+      const bound = (value: unknown): unknown => (typeof value === "function" ? value.bind(dataset) : value);
+      return new Proxy(dataset, { get: (_, name) => own.get(name) ?? bound(Reflect.get(dataset, name, dataset)) });
+    });
+  };
+
+  it("fails where inputs read the next date, and names them", async () => {
+    const panel = market();
+    await lookAhead();
+    const [finding] = (await audited(panel)).findings;
+    expect(finding).toMatchObject({ code: "future_read", severity: "fail", where: { columns: ["news"], dates: expect.arrayContaining([expect.any(String)]) }, measured: 20 });
+    expect(finding!.what).toBe("On 20 of 20 probed dates the inputs changed when the values of all later dates were replaced.");
+  });
+
+  it("fails where a model reads what it should not, and names predictions and M", async () => {
+    const panel = await openPanel(await written("probe.csv"), { onWarning: () => {} });
+    const dataset = await panel.dataset(options);
+    await trained(dataset, "probed");
+    const predict = ASTGNNFactorModel.prototype.predict;
+    vi.spyOn(ASTGNNFactorModel.prototype, "predict").mockImplementation(async function (this: ASTGNNFactorModel, input, how) {
+      const result = await predict.call(this, input, how);
+      // The whole panel's last date is one that no probe's copy has.
+      const { dates: all } = (input as { dataset: Dataset }).dataset;
+      if (all.at(-1) === dates.at(-1)) result.predictions.data[result.predictions.data.findIndex((value) => !Number.isNaN(value))]! += 1e-6;
+      return result;
+    });
+    const [finding] = (await audit(join(folder, "probed"))).findings;
+    expect(finding).toMatchObject({ code: "future_read", severity: "fail" });
+    expect(finding!.what).toMatch(/^On \d+ of 20 probed dates the predictions changed/);
+  });
+
+  it("is silent on every set of features", async () => {
+    const close = column("close");
+    const bars: Planted = { open: (cell) => close[cell]! * 0.99, high: (cell) => close[cell]! * 1.01, low: (cell) => close[cell]! * 0.98, volume: (cell) => 1000 + ((cell * 37) % 91) };
+    const panel = market(bars);
+    for (const more of [{ features: ["ohlcv", "news"], processors: ["standardize", { name: "fill", value: "median" }] }, { features: ["loadings"], loadings: { count: 2, window: 40 }, processors: undefined }] as Partial<DatasetOptions>[]) {
+      expect((await audited(panel, more)).findings.filter(({ severity }) => severity === "fail")).toEqual([]);
+    }
+  });
+});
+
+describe("Labels that reach across splits", () => {
+  const overDates = (count: number) => (cell: number): number => column("close")[cell + count * N]! / column("close")[cell]! - 1;
+
+  it("fail where a label column looks at more dates than it is said to", async () => {
+    const panel = market({ target: overDates(5) });
+    const result = await audited(panel, { label: { column: "target", horizonDays: 1 } });
+    expect(only(result, "label_span_understated")).toMatchObject({ severity: "fail", where: { columns: ["target"] }, measured: 5, threshold: 1 });
+    expect((await audited(panel, { label: { column: "target", horizonDays: 5 }, embargo: 5 })).findings).toEqual([]);
+  });
+
+  it("warn where such a column is of no stated price, and note an embargo below the span", async () => {
+    const sum = (cell: number): number => [1, 2, 3, 4, 5].reduce((total, k) => total + column("news")[cell + k * N]!, 0);
+    const panel = market({ target: sum });
+    expect(only(await audited(panel, { features: ["style1", "style2"], label: { column: "target", horizonDays: 1 } }), "labels_overlap")).toMatchObject({ severity: "warn" });
+    expect(only(await audited(panel, { features: ["style1", "style2"], label: { column: "target", horizonDays: 5 } }), "short_embargo")).toMatchObject({ severity: "note", measured: 0, threshold: 5 });
+  });
+
+  it("fail where splits overlap", async () => {
+    const panel = await market();
+    const dataset = await panel.dataset(options);
+    const { labelWindows } = await import("../../lib/evaluate/audit/label-windows.js");
+    const subject = { panel, dataset: { ...plain(dataset), horizons: [3] } } as unknown as Parameters<typeof labelWindows>[0];
+    expect(labelWindows(subject).map(({ code, measured }) => [code, measured])).toEqual([["splits_overlap", 2], ["splits_overlap", 2], ["short_embargo", 0]]);
+  });
+});
+
+describe("Statistics of processors", () => {
+  it("fail where they are not those of the training dates", async () => {
+    const panel = await market({ trend: (cell) => column("news")[cell]! + Math.floor(cell / N) / 50 });
+    const features = { ...options, features: ["trend", "news"], processors: ["winsorize", "standardize", { name: "fill", value: "median" }] as const };
+    const description = (await panel.dataset(features)).describe();
+    expect((await audit(panel, { description, split, maxDropped: 1 })).findings).toEqual([]);
+    const everything = (await panel.dataset({ ...features, split: { fractions: [1, 0, 0] } })).describe();
+    const { findings } = await audit(panel, { description: everything, split, maxDropped: 1 });
+    expect(findings.map(({ code, severity, where }) => [code, severity, where.columns!.includes("trend")])).toEqual([["processor_statistics", "fail", true], ["processor_statistics", "fail", true]]);
+    expect(findings[0]!.what).toMatch(/^Statistics of standardize are not those of the training dates, by up to [\d.]+ standard deviations of the feature \(trend\)\.$/);
   });
 });
 
@@ -194,9 +295,7 @@ describe("An audit of a run", () => {
   it("takes data and options from its run.json, and refuses other data", async () => {
     const panel = await openPanel(await written("run.csv"), { onWarning: () => {} });
     const dataset = await panel.dataset(options);
-    using model = new ASTGNNFactorModel({ sequentialInputSize: SIMULATED_FEATURES.length, gruHiddenSize: 4, gruNumLayers: 1, gatHiddenSize: 4, gatNumHeads: 2, residualHiddenSize: 4, numRiskFactors: 3, tgcHiddenSize: 4, tgcOutputSize: 4, predictionHiddenSizes: [4] });
-    const out = join(folder, "run");
-    await train(model, dataset, { epochs: 1, threads: 1, out, onWarning: () => {} });
+    const out = await trained(dataset, "run");
     expect(await audit(out)).toMatchObject({ passed: true, findings: [] });
     expect(await audit(out, { source: panel })).toMatchObject({ passed: true, findings: [] });
     await expect(audit(out, { source: await market({}, () => true) })).rejects.toThrow(/does not hold the data that the run in .* was trained on/);

@@ -8,14 +8,19 @@ import type { PanelSource } from "../../data/source/panel-source.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { resolveOptions } from "../../options.js";
 import { readDescription, type RunDescription } from "../../run/description.js";
+import { loadRun } from "../../run/load.js";
+import type { EpochEvent } from "../../run/records.js";
 import { awaitReplacement } from "../../run/replacement.js";
 import { bySeverity, type Finding } from "./finding.js";
 import { filledInputs } from "./filled-inputs.js";
+import { futureProbe } from "./future-probe.js";
 import { fullSampleScaling } from "./full-sample-scaling.js";
 import { hindsightUniverse } from "./hindsight-universe.js";
 import { labelLeaks } from "./label-leaks.js";
+import { labelWindows } from "./label-windows.js";
+import { processorStatistics } from "./processor-statistics.js";
 import { repeatedRows } from "./repeated-rows.js";
-import { auditSubject, type AuditSubject } from "./subject.js";
+import { auditSubject, type AuditedRun, type AuditSubject } from "./subject.js";
 
 /** What an audit found. */
 export interface Audit {
@@ -40,15 +45,18 @@ const RunOptionsSchema = z.strictObject({
 });
 
 const CHECKS: Readonly<Record<string, (subject: AuditSubject) => Finding[] | Promise<Finding[]>>> = {
+  "values of later dates": futureProbe,
   "scaling by the whole sample": fullSampleScaling,
   "features that are or know the label": labelLeaks,
+  "labels that reach across splits": labelWindows,
+  "statistics of processors": processorStatistics,
   "repeated rows": repeatedRows,
   "a universe chosen with hindsight": hindsightUniverse,
   "missing values that look like data": filledInputs,
 };
 
 /**
- * Looks for what makes numbers from data, or from a run, less believable than they look: columns that were scaled with dates to come, features that are the
+ * Looks for what makes numbers from data, or from a run, less believable than they look: a pipeline that reads later dates, columns that were scaled with dates to come, features that are the
  * label, rows filled forward, a universe of survivors, missing values that look like data. docs/audit.md says what each finding means.
  *
  * @param subject a panel, with the options of `panel.dataset`; or a run folder: then data and options are those of its run.json
@@ -65,11 +73,11 @@ export async function audit(subject: Panel | string, options: DatasetOptions | A
   return audited(subject, options as DatasetOptions, undefined);
 }
 
-async function audited(panel: Panel, options: DatasetOptions, modelIc: number | undefined): Promise<Audit> {
+async function audited(panel: Panel, options: DatasetOptions, run: AuditedRun | undefined): Promise<Audit> {
   if ("description" in options && options.split === undefined) {
     throw new AstgnnError("ERR_OPTION", "An audit needs a split.", { option: "split", next: "Give split: { trainEnd, validEnd }." });
   }
-  using subject = await auditSubject(panel, options, modelIc);
+  using subject = await auditSubject(panel, options, run);
   const findings: Finding[] = [];
   for (const check of Object.values(CHECKS)) {
     findings.push(...(await check(subject)));
@@ -82,10 +90,19 @@ async function audited(panel: Panel, options: DatasetOptions, modelIc: number | 
 
 async function auditRun(folder: string, { source, signal }: AuditRunOptions): Promise<Audit> {
   await awaitReplacement(folder);
-  const run = await readDescription(folder);
-  const panel = await dataOf(folder, run, source, signal);
-  const { extremeReturns: _, ...options } = run.dataset;
-  return audited(panel, { ...options, signal } as unknown as DatasetOptions, await testIc(folder));
+  const description = await readDescription(folder);
+  const panel = await dataOf(folder, description, source, signal);
+  const { extremeReturns: _, ...options } = description.dataset;
+  using loaded = await loadRun(folder, { device: "cpu" });
+  const members = description.members?.map((name) => join(folder, name)) ?? [folder];
+  const epochs = await Promise.all(members.map(readEpochs));
+  const run: AuditedRun = { description, models: loaded.models, epochs, testIc: await testIc(folder) };
+  return await audited(panel, { ...options, signal } as unknown as DatasetOptions, run);
+}
+
+async function readEpochs(folder: string): Promise<EpochEvent[]> {
+  const lines = (await readFile(join(folder, "metrics.jsonl"), "utf8")).split("\n").filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as EpochEvent);
 }
 
 async function dataOf(folder: string, { source: trainedOn, panel: reading, fingerprint }: RunDescription, source: PanelSource | Panel | undefined, signal: AbortSignal | undefined): Promise<Panel> {

@@ -3,9 +3,15 @@ export type Severity = "fail" | "warn" | "note";
 
 /** What a check found, in one stable word. */
 export type FindingCode =
+  | "future_read"
   | "full_sample_scaling"
   | "feature_is_label"
   | "feature_beyond_model"
+  | "label_span_understated"
+  | "labels_overlap"
+  | "splits_overlap"
+  | "short_embargo"
+  | "processor_statistics"
   | "repeated_rows"
   | "hindsight_universe"
   | "constant_universe"

@@ -47,7 +47,7 @@ function equalsLabel(subject: AuditSubject, name: string, f: number): Finding | 
 }
 
 /** Mean over sampled dates t of the correlation of x(t) with y(t + shift) over stocks: the larger of Pearson's and Spearman's. */
-function meanCorrelation(D: number, N: number, shift: number, x: (cell: number) => number, y: (cell: number) => number): number {
+export function meanCorrelation(D: number, N: number, shift: number, x: (cell: number) => number, y: (cell: number) => number): number {
   const step = Math.max(1, Math.floor(D / SAMPLED_DATES));
   const [a, b] = [new Float64Array(N), new Float64Array(N)];
   let [plain, ranked, dates] = [0, 0, 0];
@@ -70,7 +70,8 @@ function meanCorrelation(D: number, N: number, shift: number, x: (cell: number) 
   return (Math.abs(plain) > Math.abs(ranked) ? plain : ranked) / dates;
 }
 
-function knowsTooMuch({ dataset, raw, modelIc }: AuditSubject, name: string, f: number): Finding | undefined {
+function knowsTooMuch({ dataset, raw, run }: AuditSubject, name: string, f: number): Finding | undefined {
+  const modelIc = run?.testIc;
   const split = judgedSplit(dataset);
   const N = dataset.tickers.length;
   const data = new Float64Array(split.dateIndices.length * N);

@@ -2,6 +2,9 @@ import type { DatasetOptions, ResolvedLoadings } from "../../data/dataset-option
 import { columnsOf, listFeatures, mayLack, type Feature, type WrittenFeatures } from "../../data/feature-sets.js";
 import type { Panel } from "../../data/panel.js";
 import type { Dataset, Split } from "../../data/types.js";
+import type { ASTGNNFactorModel } from "../../model/model.js";
+import type { RunDescription } from "../../run/description.js";
+import type { EpochEvent } from "../../run/records.js";
 
 /** What an audit looks at: the data, the samples cut from them, and what a model made of these. */
 export interface AuditSubject {
@@ -10,8 +13,19 @@ export interface AuditSubject {
   /** Numeric columns of the panel that features or the label are made of. */
   readonly used: ReadonlySet<string>;
   readonly raw: RawFeatures;
-  /** Mean daily IC of the run's model on the test; undefined where there is no run. */
-  readonly modelIc: number | undefined;
+  /** Of the run that is audited; undefined where only data are. */
+  readonly run: AuditedRun | undefined;
+}
+
+/** What of a run an audit looks at. */
+export interface AuditedRun {
+  readonly description: RunDescription;
+  /** One per member of an ensemble. */
+  readonly models: readonly ASTGNNFactorModel[];
+  /** Epochs that metrics.jsonl tells of, per member. */
+  readonly epochs: readonly (readonly EpochEvent[])[];
+  /** Mean daily IC of the predictions on the test, where there is one. */
+  readonly testIc: number | undefined;
 }
 
 /** Features before any processor, one by one. */
@@ -31,14 +45,14 @@ interface StoredOptions {
 }
 
 /** Puts together what the checks share. */
-export async function auditSubject(panel: Panel, options: DatasetOptions, modelIc: number | undefined): Promise<AuditSubject & Disposable> {
+export async function auditSubject(panel: Panel, options: DatasetOptions, run: AuditedRun | undefined): Promise<AuditSubject & Disposable> {
   const dataset = await panel.dataset(options);
   const { features, loadings, label } = dataset.options as unknown as StoredOptions;
   const sources = listFeatures(features, loadings, panel.has("size"));
   const labelColumn = label.column ?? "close";
   const used = new Set([...columnsOf(sources), ...(panel.has(labelColumn) ? [labelColumn] : [])]);
   const raw = await rawFeatures(panel, dataset, sources);
-  return { panel, dataset, used, raw, modelIc, [Symbol.dispose]: () => dataset.dispose() };
+  return { panel, dataset, used, raw, run, [Symbol.dispose]: () => dataset.dispose() };
 }
 
 /** Columns as the panel has them; features of sets computed without processors, so that cells which one would fill stay NaN. */

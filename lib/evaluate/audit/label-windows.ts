@@ -1,0 +1,102 @@
+import type { Finding } from "./finding.js";
+import { meanCorrelation } from "./label-leaks.js";
+import { labelSpan, type AuditSubject } from "./subject.js";
+
+/** Forward returns that a label column is compared with. */
+const LAGS = [0, 1, 2];
+const HORIZONS = [1, 2, 3, 5, 10, 20, 21, 42, 60, 63, 120, 126, 250, 252];
+const EQUAL = 0.99;
+const OVERLAP = 0.3;
+
+/**
+ * Labels whose days reach across the splits: splits that overlap, a label column that looks at more days than its `horizonDays` and `lagDays` say, so that
+ * purging by these leaves labels of the training that end within the test.
+ */
+export function labelWindows(subject: AuditSubject): Finding[] {
+  return [...overlappingSplits(subject), ...understatedSpan(subject), ...shortEmbargo(subject)];
+}
+
+function overlappingSplits({ dataset }: AuditSubject): Finding[] {
+  const { dates, lagDays } = dataset;
+  const span = labelSpan(dataset);
+  const parts = [dataset.train, dataset.valid, dataset.test].filter((split) => split.dates.length > 0);
+  return parts.slice(1).flatMap((later, i): Finding[] => {
+    const earlier = parts[i]!;
+    const [end, entry] = [earlier.dateIndices.at(-1)! + lagDays + span, later.dateIndices[0]! + lagDays];
+    if (end <= entry) return [];
+    return [
+      {
+        code: "splits_overlap",
+        severity: "fail",
+        what: `Labels of ${earlier.name} end ${end - entry} ${end - entry === 1 ? "date" : "dates"} after those of ${later.name} begin.`,
+        where: { dates: [dates[Math.min(entry, dates.length - 1)]!, dates[Math.min(end, dates.length - 1)]!] },
+        measured: end - entry,
+        threshold: 0,
+        next: "Leave out the dates whose labels reach across the boundary.",
+      },
+    ];
+  });
+}
+
+function understatedSpan({ panel, dataset }: AuditSubject): Finding[] {
+  const { label } = dataset.options as { label: { column?: string; horizonDays: number } };
+  if (label.column === undefined) return [];
+  const [D, N] = [panel.dates.length, panel.tickers.length];
+  const stated = dataset.lagDays + label.horizonDays;
+  const of = (cell: number): number => dataset.labels[cell]!;
+  const next = "State label.horizonDays and label.lagDays as the column was made: splits are purged by them.";
+  if (panel.has("close")) {
+    const close = panel.values("close");
+    for (const lag of LAGS) {
+      for (const horizon of HORIZONS) {
+        if (lag + horizon <= stated) continue;
+        const forward = (cell: number): number => close[cell + (lag + horizon) * N]! / close[cell + lag * N]! - 1;
+        const correlation = meanCorrelation(D, N, 0, of, forward);
+        if (correlation <= EQUAL) continue;
+        return [
+          {
+            code: "label_span_understated",
+            severity: "fail",
+            what: `Label column ${label.column} is the return from ${lag} to ${lag + horizon} dates later (correlation ${correlation.toFixed(3)}), and is said to look at ${stated}: its labels reach across the ends of the splits.`,
+            where: { columns: [label.column] },
+            measured: lag + horizon,
+            threshold: stated,
+            next,
+          },
+        ];
+      }
+    }
+  }
+  const apart = Math.max(1, label.horizonDays);
+  const overlap = meanCorrelation(D, N, apart, of, of);
+  if (!(overlap > OVERLAP)) return [];
+  return [
+    {
+      code: "labels_overlap",
+      severity: "warn",
+      what: `Labels ${apart} ${apart === 1 ? "date" : "dates"} apart have a correlation of ${overlap.toFixed(2)} in column ${label.column}, and are said to share no day: if they look at more dates than horizonDays, they reach across the ends of the splits.`,
+      where: { columns: [label.column] },
+      measured: overlap,
+      threshold: OVERLAP,
+      next,
+    },
+  ];
+}
+
+/** Purged labels share no day, but returns that follow one another closely are not quite independent. */
+function shortEmbargo({ dataset }: AuditSubject): Finding[] {
+  const { embargo } = dataset.options as { embargo: number };
+  const span = labelSpan(dataset);
+  if (span < 2 || embargo >= span || dataset.valid.dates.length + dataset.test.dates.length === 0) return [];
+  return [
+    {
+      code: "short_embargo",
+      severity: "note",
+      what: `Labels span ${span} dates and the embargo is ${embargo}: labels are purged, so nothing leaks, but the first dates after a boundary look much like the last before it.`,
+      where: {},
+      measured: embargo,
+      threshold: span,
+      next: `Set embargo to ${span} where this matters.`,
+    },
+  ];
+}
