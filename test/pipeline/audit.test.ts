@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -67,7 +67,7 @@ describe("An audit of clean simulated data", () => {
   it("finds nothing", async () => {
     const result = await audited(market());
     expect(result).toMatchObject({ passed: true, findings: [] });
-    expect(result.checks).toHaveLength(8);
+    expect(result.checks).toHaveLength(10);
   });
 
   it("takes no feature of the past for a leak: past returns, a running maximum, clipped values, calendars, moments of the market", async () => {
@@ -114,7 +114,7 @@ describe("The future probe", () => {
   it("fails where a model reads what it should not, and names predictions and M", async () => {
     const panel = await openPanel(await written("probe.csv"), { onWarning: () => {} });
     const dataset = await panel.dataset(options);
-    await trained(dataset, "probed");
+    await trained(dataset, "probe/run");
     const predict = ASTGNNFactorModel.prototype.predict;
     vi.spyOn(ASTGNNFactorModel.prototype, "predict").mockImplementation(async function (this: ASTGNNFactorModel, input, how) {
       const result = await predict.call(this, input, how);
@@ -123,7 +123,7 @@ describe("The future probe", () => {
       if (all.at(-1) === dates.at(-1)) result.predictions.data[result.predictions.data.findIndex((value) => !Number.isNaN(value))]! += 1e-6;
       return result;
     });
-    const [finding] = (await audit(join(folder, "probed"))).findings;
+    const [finding] = (await audit(join(folder, "probe/run"))).findings;
     expect(finding).toMatchObject({ code: "future_read", severity: "fail" });
     expect(finding!.what).toMatch(/^On \d+ of 20 probed dates the predictions changed/);
   });
@@ -174,6 +174,87 @@ describe("Statistics of processors", () => {
     const { findings } = await audit(panel, { description: everything, split, maxDropped: 1 });
     expect(findings.map(({ code, severity, where }) => [code, severity, where.columns!.includes("trend")])).toEqual([["processor_statistics", "fail", true], ["processor_statistics", "fail", true]]);
     expect(findings[0]!.what).toMatch(/^Statistics of standardize are not those of the training dates, by up to [\d.]+ standard deviations of the feature \(trend\)\.$/);
+  });
+});
+
+describe("Groups and edges that know the end", () => {
+  const file = async (name: string, lines: readonly string[]): Promise<string> => {
+    await writeFile(join(folder, name), `${lines.join("\n")}\n`);
+    return join(folder, name);
+  };
+
+  it("warn where they are the same on all dates and used, and not where they have dates", async () => {
+    const groups = await file("constant.csv", ["ticker,group", ...clean.tickers.map((ticker, n) => `${ticker},G${n % 4}`)]);
+    const edges = await file("edges.csv", ["ticker,neighbor", ...clean.tickers.slice(1).map((ticker, n) => `${clean.tickers[n]},${ticker}`)]);
+    expect(only(await audited(market({}, isListed, { groups: { file: groups } }), { graph: "groups" }), "groups_of_one_date")).toMatchObject({ severity: "warn" });
+    expect(only(await audited(market({}, isListed, { edges: { file: edges } }), { graph: "edges" }), "edges_of_one_date")).toMatchObject({ severity: "warn" });
+    const dated = await file("dated.csv", ["ticker,group,from,to", ...clean.tickers.flatMap((ticker, n) => [`${ticker},G${n % 4},${dates[0]},${dates[150]}`, `${ticker},G${n % 5},${dates[151]},${dates[D - 1]}`])]);
+    expect((await audited(market({}, isListed, { groups: { file: dated } }), { graph: "groups" })).findings).toEqual([]);
+  });
+
+  it("fail where groups were made from the returns of the test, and not where they are industries", async () => {
+    const industries = await file("industries.csv", ["ticker,group", ...clean.tickers.map((ticker, n) => `${ticker},I${clean.industries[n]}`)]);
+    expect(only(await audited(market({}, isListed, { groups: { file: industries } })), "groups_of_one_date").severity).toBe("note");
+    // Returns without any industry: who moves alike in the test does so by chance.
+    const noise = simulateMarket({ seed: 9, stocks: N, dates: D, industries: 1, spillover: 0 });
+    const late = noise.tickers.map((_, n) => Array.from({ length: D - 242 }, (_, i) => noise.columns.get("day_return")![(242 + i) * N + n]!));
+    const average = late[0]!.map((_, i) => mean(late.map((row) => row[i]!)));
+    const own = late.map((row) => row.map((value, i) => value - average[i]!));
+    const left = new Set(own.keys());
+    const groups: number[][] = [];
+    while (left.size > 0) {
+      const [first] = left;
+      const near = [...left].sort((a, b) => correlation(own[first!]!, own[b]!) - correlation(own[first!]!, own[a]!)).slice(0, 4);
+      groups.push(near);
+      for (const n of near) left.delete(n);
+    }
+    const clustered = await file("clustered.csv", ["ticker,group", ...groups.flatMap((members, g) => members.map((n) => `${clean.tickers[n]},C${g}`))]);
+    const found = (await audited(market({ close: (cell) => noise.columns.get("close")![cell]! }, isListed, { groups: { file: clustered } }))).findings;
+    expect(found).toMatchObject([{ code: "groups_fit_test", severity: "fail" }, { code: "groups_of_one_date", severity: "note" }]);
+  });
+});
+
+describe("Epochs and settings chosen on the test", () => {
+  let dataset: Dataset;
+  beforeAll(async () => {
+    dataset = await (await openPanel(await written("chosen.csv"), { onWarning: () => {} })).dataset(options);
+  });
+  const rewrite = async (file: string, change: (content: Record<string, unknown>) => object): Promise<void> => writeFile(file, JSON.stringify(change(JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>)));
+
+  it("fail where another epoch is kept than the validation's best, or one that it did not see", async () => {
+    const out = await trained(dataset, "epochs/run", { epochs: 3 });
+    expect((await audit(out)).findings).toEqual([]);
+    const { bestEpoch } = JSON.parse(await readFile(join(out, "run.json"), "utf8")) as { bestEpoch: number };
+    await rewrite(join(out, "run.json"), (run) => ({ ...run, bestEpoch: (bestEpoch % 3) + 1 }));
+    const other = only(await audit(out), "epoch_not_by_validation");
+    expect(other.what).toMatch(new RegExp(`keeps the weights of epoch ${(bestEpoch % 3) + 1}, and epoch ${bestEpoch} has the best ic of the validation\\.$`));
+    await rewrite(join(out, "run.json"), (run) => ({ ...run, bestEpoch: 7 }));
+    expect(only(await audit(out), "epoch_not_by_validation").what).toContain("which metrics.jsonl, with 3 epochs, does not know.");
+  });
+
+  it("warn where there is a test and no validation", async () => {
+    const panel = await openPanel(await written("unvalidated.csv"), { onWarning: () => {} });
+    const out = await trained(await panel.dataset({ ...options, split: { trainEnd: split.trainEnd } }), "unvalidated/run");
+    expect(only(await audit(out), "no_validation").severity).toBe("warn");
+  });
+
+  it("warn where a run stands out among others on the test and not on the validation", async () => {
+    const out = await trained(dataset, "tried/own");
+    const ics = async (name: string, valid: number, test: number): Promise<void> =>
+      rewrite(join(folder, "tried", name, "report.json"), (report) => {
+        const daily = (ic: number) => ({ dates: ["2015-01-05", "2015-01-12"], ic: [ic - 0.01, ic + 0.01] });
+        return { ...report, daily: { valid: daily(valid), test: daily(test) }, ...(name === "own" ? { valid: { ic: valid }, test: { ic: test } } : {}) };
+      });
+    await ics("own", 0.02, 0.09);
+    for (let k = 1; k < 5; k++) {
+      await cp(out, join(folder, "tried", `other${k}`), { recursive: true });
+      await rewrite(join(folder, "tried", `other${k}`, "run.json"), (run) => ({ ...run, training: { ...(run["training"] as object), learningRate: k / 1000 + 1e-5 } }));
+      await ics(`other${k}`, 0.03 + k / 100, 0.01 * k);
+    }
+    const finding = only(await audit(out), "best_on_test");
+    expect(finding.what).toMatch(/^Of 5 configurations beside .*own it has the highest test IC and is number 5 by validation IC/);
+    await ics("own", 0.2, 0.09);
+    expect((await audit(out)).findings).toEqual([]);
   });
 });
 
@@ -287,7 +368,8 @@ describe("Missing values that look like data", () => {
   it("warn where groups name other tickers", async () => {
     const groups = join(folder, "groups.csv");
     await writeFile(groups, `ticker,group\n${clean.tickers.map((ticker, n) => `${ticker},G${n % 4}`).join("\n")}\n${Array.from({ length: 10 }, (_, n) => `OTHER${n},G1`).join("\n")}\n`);
-    expect(only(await audited(market({}, isListed, { groups: { file: groups } })), "unmatched_groups")).toMatchObject({ severity: "warn", measured: 10 / N });
+    const { findings } = await audited(market({}, isListed, { groups: { file: groups } }));
+    expect(findings).toMatchObject([{ code: "unmatched_groups", severity: "warn", measured: 10 / N }, { code: "groups_of_one_date", severity: "note" }]);
   });
 });
 
@@ -295,7 +377,7 @@ describe("An audit of a run", () => {
   it("takes data and options from its run.json, and refuses other data", async () => {
     const panel = await openPanel(await written("run.csv"), { onWarning: () => {} });
     const dataset = await panel.dataset(options);
-    const out = await trained(dataset, "run");
+    const out = await trained(dataset, "single/run");
     expect(await audit(out)).toMatchObject({ passed: true, findings: [] });
     expect(await audit(out, { source: panel })).toMatchObject({ passed: true, findings: [] });
     await expect(audit(out, { source: await market({}, () => true) })).rejects.toThrow(/does not hold the data that the run in .* was trained on/);
@@ -355,4 +437,9 @@ function mean(values: readonly number[]): number {
 function deviation(values: readonly number[]): number {
   const centre = mean(values);
   return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+function correlation(a: readonly number[], b: readonly number[]): number {
+  const [x, y] = [mean(a), mean(b)];
+  return mean(a.map((value, i) => (value - x) * (b[i]! - y))) / (deviation(a) * deviation(b));
 }

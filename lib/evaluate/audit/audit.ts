@@ -11,6 +11,7 @@ import { readDescription, type RunDescription } from "../../run/description.js";
 import { loadRun } from "../../run/load.js";
 import type { EpochEvent } from "../../run/records.js";
 import { awaitReplacement } from "../../run/replacement.js";
+import { chosenOnTest } from "./chosen-on-test.js";
 import { bySeverity, type Finding } from "./finding.js";
 import { filledInputs } from "./filled-inputs.js";
 import { futureProbe } from "./future-probe.js";
@@ -20,7 +21,8 @@ import { labelLeaks } from "./label-leaks.js";
 import { labelWindows } from "./label-windows.js";
 import { processorStatistics } from "./processor-statistics.js";
 import { repeatedRows } from "./repeated-rows.js";
-import { auditSubject, type AuditedRun, type AuditSubject } from "./subject.js";
+import { relationDates } from "./relation-dates.js";
+import { auditSubject, type AuditedRun, type AuditSubject, type TrainingHistory } from "./subject.js";
 
 /** What an audit found. */
 export interface Audit {
@@ -51,8 +53,10 @@ const CHECKS: Readonly<Record<string, (subject: AuditSubject) => Finding[] | Pro
   "labels that reach across splits": labelWindows,
   "statistics of processors": processorStatistics,
   "repeated rows": repeatedRows,
+  "groups and edges of one date": relationDates,
   "a universe chosen with hindsight": hindsightUniverse,
   "missing values that look like data": filledInputs,
+  "epochs and settings chosen on the test": chosenOnTest,
 };
 
 /**
@@ -95,14 +99,15 @@ async function auditRun(folder: string, { source, signal }: AuditRunOptions): Pr
   const { extremeReturns: _, ...options } = description.dataset;
   using loaded = await loadRun(folder, { device: "cpu" });
   const members = description.members?.map((name) => join(folder, name)) ?? [folder];
-  const epochs = await Promise.all(members.map(readEpochs));
-  const run: AuditedRun = { description, models: loaded.models, epochs, testIc: await testIc(folder) };
+  const histories = await Promise.all(members.map(readHistory));
+  const run: AuditedRun = { folder, description, models: loaded.models, histories, ...(await storedIcs(folder)) };
   return await audited(panel, { ...options, signal } as unknown as DatasetOptions, run);
 }
 
-async function readEpochs(folder: string): Promise<EpochEvent[]> {
+async function readHistory(folder: string): Promise<TrainingHistory> {
+  const { bestEpoch } = await readDescription(folder);
   const lines = (await readFile(join(folder, "metrics.jsonl"), "utf8")).split("\n").filter(Boolean);
-  return lines.map((line) => JSON.parse(line) as EpochEvent);
+  return { folder, bestEpoch, epochs: lines.map((line) => JSON.parse(line) as EpochEvent) };
 }
 
 async function dataOf(folder: string, { source: trainedOn, panel: reading, fingerprint }: RunDescription, source: PanelSource | Panel | undefined, signal: AbortSignal | undefined): Promise<Panel> {
@@ -113,10 +118,10 @@ async function dataOf(folder: string, { source: trainedOn, panel: reading, finge
   throw new AstgnnError("ERR_DATA", `${panel.source} does not hold the data that the run in ${folder} was trained on: their fingerprints differ.`, { file: panel.source, next: "Name the data of the run." });
 }
 
-/** What the run's report says of the test; undefined where it has none. */
-async function testIc(folder: string): Promise<number | undefined> {
+/** What the run's report says of its splits; undefined where it has none. */
+async function storedIcs(folder: string): Promise<Pick<AuditedRun, "testIc" | "validIc">> {
   const file = join(folder, "report.json");
-  if (!existsSync(file)) return undefined;
-  const report = JSON.parse(await readFile(file, "utf8")) as { test?: { ic?: unknown } };
-  return typeof report.test?.ic === "number" && Number.isFinite(report.test.ic) ? report.test.ic : undefined;
+  const report = existsSync(file) ? (JSON.parse(await readFile(file, "utf8")) as { valid?: { ic?: unknown }; test?: { ic?: unknown } }) : {};
+  const known = (ic: unknown): number | undefined => (typeof ic === "number" && Number.isFinite(ic) ? ic : undefined);
+  return { testIc: known(report.test?.ic), validIc: known(report.valid?.ic) };
 }

@@ -17,15 +17,26 @@ export interface AuditSubject {
   readonly run: AuditedRun | undefined;
 }
 
+/** What a training reported epoch by epoch, and which epoch it kept. */
+export interface TrainingHistory {
+  readonly folder: string;
+  readonly bestEpoch: number | null;
+  /** Lines of metrics.jsonl. */
+  readonly epochs: readonly EpochEvent[];
+}
+
 /** What of a run an audit looks at. */
 export interface AuditedRun {
   readonly description: RunDescription;
   /** One per member of an ensemble. */
   readonly models: readonly ASTGNNFactorModel[];
-  /** Epochs that metrics.jsonl tells of, per member. */
-  readonly epochs: readonly (readonly EpochEvent[])[];
+  readonly folder: string;
+  /** One of each member of an ensemble; the run's own otherwise. */
+  readonly histories: readonly TrainingHistory[];
   /** Mean daily IC of the predictions on the test, where there is one. */
   readonly testIc: number | undefined;
+  /** The same on the validation dates. */
+  readonly validIc: number | undefined;
 }
 
 /** Features before any processor, one by one. */
