@@ -18,6 +18,7 @@ export function auditCommand(terminal: Terminal): Command {
   const command = new Command("audit")
     .description("look for leaks and other reasons not to believe numbers, in data or in a run; exit code 1 where there is one; what every finding means: docs/audit.md")
     .option("--run <folder>", "run folder of astgnn train: its own data and options, so only --data or --sql may be added");
+  command.option("--shuffled", "also train the run's model for one epoch on shuffled labels, with three seeds");
   addSourceFlags(command);
   for (const group of GROUPS) addFlags(command, group);
   return command
@@ -36,6 +37,7 @@ export function auditCommand(terminal: Terminal): Command {
 
 async function ofData(written: Written, terminal: Terminal): Promise<Audit> {
   if (namedSource(written) === undefined) throw new AstgnnError("ERR_OPTION", "Neither --run nor --data is given.", { option: "--run", next: "Give one of them." });
+  if (written["shuffled"] === true) throw new AstgnnError("ERR_OPTION", "--shuffled trains the model of a run, and no --run is given.", { option: "--shuffled", next: "Add --run FOLDER, or leave it out." });
   const [panelOptions, datasetOptions] = [panelOptionsFrom(written), datasetOptionsFrom(written)];
   const [{ audit }, { openPanel }] = await Promise.all([import("../evaluate/audit/audit.js"), import("../data/panel.js")]);
   return interruptible(async (signal) => {
@@ -50,7 +52,7 @@ async function ofRun(folder: string, written: Written): Promise<Audit> {
     throw new AstgnnError("ERR_OPTION", `${foreign.long} goes with --data: a run is audited with its own options, its data read as run.json says.`, { option: foreign.long!, next: "Leave it out." });
   }
   const { audit } = await import("../evaluate/audit/audit.js");
-  return interruptible((signal) => audit(folder, { source: namedSource(written), signal } as AuditRunOptions));
+  return interruptible((signal) => audit(folder, { source: namedSource(written), shuffled: written["shuffled"], signal } as AuditRunOptions));
 }
 
 function print({ passed, findings, checks }: Audit, json: boolean, terminal: Terminal): void {

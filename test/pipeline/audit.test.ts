@@ -258,6 +258,26 @@ describe("Epochs and settings chosen on the test", () => {
   });
 });
 
+describe("Training on shuffled labels", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  it("finds nothing in a run, and fails where scoring sees the labels", async () => {
+    const dataset = await (await openPanel(await written("shuffled.csv"), { onWarning: () => {} })).dataset(options);
+    const out = await trained(dataset, "shuffled/run");
+    const result = await audit(out, { shuffled: true });
+    expect(result).toMatchObject({ passed: true, findings: [] });
+    expect(result.checks.at(-1)).toBe("training on shuffled labels");
+    const predict = ASTGNNFactorModel.prototype.predict;
+    vi.spyOn(ASTGNNFactorModel.prototype, "predict").mockImplementation(async function (this: ASTGNNFactorModel, input, how) {
+      const scored = await predict.call(this, input, how);
+      if ("labels" in input && "dateIndices" in input) scored.predictions.data.forEach((value, i, all) => (all[i] = value + 10 * input.labels.data[i]!));
+      return scored;
+    });
+    expect(only(await audit(out, { shuffled: true }), "shuffled_labels")).toMatchObject({ severity: "fail", threshold: 4 });
+    expect(await astgnn("audit", "--data", join(folder, "shuffled.csv"), "--shuffled")).toMatchObject({ code: 2, err: expect.stringContaining("--shuffled trains the model of a run") });
+  });
+});
+
 describe("Features that are computed", () => {
   it("are audited without processors, beside columns", async () => {
     const close = column("close");

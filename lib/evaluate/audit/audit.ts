@@ -22,6 +22,7 @@ import { labelWindows } from "./label-windows.js";
 import { processorStatistics } from "./processor-statistics.js";
 import { repeatedRows } from "./repeated-rows.js";
 import { relationDates } from "./relation-dates.js";
+import { shuffledLabels } from "./shuffled-labels.js";
 import { auditSubject, type AuditedRun, type AuditSubject, type TrainingHistory } from "./subject.js";
 
 /** What an audit found. */
@@ -38,11 +39,14 @@ export interface Audit {
 export interface AuditRunOptions {
   /** The data of the run, at another place or already open. Default: what the run was trained on, read again. */
   readonly source?: PanelSource | Panel | undefined;
+  /** Also train the model for one epoch on shuffled labels, with three seeds: as long as three epochs of the run. Default false. */
+  readonly shuffled?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 const RunOptionsSchema = z.strictObject({
   source: z.custom<PanelSource | Panel>((value) => typeof value === "string" || (typeof value === "object" && value !== null)).optional().describe("a file, a list of files, { sql } or a panel"),
+  shuffled: z.boolean().default(false).describe("true or false"),
   signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
 });
 
@@ -77,7 +81,7 @@ export async function audit(subject: Panel | string, options: DatasetOptions | A
   return audited(subject, options as DatasetOptions, undefined);
 }
 
-async function audited(panel: Panel, options: DatasetOptions, run: AuditedRun | undefined): Promise<Audit> {
+async function audited(panel: Panel, options: DatasetOptions, run: AuditedRun | undefined, shuffled = false): Promise<Audit> {
   if ("description" in options && options.split === undefined) {
     throw new AstgnnError("ERR_OPTION", "An audit needs a split.", { option: "split", next: "Give split: { trainEnd, validEnd }." });
   }
@@ -89,10 +93,12 @@ async function audited(panel: Panel, options: DatasetOptions, run: AuditedRun | 
     await new Promise((resume) => setImmediate(resume));
     options.signal?.throwIfAborted();
   }
-  return { passed: findings.every(({ severity }) => severity !== "fail"), findings: bySeverity(findings), checks: Object.keys(CHECKS) };
+  const checks = [...Object.keys(CHECKS), ...(shuffled ? ["training on shuffled labels"] : [])];
+  if (shuffled) findings.push(...(await shuffledLabels(subject, options.signal)));
+  return { passed: findings.every(({ severity }) => severity !== "fail"), findings: bySeverity(findings), checks };
 }
 
-async function auditRun(folder: string, { source, signal }: AuditRunOptions): Promise<Audit> {
+async function auditRun(folder: string, { source, shuffled, signal }: AuditRunOptions): Promise<Audit> {
   await awaitReplacement(folder);
   const description = await readDescription(folder);
   const panel = await dataOf(folder, description, source, signal);
@@ -101,7 +107,7 @@ async function auditRun(folder: string, { source, signal }: AuditRunOptions): Pr
   const members = description.members?.map((name) => join(folder, name)) ?? [folder];
   const histories = await Promise.all(members.map(readHistory));
   const run: AuditedRun = { folder, description, models: loaded.models, histories, ...(await storedIcs(folder)) };
-  return await audited(panel, { ...options, signal } as unknown as DatasetOptions, run);
+  return await audited(panel, { ...options, signal } as unknown as DatasetOptions, run, shuffled);
 }
 
 async function readHistory(folder: string): Promise<TrainingHistory> {

@@ -19,6 +19,7 @@ export type FindingCode =
   | "epoch_not_by_validation"
   | "no_validation"
   | "best_on_test"
+  | "shuffled_labels"
   | "hindsight_universe"
   | "constant_universe"
   | "filled_inputs"
