@@ -159,9 +159,18 @@ describe("Labels that reach across splits", () => {
     const panel = await market();
     const dataset = await panel.dataset(options);
     const { labelWindows } = await import("../../lib/evaluate/audit/label-windows.js");
-    const subject = { panel, dataset: { ...plain(dataset), horizons: [3] } } as unknown as Parameters<typeof labelWindows>[0];
+    const subject = { panel, dataset: { ...plain(dataset), labels: new Float32Array(D * N).fill(NaN), horizons: [3] } } as unknown as Parameters<typeof labelWindows>[0];
     expect(labelWindows(subject).map(({ code, measured }) => [code, measured])).toEqual([["splits_overlap", 2], ["splits_overlap", 2], ["short_embargo", 0]]);
   });
+});
+
+it("Labels that are not the return over their days fail", async () => {
+  const panel = await market();
+  const dataset = await panel.dataset(options);
+  const { labelWindows } = await import("../../lib/evaluate/audit/label-windows.js");
+  const of = (shift: number) => ({ panel, dataset: { ...plain(dataset), tickers: dataset.tickers, horizons: [1], labels: dataset.labels.map((_, i, all) => all[i + shift * N] ?? NaN) } }) as unknown as Parameters<typeof labelWindows>[0];
+  expect(labelWindows(of(0))).toEqual([]);
+  expect(labelWindows(of(1))).toMatchObject([{ code: "wrong_labels", severity: "fail" }]);
 });
 
 describe("Statistics of processors", () => {

@@ -7,6 +7,7 @@ export type FindingCode =
   | "full_sample_scaling"
   | "feature_is_label"
   | "feature_beyond_model"
+  | "wrong_labels"
   | "label_span_understated"
   | "labels_overlap"
   | "splits_overlap"

@@ -13,7 +13,38 @@ const OVERLAP = 0.3;
  * purging by these leaves labels of the training that end within the test.
  */
 export function labelWindows(subject: AuditSubject): Finding[] {
-  return [...overlappingSplits(subject), ...understatedSpan(subject), ...shortEmbargo(subject)];
+  return [...wrongReturns(subject), ...overlappingSplits(subject), ...understatedSpan(subject), ...shortEmbargo(subject)];
+}
+
+/** Forward returns recomputed from the closes at entry and end. */
+function wrongReturns({ panel, dataset }: AuditSubject): Finding[] {
+  const { label } = dataset.options as { label: { column?: string } };
+  if (label.column !== undefined || !panel.has("close")) return [];
+  const { labels, horizons, lagDays } = dataset;
+  const [close, N, L] = [panel.values("close"), panel.tickers.length, horizons.length];
+  let [count, wrong, first] = [0, 0, -1];
+  for (let i = 0; i < labels.length; i++) {
+    if (Number.isNaN(labels[i]!)) continue;
+    count++;
+    const [cell, l] = [Math.floor(i / L), i % L];
+    const expected = close[cell + (lagDays + horizons[l]!) * N]! / close[cell + lagDays * N]! - 1;
+    // Labels are single precision, as closes may be.
+    if (Math.abs(labels[i]! - expected) <= 1e-5 * (1 + Math.abs(expected))) continue;
+    wrong++;
+    if (first < 0) first = cell;
+  }
+  if (wrong === 0) return [];
+  return [
+    {
+      code: "wrong_labels",
+      severity: "fail",
+      what: `${wrong} of ${count} labels are not the return from close to close over their days.`,
+      where: { dates: [dataset.dates[Math.floor(first / N)]!], tickers: [dataset.tickers[first % N]!] },
+      measured: wrong,
+      threshold: 0,
+      next: "Believe no number of this pipeline, and report it with the version and the options.",
+    },
+  ];
 }
 
 function overlappingSplits({ dataset }: AuditSubject): Finding[] {
