@@ -1,6 +1,6 @@
 // Two builds of ours in alternation: this one beside that of another commit (`--compare COMMIT`), so that a change shows its own gain or loss.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { alternate } from "./alternate.mjs";
@@ -26,7 +26,7 @@ export function buildOf(root, commit, say) {
     throw new CompareError(`--compare ${commit}: there is no such commit in this repository.`);
   }
   const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "astgnn", "bench-builds", sha);
-  if (existsSync(join(folder, "build", "stamp.json"))) return { commit: sha, folder };
+  if (isBuilt(folder)) return { commit: sha, folder };
   say(`building ${sha} in ${folder}: minutes, once`);
   try {
     if (!existsSync(folder)) {
@@ -39,6 +39,12 @@ export function buildOf(root, commit, say) {
     throw new CompareError(`--compare ${commit}: ${sha} could not be built in ${folder} (${cause.message.split("\n")[0]}). Remove that folder to try again.`);
   }
   return { commit: sha, folder };
+}
+
+/** scripts/install.mjs names the sources of the core in its stamp once the core is there: a build that was interrupted has none. */
+function isBuilt(folder) {
+  const stamp = join(folder, "build", "stamp.json");
+  return existsSync(stamp) && JSON.parse(readFileSync(stamp, "utf8")).native !== undefined;
 }
 
 /** One row per configuration and mode: medians, paired ratios (above 1: this build is faster) and peak memory of both. */
