@@ -89,13 +89,13 @@ inline void maximum_back(int64_t days, Value&& value, double* maximum) {
 }
 
 template <class T>
-void close_over_mean(const T* close, int64_t stocks, int64_t days, double* out) {
+void over_mean(const T* values, int64_t stocks, int64_t days, double* out) {
   tiles(stocks, [&](int64_t n, auto width) {
     constexpr int64_t W = decltype(width)::value;
     double sum[W];
     sum_back<W>(
-        days, [&](int64_t k, int64_t j) -> double { return close[n + j - k * stocks]; }, sum);
-    for (int64_t j = 0; j < W; ++j) out[n + j] = close[n + j] / (sum[j] / days);
+        days, [&](int64_t k, int64_t j) -> double { return values[n + j - k * stocks]; }, sum);
+    for (int64_t j = 0; j < W; ++j) out[n + j] = values[n + j] / (sum[j] / days);
   });
 }
 
@@ -108,18 +108,6 @@ void close_over_max(const T* close, int64_t stocks, int64_t days, double* out) {
         days, [&](int64_t k, int64_t j) -> double { return close[n + j - k * stocks]; }, highest);
     for (int64_t j = 0; j < W; ++j) out[n + j] = close[n + j] / highest[j];
   });
-}
-
-template <class T>
-void volume_over_mean(const T* volume, int64_t stocks, int64_t days, double* out) {
-  tiles(stocks, [&](int64_t n, auto width) {
-    constexpr int64_t W = decltype(width)::value;
-    double sum[W];
-    sum_back<W>(
-        days, [&](int64_t k, int64_t j) -> double { return volume[n + j - k * stocks]; }, sum);
-    for (int64_t j = 0; j < W; ++j) out[n + j] = volume[n + j] / (sum[j] / days);
-  });
-  for (int64_t n = 0; n < stocks; ++n) out[n] = natural_log(out[n]);
 }
 
 template <class V, class C>
@@ -206,7 +194,7 @@ void PriceFeatures::compute(int feature, int64_t t, double* out) {
       with_values(close, [&](const auto* c) { change(c + today, c + today - days * N, N, out); });
       break;
     case Kind::kCloseOverMean:
-      with_values(close, [&](const auto* c) { close_over_mean(c + today, N, days, out); });
+      with_values(close, [&](const auto* c) { over_mean(c + today, N, days, out); });
       break;
     case Kind::kRange:
       for (int64_t n = today; n < today + N; ++n) *out++ = (high.at(n) - low.at(n)) / close.at(n);
@@ -232,7 +220,8 @@ void PriceFeatures::compute(int feature, int64_t t, double* out) {
       volatility(rows, N, days, out);
       break;
     case Kind::kVolumeOverMean:
-      with_values(volume, [&](const auto* v) { volume_over_mean(v + today, N, days, out); });
+      with_values(volume, [&](const auto* v) { over_mean(v + today, N, days, out); });
+      for (int64_t n = 0; n < N; ++n) out[n] = natural_log(out[n]);
       break;
     case Kind::kDollarVolume:
       with_values(volume, [&](const auto* v) {
