@@ -11,11 +11,11 @@ import { study, type Evaluation, type GroupValues, type StudyOptions } from "./s
 /** What else `evaluate` can be told. */
 export interface EvaluateOptions extends StudyOptions {
   /** What the loss saw (labels after `labelTransform`), shaped like the labels: gives `mse`. Default none. */
-  targets?: PanelValues | undefined | undefined;
+  targets?: PanelValues | undefined;
   /** Which prediction, from 0 to P - 1. Default: all, where P is 1 or L. */
-  prediction?: number | undefined | undefined;
+  prediction?: number | undefined;
   /** Which label horizon, from 0 to L - 1. Default: 0 for P = 1, else that of the prediction's own index. */
-  horizon?: number | undefined | undefined;
+  horizon?: number | undefined;
 }
 
 const panelValues = z.custom<PanelValues>((value) => typeof value === "object" && value !== null).optional().describe("{ data, shape, dates, tickers }");

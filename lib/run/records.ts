@@ -1,3 +1,4 @@
+import type { Metrics } from "../metrics/pairs.js";
 import type { PeerStatistics, SimilarityStatistics } from "../model/predict.js";
 
 /** Means over the steps of an epoch; NaN where a term was defined on no date. */
@@ -16,21 +17,12 @@ export interface TrainMetrics {
   readonly gradientNorm: number;
 }
 
-/** Metrics of the averaged weights (EMA) on a split: definitions in {@link evaluate}. NaN where the split has no date that counts. */
-export interface SplitMetrics extends SimilarityStatistics, PeerStatistics {
-  readonly ic: number;
-  readonly icir: number;
-  readonly rankIc: number;
-  readonly rankIcir: number;
-  readonly hitRate: number;
-  /** On targets, what the loss sees. Null for an ensemble. */
-  readonly mse: number | null;
+/** Metrics of the averaged weights (EMA) on a split: definitions in {@link evaluate}. NaN where the split has no date that counts; `mse` is null for an ensemble. */
+export interface SplitMetrics
+  extends Pick<Metrics, "ic" | "icir" | "rankIc" | "rankIcir" | "hitRate" | "mse" | "dates" | "rows">, SimilarityStatistics, PeerStatistics {
   /** Weighted total of the objective: each term is its mean over dates. */
   readonly loss: number;
   readonly terms: Readonly<Record<string, number>>;
-  /** Dates that count in the IC. */
-  readonly dates: number;
-  readonly rows: number;
 }
 
 /** After every epoch: a line of `metrics.jsonl`. */
