@@ -142,6 +142,25 @@ int main() {
     }).join();
     allocator.trim();
   }
+  {  // JavaScript lets go of a result between two predictions: the second finds its pages
+    auto result = touched(2 * kMiB);
+    touched(50 * kMiB);
+    const auto free = [&](c10::DataPtr& memory) {
+      std::thread([&] {
+        CachingAllocator::keep_nothing_on_this_thread();
+        memory.clear();
+      }).join();
+    };
+    const size_t before = resident();
+    free(result);
+    check::that(resident() < before - kMiB && resident() > before - 4 * kMiB,
+                "a result that such a thread frees goes back, and nothing beside it");
+    check::that(allocator.statistics().kept >= 50 * kMiB, "what lies beside it is still kept");
+    result = touched(2 * kMiB);
+    allocator.trim();
+    free(result);
+    check::that(allocator.statistics().mapped == 0, "the last block of a mapping takes it along");
+  }
   {  // LibTorch's tensors
     allocator.install();
     check::that(c10::GetCPUAllocator() == &allocator, "LibTorch takes it");

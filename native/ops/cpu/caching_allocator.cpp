@@ -34,6 +34,7 @@ struct alignas(kAlignment) CachingAllocator::Block {
   bool is_foreign;    // of LibTorch's own allocator
 
   void* data() { return this + 1; }
+  bool is_mapping() const { return previous == nullptr && is_last; }
   Block* next() {
     return is_last ? nullptr : reinterpret_cast<Block*>(reinterpret_cast<char*>(this) + size);
   }
@@ -125,6 +126,9 @@ void CachingAllocator::free(Block* block) {
   std::lock_guard lock(mutex_);
   used_ -= block->size;
   block->is_free = true;
+  // Its own pages only: those beside it are what the compute thread keeps for its next step.
+  block->is_untouched = keeps_nothing;
+  if (keeps_nothing) give_back(block);
   if (Block* next = block->next(); next != nullptr && next->is_free) {
     remove(next);
     merge_with_next(block);
@@ -134,9 +138,8 @@ void CachingAllocator::free(Block* block) {
     merge_with_next(previous);
     block = previous;
   }
-  block->is_untouched = false;
   insert(block);
-  if (keeps_nothing) release(block);
+  if (block->is_untouched && block->is_mapping()) release(block);
   while (kept_ > kMostKept)
     release(std::get<Block*>(*std::prev(free_.lower_bound({true, 0, nullptr}))));
 }
@@ -145,6 +148,7 @@ void CachingAllocator::merge_with_next(Block* block) {
   const Block* next = block->next();
   block->size += next->size;
   block->is_last = next->is_last;
+  block->is_untouched &= next->is_untouched;
   if (Block* after = block->next()) after->previous = block;
 }
 
@@ -158,26 +162,31 @@ void CachingAllocator::remove(Block* block) {
   if (!block->is_untouched) kept_ -= block->size;
 }
 
-// A mapping goes as a whole; of one that is in use elsewhere, the pages between the headers.
+// A mapping goes as a whole; of one that is in use elsewhere, its pages.
 void CachingAllocator::release(Block* block) {
   remove(block);
-  if (block->previous == nullptr && block->is_last) {
+  if (block->is_mapping()) {
     mapped_ -= block->size;
     munmap(block, block->size);
     return;
   }
+  give_back(block);
+  block->is_untouched = true;
+  insert(block);
+}
+
+// The pages between the headers.
+void CachingAllocator::give_back(Block* block) {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const auto start = round_up(reinterpret_cast<uintptr_t>(block->data()), page),
              end = (reinterpret_cast<uintptr_t>(block) + block->size) / page * page;
   if (start < end) madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
-  block->is_untouched = true;
-  insert(block);
 }
 
 void CachingAllocator::release_all() {
   const Free all = free_;
   for (const auto& [untouched, size, block] : all)
-    if (!untouched || (block->previous == nullptr && block->is_last)) release(block);
+    if (!untouched || block->is_mapping()) release(block);
 }
 
 void CachingAllocator::trim() {

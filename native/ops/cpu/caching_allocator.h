@@ -56,6 +56,7 @@ class CachingAllocator final : public c10::Allocator {
   void remove(Block* block);
   void merge_with_next(Block* block);
   void release(Block* block);
+  static void give_back(Block* block);
   void release_all();
 
   std::mutex mutex_;
