@@ -70,7 +70,7 @@ for (const { name, folder } of lines) {
   const { members, ensemble, seconds } = evaluated[folder];
   const base = evaluated["no-graph"];
   // The seeds' daily differences are averaged per date first: the dates are what is independent.
-  const dailyMean = (all) => ({ daily: { dates: all[0].daily.dates, ic: all[0].daily.ic.map((_, t) => mean(all.map((m) => m.daily.ic[t]))) } });
+  const dailyMean = (all) => ({ horizonDays: all[0].horizonDays, daily: { dates: all[0].daily.dates, ic: all[0].daily.ic.map((_, t) => mean(all.map((m) => m.daily.ic[t]))) } });
   const paired = (a, b) => {
     const { mean: difference, standardError } = pairedDifference(a, b);
     return `${difference >= 0 ? "+" : ""}${difference.toFixed(4)} (${standardError.toFixed(4)})`;

@@ -148,13 +148,35 @@ describe("evaluate", () => {
 });
 
 describe("pairedDifference", () => {
-  it("is the mean daily difference with its standard error", () => {
-    const daily = (ic: number[]) => ({ daily: { dates: ic.map((_, i) => `d${i}`), ic, rankIc: ic } });
-    const found = pairedDifference(daily([0.1, 0.3, 0.2]), daily([0, 0.1, 0.3]));
-    expect(found.mean).toBeCloseTo(0.2 / 3, 14);
-    expect(found.standardError).toBeCloseTo(Math.sqrt(((0.1 - 0.2 / 3) ** 2 + (0.2 - 0.2 / 3) ** 2 + (-0.1 - 0.2 / 3) ** 2) / 2 / 3), 14);
-    expect(found.t).toBeCloseTo(found.mean / found.standardError, 14);
-    expect(found.dates).toBe(3);
+  const daily = (ic: readonly number[]) => ({ daily: { dates: ic.map((_, i) => `d${i}`), ic, rankIc: ic.map((value) => -value) } });
+  // The sample of test/unit/metrics-hac.test.ts, as a difference.
+  const [x, base] = [[0.03, -0.01, 0.05, 0.02, 0.04, -0.02, 0.01, 0.06, 0, 0.03], [0.2, 0.1, 0.3, 0.1, 0.2, 0.3, 0.1, 0.2, 0.1, 0.3]];
+  const better = daily(x.map((value, i) => value + base[i]!));
+
+  it("is the mean daily difference with its Newey-West standard error, the lag growing with the label's days", () => {
+    const found = pairedDifference(better, daily(base));
+    expect(found.mean).toBeCloseTo(0.021, 14);
+    expect(found).toMatchObject({ dates: 10, lag: 2 });
+    expect(found.t).toBeCloseTo(4.602096872549837, 9);
+    expect(found.standardError).toBeCloseTo(found.mean / found.t, 14);
+    expect(found.p).toBeLessThan(0.01);
+    const deviation = Math.sqrt(x.reduce((sum, value) => sum + (value - 0.021) ** 2, 0) / 9);
+    expect(found.tNaive).toBeCloseTo(0.021 / (deviation / Math.sqrt(10)), 9);
+    expect(pairedDifference(better, daily(base), { metric: "rankIc" }).t).toBeCloseTo(-found.t, 9);
+    expect(pairedDifference({ ...better, horizonDays: 5 }, daily(base)).lag).toBe(4);
+    expect(pairedDifference({ ...better, horizonDays: 5 }, daily(base), { horizonDays: 1 }).lag).toBe(2);
+  });
+
+  it("has no t where the differences are all equal, or there is one", () => {
+    for (const one of [daily([0.1, 0.1]), daily([0.1])]) {
+      const { mean, t, standardError } = pairedDifference(one, daily(one.daily.ic.map(() => 0)));
+      expect([mean, t, standardError]).toEqual([expect.closeTo(0.1, 15), NaN, NaN]);
+    }
+  });
+
+  it("refuses other metrics and horizons", () => {
+    expect(() => pairedDifference(better, better, { metric: "mse" as "ic" })).toThrow('Expected "ic" or "rankIc" for metric');
+    expect(() => pairedDifference(better, better, { horizonDays: 0 })).toThrow("Expected a whole number from 1 for horizonDays");
   });
 
   it("refuses evaluations of different dates", () => {
