@@ -52,7 +52,7 @@ export { marketOf, type MarketOptions } from "./evaluate/market-of.js";
 export { evaluateRun, type EvaluateRunOptions, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
 export { evaluatePredictions, type EvaluatePredictionsOptions, type PredictionsEvaluation } from "./evaluate/evaluate-predictions.js";
 export { audit, type Audit, type AuditRunOptions } from "./evaluate/audit/audit.js";
-export type { Finding, FindingCode, FindingPlace, Severity } from "./evaluate/audit/finding.js";
+export type { Finding, FindingCode, Severity } from "./evaluate/audit/finding.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
 export { demonstrate, type Demonstration } from "./demo/demonstrate.js";

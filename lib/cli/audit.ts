@@ -61,7 +61,7 @@ function print({ passed, findings, checks }: Audit, json: boolean, terminal: Ter
   terminal.out(`${passed ? "passed" : "failed"}: ${findings.length} ${findings.length === 1 ? "finding" : "findings"} in ${checks.length} checks (${checks.join(", ")})`);
 }
 
-function line({ severity, code, what, where: { columns, tickers }, next }: Finding): string {
+function line({ severity, code, text, columns, tickers, next }: Finding): string {
   const names = [...(columns === undefined || columns.length < 2 ? [] : [`columns ${listed(columns)}`]), ...(tickers === undefined || tickers.length === 0 ? [] : [`tickers ${listed(tickers)}`])];
-  return `${severity.padEnd(4)}  ${code}: ${what}${names.length === 0 ? "" : ` (${names.join("; ")})`} ${next}`;
+  return `${severity.padEnd(4)}  ${code}: ${text}${names.length === 0 ? "" : ` (${names.join("; ")})`} ${next}`;
 }

@@ -107,8 +107,8 @@ describe("The future probe", () => {
     const panel = market();
     await lookAhead();
     const [finding] = (await audited(panel)).findings;
-    expect(finding).toMatchObject({ code: "future_read", severity: "fail", where: { columns: ["news"], dates: expect.arrayContaining([expect.any(String)]) }, measured: 20 });
-    expect(finding!.what).toBe("On 20 of 20 probed dates the inputs changed when the values of all later dates were replaced.");
+    expect(finding).toMatchObject({ code: "future_read", severity: "fail", columns: ["news"], dates: expect.arrayContaining([expect.any(String)]), value: 20 });
+    expect(finding!.text).toBe("On 20 of 20 probed dates the inputs changed when the values of all later dates were replaced.");
   });
 
   it("fails where a model reads what it should not, and names predictions and M", async () => {
@@ -125,7 +125,7 @@ describe("The future probe", () => {
     });
     const [finding] = (await audit(join(folder, "probe/run"))).findings;
     expect(finding).toMatchObject({ code: "future_read", severity: "fail" });
-    expect(finding!.what).toMatch(/^On \d+ of 20 probed dates the predictions changed/);
+    expect(finding!.text).toMatch(/^On \d+ of 20 probed dates the predictions changed/);
   });
 
   it("is silent on every set of features", async () => {
@@ -144,7 +144,7 @@ describe("Labels that reach across splits", () => {
   it("fail where a label column looks at more dates than it is said to", async () => {
     const panel = market({ target: overDates(5) });
     const result = await audited(panel, { label: { column: "target", horizonDays: 1 } });
-    expect(only(result, "label_span_understated")).toMatchObject({ severity: "fail", where: { columns: ["target"] }, measured: 5, threshold: 1 });
+    expect(only(result, "label_span_understated")).toMatchObject({ severity: "fail", columns: ["target"], value: 5, threshold: 1 });
     expect((await audited(panel, { label: { column: "target", horizonDays: 5 }, embargo: 5 })).findings).toEqual([]);
   });
 
@@ -152,7 +152,7 @@ describe("Labels that reach across splits", () => {
     const sum = (cell: number): number => [1, 2, 3, 4, 5].reduce((total, k) => total + column("news")[cell + k * N]!, 0);
     const panel = market({ target: sum });
     expect(only(await audited(panel, { features: ["style1", "style2"], label: { column: "target", horizonDays: 1 } }), "labels_overlap")).toMatchObject({ severity: "warn" });
-    expect(only(await audited(panel, { features: ["style1", "style2"], label: { column: "target", horizonDays: 5 } }), "short_embargo")).toMatchObject({ severity: "note", measured: 0, threshold: 5 });
+    expect(only(await audited(panel, { features: ["style1", "style2"], label: { column: "target", horizonDays: 5 } }), "short_embargo")).toMatchObject({ severity: "note", value: 0, threshold: 5 });
   });
 
   it("fail where splits overlap", async () => {
@@ -160,7 +160,7 @@ describe("Labels that reach across splits", () => {
     const dataset = await panel.dataset(options);
     const { labelWindows } = await import("../../lib/evaluate/audit/label-windows.js");
     const subject = { panel, dataset: { ...plain(dataset), labels: new Float32Array(D * N).fill(NaN), horizons: [3] } } as unknown as Parameters<typeof labelWindows>[0];
-    expect(labelWindows(subject).map(({ code, measured }) => [code, measured])).toEqual([["splits_overlap", 2], ["splits_overlap", 2], ["short_embargo", 0]]);
+    expect(labelWindows(subject).map(({ code, value }) => [code, value])).toEqual([["splits_overlap", 2], ["splits_overlap", 2], ["short_embargo", 0]]);
   });
 });
 
@@ -181,8 +181,8 @@ describe("Statistics of processors", () => {
     expect((await audit(panel, { description, split, maxDropped: 1 })).findings).toEqual([]);
     const everything = (await panel.dataset({ ...features, split: { fractions: [1, 0, 0] } })).describe();
     const { findings } = await audit(panel, { description: everything, split, maxDropped: 1 });
-    expect(findings.map(({ code, severity, where }) => [code, severity, where.columns!.includes("trend")])).toEqual([["processor_statistics", "fail", true], ["processor_statistics", "fail", true]]);
-    expect(findings[0]!.what).toMatch(/^Statistics of standardize are not those of the training dates, by up to [\d.]+ standard deviations of the feature \(trend\)\.$/);
+    expect(findings.map(({ code, severity, columns }) => [code, severity, columns!.includes("trend")])).toEqual([["processor_statistics", "fail", true], ["processor_statistics", "fail", true]]);
+    expect(findings[0]!.text).toMatch(/^Statistics of standardize are not those of the training dates, by up to [\d.]+ standard deviations of the feature \(trend\)\.$/);
   });
 });
 
@@ -236,9 +236,9 @@ describe("Epochs and settings chosen on the test", () => {
     const { bestEpoch } = JSON.parse(await readFile(join(out, "run.json"), "utf8")) as { bestEpoch: number };
     await rewrite(join(out, "run.json"), (run) => ({ ...run, bestEpoch: (bestEpoch % 3) + 1 }));
     const other = only(await audit(out), "epoch_not_by_validation");
-    expect(other.what).toMatch(new RegExp(`keeps the weights of epoch ${(bestEpoch % 3) + 1}, and epoch ${bestEpoch} has the best ic of the validation\\.$`));
+    expect(other.text).toMatch(new RegExp(`keeps the weights of epoch ${(bestEpoch % 3) + 1}, and epoch ${bestEpoch} has the best ic of the validation\\.$`));
     await rewrite(join(out, "run.json"), (run) => ({ ...run, bestEpoch: 7 }));
-    expect(only(await audit(out), "epoch_not_by_validation").what).toContain("which metrics.jsonl, with 3 epochs, does not know.");
+    expect(only(await audit(out), "epoch_not_by_validation").text).toContain("which metrics.jsonl, with 3 epochs, does not know.");
   });
 
   it("warn where there is a test and no validation", async () => {
@@ -261,7 +261,7 @@ describe("Epochs and settings chosen on the test", () => {
       await ics(`other${k}`, 0.03 + k / 100, 0.01 * k);
     }
     const finding = only(await audit(out), "best_on_test");
-    expect(finding.what).toMatch(/^Of 5 configurations beside .*own it has the highest test IC and is number 5 by validation IC/);
+    expect(finding.text).toMatch(/^Of 5 configurations beside .*own it has the highest test IC and is number 5 by validation IC/);
     await ics("own", 0.2, 0.09);
     expect((await audit(out)).findings).toEqual([]);
   });
@@ -293,7 +293,7 @@ describe("Features that are computed", () => {
     const panel = market({ open: (cell) => close[cell]! * 0.99, high: (cell) => close[cell]! * 1.01, low: (cell) => close[cell]! * 0.98, volume: (cell) => 1000 + (cell * 37) % 91, known: label });
     const result = await audited(panel, { features: ["ohlcv", "known"], processors: undefined });
     // Suspensions leave returns over many dates missing, which a processor fills: a warning.
-    expect(result.findings.filter(({ severity }) => severity === "fail")).toMatchObject([{ code: "feature_is_label", where: { columns: ["known"] } }]);
+    expect(result.findings.filter(({ severity }) => severity === "fail")).toMatchObject([{ code: "feature_is_label", columns: ["known"] }]);
   });
 });
 
@@ -309,9 +309,9 @@ describe("Scaling by the whole sample", () => {
     const scalers = clean.tickers.map((_, n) => scale(ofStock("close", n)));
     const result = await audited(market({ price: (cell) => scalers[cell % N]!(column("close")[cell]!) }), { features: ["price", "news"] });
     const finding = only(result, "full_sample_scaling");
-    expect(finding).toMatchObject({ severity: "fail", where: { columns: ["price"] }, threshold: 0.9 });
-    expect(finding.measured).toBeGreaterThanOrEqual(0.9);
-    expect(finding.what).toMatch(new RegExp(`price has the ${statistic} .* over the whole file .*The untrained score -?price has a test IC of .*, with the ${statistic} of the past only`));
+    expect(finding).toMatchObject({ severity: "fail", columns: ["price"], threshold: 0.9 });
+    expect(finding.value).toBeGreaterThanOrEqual(0.9);
+    expect(finding.text).toMatch(new RegExp(`price has the ${statistic} .* over the whole file .*The untrained score -?price has a test IC of .*, with the ${statistic} of the past only`));
     expect(result.passed).toBe(false);
   });
 
@@ -323,7 +323,7 @@ describe("Scaling by the whole sample", () => {
       smooth: (cell) => (cell < 4 * N ? NaN : [0, 1, 2, 3, 4].reduce((sum, k) => sum + scaled(cell - k * N), 0) / 5),
       twice: (cell) => 3 - 2 * scaled(cell),
     };
-    expect(only(await audited(market(planted), { features: ["smooth", "news"] }), "full_sample_scaling")).toMatchObject({ severity: "fail", where: { columns: ["price", "smooth", "twice"] } });
+    expect(only(await audited(market(planted), { features: ["smooth", "news"] }), "full_sample_scaling")).toMatchObject({ severity: "fail", columns: ["price", "smooth", "twice"] });
     expect(only(await audited(market(planted), { features: ["news"] }), "full_sample_scaling").severity).toBe("note");
   });
 });
@@ -336,12 +336,12 @@ describe("A feature that knows the label", () => {
     ["the label of the date before, which is not over yet", (cell: number) => (cell < N ? NaN : -label(cell - N))],
   ])("%s: fails", async (_, valueAt) => {
     const result = await audited(market({ known: valueAt }), { features: ["news", "known"] });
-    expect(only(result, "feature_is_label")).toMatchObject({ severity: "fail", where: { columns: ["known"] }, threshold: 0.99 });
+    expect(only(result, "feature_is_label")).toMatchObject({ severity: "fail", columns: ["known"], threshold: 0.99 });
   });
 
   it("a part of it that is hidden in noise: fails", async () => {
     const result = await audited(market({ known: (cell) => label(cell) / 0.012 + 2.5 * column("news")[cell]! }), { features: ["signal", "known"] });
-    expect(only(result, "feature_beyond_model")).toMatchObject({ severity: "fail", where: { columns: ["known"] } });
+    expect(only(result, "feature_beyond_model")).toMatchObject({ severity: "fail", columns: ["known"] });
   });
 });
 
@@ -356,8 +356,8 @@ describe("Rows filled forward", () => {
       return Object.fromEntries(names.map((name) => [name, (cell: number) => (name === "close" ? column("close")[from(cell)]! : bars[name]!(from(cell)))]));
     };
     const [many, few] = [await audited(market(stale(8))), await audited(market(stale(2)))];
-    expect(only(many, "repeated_rows")).toMatchObject({ severity: "fail", where: { columns: ["open", "high", "low", "close"], tickers: expect.arrayContaining([clean.tickers[0]]) } });
-    expect(only(few, "repeated_rows")).toMatchObject({ severity: "warn", where: { tickers: [] } });
+    expect(only(many, "repeated_rows")).toMatchObject({ severity: "fail", columns: ["open", "high", "low", "close"], tickers: expect.arrayContaining([clean.tickers[0]]) });
+    expect(only(few, "repeated_rows")).toMatchObject({ severity: "warn", tickers: [] });
   });
 
   it("are nothing to find where prices move", async () => {
@@ -368,14 +368,14 @@ describe("Rows filled forward", () => {
 describe("A universe chosen with hindsight", () => {
   it("warns where no stock leaves", async () => {
     const result = await audited(market({}, () => true));
-    expect(only(result, "hindsight_universe")).toMatchObject({ severity: "warn", measured: 0 });
+    expect(only(result, "hindsight_universe")).toMatchObject({ severity: "warn", value: 0 });
     expect(result.passed).toBe(true);
   });
 
   it("warns where the members never change", async () => {
     const member = (cell: number): number => (cell % 3 === 0 ? 0 : 1);
     const result = await audited(market({ member }, isListed, { universeColumn: "member" }));
-    expect(only(result, "constant_universe")).toMatchObject({ severity: "warn", where: { columns: ["member"] } });
+    expect(only(result, "constant_universe")).toMatchObject({ severity: "warn", columns: ["member"] });
     const changing = (cell: number): number => ((cell % N) + Math.floor(cell / N / 100)) % 3 === 0 ? 0 : 1;
     expect((await audited(market({ member: changing }, isListed, { universeColumn: "member" }))).findings.map(({ code }) => code)).not.toContain("constant_universe");
   });
@@ -385,20 +385,20 @@ describe("Missing values that look like data", () => {
   it("warn where a processor fills them, by split", async () => {
     const sparse = (cell: number): number => (cell >= 250 * N && cell % 10 < 3 ? NaN : column("style1")[cell]!);
     const finding = only(await audited(market({ style1: sparse })), "filled_inputs");
-    expect(finding).toMatchObject({ severity: "warn", where: { columns: ["style1"] } });
-    expect(finding.what).toMatch(/^Feature style1 is missing, and filled, in 0\.00 % of the rows of train, 0\.00 % of the rows of valid, [23]\d\.\d % of the rows of test\.$/);
+    expect(finding).toMatchObject({ severity: "warn", columns: ["style1"] });
+    expect(finding.text).toMatch(/^Feature style1 is missing, and filled, in 0\.00 % of the rows of train, 0\.00 % of the rows of valid, [23]\d\.\d % of the rows of test\.$/);
   });
 
   it("warn where the number of rows jumps", async () => {
     const finding = only(await audited(market({}, (cell) => clean.listed[cell] === 1 && !(Math.floor(cell / N) === 200 && cell % 2 === 0)), { maxMissingDates: 2 }), "row_count_jump");
-    expect(finding).toMatchObject({ severity: "warn", where: { dates: [dates[200], dates[201]] } });
+    expect(finding).toMatchObject({ severity: "warn", dates: [dates[200], dates[201]] });
   });
 
   it("warn where groups name other tickers", async () => {
     const groups = join(folder, "groups.csv");
     await writeFile(groups, `ticker,group\n${clean.tickers.map((ticker, n) => `${ticker},G${n % 4}`).join("\n")}\n${Array.from({ length: 10 }, (_, n) => `OTHER${n},G1`).join("\n")}\n`);
     const { findings } = await audited(market({}, isListed, { groups: { file: groups } }));
-    expect(findings).toMatchObject([{ code: "unmatched_groups", severity: "warn", measured: 10 / N }, { code: "groups_of_one_date", severity: "note" }]);
+    expect(findings).toMatchObject([{ code: "unmatched_groups", severity: "warn", value: 10 / N }, { code: "groups_of_one_date", severity: "note" }]);
   });
 });
 
@@ -426,7 +426,7 @@ describe("astgnn audit --data", () => {
     expect(code).toBe(1);
     expect(out.split("\n")).toEqual([expect.stringMatching(/^fail {2}feature_is_label: Feature known has a correlation of 1\.000 with the label of its own date\. .*Leave known out/), expect.stringMatching(/^warn {2}hindsight_universe: /), expect.stringMatching(/^failed: 2 findings in \d+ checks/)]);
     const json = JSON.parse((await astgnn(...argv, "--json")).out) as Audit;
-    expect(json).toMatchObject({ passed: false, findings: [{ code: "feature_is_label", where: { columns: ["known"] } }, { code: "hindsight_universe" }] });
+    expect(json).toMatchObject({ passed: false, findings: [{ code: "feature_is_label", columns: ["known"] }, { code: "hindsight_universe" }] });
   });
 
   it("says what is missing on the command line", async () => {
@@ -447,8 +447,8 @@ describe("Real data", () => {
     expect(passed).toBe(false);
     const [finding] = findings;
     expect(finding).toMatchObject({ code: "full_sample_scaling", severity: "fail" });
-    expect([...finding!.where.columns!].sort()).toEqual([...columns].sort());
-    expect(finding!.what).toMatch(/close has the maximum 1 over the whole file for 9\d\.\d % of the stocks: .* The untrained score -close has a test IC of 0\.028, with the maximum of the past only 0\.00\d\./);
+    expect([...finding!.columns!].sort()).toEqual([...columns].sort());
+    expect(finding!.text).toMatch(/close has the maximum 1 over the whole file for 9\d\.\d % of the stocks: .* The untrained score -close has a test IC of 0\.028, with the maximum of the past only 0\.00\d\./);
   });
 
   it.skipIf(!isHere)("its prices pass, with a warning for the universe", async () => {

@@ -70,7 +70,7 @@ const CHECKS: Readonly<Record<string, (subject: AuditSubject) => Finding[] | Pro
  * @param subject a panel, with the options of `panel.dataset`; or a run folder: then data and options are those of its run.json
  * @example
  * const { passed, findings } = await audit(panel, { features: ["signal"], split: { trainEnd: "2015-12-31", validEnd: "2016-12-30" } });
- * for (const { severity, code, what, next } of findings) console.log(severity, code, what, next);
+ * for (const { severity, code, text, next } of findings) console.log(severity, code, text, next);
  * @throws AstgnnError as `openPanel` and `panel.dataset`; ERR_CHECKPOINT where the folder holds no run; ERR_DATA where its data are others by now
  */
 export async function audit(subject: Panel, options: DatasetOptions): Promise<Audit>;

@@ -28,24 +28,19 @@ export type FindingCode =
   | "unmatched_edges"
   | "row_count_jump";
 
-/** Where a finding is; what does not apply is left out. */
-export interface FindingPlace {
-  readonly columns?: readonly string[];
-  readonly dates?: readonly string[];
-  readonly tickers?: readonly string[];
-}
-
-/** One thing that makes numbers less believable, or not at all. */
+/** One thing that makes numbers less believable, or not at all; where it is, as far as that applies. */
 export interface Finding {
   readonly code: FindingCode;
   readonly severity: Severity;
-  /** One sentence for people. */
-  readonly what: string;
-  readonly where: FindingPlace;
+  readonly columns?: readonly string[];
+  readonly dates?: readonly string[];
+  readonly tickers?: readonly string[];
   /** The number that was measured. */
-  readonly measured: number;
+  readonly value?: number;
   /** The limit that it crossed. */
-  readonly threshold: number;
+  readonly threshold?: number;
+  /** One sentence for people. */
+  readonly text: string;
   /** One imperative sentence: what to do. */
   readonly next: string;
 }

@@ -40,9 +40,9 @@ export function fullSampleScaling(subject: AuditSubject): Finding[] {
     const finding: Finding = {
       code: "full_sample_scaling",
       severity: isUsed ? "fail" : "note",
-      what: `${base.column} has the ${base.statistic} ${rounded(base.value)} over the whole file for ${percent(base.share)} of the stocks: each stock was scaled with dates that were still to come.${also} ${worth(subject, base)}`,
-      where: { columns },
-      measured: base.share,
+      text: `${base.column} has the ${base.statistic} ${rounded(base.value)} over the whole file for ${percent(base.share)} of the stocks: each stock was scaled with dates that were still to come.${also} ${worth(subject, base)}`,
+      columns,
+      value: base.share,
       threshold: LEAST_SHARE,
       next: "Make the columns anew from unscaled values, or scale each value with dates up to its own only.",
     };

@@ -47,9 +47,9 @@ export async function futureProbe(subject: AuditSubject): Promise<Finding[]> {
     {
       code: "future_read",
       severity: "fail",
-      what: `On ${changed.dates.size} of ${probes} probed dates ${[...changed.parts].join(", ")} changed when the values of all later dates were replaced.`,
-      where: { columns: [...changed.columns], dates: [...changed.dates] },
-      measured: changed.dates.size,
+      text: `On ${changed.dates.size} of ${probes} probed dates ${[...changed.parts].join(", ")} changed when the values of all later dates were replaced.`,
+      columns: [...changed.columns], dates: [...changed.dates],
+      value: changed.dates.size,
       threshold: 0,
       next: "Believe no number of this pipeline, and report it with the version and the options: a date must not depend on later ones.",
     },

@@ -37,9 +37,9 @@ export function hindsightUniverse({ panel }: AuditSubject): Finding[] {
     findings.push({
       code: "hindsight_universe",
       severity: "warn",
-      what: `${gone === 0 ? "No stock leaves" : `${gone} of ${N} stocks leave`} before the end in ${years.toFixed(1)} years, and ${percent(whole / N)} are there from the first date to the last: the stocks were chosen by who survived.`,
-      where: { dates: [dates[0]!, dates[D - 1]!] },
-      measured: gone / stockYears,
+      text: `${gone === 0 ? "No stock leaves" : `${gone} of ${N} stocks leave`} before the end in ${years.toFixed(1)} years, and ${percent(whole / N)} are there from the first date to the last: the stocks were chosen by who survived.`,
+      dates: [dates[0]!, dates[D - 1]!],
+      value: gone / stockYears,
       threshold: LEAST_RATE,
       next: "Take the stocks that were listed on each date, delisted ones too; else use the data to compare models, not to claim what one earns.",
     });
@@ -48,9 +48,9 @@ export function hindsightUniverse({ panel }: AuditSubject): Finding[] {
     findings.push({
       code: "constant_universe",
       severity: "warn",
-      what: `No stock joins or leaves the universe of column ${origin.options.universeColumn} in ${years.toFixed(1)} years: the members are those of one date.`,
-      where: { columns: [origin.options.universeColumn] },
-      measured: 0,
+      text: `No stock joins or leaves the universe of column ${origin.options.universeColumn} in ${years.toFixed(1)} years: the members are those of one date.`,
+      columns: [origin.options.universeColumn],
+      value: 0,
       threshold: 1,
       next: "Write the members as they were on each date.",
     });

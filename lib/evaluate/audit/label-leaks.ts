@@ -38,9 +38,9 @@ function equalsLabel(subject: AuditSubject, name: string, f: number): Finding | 
   return {
     code: "feature_is_label",
     severity: "fail",
-    what: `Feature ${name} has a correlation of ${worst.correlation.toFixed(3)} with the label ${date}.`,
-    where: { columns: [name] },
-    measured: Math.abs(worst.correlation),
+    text: `Feature ${name} has a correlation of ${worst.correlation.toFixed(3)} with the label ${date}.`,
+    columns: [name],
+    value: Math.abs(worst.correlation),
     threshold: EQUAL,
     next: `Leave ${name} out of the features, or make it from dates up to its own only.`,
   };
@@ -88,9 +88,9 @@ function knowsTooMuch({ dataset, raw, run }: AuditSubject, name: string, f: numb
     return {
       code: "feature_beyond_model",
       severity: "fail",
-      what: `Feature ${name} alone has a ${split.name} IC of ${mean.toFixed(3)} (t ${t.toFixed(1)}): ${model}.`,
-      where: { columns: [name] },
-      measured: Math.abs(mean),
+      text: `Feature ${name} alone has a ${split.name} IC of ${mean.toFixed(3)} (t ${t.toFixed(1)}): ${model}.`,
+      columns: [name],
+      value: Math.abs(mean),
       threshold: limit,
       next: `Find out from which dates ${name} is made, and leave it out if it reads any after its own.`,
     };

@@ -29,9 +29,9 @@ export async function processorStatistics(subject: AuditSubject): Promise<Findin
     findings.push({
       code: "processor_statistics",
       severity: "fail",
-      what: `Statistics of ${processor.name} are not those of the training dates, by up to ${worst.far.toPrecision(2)} standard deviations of the feature (${worst.name}).`,
-      where: { columns: worst.columns, dates: [dataset.train.dates[0]!, dataset.train.dates.at(-1)!] },
-      measured: worst.far,
+      text: `Statistics of ${processor.name} are not those of the training dates, by up to ${worst.far.toPrecision(2)} standard deviations of the feature (${worst.name}).`,
+      columns: worst.columns, dates: [dataset.train.dates[0]!, dataset.train.dates.at(-1)!],
+      value: worst.far,
       threshold: TOLERANCE,
       next: "Fit processors on the training dates: name them without statistics, or take the description of a dataset with this split.",
     });

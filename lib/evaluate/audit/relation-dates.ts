@@ -45,9 +45,8 @@ function ofOneDate(what: "groups" | "edges", isUsed: boolean): Finding {
   return {
     code: `${what}_of_one_date`,
     severity: isUsed ? "warn" : "note",
-    what: `The ${what} are the same on all dates${isUsed ? "" : ", and nothing is made of them here"}: they are those of the date on which they were written down, and what changed until then is known from the beginning.`,
-    where: {},
-    measured: 0,
+    text: `The ${what} are the same on all dates${isUsed ? "" : ", and nothing is made of them here"}: they are those of the date on which they were written down, and what changed until then is known from the beginning.`,
+    value: 0,
     threshold: 1,
     next: `Give the ${what} from and to, or a date column with each row's own.`,
   };
@@ -63,9 +62,9 @@ function groupsOfTest({ panel, dataset }: AuditSubject): Finding[] {
     {
       code: "groups_fit_test",
       severity: "fail",
-      what: `Returns of stocks of one group have a mean correlation of ${test.mean.toFixed(3)} in the test and ${train.mean.toFixed(3)} in the training (t of the difference ${t.toFixed(1)}): the groups were made from the returns of the test.`,
-      where: { dates: [dataset.test.dates[0]!, dataset.test.dates.at(-1)!] },
-      measured: excess,
+      text: `Returns of stocks of one group have a mean correlation of ${test.mean.toFixed(3)} in the test and ${train.mean.toFixed(3)} in the training (t of the difference ${t.toFixed(1)}): the groups were made from the returns of the test.`,
+      dates: [dataset.test.dates[0]!, dataset.test.dates.at(-1)!],
+      value: excess,
       threshold: LEAST_EXCESS,
       next: "Make groups from dates before those that they are used on.",
     },

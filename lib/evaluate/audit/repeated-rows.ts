@@ -42,9 +42,9 @@ export function repeatedRows({ panel }: AuditSubject): Finding[] {
     {
       code: "repeated_rows",
       severity: share >= FAIL_SHARE ? "fail" : share >= WARN_SHARE ? "warn" : "note",
-      what: `${percent(share)} of the rows repeat the row before in ${columns.join(", ")}, with ${runs} ${runs === 1 ? "run" : "runs"} of ${STALE_RUN} and more.`,
-      where: { columns, tickers },
-      measured: share,
+      text: `${percent(share)} of the rows repeat the row before in ${columns.join(", ")}, with ${runs} ${runs === 1 ? "run" : "runs"} of ${STALE_RUN} and more.`,
+      columns, tickers,
+      value: share,
       threshold: share >= FAIL_SHARE ? FAIL_SHARE : WARN_SHARE,
       next: "Remove rows that were filled forward: a missing row is handled and counted, a repeated one is learned from.",
     },

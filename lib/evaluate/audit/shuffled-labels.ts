@@ -41,9 +41,8 @@ export async function shuffledLabels({ dataset, run }: AuditSubject, signal: Abo
     {
       code: "shuffled_labels",
       severity: "fail",
-      what: `Trained on labels shuffled within each date, the model has a test IC with a t of ${worst.toFixed(1)}: training or scoring sees the labels.`,
-      where: {},
-      measured: Math.abs(worst),
+      text: `Trained on labels shuffled within each date, the model has a test IC with a t of ${worst.toFixed(1)}: training or scoring sees the labels.`,
+      value: Math.abs(worst),
       threshold: LEAST_T,
       next: "Believe no number of this pipeline, and report it with the version and the options.",
     },
