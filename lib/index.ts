@@ -28,6 +28,7 @@ export type { Precision } from "./binding/types.js";
 export { setPrecision } from "./model/precision.js";
 export { readSafetensors, writeSafetensors, type SafetensorsDtype, type SafetensorsFile, type SafetensorsTensor } from "./model/safetensors.js";
 
+export { presets, type Preset, type PresetName } from "./presets.js";
 export { train, type TrainingRun } from "./train/train.js";
 export type { MonitorName, TrainOptions } from "./train/options.js";
 export type { Loss, LossName, LossTerm } from "./train/objective.js";

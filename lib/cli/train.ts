@@ -4,12 +4,13 @@ import { AstgnnError } from "../errors.js";
 import type { EpochEvent } from "../run/records.js";
 import type { StepEvent } from "../train/events.js";
 import { resolveModelOptions } from "../model/config.js";
+import { presets, type PresetName } from "../presets.js";
 import { gibibytes } from "../train/memory.js";
 import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
 import { datasetFlags, panelFlags } from "./data-flags.js";
 import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import { bar } from "../setup/progress.js";
-import { addFlags, inFlags, namingFlags, optionsFrom } from "./flags.js";
+import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
 import { modelFlags } from "./model-flags.js";
@@ -17,7 +18,12 @@ import { precisionFlags, usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
 import { trainFlags } from "./train-flags.js";
 
-const GROUPS = [panelFlags, datasetFlags, modelFlags, trainFlags, precisionFlags] as const;
+/** A part of the options of `panel.dataset`, of the model and of `train`. */
+const presetFlags: FlagGroup = {
+  title: "Preset",
+  flags: [{ flags: "--preset <name>", option: "preset", kind: "text", help: `options of samples, model and training by a name, which other flags override: ${Object.keys(presets).join(" or ")}` }],
+};
+const GROUPS = [panelFlags, presetFlags, datasetFlags, modelFlags, trainFlags, precisionFlags] as const;
 
 type Written = Record<string, unknown> & { json?: boolean };
 
@@ -46,15 +52,16 @@ export function trainCommand(terminal: Terminal): Command {
 }
 
 async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
-  const model = modelOptionsFrom(written);
-  const options = optionsFrom(trainFlags, written) as TrainOptions;
+  const preset = optionsFrom(presetFlags, written) as { preset?: PresetName };
+  const model: Record<string, unknown> = { ...preset, ...modelOptionsFrom(written) };
+  const options: TrainOptions = { ...preset, ...optionsFrom(trainFlags, written) };
   const source = sourceFrom(written);
   const panelOptions = panelOptionsFrom(written);
-  const datasetOptions = datasetOptionsFrom(written);
+  const datasetOptions = { ...preset, ...datasetOptionsFrom(written) };
   if (written["graph"] === false) Object.assign(datasetOptions, { graph: "none" });
   // Reading may take a while; a typo should not have to wait for it.
   resolveModelOptions(model);
-  resolveTrainOptions(options);
+  const { epochs } = resolveTrainOptions(options);
   await usePrecision(written, model["device"] as string | undefined);
   const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
   await interruptible(async (signal) => {
@@ -66,7 +73,7 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
       printLedger(terminal, dataset.ledger);
     }
     using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
-    const run = await train(untrained, dataset, { ...options, ...listeners(terminal, options, written.json === true), signal });
+    const run = await train(untrained, dataset, { ...options, ...listeners(terminal, { ...options, epochs }, written.json === true), signal });
     if (options.out !== undefined) await reportOn(options.out, panel, terminal, signal);
     if (written.json === true) {
       const members = run.members?.map(({ seed, bestEpoch }) => ({ seed, bestEpoch }));
@@ -110,7 +117,7 @@ function validation({ valid }: EpochEvent): string {
 }
 
 /** What `train` reports: JSON lines, or a line per epoch and, on a terminal, a progress bar. */
-function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: boolean): Pick<TrainOptions, "onStart" | "onStep" | "onEpoch" | "onWarning"> {
+function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions & { epochs: number }, json: boolean): Pick<TrainOptions, "onStart" | "onStep" | "onEpoch" | "onWarning"> {
   const onWarning: TrainOptions["onWarning"] = (event) => terminal.err(`astgnn train: ${inFlags(event.text, GROUPS)}`);
   const member = (seed: number): string => (seeds === undefined ? "" : `seed ${seed}, `);
   if (json) {
@@ -119,16 +126,15 @@ function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions, json: bo
       onWarning,
     };
   }
-  const total = epochs ?? 4;
   return {
     onStart: ({ seed, parameters, device, memoryBytes }) => terminal.err(`${member(seed)}${parameters} parameters on ${device}, about ${gibibytes(memoryBytes)} of memory at the peak`),
     onStep: (event: StepEvent) =>
       terminal.progress(
-        `${member(event.seed)}epoch ${event.epoch}/${total} ${bar(event.stepInEpoch, event.stepsPerEpoch)} ${event.stepInEpoch}/${event.stepsPerEpoch} loss ${decimals(event.loss)}`,
+        `${member(event.seed)}epoch ${event.epoch}/${epochs} ${bar(event.stepInEpoch, event.stepsPerEpoch)} ${event.stepInEpoch}/${event.stepsPerEpoch} loss ${decimals(event.loss)}`,
       ),
     onEpoch: (event: EpochEvent) =>
       terminal.out(
-        `${member(event.seed)}epoch ${event.epoch}/${total}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}`,
+        `${member(event.seed)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}`,
       ),
     onWarning,
   };

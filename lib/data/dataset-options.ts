@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { PresetName } from "../presets.js";
 import { FEATURE_SETS, type FeatureSetName } from "./features.js";
 import type { DatasetDescription, GraphKind } from "./types.js";
 
@@ -192,6 +193,8 @@ export interface LoadingsOptions {
 /** How a panel becomes samples. */
 export type DatasetOptions =
   | (DatasetCall & {
+      /** Options by a name: those of `presets`, which the others override. */
+      readonly preset?: PresetName | undefined;
       /**
        * Sets of features and columns of the panel as they are, in this order; the name of a set wins over a column of that name. `"ohlcv"`: 20 price features.
        * `"loadings"`: statistical exposures, whom a stock moved with over the last year. `"style"`: 21 known properties such as size, beta and momentum, as

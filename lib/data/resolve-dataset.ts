@@ -1,5 +1,6 @@
 import { AstgnnError, invalidOption, nearest, show } from "../errors.js";
 import { resolveOptions } from "../options.js";
+import { withPreset } from "../presets.js";
 import {
   DatasetOptionsSchema,
   DescribedOptionsSchema,
@@ -71,9 +72,11 @@ export function resolveDataset(options: DatasetOptions, columns: readonly string
     return { cut: { ...stored, ...rest, maxDropped, split: rest.split, from: rest.from, sources, loadings: own, basis, requiredHistory, described: true }, run: { threads, signal, onProgress } };
   }
   requireLabelSpan(options);
-  const { threads, signal, onProgress, ...resolved } = resolveOptions(DatasetOptionsSchema, options, "dataset");
+  const { threads, signal, onProgress, ...resolved } = resolveOptions(DatasetOptionsSchema, withPreset("dataset", options), "dataset");
   const { features, window, maxMissingDates } = resolved;
-  const loadings = resolveLoadings(features, resolved.loadings);
+  // What a preset says of loadings is no wish for them, where the features that were written do without.
+  const isOfPreset = resolved.loadings !== undefined && options.loadings === undefined;
+  const loadings = resolveLoadings(features, isOfPreset && !hasSet(features, "loadings") ? undefined : resolved.loadings);
   const sources = listFeatures(features, loadings, columns.includes("size"));
   if (maxMissingDates >= window) throw invalidOption("maxMissingDates", `a whole number from 0 to ${window - 1}, below the window,`, maxMissingDates);
   const derived = { featureNames: sources.map(({ name }) => name), sources, loadings, basis: undefined, requiredHistory: window + lookBackOf(features, loadings) };

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Dtype, NativeConfig } from "../binding/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { resolveOptions } from "../options.js";
+import { withPreset, type PresetName } from "../presets.js";
 import type { Device } from "./device.js";
 
 /**
@@ -11,6 +12,8 @@ import type { Device } from "./device.js";
  * const model = new ASTGNNFactorModel({ sequentialInputSize: 20, relationalSkip: true, excludeSelf: true });
  */
 export interface ModelOptions {
+  /** Options by a name: those of `presets`, which the others override. */
+  preset?: PresetName | undefined;
   /** F, features per stock and date. Whole, from 1; default 21. */
   sequentialInputSize?: number | undefined;
   /** H, width of the GRU. Whole, from 1; default 64. */
@@ -134,7 +137,7 @@ export const configNames = Object.keys(configShape) as (keyof ModelConfig)[];
  * @throws AstgnnError ERR_OPTION naming the option
  */
 export function resolveModelOptions(options: ModelOptions & InitialisationOptions = {}): { config: ModelConfig; seed: number; dtype: Dtype; device: string | undefined } {
-  const { seed, dtype, device, ...config } = resolveOptions(modelSchema, options, "the model");
+  const { seed, dtype, device, ...config } = resolveOptions(modelSchema, withPreset("model", options), "the model");
   return { config: checkHeads(config), seed, dtype, device };
 }
 
@@ -144,7 +147,7 @@ export function resolveModelOptions(options: ModelOptions & InitialisationOption
  * @throws AstgnnError ERR_OPTION naming the option
  */
 export function resolveConfig(options: ModelOptions = {}): ModelConfig {
-  return checkHeads(resolveOptions(configSchema, options, "the model"));
+  return checkHeads(resolveOptions(configSchema, withPreset("model", options), "the model"));
 }
 
 /** The config under the reference's names, so that Python's `Config(**json)` takes it. */

@@ -3,6 +3,7 @@ import { AstgnnError, invalidOption } from "../errors.js";
 import { seedSchema } from "../model/config.js";
 import { resolveThreads } from "../binding/threads.js";
 import { resolveOptions } from "../options.js";
+import { withPreset, type PresetName } from "../presets.js";
 import type { Recipe } from "../run/state.js";
 import type { TrainEvents } from "./events.js";
 import { lossSchema, type Loss } from "./objective.js";
@@ -18,6 +19,8 @@ export type MonitorName = "ic" | "icir" | "rankIc" | "rankIcir" | "hitRate" | "p
  * await train(model, dataset, { loss: { terms: [{ name: "ic" }, { name: "risk", weight: 0.3 }] }, epochs: 4, out: "runs/first" });
  */
 export interface TrainOptions extends TrainEvents {
+  /** Options by a name: those of `presets`, which the others override. Name it for the dataset and the model too. */
+  preset?: PresetName | undefined;
   /** What is minimised. Default `"ic"`. */
   loss?: Loss | undefined;
   /** Passes over the training dates. Whole, from 1; default 4. */
@@ -132,7 +135,7 @@ const RECIPE = [
  * @throws AstgnnError ERR_OPTION naming the option
  */
 export function resolveTrainOptions(options: TrainOptions = {}): ResolvedTrainOptions {
-  const resolved = resolveOptions(trainSchema, options, "train");
+  const resolved = resolveOptions(trainSchema, withPreset("training", options), "train");
   if (resolved.minLearningRate > resolved.learningRate) {
     throw invalidOption("minLearningRate", `at most learningRate (${resolved.learningRate})`, resolved.minLearningRate);
   }

@@ -9,7 +9,7 @@ import { Database } from "../../lib/data/source/database.js";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
 import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
 import { predictRun } from "../../lib/run/predict-run.js";
-import { loadRun, openPanel } from "../../lib/index.js";
+import { loadRun, openPanel, presets } from "../../lib/index.js";
 import { astgnn } from "./cli-capture.js";
 
 const DATES = 90;
@@ -92,6 +92,36 @@ describe("astgnn train", () => {
     const { test } = await evaluateRun(at("alone"));
     // Nobody has a neighbour: every row of A is empty.
     expect(test.selfWeight).toBe(0);
+  });
+
+  it("writes all that --preset means into run.json, where other flags override it, and resumes what was begun with these options written out", async () => {
+    const small = ["--loadings-window", "20", "--loadings-count", "3", "--num-risk-factors", "4"];
+    const { loss } = presets.peers.training;
+    const { halfLife } = presets.peers.dataset.loadings;
+    const writtenOut = Object.entries(presets.peers.model).flatMap(([name, value]) => {
+      const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      return name === "numRiskFactors" ? [] : value === true ? [flag] : [flag, String(value)];
+    });
+    const features = ["--features", [...SIMULATED_FEATURES, "loadings"].join(",")];
+    const by = async (name: string, ...flags: string[]): Promise<Record<string, unknown>> => {
+      const { code, err } = await astgnn(...train(...features, ...small, "--seed", "3", "--out", at(name), "--json", ...flags));
+      expect([code, code === 0 ? "" : err]).toEqual([0, ""]);
+      const { config, dataset, training } = JSON.parse(await readFile(join(at(name), "run.json"), "utf8")) as Record<string, unknown>;
+      return { config, dataset, training };
+    };
+    const options = ["--loss", JSON.stringify(loss), "--loadings-half-life", String(halfLife), ...writtenOut];
+    const plain = await by("plain", ...options);
+    expect(plain).toMatchObject({ config: { ...presets.peers.model, numRiskFactors: 4 }, training: { loss }, dataset: { loadings: { window: 20, count: 3, halfLife } } });
+    expect(await by("preset", "--preset", "peers")).toEqual(plain);
+    const longer = await by("preset", "--epochs", "3", "--resume", ...options);
+    expect(await by("plain", "--epochs", "3", "--resume", "--preset", "peers")).toEqual(longer);
+    expect(await readFile(join(at("plain"), "model.safetensors"))).toEqual(await readFile(join(at("preset"), "model.safetensors")));
+  });
+
+  it("refuses a preset that there is not, before it reads anything, and names those that there are", async () => {
+    const { code, err } = await astgnn(...train("--preset", "peer", "--data", at("nowhere.csv")));
+    expect(code).toBe(2);
+    expect(err).toMatch(/Expected "peers".* for --preset but received "peer"/);
   });
 
   it("trains an ensemble that evaluate and predict take as one run", async () => {

@@ -9,7 +9,7 @@ const lib = fileURLToPath(new URL("../../lib/", import.meta.url));
 /** The parts of lib/ from top to bottom: a file imports from its own part and from those below. */
 const PARTS = ["index", "cli", "demo", "portfolio", "risk", "evaluate", "report", "train", "run", "metrics", "model", "data", "setup", "binding"];
 /** Files beside the folders that every part may use. */
-const FOUNDATION = ["errors.ts", "options.ts", "warn.ts"];
+const FOUNDATION = ["errors.ts", "options.ts", "presets.ts", "warn.ts"];
 
 /** Every file of `folder` and the files of it that it imports, types included. */
 function importsOf(folder: string): Map<string, string[]> {
