@@ -33,7 +33,7 @@ export { train, type TrainingRun } from "./train/train.js";
 export type { MonitorName, TrainOptions } from "./train/options.js";
 export type { Loss, LossName, LossTerm } from "./train/objective.js";
 export type { ScheduleName } from "./train/schedule.js";
-export type { StartEvent, StepEvent, TrainEvents } from "./train/events.js";
+export type { PhaseEvent, StartEvent, StepEvent, TrainEvents } from "./train/events.js";
 export type { EpochEvent, SplitMetrics, TrainMetrics, WarningEvent } from "./run/records.js";
 export { Ensemble, type EnsembleDatePrediction, type EnsemblePrediction } from "./run/ensemble.js";
 export { LoadedRun, loadRun } from "./run/load.js";

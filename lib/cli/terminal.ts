@@ -1,5 +1,7 @@
 /** Where a command writes: stdout for results, stderr for everything else. */
 export interface Terminal {
+  /** Whether stderr is a terminal, on which a line can be rewritten. */
+  readonly isInteractive: boolean;
   /** Writes a line of results. */
   out(line: string): void;
   /** Writes a line that is not a result. */
@@ -19,6 +21,7 @@ export function processTerminal(): Terminal {
     shown = false;
   };
   return {
+    isInteractive,
     out: (line) => {
       clearProgress();
       process.stdout.write(`${line}\n`);

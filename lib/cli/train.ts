@@ -2,14 +2,13 @@ import { Command, Option } from "commander";
 import type { Panel } from "../data/panel.js";
 import { AstgnnError } from "../errors.js";
 import type { EpochEvent } from "../run/records.js";
-import type { StepEvent } from "../train/events.js";
+import type { TrainEvents } from "../train/events.js";
 import { resolveModelOptions } from "../model/config.js";
 import { presets, type PresetName } from "../presets.js";
 import { gibibytes } from "../train/memory.js";
 import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
 import { datasetFlags, panelFlags } from "./data-flags.js";
 import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
-import { bar } from "../setup/progress.js";
 import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
@@ -17,6 +16,7 @@ import { modelFlags } from "./model-flags.js";
 import { precisionFlags, usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
 import { trainFlags } from "./train-flags.js";
+import { TrainingProgress } from "./training-progress.js";
 
 /** A part of the options of `panel.dataset`, of the model and of `train`. */
 const presetFlags: FlagGroup = {
@@ -61,20 +61,30 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
   if (written["graph"] === false) Object.assign(datasetOptions, { graph: "none" });
   // Reading may take a while; a typo should not have to wait for it.
   resolveModelOptions(model);
-  const { epochs } = resolveTrainOptions(options);
+  const { epochs, patience, datesPerStep, seeds, out } = resolveTrainOptions(options);
   await usePrecision(written, model["device"] as string | undefined);
   const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
+  const progress = new TrainingProgress(terminal, written.json === true);
   await interruptible(async (signal) => {
+    using _ = redrawn(progress, terminal);
+    progress.begin(`reading ${typeof source === "string" ? source : "data"}`);
     const panel = await openPanel(source, { ...panelOptions, onWarning: ({ text }) => terminal.err(`astgnn train: ${inFlags(text, GROUPS)}`), signal });
+    progress.begin("making the dataset");
     const dataset = await panel.dataset({ ...datasetOptions, threads: options.threads, signal });
     if (written.json !== true) {
       const { train: first, valid, test } = dataset;
       terminal.err(`${dataset.tickers.length} stocks, ${dataset.dates.length} dates; sample dates: ${first.dates.length} train, ${valid.dates.length} valid, ${test.dates.length} test`);
       printLedger(terminal, dataset.ledger);
     }
+    const parts = [dataset.train, dataset.valid, dataset.test, dataset.unlabelled].map(({ dates }) => dates.length);
+    progress.plan({ epochs, patience, datesPerStep, seeds, validDates: parts[1]!, scoredDates: out === undefined ? 0 : parts.reduce((a, b) => a + b) });
     using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
-    const run = await train(untrained, dataset, { ...options, ...listeners(terminal, { ...options, epochs }, written.json === true), signal });
-    if (options.out !== undefined) await reportOn(options.out, panel, terminal, signal);
+    const run = await train(untrained, dataset, { ...options, ...listeners(terminal, progress, { epochs, seeds }, written.json === true), signal });
+    if (out !== undefined) {
+      progress.begin("evaluating the run");
+      await reportOn(out, panel, terminal, signal);
+    }
+    progress.end();
     if (written.json === true) {
       const members = run.members?.map(({ seed, bestEpoch }) => ({ seed, bestEpoch }));
       terminal.out(JSON.stringify({ event: "done", run: options.out ?? null, bestEpoch: run.bestEpoch, ...(members === undefined ? {} : { members }), ledger: ledgerJson(dataset.ledger) }));
@@ -116,26 +126,28 @@ function validation({ valid }: EpochEvent): string {
   return `valid IC ${decimals(valid.ic)}  RankIC ${decimals(valid.rankIc)}  neighbours ${decimals(valid.effectiveNeighbours, 1)}  peers ${decimals(valid.peerCorrelation, 3)}  `;
 }
 
-/** What `train` reports: JSON lines, or a line per epoch and, on a terminal, a progress bar. */
-function listeners(terminal: Terminal, { epochs, seeds }: TrainOptions & { epochs: number }, json: boolean): Pick<TrainOptions, "onStart" | "onStep" | "onEpoch" | "onWarning"> {
-  const onWarning: TrainOptions["onWarning"] = (event) => terminal.err(`astgnn train: ${inFlags(event.text, GROUPS)}`);
+/** Redraws the progress every second until it is disposed, for phases without events. */
+function redrawn(progress: TrainingProgress, terminal: Terminal): Disposable {
+  const timer = terminal.isInteractive ? setInterval(() => progress.redraw(), 1000) : undefined;
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** What `train` reports: JSON lines, or a line per epoch; and its progress. */
+function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, seeds }: { epochs: number; seeds: readonly number[] | undefined }, json: boolean): TrainEvents {
   const member = (seed: number): string => (seeds === undefined ? "" : `seed ${seed}, `);
-  if (json) {
-    return {
-      onEpoch: (event) => terminal.out(JSON.stringify({ event: "epoch", ...event })),
-      onWarning,
-    };
-  }
   return {
-    onStart: ({ seed, parameters, device, memoryBytes }) => terminal.err(`${member(seed)}${parameters} parameters on ${device}, about ${gibibytes(memoryBytes)} of memory at the peak`),
-    onStep: (event: StepEvent) =>
-      terminal.progress(
-        `${member(event.seed)}epoch ${event.epoch}/${epochs} ${bar(event.stepInEpoch, event.stepsPerEpoch)} ${event.stepInEpoch}/${event.stepsPerEpoch} loss ${decimals(event.loss)}`,
-      ),
-    onEpoch: (event: EpochEvent) =>
-      terminal.out(
-        `${member(event.seed)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}`,
-      ),
-    onWarning,
+    onStart: (event) => {
+      progress.start(event);
+      if (!json) terminal.err(`${member(event.seed)}${event.parameters} parameters on ${event.device}, about ${gibibytes(event.memoryBytes)} of memory at the peak`);
+    },
+    onStep: (event) => progress.step(event),
+    onPhase: (event) => progress.phase(event),
+    onEpoch: (event) => {
+      progress.epoch(event);
+      if (json) return terminal.out(JSON.stringify({ event: "epoch", ...event }));
+      const left = event.epoch < epochs ? `  ${progress.timeLeft}` : "";
+      terminal.out(`${member(event.seed)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}${left}`);
+    },
+    onWarning: (event) => terminal.err(`astgnn train: ${inFlags(event.text, GROUPS)}`),
   };
 }

@@ -34,11 +34,23 @@ export interface StepEvent {
   readonly seed: number;
 }
 
+/** What a training does between and after its steps. */
+export interface PhaseEvent {
+  /** `"validation"`: before the dates of an epoch's validation. `"scoring"`: every split with the kept weights, as it goes on. `"writing"`: predictions, factors and reports. The last two only with a run folder. */
+  readonly phase: "validation" | "scoring" | "writing";
+  /** Dates done so far, and in all. */
+  readonly done: number;
+  readonly total: number;
+  /** The seed of this member; null where all members of an ensemble are scored together. */
+  readonly seed: number | null;
+}
+
 /** Callbacks of a training. One that throws stops the run, and `train` rejects with its error. */
 export interface TrainEvents {
   onStart?: ((event: StartEvent) => void) | undefined;
   onStep?: ((event: StepEvent) => void) | undefined;
   onEpoch?: ((event: EpochEvent) => void) | undefined;
+  onPhase?: ((event: PhaseEvent) => void) | undefined;
   /** Absent: each warning is printed once to stderr, as a Node warning of type `AstgnnWarning` with code `ASTGNN_<REASON>`. */
   onWarning?: ((event: WarningEvent) => void) | undefined;
 }

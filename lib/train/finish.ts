@@ -5,6 +5,7 @@ import type { RunFolder } from "../run/folder.js";
 import { PredictionFiles } from "../run/prediction-files.js";
 import { reportJson, reportMarkdown, type Report } from "../run/report.js";
 import { blocksOf, type PackedScores, type Scorer } from "../run/scoring.js";
+import type { PhaseEvent } from "./events.js";
 import { splitMetrics } from "./split-metrics.js";
 
 /** Inputs of the last part of a run, which scores every split and writes the results. */
@@ -23,6 +24,7 @@ export interface FinishOptions {
   peerDays: number;
   threads: number;
   signal: AbortSignal | undefined;
+  onPhase(event: Omit<PhaseEvent, "seed">): void;
 }
 
 /** Scores every split and the newest dates with the final weights and writes predictions, factors and both reports. */
@@ -36,10 +38,14 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
     ...(numRiskFactors === undefined ? {} : { factors: folder.file("factors.parquet"), numRiskFactors }),
   });
   const scored: Partial<Record<Split["name"], Awaited<ReturnType<typeof splitMetrics>>>> = {};
+  const splits = [dataset.train, dataset.valid, dataset.test, dataset.unlabelled];
+  const total = splits.reduce((sum, { dates }) => sum + dates.length, 0);
+  let done = 0;
+  const advance = (dates: number): void => options.onPhase({ phase: "scoring", done: (done += dates), total });
   try {
-    for (const split of [dataset.train, dataset.valid, dataset.test, dataset.unlabelled]) {
-      scored[split.name] = await scoreSplit(split, files, options);
-    }
+    advance(0);
+    for (const split of splits) scored[split.name] = await scoreSplit(split, files, advance, options);
+    options.onPhase({ phase: "writing", done, total });
   } catch (error) {
     await files.close();
     throw error;
@@ -52,7 +58,7 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
   return report;
 }
 
-async function scoreSplit(split: Split, files: PredictionFiles, options: FinishOptions): ReturnType<typeof splitMetrics> {
+async function scoreSplit(split: Split, files: PredictionFiles, advance: (dates: number) => void, options: FinishOptions): ReturnType<typeof splitMetrics> {
   const { dataset, scorer, objective, pairs, labels, peerDays, threads, signal, numRiskFactors } = options;
   const whole = { dataset, dates: split.dateIndices };
   // Turnover compares neighbouring dates, so a cut would lose a pair.
@@ -63,6 +69,7 @@ async function scoreSplit(split: Split, files: PredictionFiles, options: FinishO
     await files.append(selection, scores, split.name);
     const { predictions, statistics, peers, terms } = scores;
     parts.push({ predictions, statistics, peers, terms });
+    advance(selection.dates.length);
   }
   const [terms, names] = split.name === "unlabelled" ? [[], []] : [objective, labels];
   return splitMetrics(whole, joined(parts), pairs, terms, names);

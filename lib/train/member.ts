@@ -14,6 +14,7 @@ import { moduleScorer, type PackedScores } from "../run/scoring.js";
 import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "../run/state.js";
 import { warnPerson } from "../warn.js";
 import { dateOrder } from "./date-order.js";
+import type { PhaseEvent } from "./events.js";
 import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
 import { writeResults } from "./finish.js";
 import { deviceBytes, gibibytes, namingMemory } from "./memory.js";
@@ -200,6 +201,7 @@ class Member {
     const { options, plan, dataset, model } = this;
     const position = this.#position;
     const { epoch } = position;
+    if (dataset.valid.dates.length > 0) this.#enter({ phase: "validation", done: 0, total: dataset.valid.dates.length });
     const valid = await this.#validate(session);
     const train = trainMetrics(position.sums, plan.labels);
     const higherIsBetter = options.monitor !== "mse" && options.monitor !== "loss";
@@ -266,6 +268,7 @@ class Member {
       {
         folder, dataset, scorer: moduleScorer(nativeModule(model)), numPredictions, numRiskFactors, dtype: model.dtype,
         pairs: plan.pairs, objective: plan.objective, labels: plan.labels, peerDays: plan.peerDays, threads: this.#threads, signal: options.signal,
+        onPhase: (event) => this.#enter(event),
       },
       { kind: "run", bestEpoch, epochs: this.#position.history.length, seed: this.#seed },
     );
@@ -284,6 +287,11 @@ class Member {
     if (this.stored !== undefined && this.stored.threads !== this.#threads) {
       this.#warn({ reason: "threads_changed", text: `The run began with ${this.stored.threads} threads and goes on with ${this.#threads}: its weights will differ in the last digits from an uninterrupted run.` });
     }
+    this.#callbacks.check();
+  }
+
+  #enter(event: Omit<PhaseEvent, "seed">): void {
+    this.#callbacks.call(this.options.onPhase, { ...event, seed: this.#seed });
     this.#callbacks.check();
   }
 

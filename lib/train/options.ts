@@ -117,6 +117,7 @@ export const trainSchema = z.strictObject({
   onStart: callback,
   onStep: callback,
   onEpoch: callback,
+  onPhase: callback,
   onWarning: callback,
 });
 

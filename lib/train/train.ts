@@ -98,6 +98,7 @@ async function trainMembers(
         {
           folder, dataset, scorer: ensembleScorer(members.map((run) => nativeModule(run.model))), numPredictions: model.config.numPredictions, dtype: "float64",
           pairs: plan.pairs, objective: [], labels: [], peerDays: plan.peerDays, threads, signal: options.signal,
+          onPhase: (event) => options.onPhase?.({ ...event, seed: null }),
         },
         { kind: "ensemble", bestEpoch: null, epochs: options.epochs, seed: seeds },
       );

@@ -10,6 +10,6 @@ export interface Captured {
 /** Runs a command line in this process. */
 export async function astgnn(...argv: string[]): Promise<Captured> {
   const [out, err]: [string[], string[]] = [[], []];
-  const code = await main(argv, { out: (line) => void out.push(line), err: (line) => void err.push(line), progress: () => {}, clearProgress: () => {} });
+  const code = await main(argv, { isInteractive: false, out: (line) => void out.push(line), err: (line) => void err.push(line), progress: () => {}, clearProgress: () => {} });
   return { code, out: out.join("\n"), err: err.join("\n") };
 }

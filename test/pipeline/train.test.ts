@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ASTGNNFactorModel, evaluate, loadRun, readSafetensors, train, type EpochEvent, type ModelOptions, type StepEvent, type TrainOptions } from "../../lib/index.js";
+import { ASTGNNFactorModel, evaluate, loadRun, readSafetensors, train, type EpochEvent, type ModelOptions, type PhaseEvent, type StepEvent, type TrainOptions } from "../../lib/index.js";
 import { smallDataset } from "../unit/small-dataset.js";
 import { weightsOf } from "./weights-of.js";
 
@@ -41,6 +41,20 @@ describe("training", () => {
     expect(evaluate(predictions, dataset.valid.labels).ic).toBeCloseTo(epochs[run.bestEpoch! - 1]!.valid.ic, 12);
     expect(riskFactors.shape).toEqual([11, 31, 4].map((size, i) => (i === 0 ? dataset.valid.dateIndices.length : size)));
     model.dispose();
+  });
+
+  it("says when it validates, scores and writes, and stops with what that callback throws", async () => {
+    const seen: unknown[] = [];
+    using model = new ASTGNNFactorModel(small);
+    const all = [dataset.train, dataset.valid, dataset.test, dataset.unlabelled].reduce((sum, { dates }) => sum + dates.length, 0);
+    const onPhase = ({ phase, done, total, seed }: PhaseEvent): void => void seen.push([phase, done, total, seed]);
+    const run = await train(model, dataset, { ...recipe, seeds: [4], epochs: 1, out: join(folder, "phases"), onPhase });
+    run.members![0]!.model.dispose();
+    const scoring = (seed: number | null) => expect.arrayContaining([["scoring", 0, all, seed], ["scoring", all, all, seed], ["writing", all, all, seed]]) as unknown;
+    expect(seen[0]).toEqual(["validation", 0, dataset.valid.dates.length, 4]);
+    expect([seen, seen]).toEqual([scoring(4), scoring(null)]);
+    expect(seen.at(-1)).toEqual(["writing", all, all, null]);
+    await expect(train(model, dataset, { ...recipe, epochs: 1, onPhase: () => { throw new Error("enough"); } })).rejects.toThrow("enough");
   });
 
   it("keeps a run folder from which the run is known: settings, epochs, predictions, factors and reports", async () => {
