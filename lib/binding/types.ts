@@ -179,6 +179,8 @@ export interface NativeFeatures {
   readonly disposed: boolean;
   /** A copy. */
   toTypedArray(): Float32Array;
+  /** A copy of one of the dates made, [F, stocks]. */
+  ofDate(date: number): Float32Array;
   /** Idempotent. Jobs and panels that use them keep their share. */
   dispose(): void;
 }
@@ -252,6 +254,10 @@ export interface NativeTargetsInput {
   /** Group of each cell, -1 for a group of one: gives `groups`. */
   groupCodes?: Int32Array;
   groupCount?: number;
+  /** Labels are their residuals on an intercept per group and these exposures; the fit sees them within ± clip, 0 for no limit. */
+  neutral?: { exposures?: NativeFeatures; groupCount?: number; clip: number };
+  /** Group of each cell for the intercepts; cells of -1 share one. */
+  neutralGroups?: Int32Array;
 }
 
 /** What the loss sees, and which labels of tradable rows are missing. */
@@ -269,6 +275,11 @@ export interface NativeTargets {
   leaverCounts: Int32Array;
   /** Date and stock, alternating, of the first of `missing`. */
   gaps: Int32Array;
+  /**
+   * With `neutral`, on the sample dates: all labels, those of dates with no more labels than exposures and intercepts, exposures of labels
+   * that were missing, and exposures of a date and horizon that the others explain.
+   */
+  neutral?: { labels: number; unfit: number; filled: number; dependent: number };
 }
 
 /** What NativePanel holds. Features and targets in the core's memory are shared, all else is copied. Index conventions as in lib/data/types.ts. */

@@ -51,6 +51,9 @@ export const datasetFlags: FlagGroup = {
     }),
     flagOf("labelTransform.transform", transform.transform, { name: "label-transform", help: "what the loss sees: rank, zscore or none", value: "name" }),
     flagOf("labelTransform.winsorize", transform.winsorize, { name: "label-winsorize", help: "clip labels to median +- k robust deviations before the transform", value: "k" }),
+    flagOf("labelTransform.neutralise", transform.neutralise, {
+      name: "neutralise", help: "take out of labels what known properties explain before the transform: loadings, style, groups and columns of the data, comma-separated", value: "names", kind: "texts",
+    }),
     flagOf("processors", samples.processors, {
       help: 'feature processors in order: names, or JSON such as \'["zscore", {"name": "fill", "value": 0}]\'', value: "list", kind: "jsonOrTexts", byDefault: "rank,fill for ohlcv, fill for loadings and style",
     }),

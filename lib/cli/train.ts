@@ -123,7 +123,8 @@ function modelOptionsFrom(written: Written): Record<string, unknown> {
 /** Nothing where there are no validation dates. */
 function validation({ valid }: EpochEvent): string {
   if (valid.dates === 0) return "";
-  return `valid IC ${decimals(valid.ic)}  RankIC ${decimals(valid.rankIc)}  neighbours ${decimals(valid.effectiveNeighbours, 1)}  peers ${decimals(valid.peerCorrelation, 3)}  `;
+  const neutral = valid.neutralIc === null ? "" : `  neutral IC ${decimals(valid.neutralIc)}  ICIR ${decimals(valid.neutralIcir!, 3)}`;
+  return `valid IC ${decimals(valid.ic)}  RankIC ${decimals(valid.rankIc)}${neutral}  neighbours ${decimals(valid.effectiveNeighbours, 1)}  peers ${decimals(valid.peerCorrelation, 3)}  `;
 }
 
 /** Redraws the progress every second until it is disposed, for phases without events. */

@@ -43,11 +43,12 @@ export const LabelSchema = z
   .describe("{ horizonDays, lagDays } with whole numbers of panel dates (horizons from 1, lag from 0) or { column, horizonDays, lagDays? }");
 
 const transforms = z.enum(["rank", "zscore", "none"]);
-const transformObject = z.strictObject({ transform: transforms.default("rank"), winsorize: factor.optional() });
+const exposures = z.array(name).min(1).optional().describe('a list of "loadings", "style", "groups" and column names');
+const transformObject = z.strictObject({ transform: transforms.default("rank"), winsorize: factor.optional(), neutralise: exposures });
 
 export const LabelTransformSchema = z
   .union([transforms.transform((written) => transformObject.parse({ transform: written })), transformObject])
-  .describe('"rank", "zscore", "none" or { transform, winsorize? } with winsorize above 0');
+  .describe('"rank", "zscore", "none" or { transform, winsorize?, neutralise? } with winsorize above 0');
 
 export const SplitSchema = z
   .union([
@@ -99,6 +100,7 @@ export const DescriptionSchema = z.object({
   graph: z.enum(GRAPHS),
   label: LabelSchema,
   labelTransform: LabelTransformSchema,
+  exposureNames: z.array(name).optional(),
   maxDropped: share.default(0.05),
   maxMissingDates: missingDates,
 });
@@ -147,8 +149,16 @@ export type Processor =
  */
 export type Label = { readonly horizonDays?: number | readonly number[] | undefined; readonly lagDays?: number | undefined } | { readonly column: string; readonly horizonDays: number; readonly lagDays?: number | undefined };
 
-/** What the loss sees: inverse normal of the per-date rank (default), per-date z-score, or the raw return; `winsorize` clips to median ± k * 1.4826 * MAD before. */
-export type LabelTransform = "rank" | "zscore" | "none" | { readonly transform?: "rank" | "zscore" | "none" | undefined; readonly winsorize?: number | undefined };
+/**
+ * What the loss sees: inverse normal of the per-date rank (default), per-date z-score, or the raw return; `winsorize` clips to median ± k * 1.4826 * MAD before.
+ * Before both, `neutralise` puts residuals in the place of labels: per date by least squares on an intercept and the exposures of that date that it names,
+ * `"loadings"`, `"style"`, columns, and with `"groups"` an intercept per group. Labels that metrics are taken on stay raw.
+ */
+export type LabelTransform =
+  | "rank"
+  | "zscore"
+  | "none"
+  | { readonly transform?: "rank" | "zscore" | "none" | undefined; readonly winsorize?: number | undefined; readonly neutralise?: readonly string[] | undefined };
 
 /**
  * By date: train ends, counted by label end, on the last panel date not after `trainEnd`, valid on that not after `validEnd`; `start` is the first label end.
@@ -201,7 +211,7 @@ export type DatasetOptions =
        * z-scores clipped to ±3. Default "ohlcv".
        */
       readonly features?: FeatureSetName | readonly string[] | undefined;
-      /** How the set `"loadings"` is estimated. */
+      /** How the set `"loadings"` is estimated, as features and as exposures of `labelTransform.neutralise`. */
       readonly loadings?: LoadingsOptions | undefined;
       /** T, in panel dates, from 1. Default 16. */
       readonly window?: number | undefined;

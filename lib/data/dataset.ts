@@ -4,20 +4,24 @@ import { resolveThreads } from "../binding/threads.js";
 import type { NativeColumn, NativeRows, NativeTargets } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import type { DatasetOptions } from "./dataset-options.js";
+import { makeExposures, type PanelExposures } from "./exposures.js";
 import { featureSet, type FeatureSet } from "./feature-cache.js";
-import { mayLack } from "./feature-sets.js";
+import { hasSet, mayLack } from "./feature-sets.js";
 import { historyParts, refuseShortPanel } from "./history.js";
 import { firstSample, newestDates } from "./newest-dates.js";
-import { reportMissingLabels } from "./label-losses.js";
+import { reportMissingLabels, reportNeutralLabels } from "./label-losses.js";
 import { labelShape, type LabelShape } from "./labels.js";
 import { OHLCV_FEATURES } from "./features.js";
 import { LedgerBuilder } from "./ledger.js";
 import { datesWithLoadings, planRefreshes } from "./loadings.js";
 import { PanelDataset } from "./panel-dataset.js";
 import type { PanelGrid } from "./panel-grid.js";
-import { requireFeatureColumns, requireGraph, resolveDataset, type ResolvedDatasetOptions } from "./resolve-dataset.js";
+import { NEUTRALISE, requireFeatureColumns, requireGraph, resolveDataset, type ResolvedDatasetOptions } from "./resolve-dataset.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
+
+/** Returns beyond ± this count as this where a fit takes exposures out of them: a few would decide it. */
+const CLIPPED_RETURN = 0.15;
 
 /** What `panel.dataset(options)` does: the core computes, off the event loop. */
 export async function buildDataset(whole: PanelGrid, options: DatasetOptions): Promise<Dataset> {
@@ -36,8 +40,12 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   const ledger = new LedgerBuilder(panel.ledger.entries);
   const shape = labelShape(cut.label);
   const label = labelColumn(panel, cut);
-  const refreshes = cut.loadings === undefined ? undefined : planRefreshes(whole.dates, cut.loadings, cut.basis);
-  const scored = refreshes === undefined ? undefined : datesWithLoadings(refreshes, window).subarray(first);
+  // Labels that no training or evaluation reads need no exposures.
+  const exposureList = cut.split === undefined ? undefined : cut.exposures;
+  const areFeatures = hasSet(cut.features, "loadings");
+  const planned = cut.loadings === undefined || (!areFeatures && exposureList?.loadings === undefined) ? undefined : planRefreshes(whole.dates, cut.loadings, cut.basis);
+  const refreshes = areFeatures ? planned : undefined;
+  const scored = planned === undefined ? undefined : datesWithLoadings(planned, areFeatures ? window : 1).subarray(first);
   const calendar = withLoadings(planSplits(dates, cut, shape, lastLabelledDate(panel, cut, shape, label), cut.split, cut.embargo), scored, whole, cut, ledger);
   if (cut.split !== undefined) refuseEmptySplits(calendar, dates);
   const fit = calendar.train.length === 0 ? undefined : { from: calendar.train[0]!, to: calendar.train[calendar.train.length - 1]! };
@@ -51,9 +59,11 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
     }
   };
   let features: FeatureSet | undefined;
+  let exposures: PanelExposures | undefined;
   try {
     await loadCoreAway();
     features = await featureSet(whole, cut, refreshes, fit, { threads, signal, onDates }, first);
+    if (exposureList !== undefined) exposures = await makeExposures(whole, cut, exposureList, features.basis ?? cut.basis, NEUTRALISE, { threads, signal, onDates: () => {} }, first);
     const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first, scored }, { threads, signal });
     addRowLosses(panel, cut, rows, ledger);
     const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
@@ -61,9 +71,10 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
     if (cut.split !== undefined) refuseEmptySplits(plan, dates);
     ledger.add("labels", "untradable_entry", rows.untradable, "values", "labels were removed because the stock is not tradable on its entry date");
     ledger.add("labels", "split_like_label", rows.broken, "values", "labels were removed because they span a return that looks like a split");
-    const targets = await sampleTargets(panel, cut, { shape, rows, plan }, { threads, signal });
+    const targets = await sampleTargets(panel, cut, { shape, rows, plan, exposures }, { threads, signal });
     try {
       reportMissingLabels(panel, targets, rows.lastPriced, shape, cut.maxDropped, ledger);
+      reportNeutralLabels(panel, targets, cut, ledger);
     } catch (error) {
       targets.targets.dispose();
       throw error;
@@ -76,6 +87,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
       cut,
       shape,
       features,
+      exposures,
       labels: rows.labels,
       targets: targets.targets,
       rowOffsets: rows.offsets,
@@ -86,6 +98,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
     });
   } catch (error) {
     features?.release();
+    exposures?.release();
     throw failed.signal.aborted ? failed.signal.reason : error;
   }
 }
@@ -120,16 +133,17 @@ function scoredUniverse({ universe, tickers: { length: N } }: PanelGrid, scored:
  *
  * @throws AstgnnError ERR_DATA where no date is left
  */
-function withLoadings(plan: SplitPlan, scored: Uint8Array | undefined, { dates, source }: PanelGrid, { loadings, basis, window }: ResolvedDatasetOptions, ledger: LedgerBuilder): SplitPlan {
+function withLoadings(plan: SplitPlan, scored: Uint8Array | undefined, { dates, source }: PanelGrid, { features, loadings, basis, window }: ResolvedDatasetOptions, ledger: LedgerBuilder): SplitPlan {
   if (scored === undefined) return plan;
   const of = ({ train, valid, test, unlabelled }: Pick<SplitPlan, "train" | "valid" | "test" | "unlabelled">): number => train.length + valid.length + test.length + unlabelled.length;
   const left = (part: readonly number[]): number[] => part.filter((t) => scored[t] === 1);
   const kept = { train: left(plan.train), valid: left(plan.valid), test: left(plan.test), unlabelled: left(plan.unlabelled) };
   const lost = of(plan) - of(kept);
   const needs = `a refresh that is not stored needs ${loadings!.window} returns before it`;
+  const where = hasSet(features, "loadings") ? `on the ${window} dates of its window` : "to make its label neutral to";
   if (lost > 0 && of(kept) === 0) {
     const stored = basis?.dates ?? [];
-    throw new AstgnnError("ERR_DATA", `No date to score of ${source} (${dates[0]!} to ${dates.at(-1)!}) has loadings on the ${window} dates of its window: those of the run are stored from ${stored[0] ?? "nowhere"} to ${stored.at(-1) ?? "nowhere"}, and ${needs}.`, {
+    throw new AstgnnError("ERR_DATA", `No date to score of ${source} (${dates[0]!} to ${dates.at(-1)!}) has loadings ${where}: those of the run are stored from ${stored[0] ?? "nowhere"} to ${stored.at(-1) ?? "nowhere"}, and ${needs}.`, {
       file: source,
       date: dates[0]!,
       next: `Read ${loadings!.window} more dates before the first to score.`,
@@ -173,11 +187,14 @@ function sampleRows(
 }
 
 function sampleTargets(
-  panel: PanelGrid, { graph, labelTransform }: ResolvedDatasetOptions,
-  { shape, rows, plan }: { readonly shape: LabelShape; readonly rows: NativeRows; readonly plan: SplitPlan }, { threads, signal }: JobOptions,
+  panel: PanelGrid, { graph, label, labelTransform, exposures: named }: ResolvedDatasetOptions,
+  { shape, rows, plan, exposures }: { readonly shape: LabelShape; readonly rows: NativeRows; readonly plan: SplitPlan; readonly exposures: PanelExposures | undefined }, { threads, signal }: JobOptions,
 ): Promise<NativeTargets> {
   const { transform, winsorize } = labelTransform;
   const groups = graph === "none" ? undefined : panel.groups;
+  const clip = "column" in label ? 0 : CLIPPED_RETURN;
+  const neutral = exposures === undefined ? undefined : { clip, ...(exposures.native === undefined ? {} : { exposures: exposures.native }), ...(exposures.groups === undefined ? {} : { groupCount: exposures.groups.count }) };
+  const isLeftOut = named !== undefined && exposures === undefined;
   const start = () =>
     loadCore().sampleTargets(
       {
@@ -185,7 +202,7 @@ function sampleTargets(
         stocks: panel.tickers.length,
         offsets: rows.offsets,
         rowStocks: rows.stocks,
-        labels: rows.labels,
+        labels: isLeftOut ? new Float32Array(rows.labels.length).fill(NaN) : rows.labels,
         lagDays: shape.lagDays,
         reach: shape.horizons.map((horizon) => horizon || shape.span),
         lastPriced: rows.lastPriced,
@@ -194,6 +211,8 @@ function sampleTargets(
         ...(winsorize === undefined ? {} : { winsorize }),
         ...(panel.tradable === undefined ? {} : { tradable: panel.tradable }),
         ...(groups === undefined ? {} : { groupCodes: groups.codes, groupCount: groups.names.length }),
+        ...(neutral === undefined ? {} : { neutral }),
+        ...(exposures?.groups === undefined ? {} : { neutralGroups: panel.groups!.codes }),
       },
       threads,
     );

@@ -6,12 +6,14 @@ export interface History {
   readonly window: number;
   /** The window and, before it, the longest look-back of the features: 120 dates for `ohlcv`, 0 for columns as they are. */
   readonly requiredHistory: number;
+  /** What its label is made neutral to: that may look back further. */
+  readonly exposures?: object | undefined;
 }
 
 /** What the required dates are, for a message. */
-export function historyParts({ window, requiredHistory }: History): string {
+export function historyParts({ window, requiredHistory, exposures }: History): string {
   if (requiredHistory === window) return "the dates of its window";
-  return `a window of ${window} and up to ${requiredHistory - window} dates before it that its features look back on`;
+  return `a window of ${window} and up to ${requiredHistory - window} dates before it that its features${exposures === undefined ? "" : ", or the exposures of its label,"} look back on`;
 }
 
 /** @throws AstgnnError ERR_DATA where the panel has fewer dates than one sample needs */

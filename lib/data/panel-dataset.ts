@@ -1,6 +1,7 @@
 import type { NativeTensor } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import { dailyReturns } from "./daily-returns.js";
+import { attachExposures, type PanelExposures } from "./exposures.js";
 import type { FeatureSet } from "./feature-cache.js";
 import type { LabelShape } from "./labels.js";
 import { attachBasis } from "./loadings.js";
@@ -17,6 +18,8 @@ export interface PanelDatasetParts {
   readonly cut: ResolvedDatasetOptions;
   readonly shape: LabelShape;
   readonly features: FeatureSet;
+  /** What labels were made neutral to. */
+  readonly exposures: PanelExposures | undefined;
   readonly labels: Float32Array;
   readonly targets: NativeTensor;
   readonly rowOffsets: Int32Array;
@@ -29,6 +32,7 @@ export interface PanelDatasetParts {
 /** What a dataset holds in the core's memory. */
 interface Held {
   readonly features: FeatureSet;
+  readonly exposures: PanelExposures | undefined;
   readonly targets: NativeTensor;
   isFree: boolean;
 }
@@ -38,6 +42,7 @@ function free(held: Held): void {
   held.isFree = true;
   held.targets.dispose();
   held.features.release();
+  held.exposures?.release();
 }
 
 /** A dataset that is collected without having been disposed gives its features back too. */
@@ -97,7 +102,8 @@ export class PanelDataset implements Dataset {
     this.fingerprint = panel.fingerprint;
     this.origin = panel.origin;
     this.#cut = cut;
-    this.#held = { features: parts.features, targets: parts.targets, isFree: false };
+    this.#held = { features: parts.features, exposures: parts.exposures, targets: parts.targets, isFree: false };
+    if (parts.exposures !== undefined) attachExposures(this, parts.exposures);
     keepResident(this, { features: parts.features.native, targets: parts.targets });
     collected.register(this, this.#held, this.#held);
     const { features, loadings, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = cut;
@@ -144,9 +150,13 @@ export class PanelDataset implements Dataset {
   }
 
   describe(): DatasetDescription {
-    const { features, loadings, window, label, labelTransform, graph, maxDropped, maxMissingDates } = this.#cut;
-    const { processors, basis } = this.#held.features;
-    const written = { featureNames: this.featureNames, features, ...(basis === undefined ? {} : { loadings: { ...loadings, chain: basis.chain } }), window, processors, graph, label, labelTransform, maxDropped, maxMissingDates };
+    const { features, exposures, loadings, window, label, labelTransform, graph, maxDropped, maxMissingDates } = this.#cut;
+    const { processors } = this.#held.features;
+    const basis = this.#held.features.basis ?? this.#held.exposures?.basis ?? this.#cut.basis;
+    const written = {
+      featureNames: this.featureNames, features, ...(basis === undefined ? {} : { loadings: { ...loadings, chain: basis.chain } }), window, processors, graph, label, labelTransform,
+      ...(exposures === undefined ? {} : { exposureNames: exposures.sources.map(({ name }) => name) }), maxDropped, maxMissingDates,
+    };
     const description = JSON.parse(JSON.stringify(written)) as DatasetDescription;
     if (basis !== undefined) attachBasis(description, basis);
     return description;

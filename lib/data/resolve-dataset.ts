@@ -14,10 +14,14 @@ import {
   type ResolvedProcessor,
   type ResolvedSplit,
 } from "./dataset-options.js";
+import { exposureLookBack, listExposures, requireExposures, type ExposureList } from "./exposure-list.js";
 import { columnsOf, defaultProcessors, hasSet, listFeatures, lookBackOf, type Feature, type WrittenFeatures } from "./feature-sets.js";
 import { requireBasis, type LoadingsBasis } from "./loadings.js";
 import type { PanelGrid } from "./panel-grid.js";
 import type { GraphKind } from "./types.js";
+
+/** The option that names what labels are made neutral to. */
+export const NEUTRALISE = "labelTransform.neutralise";
 
 /** Everything a dataset is cut by, defaults filled in. */
 export interface ResolvedDatasetOptions {
@@ -25,7 +29,9 @@ export interface ResolvedDatasetOptions {
   readonly featureNames: readonly string[];
   /** What each of them is made from. */
   readonly sources: readonly Feature[];
-  /** Undefined without the set `loadings`. */
+  /** What labels are made neutral to. */
+  readonly exposures: ExposureList | undefined;
+  /** Undefined without the set `loadings`, among features or exposures. */
   readonly loadings: ResolvedLoadings | undefined;
   /** The loadings that they go on from. */
   readonly basis: LoadingsBasis | undefined;
@@ -68,24 +74,35 @@ export function resolveDataset(options: DatasetOptions, columns: readonly string
     }
     const maxDropped = rest.maxDropped ?? stored.maxDropped;
     const basis = own === undefined ? undefined : requireBasis(description);
-    const requiredHistory = window + lookBackOf(features, undefined);
-    return { cut: { ...stored, ...rest, maxDropped, split: rest.split, from: rest.from, sources, loadings: own, basis, requiredHistory, described: true }, run: { threads, signal, onProgress } };
+    const { neutralise } = stored.labelTransform;
+    const exposures = neutralise === undefined ? undefined : listExposures(neutralise, own, stored.exposureNames?.includes("size") === true, NEUTRALISE);
+    const requiredHistory = historyOf(window, features, undefined, rest.split === undefined || exposures === undefined ? undefined : { ...exposures, loadings: undefined });
+    return { cut: { ...stored, ...rest, maxDropped, split: rest.split, from: rest.from, sources, exposures, loadings: own, basis, requiredHistory, described: true }, run: { threads, signal, onProgress } };
   }
   requireLabelSpan(options);
   const { threads, signal, onProgress, ...resolved } = resolveOptions(DatasetOptionsSchema, withPreset("dataset", options), "dataset");
   const { features, window, maxMissingDates } = resolved;
-  // What a preset says of loadings is no wish for them, where the features that were written do without.
+  const { neutralise = [] } = resolved.labelTransform;
+  const areNamed = hasSet(features, "loadings") || neutralise.includes("loadings");
+  // What a preset says of loadings is no wish for them, where what was written does without.
   const isOfPreset = resolved.loadings !== undefined && options.loadings === undefined;
-  const loadings = resolveLoadings(features, isOfPreset && !hasSet(features, "loadings") ? undefined : resolved.loadings);
+  const loadings = resolveLoadings(areNamed, isOfPreset && !areNamed ? undefined : resolved.loadings);
   const sources = listFeatures(features, loadings, columns.includes("size"));
   if (maxMissingDates >= window) throw invalidOption("maxMissingDates", `a whole number from 0 to ${window - 1}, below the window,`, maxMissingDates);
-  const derived = { featureNames: sources.map(({ name }) => name), sources, loadings, basis: undefined, requiredHistory: window + lookBackOf(features, loadings) };
+  const exposures = neutralise.length === 0 ? undefined : listExposures(neutralise, loadings, columns.includes("size"), NEUTRALISE);
+  const own = hasSet(features, "loadings") ? loadings : undefined;
+  const derived = { featureNames: sources.map(({ name }) => name), sources, exposures, loadings, basis: undefined, requiredHistory: historyOf(window, features, own, exposures) };
   return { cut: { ...resolved, ...derived, from: undefined, processors: resolved.processors ?? defaultProcessors(sources), described: false }, run: { threads, signal, onProgress } };
 }
 
-function resolveLoadings(features: WrittenFeatures, written: ResolvedLoadings | undefined): ResolvedLoadings | undefined {
-  if (!hasSet(features, "loadings")) {
-    if (written !== undefined) throw new AstgnnError("ERR_OPTION", "The option loadings says how the feature set loadings is estimated, and features does not name it.", { option: "loadings", next: 'Add "loadings" to features, or leave the option out.' });
+/** The window and what features look back on before it, or what exposures of the sample's own date do. */
+function historyOf(window: number, features: WrittenFeatures, loadings: ResolvedLoadings | undefined, exposures: ExposureList | undefined): number {
+  return Math.max(window + lookBackOf(features, loadings), exposures === undefined ? 0 : 1 + exposureLookBack(exposures));
+}
+
+function resolveLoadings(isNamed: boolean, written: ResolvedLoadings | undefined): ResolvedLoadings | undefined {
+  if (!isNamed) {
+    if (written !== undefined) throw new AstgnnError("ERR_OPTION", "The option loadings says how the set loadings is estimated, and neither features nor labelTransform.neutralise names it.", { option: "loadings", next: 'Add "loadings" to features, or leave the option out.' });
     return undefined;
   }
   const loadings = written ?? LoadingsSchema.parse({});
@@ -104,7 +121,7 @@ function requireLabelSpan(options: DatasetOptions): void {
 }
 
 /** @throws AstgnnError ERR_DATA naming the columns that are missing, ERR_LEAKAGE where the label is a feature */
-export function requireFeatureColumns(panel: PanelGrid, { features, sources, label }: ResolvedDatasetOptions): void {
+export function requireFeatureColumns(panel: PanelGrid, { features, sources, exposures, split, label }: ResolvedDatasetOptions): void {
   const needed = columnsOf(sources);
   const missing = needed.filter((name) => !panel.has(name));
   if (missing.length > 0) {
@@ -119,6 +136,11 @@ export function requireFeatureColumns(panel: PanelGrid, { features, sources, lab
   if ("column" in label && needed.includes(label.column)) {
     throw new AstgnnError("ERR_LEAKAGE", `Column ${label.column} is both the label and a feature.`, { column: label.column, option: "label.column", next: "Take it out of features." });
   }
+  if (exposures === undefined || split === undefined) return;
+  if ("column" in label && exposures.written.includes(label.column)) {
+    throw new AstgnnError("ERR_LEAKAGE", `Column ${label.column} is both the label and an exposure of ${NEUTRALISE}.`, { column: label.column, option: NEUTRALISE, next: "Take it out of the exposures." });
+  }
+  requireExposures(panel, exposures, NEUTRALISE);
 }
 
 /** @throws AstgnnError ERR_OPTION where the panel lacks what the graph needs */

@@ -90,6 +90,8 @@ export type StoredLabel =
 export interface StoredLabelTransform {
   readonly transform: "rank" | "zscore" | "none";
   readonly winsorize?: number | undefined;
+  /** What labels were made neutral to. */
+  readonly neutralise?: readonly string[] | undefined;
 }
 
 /** How the set `loadings` is estimated. `chain` names the first basis: only loadings that go on from it are the same columns. */
@@ -106,7 +108,7 @@ export interface DatasetDescription {
   readonly featureNames: readonly string[];
   /** Sets of features and pass-through columns. */
   readonly features: FeatureSetName | readonly string[];
-  /** Absent without the set `loadings`. */
+  /** Absent without the set `loadings`, as features or exposures. */
   readonly loadings?: StoredLoadings | undefined;
   readonly window: number;
   /** Processors in order, with fitted statistics where they have any. */
@@ -114,6 +116,8 @@ export interface DatasetDescription {
   readonly graph: GraphKind;
   readonly label: StoredLabel;
   readonly labelTransform: StoredLabelTransform;
+  /** Exposures that the sets and columns of `labelTransform.neutralise` stand for; absent where labels are not made neutral. */
+  readonly exposureNames?: readonly string[] | undefined;
   /** Share of rows that may lack a feature in their window. */
   readonly maxDropped: number;
   /** Dates that the window of a row may lack. */
@@ -143,7 +147,10 @@ export interface Dataset {
   readonly rowStocks: Int32Array;
   /** Raw returns `[(t * stocks + n) * L + l]`, NaN where there is none (rows or not). */
   readonly labels: Float32Array;
-  /** What the loss sees: labels after `labelTransform`, same layout; NaN where a stock is no row. A copy like `features`. */
+  /**
+   * What the loss sees: labels after `labelTransform`, same layout; NaN where a stock is no row, and everywhere in a dataset without a split whose labels
+   * would be made neutral to exposures. A copy like `features`.
+   */
   readonly targets: Float32Array;
   /** Undefined where there is no close. */
   readonly returns: DailyReturns | undefined;

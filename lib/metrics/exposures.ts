@@ -1,23 +1,8 @@
 import { ranksByOrder, RankSorter } from "../data/ranks.js";
 import { testMean } from "./hac.js";
-import { Neutraliser } from "./neutralise.js";
+import { NeutralDate, type Exposures, type Groups } from "./neutral-date.js";
 import { PairedStocks, rankCorrelation } from "./paired-stocks.js";
 import type { DateRows, RankedDates } from "./ranked-dates.js";
-import { pearson } from "./statistics.js";
-
-/** Known properties of stocks, such as size or momentum, date by date. */
-export interface Exposures {
-  readonly names: readonly string[];
-  /** Values of date t, [names, stocks]: row k holds exposure k of every stock, NaN where it is missing. */
-  of(t: number): DateRows;
-}
-
-/** Groups of stocks date by date, for intercepts of their own. */
-export interface Groups {
-  readonly count: number;
-  /** Group of each stock on date t, from 0 to `count` - 1; others are taken together. */
-  of(t: number): Int32Array;
-}
 
 /** How much of the predictions is a known property. */
 export interface StyleExposure {
@@ -96,40 +81,27 @@ export interface NeutralIc {
  */
 export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exposures, groups?: Groups, horizonDays = 1): NeutralIc {
   const { dates, stocks, values, counts } = ranked;
-  const neutraliser = new Neutraliser(stocks, exposures.names.length, groups?.count ?? 0);
-  const sorter = new RankSorter(stocks);
-  const [residual, x, y, xRank, yRank] = Array.from({ length: 5 }, () => new Float64Array(stocks)) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
-  const members = new Int32Array(stocks);
+  const neutral = new NeutralDate(stocks, exposures, groups);
+  const residual = new Float64Array(stocks);
   const stock = new Int32Array(stocks);
   const found = { dates: [] as number[], ic: [] as number[], rankIc: [] as number[] };
   let filled = 0;
   for (let t = 0; t < dates; t++) {
     const [row, count] = [t * stocks, counts[t]!];
     if (count < 2) continue;
-    const codes = groups?.of(t);
     for (let n = 0, i = 0; n < stocks; n++) {
       if (Number.isNaN(values[row + n]!)) continue;
       stock[i] = n;
-      residual[i] = values[row + n]!;
-      if (codes !== undefined) members[i] = codes[n]!;
-      i++;
+      residual[i++] = values[row + n]!;
     }
-    const fit = neutraliser.residuals(residual, count, { matrix: exposures.of(t), stocks, stock }, codes === undefined ? undefined : members);
+    const fit = neutral.take(t, residual, stock, count);
     filled += fit.filled;
-    if (count <= fit.rank + fit.intercepts) continue;
-    let rows = 0;
-    for (let i = 0; i < count; i++) {
-      const label = returns[row + stock[i]!]!;
-      if (Number.isNaN(label)) continue;
-      x[rows] = residual[i]!;
-      y[rows++] = label;
-    }
-    if (rows < 2 || y.subarray(0, rows).every((value) => value === y[0])) continue;
-    sorter.ranks(x, rows, xRank);
-    sorter.ranks(y, rows, yRank);
+    if (!fit.isFit) continue;
+    const day = neutral.correlations(residual, count, (i) => returns[row + stock[i]!]!);
+    if (day === undefined) continue;
     found.dates.push(t);
-    found.ic.push(pearson(x, y, rows));
-    found.rankIc.push(rankCorrelation(xRank, yRank, rows));
+    found.ic.push(day.ic);
+    found.rankIc.push(day.rankIc);
   }
   const [ic, rankIc] = [testMean(found.ic, { horizonDays }), testMean(found.rankIc, { horizonDays })];
   // The naive t is mean / (sd / sqrt T): the ICIR without its square root.

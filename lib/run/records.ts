@@ -23,6 +23,10 @@ export interface SplitMetrics
   /** Weighted total of the objective: each term is its mean over dates. */
   readonly loss: number;
   readonly terms: Readonly<Record<string, number>>;
+  /** IC, ICIR and RankIC of the predictions made neutral to the exposures of the labels ({@link NeutralIc}); null where `labelTransform.neutralise` names none. */
+  readonly neutralIc: number | null;
+  readonly neutralIcir: number | null;
+  readonly neutralRankIc: number | null;
 }
 
 /** After every epoch: a line of `metrics.jsonl`. */

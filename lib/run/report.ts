@@ -38,21 +38,21 @@ export function reportMarkdown(report: Report): string {
 
 ${what}
 
-| split | dates | rows | IC | standard error | ICIR | RankIC | RankICIR | hit rate | MSE | effective neighbours | self weight | empty rows | peer correlation | largest hub | skewness of hubs |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| split | dates | rows | IC | standard error | ICIR | RankIC | RankICIR | hit rate | neutral IC | neutral ICIR | neutral RankIC | MSE | effective neighbours | self weight | empty rows | peer correlation | largest hub | skewness of hubs |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.join("\n")}
 
 IC is the mean over dates of the daily Pearson correlation of prediction and raw return, ICIR that mean over the standard deviation of the daily
 values (per day, not annualised), RankIC the same with Spearman. The standard error takes dates as independent; it is too small where labels of
-neighbouring dates overlap. MSE is against the transformed targets that the loss sees. Peer correlation is that of a stock's returns on the coming
+neighbouring dates overlap. The neutral ones are those of the predictions without what the exposures of the labels explain. MSE is against the transformed targets that the loss sees. Peer correlation is that of a stock's returns on the coming
 days with those of its peers in A (0: A knows nothing); a hub is a stock that many have among their 20 most similar. Training dates were fitted, so their numbers say nothing about skill.
 `;
 }
 
 function row(name: string, metrics: SplitMetrics): string {
-  const { dates, rows, ic, icir, rankIc, rankIcir, hitRate, mse, effectiveNeighbours, selfWeight, emptyShare, peerCorrelation, largestHub, hubSkewness } = metrics;
+  const { dates, rows, ic, icir, rankIc, rankIcir, hitRate, neutralIc, neutralIcir, neutralRankIc, mse, effectiveNeighbours, selfWeight, emptyShare, peerCorrelation, largestHub, hubSkewness } = metrics;
   const standardError = Math.abs(ic / icir) / Math.sqrt(dates);
-  const cells = [decimals(ic, 4), decimals(standardError, 4), decimals(icir, 3), decimals(rankIc, 4), decimals(rankIcir, 3), decimals(hitRate, 4), decimals(mse, 4), decimals(effectiveNeighbours, 1), decimals(selfWeight, 4), decimals(emptyShare, 4), decimals(peerCorrelation, 3), decimals(largestHub, 1), decimals(hubSkewness, 2)];
+  const cells = [decimals(ic, 4), decimals(standardError, 4), decimals(icir, 3), decimals(rankIc, 4), decimals(rankIcir, 3), decimals(hitRate, 4), decimals(neutralIc, 4), decimals(neutralIcir, 3), decimals(neutralRankIc, 4), decimals(mse, 4), decimals(effectiveNeighbours, 1), decimals(selfWeight, 4), decimals(emptyShare, 4), decimals(peerCorrelation, 3), decimals(largestHub, 1), decimals(hubSkewness, 2)];
   return `| ${name} | ${dates} | ${rows} | ${cells.join(" | ")} |`;
 }
 

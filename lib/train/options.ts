@@ -9,8 +9,13 @@ import type { TrainEvents } from "./events.js";
 import { lossSchema, type Loss } from "./objective.js";
 import type { ScheduleName } from "./schedule.js";
 
-/** Validation metric that chooses the best epoch. `mse` and `loss` are better when lower, the others when higher. */
-export type MonitorName = "ic" | "icir" | "rankIc" | "rankIcir" | "hitRate" | "peerCorrelation" | "mse" | "loss";
+const MONITORS = ["ic", "icir", "rankIc", "rankIcir", "hitRate", "neutralIc", "neutralIcir", "neutralRankIc", "peerCorrelation", "mse", "loss"] as const;
+
+/**
+ * Validation metric that chooses the best epoch. `mse` and `loss` are better when lower, the others when higher. The neutral ones need a dataset with
+ * `labelTransform.neutralise`.
+ */
+export type MonitorName = (typeof MONITORS)[number];
 
 /**
  * How to train. Every option may be left out; the defaults are the recipe behind the published numbers.
@@ -103,7 +108,7 @@ export const trainSchema = z.strictObject({
   datesPerStep: count(1, 1).meta({ help: "dates per step", value: "count" }),
   ema: share.default(0.998).meta({ help: "decay of the moving average of the weights, 0 turns it off", value: "decay" }),
   patience: count(0, 0).meta({ help: "epochs without improvement before training stops, 0 for never", value: "epochs" }),
-  monitor: z.enum(["ic", "icir", "rankIc", "rankIcir", "hitRate", "peerCorrelation", "mse", "loss"]).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "peerCorrelation", "mse" or "loss"').meta({ help: "validation metric that chooses the best epoch", value: "metric" }),
+  monitor: z.enum(MONITORS).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "neutralIc", "neutralIcir", "neutralRankIc", "peerCorrelation", "mse" or "loss"').meta({ help: "validation metric that chooses the best epoch", value: "metric" }),
   seed: seedSchema.meta({ help: "seed of initial weights, date order and dropout", value: "number" }),
   seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).optional().describe("a list of whole numbers from 0 to 4294967295").meta({ help: "train an ensemble, one member per seed", value: "numbers" }),
   fineTune: z.boolean().default(false).describe("true or false"),

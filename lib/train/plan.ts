@@ -2,6 +2,7 @@ import { cpus, totalmem } from "node:os";
 import { loadCore, loadedLibTorch } from "../binding/load.js";
 import { packageVersion } from "../binding/package-root.js";
 import type { NativeSessionOptions, NativeTerm } from "../binding/types.js";
+import { labelExposures } from "../data/exposures.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { FORMAT_VERSION } from "../model/checkpoint.js";
@@ -43,6 +44,9 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
   if (dataset.valid.dateIndices.length === 0 && (options.patience > 0 || options.schedule === "plateau")) {
     const option = options.patience > 0 ? "patience" : "schedule";
     throw new AstgnnError("ERR_OPTION", `The dataset has no validation dates for ${option}.`, { option, next: "Name split.validEnd, or leave the option out." });
+  }
+  if (options.monitor.startsWith("neutral") && labelExposures(dataset) === undefined) {
+    throw new AstgnnError("ERR_OPTION", `The dataset names no exposures for monitor ${options.monitor}.`, { option: "monitor", next: "Name them in labelTransform.neutralise of the dataset, or choose another monitor." });
   }
   const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep, cudaGraph } = options;
   const objective = resolveLoss(options.loss, config.numPredictions, horizons, datesPerStep);

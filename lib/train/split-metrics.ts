@@ -1,5 +1,7 @@
 import type { NativeTerm } from "../binding/types.js";
 import type { PanelValues } from "../data/types.js";
+import { labelExposures } from "../data/exposures.js";
+import { NeutralDate } from "../metrics/neutral-date.js";
 import { evaluatePairs } from "../metrics/pairs.js";
 import { summary } from "../metrics/statistics.js";
 import { averagePeers, averageStatistics, type DateSelection, type PeerStatistics, type SimilarityStatistics } from "../model/predict.js";
@@ -22,6 +24,7 @@ export async function splitMetrics(
   let row = 0;
   const hasTerms = scores.terms.length > 0;
   const width = partWidth(scores, selection);
+  const neutral = neutralMetrics(selection, pairs);
   for (const [t, rows] of rowCounts(selection).entries()) {
     if (rows === 0) continue;
     const predictions = datePanel(selection, t, scores.predictions.subarray(row * width, (row + rows) * width), width);
@@ -35,6 +38,7 @@ export async function splitMetrics(
       daily.mse.push(metrics.mse ?? NaN);
       rowsThatCount += metrics.rows;
     }
+    neutral?.add(dates[t]!, predictions.data, width);
     row += rows;
     await breathe();
   }
@@ -51,9 +55,37 @@ export async function splitMetrics(
     terms: Object.fromEntries(labels.map((label, i) => [label, terms[i]!])),
     dates: daily.ic.length,
     rows: rowsThatCount,
+    ...(neutral?.means() ?? { neutralIc: null, neutralIcir: null, neutralRankIc: null }),
     ...graphStatistics(scores),
   };
   return { metrics, daily: { dates: daily.dates, ic: daily.ic, rankIc: daily.rankIc } };
+}
+
+/** The same metrics of predictions that are neutral to the exposures of the labels; undefined where there are none. */
+function neutralMetrics({ dataset }: DateSelection, pairs: readonly (readonly [number, number])[]): { add(date: number, predictions: PanelValues["data"], width: number): void; means(): Pick<SplitMetrics, "neutralIc" | "neutralIcir" | "neutralRankIc"> } | undefined {
+  const exposures = labelExposures(dataset);
+  if (exposures === undefined) return undefined;
+  const [stocks, horizons] = [dataset.tickers.length, dataset.horizons.length];
+  const date = new NeutralDate(stocks, exposures, exposures.groups);
+  const values = new Float64Array(stocks);
+  const daily = { ic: [] as number[], rankIc: [] as number[] };
+  return {
+    add(t, predictions, width) {
+      const stock = dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1]);
+      const day = pairs.flatMap(([p, l]) => {
+        for (let i = 0; i < stock.length; i++) values[i] = predictions[i * width + p]!;
+        if (!exposures.holds(t) || !date.take(t, values, stock, stock.length).isFit) return [];
+        return date.correlations(values, stock.length, (i) => dataset.labels[(t * stocks + stock[i]!) * horizons + l]!) ?? [];
+      });
+      if (day.length === 0) return;
+      daily.ic.push(meanOf(day.map(({ ic }) => ic)));
+      daily.rankIc.push(meanOf(day.map(({ rankIc }) => rankIc)));
+    },
+    means() {
+      const [ic, rankIc] = [summary(daily.ic), summary(daily.rankIc)];
+      return { neutralIc: ic.mean, neutralIcir: ic.mean / ic.deviation, neutralRankIc: rankIc.mean };
+    },
+  };
 }
 
 /** What A looks like and what it is worth, as means over the dates. */

@@ -315,9 +315,12 @@ Napi::Value sample_rows(const Napi::CallbackInfo& info) {
 class TargetsTask : public Task {
  public:
   TargetsTask(ops::MissingLabelsInput labels, ops::LabelTransform transform,
+              std::optional<ops::NeutralTo> neutral, std::shared_ptr<FeaturesHandle> exposures,
               const int32_t* group_codes, int32_t group_count, int thread_count)
       : input_(std::move(labels)),
         transform_(transform),
+        neutral_(neutral),
+        exposures_(std::move(exposures)),
         group_codes_(group_codes),
         group_count_(group_count) {
     threads = thread_count;
@@ -327,7 +330,12 @@ class TargetsTask : public Task {
     const auto width = static_cast<int64_t>(input_.reach.size());
     found_ = ops::find_missing_labels(input_);
     targets_ = at::empty({rows.dates, rows.stocks, width}, at::kFloat);
-    ops::make_targets(rows, input_.labels, width, transform_, targets_.mutable_data_ptr<float>());
+    std::vector<uint8_t> counted(rows.dates);
+    for (int64_t i = 0; i < input_.sample_count; ++i) counted[input_.sample_dates[i]] = 1;
+    if (neutral_) neutral_->counted = counted.data();
+    counts_ = ops::make_targets(rows, input_.labels, width, transform_,
+                                neutral_ ? &*neutral_ : nullptr,
+                                targets_.mutable_data_ptr<float>());
     if (group_codes_ == nullptr) return false;
     groups_ = at::empty({rows.offsets[rows.dates]}, at::kInt);
     auto* group = groups_.mutable_data_ptr<int32_t>();
@@ -346,6 +354,14 @@ class TargetsTask : public Task {
     object.Set("all", static_cast<double>(found_.all));
     object.Set("gone", static_cast<double>(found_.gone));
     object.Set("missing", static_cast<double>(found_.missing));
+    if (neutral_) {
+      auto neutral = Napi::Object::New(env);
+      neutral.Set("filled", static_cast<double>(counts_.filled));
+      neutral.Set("dependent", static_cast<double>(counts_.dependent));
+      neutral.Set("unfit", static_cast<double>(counts_.unfit));
+      neutral.Set("labels", static_cast<double>(counts_.labels));
+      object.Set("neutral", neutral);
+    }
     object.Set("leavers", hand_over(env, tensor_of(found_.leavers, at::kInt)));
     object.Set("leaverCounts", hand_over(env, tensor_of(found_.leaver_counts, at::kInt)));
     object.Set("gaps", hand_over(env, tensor_of(found_.gaps, at::kInt)));
@@ -355,6 +371,9 @@ class TargetsTask : public Task {
  private:
   ops::MissingLabelsInput input_;
   ops::LabelTransform transform_;
+  std::optional<ops::NeutralTo> neutral_;
+  std::shared_ptr<FeaturesHandle> exposures_;  // what neutral_ reads
+  ops::NeutralCounts counts_;
   const int32_t* group_codes_;
   int32_t group_count_;
   ops::MissingLabels found_;
@@ -369,6 +388,30 @@ ops::RowList read_rows(Held& data, const Size& size) {
     throw BindingError("ERR_SHAPE", "Expected offsets that rise from 0.");
   rows.row_stocks = data.required<int32_t>("rowStocks", rows.offsets[size.dates]);
   return rows;
+}
+
+// What labels are made neutral to: exposures of the same dates and stocks, groups, or both.
+std::optional<ops::NeutralTo> read_neutral(Napi::Env env, Held& data, const Size& size,
+                                           std::shared_ptr<FeaturesHandle>& exposures) {
+  if (!data.has("neutral")) return std::nullopt;
+  const auto given = read_object(data.get("neutral"), "neutral");
+  ops::NeutralTo neutral;
+  neutral.clip = read_number(given.Get("clip"), "clip");
+  if (has(given, "exposures")) {
+    exposures = unwrap<FeaturesHandle>(env, given.Get("exposures"), "exposures");
+    if (exposures->values.size(0) != size.dates || exposures->values.size(1) != size.stocks)
+      throw BindingError("ERR_SHAPE", "Expected exposures of the same dates and stocks.");
+    neutral.exposures = exposures->values.const_data_ptr<float>();
+    neutral.count = exposures->values.size(2);
+  }
+  if (data.has("neutralGroups")) {
+    neutral.groups = data.required<int32_t>("neutralGroups", size.cells);
+    neutral.group_count = read_integer(given.Get("groupCount"), "groupCount", 0, INT32_MAX);
+    const auto* end = neutral.groups + size.cells;
+    if (std::any_of(neutral.groups, end, [&](int32_t g) { return g >= neutral.group_count; }))
+      throw BindingError("ERR_SHAPE", "Expected groups below groupCount.");
+  }
+  return neutral;
 }
 
 Napi::Value sample_targets(const Napi::CallbackInfo& info) {
@@ -398,7 +441,10 @@ Napi::Value sample_targets(const Napi::CallbackInfo& info) {
     transform.winsorize = read_number(data.get("winsorize"), "winsorize");
   const auto* codes = data.array<int32_t>("groupCodes", size.cells);
   const int64_t groups = codes == nullptr ? 0 : data.integer("groupCount", 0);
-  auto task = std::make_shared<TargetsTask>(std::move(labels), transform, codes,
+  std::shared_ptr<FeaturesHandle> exposures;
+  const auto neutral = read_neutral(info.Env(), data, size, exposures);
+  auto task = std::make_shared<TargetsTask>(std::move(labels), transform, neutral,
+                                            std::move(exposures), codes,
                                             static_cast<int32_t>(groups), read_threads(info[1]));
   return job_to_js(info.Env(), task, Environment::of(info.Env()).start(task, {}, data.take()));
 }
@@ -408,6 +454,12 @@ const Method kFeaturesMethods[] = {
     {"toTypedArray",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
        return to_typed_array(info.Env(), self<FeaturesHandle>(info)->values);
+     }},
+    {"ofDate",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       const auto& values = self<FeaturesHandle>(info)->values;
+       const int64_t date = read_integer(info[0], "date", 0, values.size(0) - 1);
+       return to_typed_array(info.Env(), values.select(0, date).t().contiguous());
      }},
     {"dispose", dispose<FeaturesHandle>},
 };

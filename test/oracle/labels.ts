@@ -54,6 +54,36 @@ export function columnLabels(column: Float32Array | Float64Array, { tradable }: 
   return { labels, untradable, broken: 0 };
 }
 
+/**
+ * Residuals of values on an intercept per group and exposures with missing ones at their mean, by Gram-Schmidt on every column in turn: what is left of a
+ * column that is a combination of others takes nothing out.
+ *
+ * @param exposures per exposure one value for each of `values`
+ * @returns with the residuals how many columns, intercepts among them, took something out
+ */
+export function residuals(values: readonly number[], exposures: readonly (readonly number[])[], groups: readonly number[]): { left: number[]; rank: number; filled: number } {
+  const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+  const without = (a: readonly number[], bases: readonly (readonly number[])[]): number[] =>
+    [0, 1].reduce((left: readonly number[]) => bases.reduce((rest, base) => { const b = dot(rest, base); return rest.map((value, i) => value - b * base[i]!); }, left), a) as number[];
+  let filled = 0;
+  const columns = [
+    ...[...new Set(groups)].map((group) => groups.map((other) => (other === group ? 1 : 0))),
+    ...exposures.map((column) => {
+      const known = column.filter((value) => !Number.isNaN(value));
+      filled += column.length - known.length;
+      const mean = known.length === 0 ? 0 : known.reduce((sum, value) => sum + value, 0) / known.length;
+      return column.map((value) => (Number.isNaN(value) ? mean : value));
+    }),
+  ];
+  const bases: number[][] = [];
+  for (const column of columns) {
+    const left = without(column, bases);
+    const [length, before] = [Math.sqrt(dot(left, left)), Math.sqrt(dot(column, column))];
+    if (length > 1e-6 * before) bases.push(left.map((value) => value / length));
+  }
+  return { left: without(values, bases), rank: bases.length, filled };
+}
+
 /** What the loss sees: per date and horizon, over rows that have a label; NaN elsewhere. Same layout as `labels`. */
 export function transformLabels(labels: Float32Array, rowOffsets: Int32Array, rowStocks: Int32Array, stocks: number, width: number, { transform, winsorize }: ResolvedLabelTransform): Float32Array {
   const targets = new Float32Array(labels.length).fill(NaN);

@@ -46,7 +46,7 @@ describe("the names of features", () => {
 
   test.each([
     [{ features: ["ohlcv", "ohlcv"] }, /Feature return_1 is listed twice/],
-    [{ features: "ohlcv", loadings }, /loadings says how the feature set loadings is estimated, and features does not name it/],
+    [{ features: "ohlcv", loadings }, /loadings says how the set loadings is estimated, and neither features nor labelTransform\.neutralise names it/],
     [{ features: "loadings", loadings: { window: 30, count: 31 } }, /from 1 to 30, the window of the loadings, for loadings\.count but received 31/],
     [{ features: "loadings", loadings: { window: 5 } }, /loadings/],
     [{ features: "factors" }, /"ohlcv", "loadings" or "style"/],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { neutralIc, styleExposures, type Exposures } from "../../lib/metrics/exposures.js";
+import { neutralIc, styleExposures } from "../../lib/metrics/exposures.js";
+import type { Exposures } from "../../lib/metrics/neutral-date.js";
 import { Neutraliser } from "../../lib/metrics/neutralise.js";
 import { rankDates } from "../../lib/metrics/ranked-dates.js";
 import { dates, expectClose, fixture, flat, noise, ranked, returns, stocks } from "./evaluation-fixture.js";

@@ -51,7 +51,7 @@ describe("preset", () => {
   it("says nothing of loadings where the features that are written do without", () => {
     const { features: _, loadings: __, ...rest } = dataset;
     expect(cutOf({ preset, features: "ohlcv" })).toEqual(cutOf({ ...rest, features: "ohlcv" }));
-    expect(() => cutOf({ preset, features: "ohlcv", loadings: { count: 3 } })).toThrow(/features does not name it/);
+    expect(() => cutOf({ preset, features: "ohlcv", loadings: { count: 3 } })).toThrow(/neither features nor labelTransform\.neutralise names it/);
   });
 
   it.each([["dataset", cutOf], ["model", modelOf], ["training", recipe]])("of no such name is refused for the %s, and those that exist are named", (_, resolve) => {

@@ -49,13 +49,46 @@ void column_labels(const LabelsInput& in, const T* column, int64_t date, float* 
 }
 
 struct TargetWorker {
-  explicit TargetWorker(int64_t stocks)
-      : cross_section(stocks), values(stocks), cells(stocks), twice(stocks) {}
+  TargetWorker(int64_t stocks, const NeutralTo* neutral)
+      : cross_section(stocks),
+        values(stocks),
+        beyond(stocks),
+        cells(stocks),
+        twice(stocks),
+        stock(stocks) {
+    if (neutral != nullptr) residuals.emplace(stocks, neutral->count, neutral->group_count);
+  }
   CrossSection cross_section;
-  std::vector<double> values;
+  std::optional<Residuals> residuals;
+  std::vector<double> values, beyond;
   std::vector<int64_t> cells;
-  std::vector<int32_t> twice;
+  std::vector<int32_t> twice, stock;
 };
+
+// Puts residuals in the place of the labels of date t; false where they are too few.
+bool neutralise(TargetWorker& worker, int64_t count, const NeutralTo& to, int64_t t,
+                int64_t stocks, NeutralCounts& counts) {
+  double* values = worker.values.data();
+  for (int64_t i = 0; i < count; ++i) {
+    const double seen = to.clip > 0 ? std::clamp(values[i], -to.clip, to.clip) : values[i];
+    worker.beyond[i] = values[i] - seen;
+    values[i] = seen;
+  }
+  const ExposureDate date{to.exposures + t * stocks * to.count,
+                          to.groups == nullptr ? nullptr : to.groups + t * stocks};
+  const auto fit = worker.residuals->take(values, count, worker.stock.data(), date);
+  for (int64_t i = 0; i < count; ++i) values[i] += worker.beyond[i];
+  const bool is_fit = count > fit.rank + fit.intercepts;
+  if (to.counted != nullptr && to.counted[t] == 0) return is_fit;
+  counts.labels += count;
+  if (!is_fit) {
+    counts.unfit += count;
+  } else {
+    counts.filled += fit.filled;
+    counts.dependent += to.count - fit.rank;
+  }
+  return is_fit;
+}
 
 // Of `count` values, in place.
 void transform_values(TargetWorker& worker, int64_t count, const LabelTransform& transform) {
@@ -96,9 +129,11 @@ LabelsRemoved make_labels(const LabelsInput& in, float* labels) {
   return {untradable, broken};
 }
 
-void make_targets(const RowList& rows, const float* labels, int64_t width,
-                  const LabelTransform& transform, float* targets) {
-  std::vector<TargetWorker> workers(omp_get_max_threads(), TargetWorker(rows.stocks));
+NeutralCounts make_targets(const RowList& rows, const float* labels, int64_t width,
+                           const LabelTransform& transform, const NeutralTo* neutral,
+                           float* targets) {
+  std::vector<TargetWorker> workers(omp_get_max_threads(), TargetWorker(rows.stocks, neutral));
+  std::vector<NeutralCounts> counts(workers.size());
 #pragma omp parallel for schedule(dynamic, 8)
   for (int64_t t = 0; t < rows.dates; ++t) {
     TargetWorker& worker = workers[omp_get_thread_num()];
@@ -108,15 +143,27 @@ void make_targets(const RowList& rows, const float* labels, int64_t width,
       for (int64_t r = rows.offsets[t]; r < rows.offsets[t + 1]; ++r) {
         const int64_t cell = (t * rows.stocks + rows.row_stocks[r]) * width + l;
         worker.cells[count] = cell;
+        worker.stock[count] = rows.row_stocks[r];
         worker.values[count] = labels[cell];
         count += labels[cell] == labels[cell];
       }
       if (count == 0) continue;
+      if (neutral != nullptr && !neutralise(worker, count, *neutral, t, rows.stocks,
+                                            counts[omp_get_thread_num()]))
+        continue;
       transform_values(worker, count, transform);
       for (int64_t i = 0; i < count; ++i)
         targets[worker.cells[i]] = static_cast<float>(worker.values[i]);
     }
   }
+  NeutralCounts all;
+  for (const auto& [filled, dependent, unfit, of] : counts) {
+    all.filled += filled;
+    all.dependent += dependent;
+    all.unfit += unfit;
+    all.labels += of;
+  }
+  return all;
 }
 
 MissingLabels find_missing_labels(const MissingLabelsInput& in) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ops/data/grid.h"
+#include "ops/data/residuals.h"
 
 namespace astgnn::ops {
 
@@ -43,10 +44,30 @@ struct LabelTransform {
   std::optional<double> winsorize;  // MADs
 };
 
+// What labels are made neutral to before they are transformed.
+struct NeutralTo {
+  const float* exposures = nullptr;  // [dates, stocks, count], NaN where missing
+  int64_t count = 0;
+  const int32_t* groups = nullptr;  // [dates, stocks], or null: one intercept for all
+  int64_t group_count = 0;
+  double clip = 0;                   // the fit sees labels within ± this; 0: as they are
+  const uint8_t* counted = nullptr;  // [dates]: 1 where what happens goes into NeutralCounts
+};
+
+struct NeutralCounts {
+  int64_t filled = 0;    // missing exposures of labels
+  int64_t dependent = 0;  // exposures of a date and horizon that the others explain
+  int64_t unfit = 0;     // labels of dates with no more labels than exposures and intercepts
+  int64_t labels = 0;    // all
+};
+
 // targets [dates, stocks, L]: per date and horizon, over the rows that have a label, clipped and
 // transformed; NaN elsewhere. Ranks as the normal quantile of (average-tie rank - 0.5) / n.
-void make_targets(const RowList& rows, const float* labels, int64_t width,
-                  const LabelTransform& transform, float* targets);
+// Where there is something to be neutral to, the residuals of the labels take their place; dates
+// with too few labels for them have no targets.
+NeutralCounts make_targets(const RowList& rows, const float* labels, int64_t width,
+                           const LabelTransform& transform, const NeutralTo* neutral,
+                           float* targets);
 
 struct MissingLabelsInput {
   RowList rows;

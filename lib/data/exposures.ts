@@ -1,0 +1,66 @@
+import type { NativeFeatures } from "../binding/types.js";
+import { exposureLookBack, requireExposures, type ExposureList } from "./exposure-list.js";
+import { featureSet, type FeatureRun, type FeatureSet } from "./feature-cache.js";
+import { planRefreshes, type LoadingsBasis } from "./loadings.js";
+import type { PanelGrid } from "./panel-grid.js";
+import type { ResolvedDatasetOptions } from "./resolve-dataset.js";
+import type { Dataset } from "./types.js";
+
+/** Exposures of the dates of a panel: what labels, predictions and their metrics are made neutral to. */
+export interface PanelExposures {
+  /** Of each exposure. */
+  readonly names: readonly string[];
+  /** In the core's memory; undefined where there are groups alone. */
+  readonly native: NativeFeatures | undefined;
+  readonly basis: LoadingsBasis | undefined;
+  readonly groups: { readonly count: number; of(t: number): Int32Array } | undefined;
+  /** Of date t [names, stocks], NaN where missing. */
+  of(t: number): Float32Array;
+  /** Whether date t has the history that its exposures look back on. */
+  holds(t: number): boolean;
+  /** To be called once, when they are no longer used. */
+  release(): void;
+}
+
+/**
+ * Makes exposures with the code that makes features: causal to the last bit, loadings in the basis of the run.
+ *
+ * @param first first date of the panel whose exposures are made: date 0 of the result
+ * @throws AstgnnError as {@link requireExposures} and `featureSet`
+ */
+export async function makeExposures(
+  panel: PanelGrid, cut: ResolvedDatasetOptions, list: ExposureList, basis: LoadingsBasis | undefined, option: string, run: FeatureRun, first = 0,
+): Promise<PanelExposures> {
+  requireExposures(panel, list, option);
+  const { written, sources, byGroup, loadings } = list;
+  const names = sources.map(({ name }) => name);
+  const refreshes = loadings === undefined ? undefined : planRefreshes(panel.dates, loadings, basis);
+  let set: FeatureSet | undefined;
+  if (names.length > 0) {
+    set = await featureSet(panel, { ...cut, features: written, featureNames: names, sources, processors: [], loadings, basis }, refreshes, undefined, run, first);
+  }
+  const stocks = panel.tickers.length;
+  const { codes, names: groupNames } = (byGroup ? panel.groups : undefined) ?? {};
+  const reach = exposureLookBack({ ...list, loadings: undefined });
+  return {
+    names,
+    native: set?.native,
+    basis: set?.basis,
+    groups: codes === undefined ? undefined : { count: groupNames!.length, of: (t) => codes.subarray((first + t) * stocks, (first + t + 1) * stocks) },
+    of: (t) => set?.native.ofDate(t) ?? new Float32Array(0),
+    holds: (t) => first + t >= reach && (refreshes === undefined || refreshes.refreshOf[first + t]! >= 0),
+    release: () => set?.release(),
+  };
+}
+
+const exposuresOfLabels = new WeakMap<Dataset, PanelExposures>();
+
+/** Says what the labels of a dataset were made neutral to. */
+export function attachExposures(dataset: Dataset, exposures: PanelExposures): void {
+  exposuresOfLabels.set(dataset, exposures);
+}
+
+/** What the labels of a dataset were made neutral to; undefined where they were not. */
+export function labelExposures(dataset: Dataset): PanelExposures | undefined {
+  return exposuresOfLabels.get(dataset);
+}

@@ -1,0 +1,101 @@
+import { existsSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { labelExposures } from "../../lib/data/exposures.js";
+import { ASTGNNFactorModel, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
+import { pearson, summary } from "../../lib/metrics/statistics.js";
+import { residuals } from "../oracle/labels.js";
+import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
+import { astgnn } from "./cli-capture.js";
+
+const folder = new Folder();
+afterAll(() => folder.remove());
+const at = (name: string): string => `${folder.path}/${name}`;
+
+const [DAYS, STOCKS] = [110, 20];
+const days = weekdays(DAYS);
+const split = { trainEnd: days[79]!, validEnd: days[94]! };
+const neutralise = ["loadings", "groups"];
+const small = { sequentialInputSize: 1, gruHiddenSize: 8, gruNumLayers: 1, gatHiddenSize: 8, gatNumHeads: 2, residualHiddenSize: 8, numRiskFactors: 4, tgcHiddenSize: 8, tgcOutputSize: 8, predictionHiddenSizes: [8] };
+const cut = (of: Panel, names: readonly string[] | undefined): Promise<Dataset> =>
+  of.dataset({ features: ["close"], window: 3, processors: ["zscore", "fill"], split, ...(names === undefined ? {} : { labelTransform: { neutralise: names }, loadings: { window: 40, halfLife: 20, count: 3 } }) });
+
+let panel: Panel;
+let dataset: Dataset;
+let run: TrainingRun;
+beforeAll(async () => {
+  const rows = priceRows({ days: DAYS, stocks: STOCKS }).map((row) => ({ ...row, sector: `sector ${Number(row.ticker.slice(1)) % 3}` }));
+  panel = await openPanel(folder.write("prices.csv", csv(rows)), { groupColumn: "sector" });
+  dataset = await cut(panel, neutralise);
+  run = await train(new ASTGNNFactorModel(small), dataset, { epochs: 3, threads: 1, monitor: "neutralIcir", learningRate: 0.01, warmupSteps: 5, out: at("run"), onWarning: () => {} });
+});
+
+/** Daily IC of the residuals of predictions, by the oracle. */
+function neutralIcs(predictions: ArrayLike<number>, of: Dataset["valid"]): number[] {
+  const exposures = labelExposures(dataset)!;
+  return Array.from(of.dateIndices, (t, i) => {
+    const matrix = exposures.of(t);
+    const stocks = Array.from({ length: STOCKS }, (_, n) => n).filter((n) => !Number.isNaN(predictions[i * STOCKS + n]!));
+    const columns = exposures.names.map((_, k) => stocks.map((n) => matrix[k * STOCKS + n]!));
+    const { left } = residuals(stocks.map((n) => predictions[i * STOCKS + n]!), columns, stocks.map((n) => panel.groups!.codes[t * STOCKS + n]!));
+    const labelled = stocks.flatMap((n, row) => (Number.isNaN(dataset.labels[t * STOCKS + n]!) ? [] : [{ x: left[row]!, y: dataset.labels[t * STOCKS + n]! }]));
+    return pearson(Float64Array.from(labelled, ({ x }) => x), Float64Array.from(labelled, ({ y }) => y), labelled.length);
+  });
+}
+
+describe("a training on labels made neutral", () => {
+  it("reports the neutral IC, ICIR and RankIC of every epoch beside the raw ones, and may choose the epoch by them", async () => {
+    const { epochs } = run;
+    expect(run.bestEpoch).toBe(1 + epochs.map(({ valid }) => valid.neutralIcir!).reduce((best, value, i, all) => (value > all[best]! ? i : best), 0));
+    const { predictions } = await run.model.predict(dataset.valid, { threads: 1 });
+    const { mean, deviation } = summary(neutralIcs(predictions.data, dataset.valid));
+    const { valid } = epochs[run.bestEpoch! - 1]!;
+    expect(valid.neutralIc).toBeCloseTo(mean, 9);
+    expect(valid.neutralIcir).toBeCloseTo(mean / deviation, 9);
+    expect(valid.neutralIc).not.toBeCloseTo(valid.ic, 4);
+    expect(valid.neutralRankIc).toSatisfy(Number.isFinite);
+    const lines = readFileSync(at("run/metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as { valid: { neutralIc: number } });
+    expect(lines.map((line) => line.valid.neutralIc)).toEqual(epochs.map((epoch) => epoch.valid.neutralIc));
+    const report = JSON.parse(readFileSync(at("run/report.json"), "utf8")) as { test: { neutralIc: number } };
+    const onTest = await run.model.predict(dataset.test, { threads: 1 });
+    expect(report.test.neutralIc).toBeCloseTo(summary(neutralIcs(onTest.predictions.data, dataset.test)).mean, 9);
+  });
+
+  it("keeps what labels were neutral to, and the loadings, for new data", async () => {
+    const stored = JSON.parse(readFileSync(at("run/run.json"), "utf8")) as { dataset: { labelTransform: object } };
+    expect(stored.dataset.labelTransform).toEqual({ transform: "rank", neutralise });
+    expect(existsSync(at("run/model.loadings.safetensors"))).toBe(true);
+    using loaded = await loadRun(at("run"));
+    const again = await panel.dataset({ description: loaded.dataset, split });
+    expect(again.targets).toEqual(dataset.targets);
+    // A score needs no exposures: three dates suffice.
+    const late = await openPanel(folder.write("late.csv", csv(priceRows({ days: DAYS, stocks: STOCKS }).filter(({ date }) => date >= days[100]!))));
+    const scored = await late.dataset({ description: loaded.dataset });
+    expect(scored.unlabelled.dates[0]).toBe(days[102]);
+    expect((await loaded.predict(scored)).predictions.shape).toEqual([8, STOCKS]);
+  });
+
+  it("refuses data that were made neutral to something else, to score and to resume", async () => {
+    const other = await cut(panel, ["loadings"]);
+    await expect(run.model.predict(other.test)).rejects.toThrow(/labelTransform\.neutralise\[1\] is none, the model's "groups"/);
+    await expect(run.model.predict((await cut(panel, undefined)).test)).rejects.toThrow(/labelTransform\.neutralise is none, the model's \["loadings","groups"\]/);
+    await expect(train(new ASTGNNFactorModel(small), other, { epochs: 4, threads: 1, monitor: "neutralIcir", learningRate: 0.01, warmupSteps: 5, out: at("run"), resume: true })).rejects.toThrow(/neutralise/);
+  });
+
+  it("has no neutral metrics without exposures, and no monitor by them", async () => {
+    const raw = await cut(panel, undefined);
+    const { epochs } = await train(new ASTGNNFactorModel(small), raw, { epochs: 1, threads: 1, onWarning: () => {} });
+    expect([epochs[0]!.valid.neutralIc, epochs[0]!.valid.neutralIcir, epochs[0]!.valid.neutralRankIc]).toEqual([null, null, null]);
+    await expect(train(new ASTGNNFactorModel(small), raw, { monitor: "neutralIc" })).rejects.toThrow(/no exposures for monitor neutralIc/);
+  });
+
+  it("is what --neutralise asks for", async () => {
+    const flags = ["--data", at("prices.csv"), "--group-column", "sector", "--features", "close", "--processors", "zscore,fill", "--window", "3", "--train-end", split.trainEnd, "--valid-end", split.validEnd, "--gru-hidden-size", "8", "--gat-hidden-size", "8", "--epochs", "1", "--threads", "1"];
+    const { out, code } = await astgnn("train", ...flags, "--neutralise", "loadings,groups", "--loadings-window", "40", "--loadings-half-life", "20", "--loadings-count", "3", "--monitor", "neutralIc", "--json");
+    expect(code).toBe(0);
+    const events = out.trim().split("\n").map((line) => JSON.parse(line) as { valid?: { neutralIc: number }; ledger?: { reason: string }[] });
+    expect(events[0]!.valid!.neutralIc).toSatisfy(Number.isFinite);
+    const wrong = await astgnn("train", ...flags, "--neutralise", "groupes");
+    expect(wrong.code).toBe(1);
+    expect(wrong.err).toMatch(/lacks the column groupes for --neutralise; .*Did you mean groups\?/);
+  });
+});
