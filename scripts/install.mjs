@@ -15,7 +15,7 @@ const stampFile = join(build, "stamp.json");
 const logFile = join(build, "build.log");
 const coreName = process.platform === "darwin" ? "libastgnn_core.dylib" : "libastgnn_core.so";
 const cudaLibrary = join(build, "Release", "libastgnn_cuda.so");
-const outputs = { typescript: [join(dist, "errors.js")], native: [join(build, "Release", "astgnn.node"), join(build, "Release", coreName)] };
+const outputs = { typescript: [join(dist, "errors.js"), join(dist, "vendor", "vega.js")], native: [join(build, "Release", "astgnn.node"), join(build, "Release", coreName)] };
 // Semicolons between them, as CMake takes them; empty: those of everyday, in CMakeLists.txt.
 const architectures = process.env.ASTGNN_CUDA_ARCHITECTURES ?? "";
 const hasNative = existsSync(join(root, "native", "bootstrap.c")) && existsSync(join(root, "CMakeLists.txt"));
@@ -42,7 +42,7 @@ function fingerprint(names) {
 }
 
 const inputs = () => ({
-  typescript: fingerprint(["lib", "tsconfig.json", "package.json", "scripts/install.mjs"]),
+  typescript: fingerprint(["lib", "tsconfig.json", "package.json", "scripts/install.mjs", "scripts/bundle-vega.mjs"]),
   native: fingerprint(["native", "CMakeLists.txt", "package.json", "scripts/install.mjs"]),
 });
 
@@ -155,6 +155,8 @@ const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 async function compileTypeScript(folder) {
   const start = Date.now();
   const result = await run(process.execPath, [typescript(), "-p", "tsconfig.json", "--outDir", folder]);
+  const { bundleVega } = await import("./bundle-vega.mjs");
+  await bundleVega(folder);
   if (!existsSync(join(folder, "setup", "lock.js"))) throw new InstallError(`TypeScript did not compile:\n${result.output}`);
   // npx links the command, and the link needs a file that may be run.
   const command = join(folder, "cli", "main.js");
