@@ -52,6 +52,7 @@ export { averagePredictions } from "./metrics/average-predictions.js";
 export { marketOf, type MarketOptions } from "./evaluate/market-of.js";
 export { evaluateRun, type EvaluateRunOptions, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
 export { evaluatePredictions, type EvaluatePredictionsOptions, type PredictionsEvaluation } from "./evaluate/evaluate-predictions.js";
+export { writeReport, type ReportPart, type WriteReportOptions } from "./evaluate/write-report.js";
 export { audit, type Audit, type AuditRunOptions } from "./evaluate/audit/audit.js";
 export type { Finding, FindingCode, Severity } from "./evaluate/audit/finding.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";

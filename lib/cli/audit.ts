@@ -17,7 +17,7 @@ type Written = Record<string, unknown> & { run?: string; json?: boolean };
 export function auditCommand(terminal: Terminal): Command {
   const command = new Command("audit")
     .description("look for leaks and other reasons not to believe numbers, in data or in a run; exit code 1 where there is one; what every finding means: docs/audit.md")
-    .option("--run <folder>", "run folder of astgnn train: its own data and options, so only --data or --sql may be added");
+    .option("--run <folder>", "run folder of astgnn train: its own data and options, so only --data or --sql may be added; its report.html and report.json get the findings");
   command.option("--shuffled", "also train the run's model for one epoch on shuffled labels, with three seeds");
   addSourceFlags(command);
   for (const group of GROUPS) addFlags(command, group);
@@ -27,6 +27,7 @@ export function auditCommand(terminal: Terminal): Command {
     .action(async (written: Written) => {
       try {
         const found = written.run === undefined ? await ofData(written, terminal) : await ofRun(written.run, written);
+        if (written.run !== undefined) await addToReport(written.run, found, terminal);
         print(found, written.json === true, terminal);
         if (!found.passed) process.exitCode = 1;
       } catch (error) {
@@ -53,6 +54,12 @@ async function ofRun(folder: string, written: Written): Promise<Audit> {
   }
   const { audit } = await import("../evaluate/audit/audit.js");
   return interruptible((signal) => audit(folder, { source: namedSource(written), shuffled: written["shuffled"], signal } as AuditRunOptions));
+}
+
+/** The audit stands whether or not the folder can be written. */
+async function addToReport(folder: string, found: Audit, terminal: Terminal): Promise<void> {
+  const { writeReport } = await import("../evaluate/write-report.js");
+  await writeReport(folder, { audit: found }).catch((error: Error) => terminal.err(`astgnn audit: ${error.message}`));
 }
 
 function print({ passed, findings, checks }: Audit, json: boolean, terminal: Terminal): void {

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { Command, Option } from "commander";
 import { AstgnnError } from "../errors.js";
 import type { EvaluatePredictionsOptions } from "../evaluate/evaluate-predictions.js";
@@ -37,10 +38,10 @@ type Written = Record<string, unknown> & { run?: string; predictions?: string; o
 export function evaluateCommand(terminal: Terminal): Command {
   const command = new Command("evaluate")
     .description("compute what the validation and test predictions of a run are worth, or those that another tool made; what every number means: docs/evaluation.md")
-    .option("--run <folder>", "run folder of astgnn train, also of an ensemble; its report.json gets the numbers");
+    .option("--run <folder>", "run folder of astgnn train, also of an ensemble; its report.html and report.json get the numbers");
   command.addOption(new Option("--predictions <file>", "table of date, ticker and prediction, .parquet or .csv, in place of a run; needs --data").helpGroup("Predictions of another tool:"));
   for (const flag of labelFlags.flags) command.addOption(new Option(flag.flags, flag.help).helpGroup("Predictions of another tool:"));
-  command.addOption(new Option("--out <folder>", "folder that gets report.json").helpGroup("Predictions of another tool:"));
+  command.addOption(new Option("--out <folder>", "folder that gets report.html and report.json").helpGroup("Predictions of another tool:"));
   addFlags(command, statisticsFlags);
   addSourceFlags(command, " (default: what the run was trained on, read again)");
   addFlags(command, panelFlags);
@@ -67,11 +68,11 @@ async function ofRun(folder: string, written: Written, terminal: Terminal): Prom
   if (foreign !== undefined) {
     throw new AstgnnError("ERR_OPTION", `${foreign.long} goes with --predictions: a run is evaluated on its own labels, its data read as run.json says.`, { option: foreign.long!, next: "Leave it out." });
   }
-  const [{ evaluateRun }, { writeEvaluation }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-evaluation.js")]);
+  const [{ evaluateRun }, { writeReport }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-report.js")]);
   const options = optionsFrom(statisticsFlags, written) as EvaluateRunOptions;
   const evaluation = await interruptible((signal) => evaluateRun(folder, { ...options, source: namedSource(written), onWarning: onWarningOf(terminal), signal }));
   const { valid, test, ledger, trials } = evaluation;
-  await writeEvaluation(folder, evaluation).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
+  await writeReport(folder, evaluation).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
   if (written.json === true) return terminal.out(JSON.stringify({ valid: numbersOf(valid), test: numbersOf(test), trials, ledger: ledgerJson(ledger) }));
   printLedger(terminal, ledger);
   for (const line of evaluationTable({ valid, test })) terminal.out(line);
@@ -81,9 +82,10 @@ async function ofRun(folder: string, written: Written, terminal: Terminal): Prom
 async function ofPredictions(written: Written, terminal: Terminal): Promise<void> {
   const options = { ...panelOptionsFrom(written), ...optionsFrom(statisticsFlags, written), ...optionsFrom(labelFlags, written) } as EvaluatePredictionsOptions;
   const source = sourceFrom(written);
-  const [{ evaluatePredictions }, { writeEvaluation }] = await Promise.all([import("../evaluate/evaluate-predictions.js"), import("../evaluate/write-evaluation.js")]);
-  const { test, ledger } = await interruptible((signal) => evaluatePredictions(written.predictions!, source, { ...options, onWarning: onWarningOf(terminal)!, signal }));
-  if (written.out !== undefined) await writeEvaluation(written.out, { test });
+  const [{ evaluatePredictions }, { writeReport }] = await Promise.all([import("../evaluate/evaluate-predictions.js"), import("../evaluate/write-report.js")]);
+  const evaluation = await interruptible((signal) => evaluatePredictions(written.predictions!, source, { ...options, onWarning: onWarningOf(terminal)!, signal }));
+  const { test, ledger } = evaluation;
+  if (written.out !== undefined) await writeReport(written.out, evaluation, { predictions: { name: basename(written.predictions!), prices: typeof source === "string" ? source : "a query" } });
   if (written.json === true) return terminal.out(JSON.stringify({ test: numbersOf(test), ledger: ledgerJson(ledger) }));
   printLedger(terminal, ledger);
   for (const line of evaluationTable({ predictions: test })) terminal.out(line);

@@ -7,6 +7,7 @@ import { resolveModelOptions } from "../model/config.js";
 import { presets, type PresetName } from "../presets.js";
 import { gibibytes } from "../train/memory.js";
 import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
+import { commandLine } from "./command-line.js";
 import { datasetFlags, panelFlags } from "./data-flags.js";
 import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
@@ -44,14 +45,14 @@ export function trainCommand(terminal: Terminal): Command {
       throw new AstgnnError("ERR_OPTION", "Both --graph and --no-graph are given.", { option: "--no-graph", next: "Give one of them." });
     }
     try {
-      await trainFrom(written, terminal);
+      await trainFrom(written, commandLine(command), terminal);
     } catch (error) {
       throw namingFlags(error, GROUPS);
     }
   });
 }
 
-async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
+async function trainFrom(written: Written, command: string, terminal: Terminal): Promise<void> {
   const preset = optionsFrom(presetFlags, written) as { preset?: PresetName };
   const model: Record<string, unknown> = { ...preset, ...modelOptionsFrom(written) };
   const options: TrainOptions = { ...preset, ...optionsFrom(trainFlags, written) };
@@ -82,7 +83,7 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
     const run = await train(untrained, dataset, { ...options, ...listeners(terminal, progress, { epochs, seeds }, written.json === true), signal });
     if (out !== undefined) {
       progress.begin("evaluating the run");
-      await reportOn(out, panel, terminal, signal);
+      await reportOn(out, panel, command, terminal, signal);
     }
     progress.end();
     if (written.json === true) {
@@ -97,11 +98,11 @@ async function trainFrom(written: Written, terminal: Terminal): Promise<void> {
   });
 }
 
-/** Puts the run's evaluation into its report.json. The run is finished: what goes wrong here is told and no failure. */
-async function reportOn(folder: string, source: Panel, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  const [{ evaluateRun }, { writeEvaluation }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-evaluation.js")]);
+/** Evaluates the run and writes its report. The run is finished: what goes wrong here is told and no failure. */
+async function reportOn(folder: string, source: Panel, command: string, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const [{ evaluateRun }, { writeReport }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-report.js")]);
   try {
-    await writeEvaluation(folder, await evaluateRun(folder, { source, onWarning: () => {}, signal }));
+    await writeReport(folder, await evaluateRun(folder, { source, onWarning: () => {}, signal }), { command });
   } catch (error) {
     if (!(error instanceof AstgnnError)) throw error;
     terminal.err(`astgnn train: The run is finished, but not evaluated: ${error.message}`);

@@ -38,6 +38,8 @@ export interface RunEvaluation {
   readonly ledger: Ledger;
   /** Folders of the other configurations that count as trials. */
   readonly trials: readonly string[];
+  /** Why there are no prices, by which what needs them is null; null where there are. */
+  readonly withoutPrices: string | null;
 }
 
 /** How to evaluate a run. */
@@ -88,7 +90,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   const stored = await readStoredPredictions(join(folder, "predictions.parquet"));
   const report = await readJson<StoredReport>(join(folder, "report.json"));
   const hasDates = stored.valid.predictions.dates.length + stored.test.predictions.dates.length > 0;
-  const panel = hasDates ? await dataOf(folder, run, source, { onWarning, signal }) : undefined;
+  const { panel, why = null } = hasDates ? await dataOf(folder, run, source, { onWarning, signal }) : {};
   const trials = await findTrials(folder, run);
   const split = (name: "valid" | "test"): SplitEvaluation => {
     const { predictions, labels } = stored[name];
@@ -105,7 +107,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
       hubSkewness: numberOrNull(told["hubSkewness"]),
     };
   };
-  return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders };
+  return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders, withoutPrices: why };
 }
 
 /** Which days the labels of the run look at. */
@@ -114,14 +116,17 @@ function labelOf({ dataset }: StoredRun): { horizonDays: readonly number[]; lagD
   return { horizonDays: [label.horizonDays ?? 1].flat(), lagDays: label.lagDays ?? 0, column: label.column };
 }
 
-/** The data of the run; undefined, and a warning why, where they cannot be read or are others than those that it was trained on. */
-async function dataOf(folder: string, run: StoredRun, source: PanelSource | Panel | undefined, { onWarning, signal }: Pick<EvaluateRunOptions, "onWarning" | "signal">): Promise<Panel | undefined> {
-  const without = (why: string): undefined => warn({ reason: "no_prices", text: `${why} Decay, turnover and what the books earn are left out.` }, onWarning) as undefined;
+/** The data of the run, or why not, as a warning too, where they cannot be read or are others than those that it was trained on. */
+async function dataOf(folder: string, run: StoredRun, source: PanelSource | Panel | undefined, { onWarning, signal }: Pick<EvaluateRunOptions, "onWarning" | "signal">): Promise<{ panel?: Panel; why?: string }> {
+  const without = (why: string): { why: string } => {
+    warn({ reason: "no_prices", text: `${why} Decay, turnover and what the books earn are left out.` }, onWarning);
+    return { why };
+  };
   const from = source ?? run.source ?? undefined;
   if (from === undefined) return without(`The run in ${folder} does not say what it was trained on.`);
   try {
     const panel = isPanel(from) ? from : await openPanel(from, { ...run.panel, onWarning: () => {}, ...(signal === undefined ? {} : { signal }) });
-    return panel.fingerprint === run.fingerprint ? panel : without(`${panel.source} does not hold the data that the run in ${folder} was trained on: their fingerprints differ.`);
+    return panel.fingerprint === run.fingerprint ? { panel } : without(`${panel.source} does not hold the data that the run in ${folder} was trained on: their fingerprints differ.`);
   } catch (error) {
     if (!(error instanceof AstgnnError) || error.code === "ERR_ABORTED") throw error;
     return without(`The data of the run in ${folder} cannot be read: ${error.message}`);

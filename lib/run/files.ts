@@ -5,10 +5,13 @@ import { partialPath } from "../model/atomic-write.js";
 import { withLock } from "../setup/lock.js";
 
 /** Files of a run folder, last.safetensors first: what is removed first must not be found by a later resume. */
-export const RUN_FILES = ["last.safetensors", "run.json", "metrics.jsonl", "model.safetensors", "model.loadings.safetensors", "predictions.parquet", "factors.parquet", "report.json", "report.md"] as const;
+export const RUN_FILES = ["last.safetensors", "run.json", "metrics.jsonl", "model.safetensors", "model.loadings.safetensors", "predictions.parquet", "factors.parquet", "report.json"] as const;
+
+/** Pages made of a finished run afterwards; report.md is that of 0.1.0. */
+export const RUN_PAGES = ["report.html", "report.md"] as const;
 
 /** Name of a file in a run folder. */
-export type RunFile = (typeof RUN_FILES)[number];
+export type RunFile = (typeof RUN_FILES)[number] | (typeof RUN_PAGES)[number];
 
 /** Folders `seed-<number>` of an ensemble. */
 export async function memberFolders(path: string): Promise<string[]> {
@@ -17,7 +20,7 @@ export async function memberFolders(path: string): Promise<string[]> {
 }
 
 /** Removes a run's files; whatever else the user keeps there stays. */
-export async function removeRunFiles(path: string, files: readonly RunFile[] = RUN_FILES): Promise<void> {
+export async function removeRunFiles(path: string, files: readonly RunFile[] = [...RUN_FILES, ...RUN_PAGES]): Promise<void> {
   for (const name of files) {
     await rm(join(path, name), { force: true });
     await rm(partialPath(join(path, name)), { force: true });

@@ -3,14 +3,14 @@ import { readFile, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { sync } from "../model/atomic-write.js";
 import { withLock } from "../setup/lock.js";
-import { lockPath, lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./files.js";
+import { lockPath, lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, RUN_PAGES, type RunFile } from "./files.js";
 
 /** Folder inside a run folder in which the run is built that will replace the one there. */
 const REPLACEMENT = ".replacement";
 /** Its name once the new run is finished and counts as the run: the remaining files are then moved. */
 const REPLACING = ".replacing";
 /** Files of a finished ensemble, whose models are its members'. */
-const ENSEMBLE_FILES: readonly RunFile[] = ["run.json", "predictions.parquet", "report.json", "report.md"];
+const ENSEMBLE_FILES: readonly RunFile[] = ["run.json", "predictions.parquet", "report.json"];
 
 export function replacementPath(path: string): string {
   return join(path, REPLACEMENT);
@@ -51,6 +51,8 @@ export async function completeReplacement(path: string): Promise<void> {
       // Not where the user keeps something else in it.
       await rmdir(join(path, name)).catch(() => undefined);
     }
+    // They are of the run that goes.
+    for (const folder of [path, ...members.map((name) => join(path, name))]) await removeRunFiles(folder, RUN_PAGES);
     for (const name of members) await lockRunFolder(join(path, name), () => moveRunFiles(join(from, name), join(path, name), RUN_FILES));
     if (kind === "ensemble") await removeRunFiles(path, RUN_FILES.filter((name) => !ENSEMBLE_FILES.includes(name)));
     await moveRunFiles(from, path, RUN_FILES.filter((name) => name !== "run.json"));

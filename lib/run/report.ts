@@ -26,6 +26,7 @@ export interface DailyIc {
 export function reportJson(report: Report): string {
   return `${JSON.stringify(report, null, 2)}\n`;
 }
+<<<<<<< HEAD
 
 /** A summary for people. */
 export function reportMarkdown(report: Report): string {
@@ -59,3 +60,5 @@ function row(name: string, metrics: SplitMetrics): string {
 function decimals(value: number | null, digits: number): string {
   return value === null || Number.isNaN(value) ? "-" : value.toFixed(digits);
 }
+=======
+>>>>>>> 843664d (wip)

@@ -1,9 +1,10 @@
 import type { NativeTerm } from "../binding/types.js";
 import type { Dataset, Split } from "../data/types.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
+import { removeRunFiles, RUN_PAGES } from "../run/files.js";
 import type { RunFolder } from "../run/folder.js";
 import { PredictionFiles } from "../run/prediction-files.js";
-import { reportJson, reportMarkdown, type Report } from "../run/report.js";
+import { reportJson, type Report } from "../run/report.js";
 import { blocksOf, type PackedScores, type Scorer } from "../run/scoring.js";
 import type { PhaseEvent } from "./events.js";
 import { splitMetrics } from "./split-metrics.js";
@@ -27,7 +28,7 @@ export interface FinishOptions {
   onPhase(event: Omit<PhaseEvent, "seed">): void;
 }
 
-/** Scores every split and the newest dates with the final weights and writes predictions, factors and both reports. */
+/** Scores every split and the newest dates with the final weights and writes predictions, factors and report.json. */
 export async function writeResults(options: FinishOptions, about: Omit<Report, "train" | "valid" | "test" | "daily">): Promise<Report> {
   const { folder, dataset, numPredictions, numRiskFactors, dtype } = options;
   const files = await PredictionFiles.create({
@@ -53,8 +54,9 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
   await files.finish();
   const { train, valid, test } = scored as Record<Split["name"], Awaited<ReturnType<typeof splitMetrics>>>;
   const report: Report = { ...about, train: train.metrics, valid: valid.metrics, test: test.metrics, daily: { valid: valid.daily, test: test.daily } };
+  // Of a run that was shorter until now.
+  await removeRunFiles(folder.path, RUN_PAGES);
   await writeFileAtomically(folder.file("report.json"), reportJson(report));
-  await writeFileAtomically(folder.file("report.md"), reportMarkdown(report));
   return report;
 }
 

@@ -48,7 +48,7 @@ describe("astgnn train", () => {
     expect(events.map(({ event }) => event)).toEqual(["epoch", "epoch", "done"]);
     expect(events[0]).toMatchObject({ epoch: 1, train: { loss: expect.any(Number) }, valid: { ic: expect.any(Number), rankIc: expect.any(Number), effectiveNeighbours: expect.any(Number) } });
     expect(events[2]).toMatchObject({ run: at("run"), bestEpoch: expect.any(Number) });
-    for (const name of ["run.json", "metrics.jsonl", "model.safetensors", "last.safetensors", "predictions.parquet", "factors.parquet", "report.json", "report.md"]) {
+    for (const name of ["run.json", "metrics.jsonl", "model.safetensors", "last.safetensors", "predictions.parquet", "factors.parquet", "report.json", "report.html"]) {
       expect(existsSync(join(at("run"), name)), name).toBe(true);
     }
   });

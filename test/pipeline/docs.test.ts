@@ -61,7 +61,7 @@ describe("examples run as printed", () => {
     expect(output).toMatch(/best epoch [1-4], in runs\/first/);
     expect(output).toContain("rankIcir");
     expect(output).toContain("[ 5, 128 ]");
-    for (const file of ["model.safetensors", "predictions.parquet", "factors.parquet", "report.md"]) expect(existsSync(join(folder, "runs", "first", file))).toBe(true);
+    for (const file of ["model.safetensors", "predictions.parquet", "factors.parquet", "report.json"]) expect(existsSync(join(folder, "runs", "first", file))).toBe(true);
     expect(existsSync(join(folder, "model.safetensors"))).toBe(true);
   }, 300_000);
 

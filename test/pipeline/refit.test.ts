@@ -74,7 +74,7 @@ describe("a run on all labelled dates", () => {
 
   it("keeps the weights of the last epoch and says so in its reports", async () => {
     expect(read("all/run.json")).toMatchObject({ status: "finished", bestEpoch: 2, warnings: [{ reason: "graph_is_average" }, { reason: "no_validation" }], split: { train: { dates: labelled.length, last: labelled.at(-1) } } });
-    expect(readFileSync(at("all/report.md"), "utf8")).toMatch(/Weights of epoch 2 of 2, the last: there are no validation dates; seed 0\.[^]*\| valid \| 0 \| 0 \| - \|[^]*\| test \| 0 \| 0 \| - \|/);
+    expect(readFileSync(at("all/report.html"), "utf8")).toMatch(/No IC: no date has two stocks[^]*chosen on no dates; tested on no dates/);
     expect(read("all/report.json")).toMatchObject({ bestEpoch: 2, train: { ic: expect.any(Number) as number, dates: labelled.length }, valid: { ic: null, dates: 0 }, test: { ic: null, dates: 0 } });
     using model = new ASTGNNFactorModel({ ...(read("all/run.json")["config"] as object), sequentialInputSize: 1 });
     const warnings: WarningEvent[] = [];

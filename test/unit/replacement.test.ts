@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { awaitReplacement, replaceRun, replacementPath } from "../../lib/run/replacement.js";
-import { RUN_FILES } from "../../lib/run/files.js";
+import { RUN_FILES, RUN_PAGES } from "../../lib/run/files.js";
 import { RunFolder } from "../../lib/run/folder.js";
 
 const kill = vi.hoisted(() => ({ after: Infinity, done: 0 }));
@@ -23,7 +23,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const ENSEMBLE = ["run.json", "predictions.parquet", "report.json", "report.md"];
+const ENSEMBLE = ["run.json", "predictions.parquet", "report.json"];
 
 function write(path: string, text: string, seeds?: readonly number[]): void {
   mkdirSync(path, { recursive: true });
@@ -51,6 +51,8 @@ it.each([
   for (let moment = 0, killed = true; killed; moment++) {
     const path = join(folder, String(moment));
     write(path, "old", before);
+    // The new run has no page yet, and that of the old one is about another.
+    for (const part of [path, ...(before ?? []).map((seed) => join(path, `seed-${seed}`))]) for (const page of RUN_PAGES) writeFileSync(join(part, page), "old");
     writeFileSync(join(path, "notes.txt"), "mine");
     if (before?.includes(0)) writeFileSync(join(path, "seed-0", "notes.txt"), "mine");
     const old = content(path);

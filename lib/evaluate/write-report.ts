@@ -1,0 +1,92 @@
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { AstgnnError } from "../errors.js";
+import { writeFileAtomically } from "../model/atomic-write.js";
+import type { ReportNumbers } from "../report/numbers.js";
+import { renderReport } from "../report/render.js";
+import type { RunDescription } from "../run/description.js";
+import type { EpochEvent } from "../run/records.js";
+import type { Audit } from "./audit/audit.js";
+import type { PredictionsEvaluation } from "./evaluate-predictions.js";
+import type { RunEvaluation } from "./evaluate-run.js";
+
+/** Version of report.json: it grows where a field goes or changes its meaning. */
+const SCHEMA_VERSION = 1;
+
+/** What a report gets: an evaluation of the run, of predictions, or an audit. */
+export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit };
+
+/** What else a report is told. */
+export interface WriteReportOptions {
+  /** The command that made the run. Default: what the report says already. */
+  readonly command?: string | undefined;
+  /** Names of the file of predictions and of the prices, where there is no run. */
+  readonly predictions?: { readonly name: string; readonly prices: string } | undefined;
+}
+
+/**
+ * Writes numbers into report.json of a folder and makes report.html of it, a page for people that needs nothing else. Of a run, what the two said before
+ * stays: the training's own numbers, and the evaluation beside an audit.
+ *
+ * @param folder a run folder, or with `options.predictions` any other
+ * @example
+ * await writeReport("runs/first", await evaluateRun("runs/first"));
+ * @throws AstgnnError ERR_OPTION where the folder cannot be written, or holds a run and is to get the report of other predictions
+ */
+export async function writeReport(folder: string, part: ReportPart, { command, predictions }: WriteReportOptions = {}): Promise<void> {
+  const isRun = existsSync(join(folder, "run.json"));
+  if (isRun && predictions !== undefined) {
+    throw new AstgnnError("ERR_OPTION", `${folder} holds a run, whose report would be lost.`, { option: "out", file: folder, next: "Name another folder." });
+  }
+  const before = predictions === undefined ? await readReport(folder) : {};
+  const { audit, valid, test, ledger, ...rest } = part as Partial<RunEvaluation> & { audit?: Audit };
+  const splits = Object.fromEntries(Object.entries({ valid, test }).flatMap(([name, split]) => (split === undefined ? [] : [[name, { ...before[name as "test"], ...split }]])));
+  const report = {
+    ...before,
+    schemaVersion: SCHEMA_VERSION,
+    ...(predictions === undefined ? await aboutRun(folder, isRun) : { subject: { kind: "predictions", ...predictions } }),
+    ...(command === undefined ? {} : { command }),
+    ...splits,
+    ...rest,
+    ...(ledger === undefined ? {} : { ledger }),
+    ...(audit === undefined ? {} : { audit }),
+  };
+  const json = `${JSON.stringify(report, null, 2)}\n`;
+  // The page is made of what the file has, so that the two cannot differ.
+  const page = await renderReport(JSON.parse(json) as ReportNumbers);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFileAtomically(join(folder, "report.json"), json);
+    await writeFileAtomically(join(folder, "report.html"), page);
+  } catch (cause) {
+    throw new AstgnnError("ERR_OPTION", `Cannot write the report into ${folder}: ${(cause as Error).message}.`, { option: "out", file: folder, cause, next: "Name a folder that can be written." });
+  }
+}
+
+async function readReport(folder: string): Promise<Partial<ReportNumbers>> {
+  return readFile(join(folder, "report.json"), "utf8").then((text) => JSON.parse(text) as ReportNumbers, () => ({}));
+}
+
+/** What run.json and metrics.jsonl say, without the clock. */
+async function aboutRun(folder: string, isRun: boolean): Promise<Pick<ReportNumbers, "subject"> | object> {
+  const name = basename(resolve(folder));
+  if (!isRun) return { subject: { name, kind: "run" } };
+  const { kind, formatVersion: _, status: __, ledger, timing: ___, memoryEstimateBytes: ____, bestEpoch: _____, ...run } = JSON.parse(await readFile(join(folder, "run.json"), "utf8")) as RunDescription;
+  const members = run.members ?? ["."];
+  const history = (await Promise.all(members.map((member) => readEpochs(join(folder, member, "metrics.jsonl"))))).flat();
+  return { subject: { name, kind }, run, history, ledger };
+}
+
+async function readEpochs(file: string): Promise<Omit<EpochEvent, "seconds">[]> {
+  const lines = await readFile(file, "utf8").then((text) => text.split("\n"), () => []);
+  return lines.flatMap((line) => {
+    try {
+      const { seconds: _, ...epoch } = JSON.parse(line) as EpochEvent;
+      return [epoch];
+    } catch {
+      // A line that a kill cut off.
+      return [];
+    }
+  });
+}

@@ -1,0 +1,52 @@
+import type { Ledger } from "../data/types.js";
+import type { Evaluation } from "../metrics/study.js";
+import type { RunDescription } from "../run/description.js";
+import type { EpochRecord, SplitMetrics } from "../run/records.js";
+import type { AuditNumbers } from "./sections/audit.js";
+import type { BaselineNumbers } from "./sections/baselines.js";
+import type { SubjectNumbers } from "./subject.js";
+
+/** A value as JSON keeps it: every number may be null, where it was NaN. */
+export type Stored<V> = V extends number
+  ? number | null
+  : V extends readonly (infer E)[]
+    ? readonly Stored<E>[]
+    : V extends object
+      ? { readonly [K in keyof V]: Stored<V[K]> }
+      : V;
+
+/** One split: what a training says of it, what an evaluation says, or both. */
+export type SplitNumbers = Stored<Evaluation> & Partial<Stored<Omit<SplitMetrics, keyof Evaluation>>>;
+
+/** How a run was made, as run.json says, without the clock: the same run writes the same report. */
+export type RunNumbers = Stored<Omit<RunDescription, "formatVersion" | "status" | "ledger" | "timing" | "memoryEstimateBytes" | "bestEpoch" | "kind">>;
+
+/** What report.json holds. The page is made of it alone. */
+export interface ReportNumbers {
+  readonly schemaVersion: number;
+  readonly subject: SubjectNumbers;
+  readonly run?: RunNumbers | undefined;
+  /** Epoch whose weights these are; null for an ensemble. */
+  readonly bestEpoch?: number | null | undefined;
+  readonly train?: Stored<SplitMetrics> | undefined;
+  readonly valid?: SplitNumbers | undefined;
+  readonly test?: SplitNumbers | undefined;
+  /** Epochs of the training, of an ensemble those of all members. */
+  readonly history?: readonly Stored<EpochRecord>[] | undefined;
+  /** Folders of the other configurations that count as trials. */
+  readonly trials?: readonly string[] | undefined;
+  readonly ledger?: Stored<Ledger> | undefined;
+  /** Why there are no prices; absent where there are. */
+  readonly withoutPrices?: string | undefined;
+  /** The command that began the training. */
+  readonly command?: string | undefined;
+  readonly audit?: AuditNumbers | undefined;
+  readonly baselines?: readonly BaselineNumbers[] | undefined;
+}
+
+/** The split that a report is about: the test, or the validation where there is no test. */
+export function mainSplit({ test, valid }: ReportNumbers): { readonly name: "test" | "validation"; readonly numbers: SplitNumbers } | undefined {
+  if (test !== undefined && (test.dates ?? 0) > 0) return { name: "test", numbers: test };
+  if (valid !== undefined && (valid.dates ?? 0) > 0) return { name: "validation", numbers: valid };
+  return test === undefined ? undefined : { name: "test", numbers: test };
+}

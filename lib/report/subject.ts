@@ -1,0 +1,8 @@
+/** What the numbers of a report are about. */
+export interface SubjectNumbers {
+  /** Of the run folder, or of the file of predictions. */
+  readonly name: string;
+  readonly kind: "run" | "ensemble" | "predictions";
+  /** Data that predictions of another tool are held against; a run says so itself. */
+  readonly prices?: string | undefined;
+}

@@ -1,0 +1,87 @@
+import { evaluate, type EvaluateOptions } from "../../lib/metrics/evaluate.js";
+import { randomBits } from "../../lib/metrics/random.js";
+import type { PanelValues } from "../../lib/data/types.js";
+import type { ReportNumbers } from "../../lib/report/numbers.js";
+
+/** Predictions and labels of a market in which the first know something of the second, and what else an evaluation takes. */
+export function market(dates: number, stocks: number, skill = 0.1, seed = 1, first = "2016-01-04") {
+  const random = normals(seed);
+  const days = weekdays(first, dates + 25);
+  const tickers = Array.from({ length: stocks }, (_, n) => (n === 0 ? "<script>alert(1)</script>" : `S${String(n).padStart(3, "0")}`)).sort();
+  const values = (from: readonly string[], data: Float64Array): PanelValues => ({ data, shape: [from.length, stocks], dates: from, tickers });
+  const returns = Float64Array.from({ length: days.length * stocks }, () => 0.02 * random());
+  const closes = new Float64Array(days.length * stocks);
+  for (let i = 0; i < closes.length; i++) closes[i] = i < stocks ? 100 : closes[i - stocks]! * (1 + returns[i]!);
+  const labels = Float64Array.from({ length: dates * stocks }, (_, i) => closes[i + stocks]! / closes[i]! - 1);
+  const predictions = labels.map((label) => skill * (label / 0.02) + random());
+  const own = days.slice(0, dates);
+  const industries = ["Chemistry & oil", "<script>alert(2)</script>", "Very long names of industries that nobody wants to read to their end", "Retail"];
+  const options: EvaluateOptions = {
+    horizonDays: 1,
+    lagDays: 0,
+    bootstrapDraws: 200,
+    closes: values(days, closes),
+    groups: { codes: Int32Array.from({ length: dates * stocks }, (_, i) => (i % stocks) % industries.length), names: industries },
+    sizes: values(own, Float64Array.from({ length: dates * stocks }, (_, i) => 1 + (i % stocks))),
+    exposures: { beta: values(own, Float64Array.from({ length: dates * stocks }, random)), "<b>size</b>": values(own, Float64Array.from({ length: dates * stocks }, (_, i) => i % stocks)) },
+  };
+  return { predictions: values(own, predictions), labels: values(own, labels), options };
+}
+
+/** Report numbers as report.json gives them back: NaN is null. */
+export function stored(numbers: object): ReportNumbers {
+  return JSON.parse(JSON.stringify({ schemaVersion: 1, subject: { name: "scores.parquet", kind: "predictions", prices: "prices.parquet" }, ...numbers })) as ReportNumbers;
+}
+
+/** A report with everything that a run can have. */
+export function fullReport(): ReportNumbers {
+  const [test, valid] = [market(420, 40), market(120, 40, 0.12, 2, "2015-07-01")];
+  const told = { loss: 0.9, terms: { ic: -0.05 }, mse: 1.1, effectiveNeighbours: 31.5, selfWeight: 0.02, emptyShare: 0, peerCorrelation: 0.12, largestHub: 12, hubSkewness: 1.1 };
+  const of = ({ predictions, labels, options }: ReturnType<typeof market>) => ({ ...evaluate(predictions, labels, options), ...told });
+  const epochs = [1, 2, 3, 4, 5];
+  const part = (first: string, last: string, dates: number) => ({ first, last, dates, rows: dates * 40 });
+  return stored({
+    subject: { name: "first", kind: "run" },
+    bestEpoch: 3,
+    train: { ...of(market(60, 40, 0.2, 3)), daily: undefined },
+    valid: of(valid),
+    test: of(test),
+    trials: ["/runs/second"],
+    command: "astgnn train --data prices.parquet --out runs/first",
+    history: epochs.map((epoch) => ({
+      epoch, seed: 0, learningRate: 0.001, isBest: epoch === 3,
+      train: { loss: 1 / (1 + epoch), terms: { ic: -0.02 * epoch, coMovement: -0.01 * epoch }, undefinedDates: {}, steps: 10, emptySteps: 0, rows: 400, gradientNorm: 1 / epoch },
+      valid: { ic: 0.04 - 0.003 * (epoch - 3) ** 2, icir: 0.4, rankIc: 0.035, rankIcir: 0.3, hitRate: 0.51, mse: 1.2, loss: 0.95, terms: { ic: -0.04 }, dates: 120, rows: 4800, effectiveNeighbours: 39 - epoch, selfWeight: 0, emptyShare: 0, peerCorrelation: 0.03 * epoch, largestHub: 14, hubSkewness: 1 },
+    })),
+    run: {
+      config: { numRiskFactors: 32, sequentialInputSize: 20, gruHiddenSize: 64 }, dtype: "float32", parameters: 137633, training: { loss: "ic", epochs: 5, seed: 0 }, seeds: { model: 0, train: 0 },
+      source: "/data/prices <script>.parquet", panel: {}, dataset: { features: "ohlcv", window: 16, label: { horizonDays: 1, lagDays: 0 } }, fingerprint: "6bb0686e", threads: 2, device: "cpu", kernels: { isa: "avx2", precision: "high" },
+      split: { train: part("2013-01-02", "2015-06-30", 600), valid: part("2015-07-01", "2015-12-30", 120), test: part("2016-01-04", "2017-08-11", 420) },
+      versions: { astgnn: "0.1.0", libtorch: "2.15.0", node: "20.20.2" }, hardware: { cpu: "Xeon", cores: 2, memoryBytes: 8e9, platform: "linux-x64" },
+      warnings: [{ reason: "graph_is_average", text: "A has 39 effective neighbours of 40 allowed.", seed: 0 }],
+    },
+    ledger: { entries: [{ stage: "source", reason: "zero_open", count: 3450, unit: "values", text: "values of <script>open</script> are zero, which means missing" }], rowsRead: 100000, rowsKept: 96550 },
+    audit: {
+      passed: false,
+      findings: [
+        { code: "full_sample_scaling", severity: "fail", columns: ["close", "ma5", "<script>"], value: 0.98, threshold: 0.9, text: "The greatest close of 98.0 % of the stocks is 1.", next: "Scale by values up to the date alone." },
+        { code: "hindsight_universe", severity: "warn", value: 0.93, threshold: 0.5, text: "93.0 % of the stocks are there from the first to the last date.", next: "Take the stocks of each date." },
+      ],
+      checks: ["values of later dates", "scaling by the whole sample"],
+    },
+  });
+}
+
+function weekdays(first: string, count: number): string[] {
+  const dates: string[] = [];
+  for (let day = Date.parse(`${first}T00:00:00Z`); dates.length < count; day += 86_400_000) {
+    if (![0, 6].includes(new Date(day).getUTCDay())) dates.push(new Date(day).toISOString().slice(0, 10));
+  }
+  return dates;
+}
+
+function normals(seed: number): () => number {
+  const bits = randomBits(seed, 0);
+  const uniform = (): number => bits() / 2 ** 32;
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}

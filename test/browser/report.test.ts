@@ -1,0 +1,109 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { renderReport } from "../../lib/report/render.js";
+import { chromiumPath, launch } from "./chromium.js";
+import { fullReport } from "./numbers.js";
+
+const lookAtPage = readFileSync(fileURLToPath(new URL("in-page.js", import.meta.url)), "utf8").replace(/^\/[/*].*$/gm, "");
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+if (chromiumPath === undefined) console.log("test/browser: SKIPPED, there is no Chromium (apt-get install chromium, or ASTGNN_CHROMIUM).");
+
+const VIEWS: readonly [string, BrowserContextOptions][] = [
+  ["1280 px, light", { viewport: { width: 1280, height: 800 }, colorScheme: "light" }],
+  ["1280 px, dark", { viewport: { width: 1280, height: 800 }, colorScheme: "dark" }],
+  ["390 px, light", { viewport: { width: 390, height: 844 }, colorScheme: "light" }],
+  ["390 px, dark", { viewport: { width: 390, height: 844 }, colorScheme: "dark" }],
+];
+
+describe.skipIf(chromiumPath === undefined)("a report in Chromium", () => {
+  const folder = mkdtempSync(join(tmpdir(), "astgnn-report-"));
+  const file = join(folder, "report.html");
+  let browser: Browser;
+  let complaints: string[];
+
+  beforeAll(async () => {
+    writeFileSync(file, await renderReport(fullReport()));
+    browser = await launch();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** The page, and what the browser says about it and fetches for it. */
+  async function open(options: BrowserContextOptions): Promise<Page> {
+    const page = await browser.newPage(options);
+    complaints = [];
+    page.on("console", (message) => complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("request", (request) => request.url() === pathToFileURL(file).href || request.url().startsWith("data:") || complaints.push(`fetches ${request.url()}`));
+    await page.goto(pathToFileURL(file).href);
+    return page;
+  }
+  const faultsOf = (page: Page): Promise<string[]> => page.evaluate<string[]>(`(${lookAtPage.trim().replace(/;$/, "")})()`);
+  const unfold = (page: Page): Promise<unknown> => page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))");
+
+  test.each(VIEWS)("%s: every chart is there, nothing lies over anything, nothing overflows, axe finds nothing serious", async (_, options) => {
+    const page = await open(options);
+    expect(await faultsOf(page)).toEqual([]);
+    await unfold(page);
+    expect(await faultsOf(page)).toEqual([]);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>("axe.run()");
+    expect(violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  test("on paper the page has the width of a sheet, and every chart", async () => {
+    const page = await open({ viewport: { width: 696, height: 1000 } });
+    await page.emulateMedia({ media: "print" });
+    expect(await faultsOf(page)).toEqual([]);
+    expect((await page.pdf({ format: "A4" })).length).toBeGreaterThan(20_000);
+    await page.close();
+  });
+
+  test("the keyboard reaches the content, every table and what scrolls in it", async () => {
+    const page = await open(VIEWS[2]![1]);
+    const focused = (): Promise<string> => page.evaluate<string>("document.activeElement.outerHTML.slice(0, 60)");
+    await page.keyboard.press("Tab");
+    expect(await focused()).toContain('class="skip"');
+    await page.keyboard.press("Tab");
+    expect(await focused()).toContain("<summary>");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Tab");
+    expect(await focused()).toContain('class="scroll"');
+    expect(await page.evaluate("document.activeElement.checkVisibility()")).toBe(true);
+    await page.close();
+  });
+
+  test("the one drawing of a chart has the colours of the theme that the reader has", async () => {
+    const colours = [];
+    for (const colorScheme of ["light", "dark"] as const) {
+      const page = await open({ colorScheme });
+      colours.push(await page.evaluate("getComputedStyle(document.querySelector('svg.wide text')).fill"));
+      await page.close();
+    }
+    expect(new Set(colours).size).toBe(2);
+  });
+
+  test.each([
+    ["a text over another", "document.querySelector('.deck').style.marginTop = '-30px'", /lies over/],
+    ["an empty chart", "document.querySelectorAll('svg.wide').forEach((svg) => svg.replaceChildren())", /is missing/],
+    ["a hidden chart", "document.querySelector('.chart').style.display = 'none'", /shows 0 charts/],
+    ["a wide table", "document.querySelector('details').open = true; document.querySelector('table').style.width = '3000px'", /overflows/],
+    ["a wide page", "document.querySelector('h1').style.width = '3000px'", /the page is/],
+    ["a label outside its chart", "document.querySelector('svg.wide text').setAttribute('transform', 'translate(-2000,0)')", /leaves the chart/],
+  ])("%s would be seen", async (_, damage, fault) => {
+    const page = await open(VIEWS[0]![1]);
+    await page.evaluate(damage);
+    expect((await faultsOf(page)).join("\n")).toMatch(fault);
+    await page.close();
+  });
+});
