@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -163,6 +163,19 @@ describe("astgnn evaluate", () => {
     expect(report.test["ic"]).toBe(test!["ic"]);
   });
 
+  it("writes a page of the same numbers, to which an audit adds its verdict", async () => {
+    const page = (): string => readFileSync(at("runs/first/report.html"), "utf8");
+    const { test } = JSON.parse(readFileSync(at("runs/first/report.json"), "utf8")) as { test: { ic: number; dates: number } };
+    expect(page()).toContain(`<h1>IC ${test.ic.toFixed(4).replace("-", "−")} on ${test.dates} test dates</h1>`);
+    expect(page()).toContain("Not audited for leaks. astgnn audit --run first does it.");
+    const { out } = await astgnn("audit", "--run", at("runs/first"), "--json");
+    const { findings, passed } = JSON.parse(out) as { findings: { text: string }[]; passed: boolean };
+    expect(page()).toContain(passed ? "The audit found no leak" : "The audit failed");
+    expect((JSON.parse(readFileSync(at("runs/first/report.json"), "utf8")) as { audit: unknown }).audit).toMatchObject({ findings });
+    await astgnn("evaluate", "--run", at("runs/first"), "--json");
+    expect(page()).not.toContain("Not audited");
+  });
+
   it("prints a table of at most 100 columns in which nothing touches", async () => {
     const { code, out } = await astgnn("evaluate", "--run", at("runs/first"), "--exposures", "style1,style2");
     expect(code).toBe(0);
@@ -180,7 +193,10 @@ describe("astgnn evaluate", () => {
     expect(code).toBe(0);
     const { test } = JSON.parse(out) as { test: { ic: number; horizonDays: number } };
     expect(test).toMatchObject({ horizonDays: 2, ic: expect.any(Number) });
-    expect(JSON.parse(readFileSync(at("other/report.json"), "utf8"))).toMatchObject({ schemaVersion: 1, test: { ic: test.ic } });
+    expect(JSON.parse(readFileSync(at("other/report.json"), "utf8"))).toMatchObject({ schemaVersion: 1, subject: { name: "other.parquet", prices: at("prices.csv") }, test: { ic: test.ic } });
+    expect(readFileSync(at("other/report.html"), "utf8")).toContain("Predictions of other.parquet against the closing prices of prices.csv");
+    const refused = await astgnn("evaluate", "--predictions", at("other.parquet"), "--data", at("prices.csv"), "--out", at("runs/first"));
+    expect([refused.code, refused.err]).toEqual([2, expect.stringMatching(/holds a run, whose report would be lost/)]);
     const table = await astgnn("evaluate", "--predictions", at("other.parquet"), "--data", at("prices.csv"), "--cost-bps", "10");
     expect(table.out).toMatch(/^ +predictions\n/);
     expect(table.out).toContain("net of 10 bps");
@@ -209,7 +225,7 @@ describe("astgnn evaluate", () => {
       "--max-dropped", "0.3", "--epochs", "1", "--threads", "1", ...flags, "--out", at("cli/run"), "--json",
     );
     expect(code, err).toBe(0);
-    expect(existsSync(at("cli/run/report.json"))).toBe(true);
+    expect(readFileSync(at("cli/run/report.html"), "utf8")).toContain("<h1>IC ");
     expect(JSON.parse(readFileSync(at("cli/run/report.json"), "utf8"))).toMatchObject({ schemaVersion: 1, test: { icT: expect.any(Number), netSharpe: expect.any(Number) }, valid: { deflatedIc: { trials: 1 } } });
   });
 });
