@@ -9,6 +9,7 @@ import { predictCommand } from "./predict.js";
 import { setupCommand } from "./setup.js";
 import { processTerminal, type Terminal } from "./terminal.js";
 import { trainCommand } from "./train.js";
+import { watchCommand } from "./watch.js";
 
 /** Exit codes of every command. */
 export const EXIT = { done: 0, failed: 1, badUsage: 2, interrupted: 130 } as const;
@@ -53,7 +54,7 @@ function programFor(terminal: Terminal): Command {
       writeErr: () => {},
       outputError: () => {},
     });
-  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), auditCommand(terminal)];
+  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), auditCommand(terminal), watchCommand(terminal)];
   for (const command of commands) {
     command.copyInheritedSettings(program);
     if (!command.options.some((option) => option.long === "--json")) command.option("--json", "print JSON on stdout and nothing else");

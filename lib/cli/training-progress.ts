@@ -1,8 +1,8 @@
 import type { EpochEvent } from "../run/records.js";
-import { bar } from "../setup/progress.js";
+import { bar, duration } from "../setup/progress.js";
 import type { PhaseEvent, StartEvent, StepEvent } from "../train/events.js";
 import { decimals, type Terminal } from "./terminal.js";
-import { duration, TimeLeft, type TrainingWork } from "./time-left.js";
+import { TimeLeft, type TrainingWork } from "./time-left.js";
 
 const WIDTH = 20;
 /** A line is not written more often than it can be read. */

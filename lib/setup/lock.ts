@@ -27,6 +27,8 @@ export interface ProcessIdentity {
   start: string;
 }
 
+const STALE_MS = 120_000;
+
 interface Holder extends ProcessIdentity {
   id: string;
   /** ISO time. */
@@ -64,6 +66,24 @@ export async function withLock<T>(file: string, options: LockOptions, body: () =
   }
 }
 
+/** Who holds a lock. */
+export interface LockHolder {
+  readonly pid: number;
+  readonly host: string;
+  /** ISO time. */
+  readonly since: string;
+  /** False where the process ended without taking its lock away: it was killed, or the machine went down. */
+  readonly isAlive: boolean;
+}
+
+/** Who holds a lock file, without waiting and without touching it; undefined where nobody does, or the lock cannot be read. */
+export async function lockHolder(file: string, staleMs = STALE_MS): Promise<LockHolder | undefined> {
+  const holder = await readHolder(file);
+  if (holder === undefined || holder.id === "") return undefined;
+  const { pid, host, since } = holder;
+  return { pid, host, since, isAlive: !(await isDead(file, holder, staleMs)) };
+}
+
 /** The locks of this process: one exit listener removes them all. */
 const held = new Map<string, string>();
 
@@ -76,7 +96,7 @@ function release(id: string, file: string): void {
 }
 
 async function acquire(file: string, own: Holder, options: LockOptions): Promise<void> {
-  const { signal, onWait, pollMs = 200, staleMs = 120_000 } = options;
+  const { signal, onWait, pollMs = 200, staleMs = STALE_MS } = options;
   // The lock is written under another name and linked, so that no process ever reads half a lock.
   const draft = `${file}.${own.id}`;
   let waited = false;

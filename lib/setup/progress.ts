@@ -35,7 +35,7 @@ export function progressPrinter(output: Output, now: () => number = () => perfor
     const rate = seconds > 0 ? (bytes - stage.from) / seconds : 0;
     const speed = rate > 0 ? `, ${megabytes(rate)}/s` : "";
     if (totalBytes === undefined) return `${megabytes(bytes)}${speed}`;
-    const left = rate > 0 && bytes < totalBytes ? `, ${Math.ceil((totalBytes - bytes) / rate)} s left` : "";
+    const left = rate > 0 && bytes < totalBytes ? `, ${duration((totalBytes - bytes) / rate)} left` : "";
     return `${Math.floor((100 * bytes) / Math.max(1, totalBytes))} % of ${megabytes(totalBytes)}${speed}${left}`;
   };
   const line = (text: string): void => void output.write(`astgnn: ${text}\n`);
@@ -76,4 +76,13 @@ export function bar(done: number, total: number, width = 24): string {
 /** Bytes in the unit that downloads are quoted in. */
 export function megabytes(bytes: number): string {
   return bytes < 1e10 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(0)} GB`;
+}
+
+/** Seconds as people say them: `12 s`, `3 min 20 s`, `2 h 5 min`. */
+export function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 === 0 ? "" : ` ${whole % 60} s`}`;
+  const minutes = Math.ceil(seconds / 60);
+  return `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? "" : ` ${minutes % 60} min`}`;
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 const lib = fileURLToPath(new URL("../../lib/", import.meta.url));
 
 /** The parts of lib/ from top to bottom: a file imports from its own part and from those below. */
-const PARTS = ["index", "cli", "demo", "portfolio", "risk", "evaluate", "report", "train", "run", "metrics", "model", "data", "setup", "binding"];
+const PARTS = ["index", "cli", "demo", "watch", "portfolio", "risk", "evaluate", "report", "train", "run", "metrics", "model", "data", "setup", "binding"];
 /** Files beside the folders that every part may use. */
 const FOUNDATION = ["errors.ts", "options.ts", "presets.ts", "warn.ts"];
 

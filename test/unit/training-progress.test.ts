@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { EpochEvent } from "../../lib/run/records.js";
-import { duration } from "../../lib/cli/time-left.js";
+import { duration } from "../../lib/setup/progress.js";
 import { TrainingProgress, type PlannedTraining } from "../../lib/cli/training-progress.js";
 import { processTerminal } from "../../lib/cli/terminal.js";
 
