@@ -61,6 +61,7 @@ export const datasetFlags: FlagGroup = {
     flagOf("split.validEnd", dates.shape.validEnd, {
       name: "valid-end", help: "labels of the validation dates end by this date; the test follows", value: "date", byDefault: "no validation, the last epoch counts, and the test follows training",
     }),
+    flagOf("split.testEnd", dates.shape.testEnd, { name: "test-end", help: "labels of the test dates end by this date; later dates are in no split", value: "date", byDefault: "with the labels" }),
     flagOf("split.start", dates.shape.start, { name: "start", help: "first label end; windows may reach back before it", value: "date", byDefault: "as early as the data allow" }),
     flagOf("split.fractions", shares.shape.fractions, { name: "fractions", help: "train, valid and test as shares of the labelled dates, comma-separated, instead of dates; 1,0,0 trains on all of them", value: "shares", kind: "scalars" }),
     flagOf("embargo", samples.embargo, { help: "sample dates dropped at the beginning of valid and of test", value: "dates" }),

@@ -52,10 +52,10 @@ export const LabelTransformSchema = z
 
 export const SplitSchema = z
   .union([
-    z.strictObject({ trainEnd: isoText, validEnd: isoText.optional(), start: isoText.optional() }),
+    z.strictObject({ trainEnd: isoText, validEnd: isoText.optional(), testEnd: isoText.optional(), start: isoText.optional() }),
     z.strictObject({ fractions: z.tuple([z.number().positive(), z.number().min(0), z.number().min(0)]), start: isoText.optional() }),
   ])
-  .describe("{ trainEnd, validEnd?, start? } with dates as YYYY-MM-DD or { fractions: [train, valid, test], start? } with shares from 0, train above 0");
+  .describe("{ trainEnd, validEnd?, testEnd?, start? } with dates as YYYY-MM-DD or { fractions: [train, valid, test], start? } with shares from 0, train above 0");
 
 export const LoadingsSchema = z
   .strictObject({
@@ -163,11 +163,11 @@ export type LabelTransform =
 /**
  * By date: train ends, counted by label end, on the last panel date not after `trainEnd`, valid on that not after `validEnd`; `start` is the first label end.
  * Without `validEnd` there are no validation dates, and what is entered after `trainEnd` is the test. A test may be empty: with the last panel date as
- * `trainEnd` everything labelled is trained on, and the last epoch counts.
+ * `trainEnd` everything labelled is trained on, and the last epoch counts. With `testEnd` the test's labels end by it, and later dates are in no split.
  * By fraction: shares of the labelled dates that sum to 1; [1, 0, 0] trains on all of them. A share above 0 that comes to no date is an error.
  */
 export type SplitOptions =
-  | { readonly trainEnd: string; readonly validEnd?: string | undefined; readonly start?: string | undefined }
+  | { readonly trainEnd: string; readonly validEnd?: string | undefined; readonly testEnd?: string | undefined; readonly start?: string | undefined }
   | { readonly fractions: readonly [number, number, number]; readonly start?: string | undefined };
 
 /** How far a dataset is. */

@@ -265,6 +265,7 @@ function withoutEmptyDates(plan: SplitPlan, offsets: Int32Array, ledger: LedgerB
 function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan): void {
   ledger.add("split", "purged_train_valid", plan.purged.trainValid, "dates", "dates have a label that straddles the end of train");
   ledger.add("split", "purged_valid_test", plan.purged.validTest, "dates", "dates have a label that straddles the end of valid");
+  ledger.add("split", "after_test", plan.afterTest, "dates", `dates come after the test, whose labels end by ${plan.testEnd}, and are in no split`);
   ledger.add("split", "embargoed_valid", plan.embargoed.valid, "dates", "first dates of valid were dropped by the embargo");
   ledger.add("split", "embargoed_test", plan.embargoed.test, "dates", "first dates of test were dropped by the embargo");
 }

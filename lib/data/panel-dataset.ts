@@ -116,6 +116,7 @@ export class PanelDataset implements Dataset {
       unlabelled: this.#summaryOf(this.unlabelled),
       trainEnd: plan.trainEnd ?? null,
       validEnd: plan.validEnd ?? null,
+      ...(plan.testEnd === undefined ? {} : { testEnd: plan.testEnd }),
       purged: plan.purged,
       embargoed: plan.embargoed,
     });

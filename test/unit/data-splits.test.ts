@@ -59,6 +59,21 @@ describe("planSplits", () => {
     expect(purged).toEqual({ trainValid: 0, validTest: 0 });
   });
 
+  test("ends the test with the labels that end by testEnd; what follows is in no split", () => {
+    const ended = plan(2, 1, { ...byDate, testEnd: days[26]! });
+    const open = plan(2, 1, byDate);
+    expect(ended).toMatchObject({ train: open.train, valid: open.valid, test: range(20, 23), unlabelled: [], afterTest: 6, testEnd: days[26], purged: open.purged });
+    expect(open).toMatchObject({ test: range(20, 26), afterTest: 0, testEnd: undefined });
+    expect(plan(2, 1, { ...byDate, testEnd: days[26]! }, 2).test).toEqual(range(22, 23));
+    expect(plan(1, 0, { trainEnd: days[14]!, testEnd: days[16]! })).toMatchObject({ valid: [], test: range(14, 15), validEnd: undefined });
+  });
+
+  test("refuses a testEnd outside the panel or not after the splits before it", () => {
+    expect(() => plan(1, 0, { ...byDate, testEnd: "2031-01-01" })).toThrow("split.testEnd 2031-01-01 lies outside the panel");
+    expect(() => plan(1, 0, { ...byDate, testEnd: days[21]! })).toThrow(`split.testEnd ${days[21]} is not after split.validEnd ${days[21]}. Put trainEnd < validEnd < testEnd.`);
+    expect(() => plan(1, 0, { trainEnd: days[14]!, testEnd: days[14]! })).toThrow("is not after split.trainEnd");
+  });
+
   test("has every sample date unlabelled without a split", () => {
     expect(plan(1, 0, undefined)).toMatchObject({ train: [], valid: [], test: [], unlabelled: range(3, 29) });
   });
