@@ -1,3 +1,5 @@
+import { escaped } from "../report/html.js";
+
 /** One line of a chart. */
 export interface Line {
   readonly name: string;
@@ -55,11 +57,6 @@ export function lineChart({ title, description, lines, lastX, digits }: Chart): 
   }
   parts.push("</svg>");
   return parts.join("");
-}
-
-/** Text that may stand between tags and in quoted attributes. */
-export function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 /** Lines break where a value is missing; a single point is drawn by its dot. */

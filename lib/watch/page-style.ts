@@ -1,18 +1,10 @@
-/** Style of the page. Everything has its colour from a variable, so that light and dark differ here only; the names are those of a run's report. */
+import { PALETTE } from "../report/palette.js";
+
+/** Style of the page, with the colours of a report and some more for the lines of several runs. */
 export const CSS = `
-:root {
-  color-scheme: light dark;
-  --paper: #fdfdfb; --panel: #f4f4ef; --ink: #1b1f24; --muted: #5a626b; --line: #d9dad4; --grid: #e7e7e1; --zero: #9a9d9a;
-  --good: #2a6b33; --good-soft: #e3efe2; --bad: #a3232b; --bad-soft: #f7e3e2; --open: #76520b; --open-soft: #f6ecd4; --first: #1c5fa8; --first-soft: #b9cfe6;
-  --c0: #1c5fa8; --c1: #b4530f; --c2: #3f7d3a; --c3: #7a4fb0; --c4: #0c7280; --c5: #a3232b; --many: #9a9d9a;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --paper: #14171b; --panel: #1c2026; --ink: #e9ebed; --muted: #a2abb5; --line: #353b43; --grid: #272c33; --zero: #6b737c;
-    --good: #8fd196; --good-soft: #1d3122; --bad: #f29a9a; --bad-soft: #3a2022; --open: #e6c06a; --open-soft: #332a17; --first: #7fb4ee; --first-soft: #2f4a68;
-    --c0: #7fb4ee; --c1: #eda063; --c2: #8ec587; --c3: #c3a8ee; --c4: #62c6d2; --c5: #f29a9a; --many: #6b737c;
-  }
-}
+${PALETTE}
+:root { --c0: var(--first); --c1: var(--second); --c2: var(--third); --c3: #7a4fb0; --c4: #0c7280; --c5: var(--bad); --many: var(--zero); }
+@media (prefers-color-scheme: dark) { :root { --c3: #c3a8ee; --c4: #62c6d2; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums; }

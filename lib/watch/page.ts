@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { basename, resolve } from "node:path";
+import { escaped } from "../report/html.js";
 import { duration } from "../setup/progress.js";
-import { escaped, lineChart, type Line } from "./line-chart.js";
+import { lineChart, type Line } from "./line-chart.js";
 import type { EpochPoint } from "./metrics-file.js";
 import { CSS } from "./page-style.js";
 import type { RunState, Watched, WatchedRun } from "./run-watcher.js";
