@@ -48,6 +48,7 @@ export type { HorizonIc } from "./metrics/decay.js";
 export type { DeflatedIc, Trial } from "./metrics/deflation.js";
 export type { NeutralIc, StyleExposure } from "./metrics/exposures.js";
 export { pairedDifference, type PairedDifference, type PairedDifferenceOptions } from "./metrics/paired-difference.js";
+export { adjustedRandIndex } from "./metrics/adjusted-rand.js";
 export { averagePredictions } from "./metrics/average-predictions.js";
 export { marketOf, type MarketOptions } from "./evaluate/market-of.js";
 export { evaluateRun, type EvaluateRunOptions, type RunEvaluation, type SplitEvaluation } from "./evaluate/evaluate-run.js";
