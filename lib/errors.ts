@@ -93,6 +93,11 @@ export function invalidOption(name: string, expected: string, received: unknown,
 
 /** The candidate nearest to what was written (Damerau-free edit distance), or undefined where nothing is near. */
 export function nearest(written: string, candidates: readonly string[]): string | undefined {
+  return nearestFew(written, candidates, 1)[0];
+}
+
+/** At most `count` candidates that are near to what was written, the nearest first; equally near ones in their order. */
+export function nearestFew(written: string, candidates: readonly string[], count: number): string[] {
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, j) => j);
     for (let i = 1; i <= a.length; i++) {
@@ -105,11 +110,10 @@ export function nearest(written: string, candidates: readonly string[]): string 
     return row[b.length]!;
   };
   const plain = (text: string): string => text.toLowerCase().replace(/[-_\s]/g, "");
-  let best: string | undefined;
-  let bestDistance = Infinity;
-  for (const candidate of candidates) {
-    const d = distance(plain(written), plain(candidate));
-    if (d < bestDistance) [best, bestDistance] = [candidate, d];
-  }
-  return bestDistance <= Math.max(2, Math.floor(written.length / 3)) ? best : undefined;
+  return candidates
+    .map((candidate) => ({ candidate, away: distance(plain(written), plain(candidate)) }))
+    .filter(({ away }) => away <= Math.max(2, Math.floor(written.length / 3)))
+    .sort((a, b) => a.away - b.away)
+    .slice(0, count)
+    .map(({ candidate }) => candidate);
 }

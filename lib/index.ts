@@ -56,6 +56,11 @@ export { evaluatePredictions, type EvaluatePredictionsOptions, type PredictionsE
 export { writeReport, type ReportPart, type WriteReportOptions } from "./evaluate/write-report.js";
 export { audit, type Audit, type AuditRunOptions } from "./evaluate/audit/audit.js";
 export type { Finding, FindingCode, Severity } from "./evaluate/audit/finding.js";
+export { peers, type Peer, type PeersOptions, type StockPeers } from "./evaluate/peers/peers.js";
+export { clusters, type Cluster, type ClustersOptions, type DateClusters } from "./evaluate/peers/clusters.js";
+export { clustersOfRun, peersOfRun, type RunPeersOptions } from "./evaluate/peers/run.js";
+export type { CommonExposure } from "./evaluate/peers/members.js";
+export type { RealisedCorrelation } from "./evaluate/peers/realised.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
 export { demonstrate, type Demonstration } from "./demo/demonstrate.js";

@@ -1,5 +1,6 @@
 // The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*,
-// makeLoadings, panelFeatures, sampleRows, sampleTargets, createPanel, createSession, predict, neighbours, shutdown.
+// makeLoadings, panelFeatures, sampleRows, sampleTargets, createPanel, createSession, predict, neighbours,
+// peerLists, shutdown.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CachingDeviceAllocator.h>

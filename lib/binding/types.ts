@@ -448,6 +448,16 @@ export interface NativeNeighbours {
   peerCorrelation: number;
 }
 
+/** The heaviest entries of rows of A, a list per row of the dates asked for. */
+export interface NativePeerLists {
+  /** Which rows of the same date, the row itself not among them, heaviest first; -1 behind the last with a weight: [rows, top]. */
+  rows: Int32Array;
+  /** Their entries of A: [rows, top]. */
+  weights: Float64Array;
+  /** The dataset's features on the dates themselves, [rows, F]; absent unless asked for. */
+  features?: Float32Array;
+}
+
 export interface NativeInfo {
   /** LibTorch the core was built against, e.g. "2.15.0". */
   builtAgainst: string;
@@ -495,6 +505,8 @@ export interface NativeCore {
    * The heaviest entries above 0 of a row of A, heaviest first, ties by row. `row` counts within the date; `peerDays` as in predict.
    */
   neighbours(model: NativeModule, panel: NativePanel, options: { date: number; row: number; top: number; peerDays: number; threads: number }): Promise<NativeNeighbours>;
+  /** The same of every row of several dates, or of one stock's alone: a list per date then, empty where the stock is no row, and no `features`. */
+  peerLists(model: NativeModule, panel: NativePanel, options: { dates: Int32Array; stock?: number; top: number; features: boolean; threads: number }): NativeJob<NativePeerLists>;
   /** Cancels this environment's jobs and waits for the step in hand. */
   shutdown(): void;
 }

@@ -63,6 +63,7 @@ export class PanelDataset implements Dataset {
   readonly returns: DailyReturns | undefined;
   readonly graph: GraphKind;
   readonly groups: Int32Array | undefined;
+  readonly groupNames: readonly string[] | undefined;
   readonly edges: Edges | undefined;
   readonly train: Split;
   readonly valid: Split;
@@ -93,6 +94,7 @@ export class PanelDataset implements Dataset {
     this.returns = dailyReturns(panel, plan);
     this.graph = cut.graph;
     this.groups = parts.groups;
+    this.groupNames = cut.graph === "none" ? undefined : panel.groups?.names;
     this.edges = panel.edges;
     this.train = new DatasetSplit("train", this, plan.train);
     this.valid = new DatasetSplit("valid", this, plan.valid);

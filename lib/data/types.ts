@@ -157,6 +157,8 @@ export interface Dataset {
   readonly graph: GraphKind;
   /** Group of each row (same index as `rowStocks`), where a group source is given or `graph` is `none`. */
   readonly groups: Int32Array | undefined;
+  /** Names of the groups 0, 1 ...; a row whose group has none is alone in it. Undefined without a group source. */
+  readonly groupNames?: readonly string[] | undefined;
   readonly edges: Edges | undefined;
   readonly train: Split;
   readonly valid: Split;

@@ -1,6 +1,6 @@
 import { loadCore } from "../binding/load.js";
 import type { Dataset, DatasetDescription } from "../data/types.js";
-import { AstgnnError, invalidOption, nearest } from "../errors.js";
+import { AstgnnError, invalidOption } from "../errors.js";
 import { warn, type Warning } from "../warn.js";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { checkDataset } from "./compatibility.js";
@@ -9,9 +9,9 @@ import { resolveDevice, type Device } from "./device.js";
 import { integers, type Offsets, type RowMask } from "./row-mask.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
 import { nativePanel } from "../data/native-panel.js";
-import { listWarning, PEER_DAYS } from "./peers.js";
+import { allowedCounts, findRow, listWarning, PEER_DAYS } from "./peers.js";
 import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "./predict-dates.js";
-import { alignToPanel, averageStatistics, dateIndex, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
+import { alignToPanel, averageStatistics, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
 import { resolveThreads } from "../binding/threads.js";
 import { takeWeights, withNativeState, type Weights } from "./weights.js";
@@ -197,18 +197,10 @@ export class ASTGNNFactorModel extends Module {
     const top = options.top ?? 10;
     if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
     checkDataset(this, dataset);
-    const t = dateIndex(dataset, date);
-    const [begin, end] = [dataset.rowOffsets[t]!, dataset.rowOffsets[t + 1]!];
-    const rows = dataset.rowStocks.subarray(begin, end);
-    const row = rows.indexOf(stockIndex(dataset, ticker));
-    if (row < 0) {
-      throw new AstgnnError("ERR_DATA", `${ticker} is not in on ${date}: it is not in the universe or its window is not complete.`, { date, next: "Pass a date on which it has a prediction." });
-    }
+    const { t, row, rows } = findRow(dataset, date, ticker);
     const native = nativeModule(this);
     const found = await loadCore().neighbours(native, nativePanel(dataset, native.device), { date: t, row, top: Math.min(top, rows.length), peerDays: PEER_DAYS, threads: resolveThreads() });
-    const groups = this.config.similarityGraph === "groups" ? dataset.groups!.subarray(begin, end) : undefined;
-    const together = groups === undefined ? rows.length : groups.filter((group) => group === groups[row]).length;
-    const warning = listWarning(ticker, date, found, rows.length, this.config.excludeSelf ? together - 1 : together);
+    const warning = listWarning(ticker, date, found, rows.length, allowedCounts(this.config, dataset, t)[row]!);
     if (warning !== undefined) warn(warning, options.onWarning);
     return Array.from(found.rows, (r, i) => ({ ticker: dataset.tickers[rows[r]!]!, weight: found.weights[i]!, listedBy: found.listedBy[i]! }));
   }
@@ -241,13 +233,4 @@ export function setTrainedWeights(model: ASTGNNFactorModel, weights: Weights, de
   const native = nativeModule(model);
   replaceNative(model, withNativeState(weights, (state) => native.copy(state)));
   setDescription(model, description);
-}
-
-function stockIndex(dataset: Dataset, ticker: string): number {
-  const index = dataset.tickers.indexOf(ticker);
-  if (index < 0) {
-    const near = nearest(ticker, dataset.tickers);
-    throw invalidOption("ticker", "a ticker of the panel", ticker, near === undefined ? "See dataset.tickers." : `Did you mean ${near}?`);
-  }
-  return index;
 }

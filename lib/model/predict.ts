@@ -69,12 +69,13 @@ export function selectDates(input: PredictInput): DateSelection {
   throw invalidOption("input", "a split, a dataset or { dataset, dates }", input, "Pass dataset.test, for example.");
 }
 
-/** The index of an ISO date in the dataset. */
-export function dateIndex(dataset: Dataset, date: string): number {
+/** The index of an ISO date in a dataset or panel. */
+export function dateIndex(dataset: Pick<Dataset, "dates">, date: string): number {
   const index = dataset.dates.indexOf(date);
   if (index < 0) {
     const [first, last] = [dataset.dates[0], dataset.dates.at(-1)];
-    throw new AstgnnError("ERR_DATA", `${date} is no date of this panel, which has ${dataset.dates.length} from ${first} to ${last}.`, { date, next: "Pass one of dataset.dates." });
+    const before = dataset.dates.findLast((one) => one < date);
+    throw new AstgnnError("ERR_DATA", `${date} is no date of this panel, which has ${dataset.dates.length} from ${first} to ${last}.`, { date, next: before === undefined ? "Pass one of dataset.dates." : `Pass one of dataset.dates: the last before it is ${before}.` });
   }
   return index;
 }

@@ -1,5 +1,5 @@
 import type { ModelConfig } from "../model/config.js";
-import { MORE_PEER_ADVICE, PEER_ADVICE } from "../model/peers.js";
+import { allowedCounts, MORE_PEER_ADVICE, namesHubs, PEER_ADVICE } from "../model/peers.js";
 import type { DateSelection, PeerStatistics, SimilarityStatistics } from "../model/predict.js";
 import type { TrainMetrics, WarningEvent } from "../run/records.js";
 import type { TrainingPlan } from "./plan.js";
@@ -8,8 +8,6 @@ import type { TrainingPlan } from "./plan.js";
 const KNOWS_NOTHING = 0.1;
 /** Who belongs together is known, but the weights hardly show it. */
 const FLAT_ADVICE = 'A knows who belongs together but its weights hardly show it: similarityScale "learned" sharpens them from epoch to epoch, a larger number at once.';
-/** A hub worth a warning: the share of all stocks that have it among their 20 most similar, and how far that is from usual. */
-const HUB = { share: 0.5, skewness: 2 };
 
 /**
  * Warnings after the first epoch: A is close to the plain average or to the identity, knows nothing or names the same stocks to everybody, or
@@ -31,7 +29,7 @@ export function firstEpochWarnings(
     if (peerCorrelation < KNOWS_NOTHING) {
       symptoms.push(["graph_without_peers", `A's neighbours of a stock hardly move with it: over the next ${peerDays} days the peer correlation is ${peerCorrelation.toFixed(3)}, where 0 means that A knows nothing.`]);
     }
-    if (largestHub > HUB.share * allowed && hubSkewness > HUB.skewness) {
+    if (namesHubs(largestHub, hubSkewness, allowed)) {
       symptoms.push(["graph_has_hubs", `A names the same few to everybody: one stock is among the 20 most similar of ${largestHub.toFixed(0)} of ${allowed.toFixed(0)} stocks (skewness ${hubSkewness.toFixed(1)}).`]);
     }
     const advice = peerCorrelation >= KNOWS_NOTHING && symptoms.every(([reason]) => reason === "graph_is_average") ? FLAT_ADVICE
@@ -52,22 +50,13 @@ export function firstEpochWarnings(
 
 /** Mean number of stocks that a row of A may link to, over rows with a neighbour, then over dates; topK is ignored. */
 export function meanAllowed(config: ModelConfig, { dataset, dates }: DateSelection): number {
-  const own = config.excludeSelf ? 1 : 0;
   let sum = 0;
   let count = 0;
   for (const t of dates) {
-    const [begin, end] = [dataset.rowOffsets[t]!, dataset.rowOffsets[t + 1]!];
-    const allowed = config.similarityGraph === "groups" ? groupSizes(dataset.groups!.subarray(begin, end)) : new Array<number>(end - begin).fill(end - begin);
-    const some = allowed.map((size) => size - own).filter((size) => size > 0);
+    const some = allowedCounts(config, dataset, t).filter((allowed) => allowed > 0);
     if (some.length === 0) continue;
-    sum += some.reduce((total, size) => total + size, 0) / some.length;
+    sum += some.reduce((total, allowed) => total + allowed, 0) / some.length;
     count++;
   }
   return sum / count;
-}
-
-function groupSizes(groups: Int32Array): number[] {
-  const sizes = new Map<number, number>();
-  for (const group of groups) sizes.set(group, (sizes.get(group) ?? 0) + 1);
-  return Array.from(groups, (group) => sizes.get(group)!);
 }

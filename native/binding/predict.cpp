@@ -143,7 +143,8 @@ class NeighboursTask : public ModelTask {
     const auto out = train::predict_date(model, *panel_, date_, {}, peer_days_);
     auto& embedding = *model.relational_embedding;
     const Tensor weights =
-        embedding.similarity_row(out.risk_factors, row_, out.batch.batch).to(at::kCPU, at::kDouble);
+        embedding.similarity_rows(out.risk_factors, row_, row_ + 1, out.batch.batch)[0].to(
+            at::kCPU, at::kDouble);
     const double* weight = weights.const_data_ptr<double>();
     std::vector<int32_t> rows;
     for (int64_t i = 0; i < weights.numel(); ++i)
@@ -197,7 +198,122 @@ Napi::Value neighbours(const Napi::CallbackInfo& info) {
                                     {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()});
 }
 
-const Method kPredictionFunctions[] = {{"predict", predict}, {"neighbours", neighbours}};
+// The heaviest entries of rows of A but the stock's own, one date per step: of every row, or of one
+// stock's (-1 where it is no row).
+class PeerListsTask : public ModelTask {
+ public:
+  PeerListsTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
+                Dates dates, std::optional<int32_t> stock, int64_t top, bool features,
+                int thread_count)
+      : ModelTask({module}, false, thread_count),
+        module_(std::move(module)),
+        panel_(std::move(panel)),
+        dates_(std::move(dates)),
+        stock_(stock),
+        top_(top) {
+    int64_t rows = 0;
+    for (int64_t date : dates_) rows += stock ? 1 : panel_->rows(date);
+    rows_ = at::full({rows, top}, -1, at::kInt);
+    weights_ = at::zeros({rows, top}, at::kDouble);
+    if (features) features_ = at::empty({rows, panel_->features.size(2)}, at::kFloat);
+  }
+  bool step() override {
+    if (at_ < dates_.size()) list_next();
+    return at_ < dates_.size();
+  }
+  Napi::Value result(Napi::Env env) override {
+    auto object = Napi::Object::New(env);
+    object.Set("rows", hand_over(env, std::move(rows_)));
+    object.Set("weights", hand_over(env, std::move(weights_)));
+    if (features_.defined()) object.Set("features", hand_over(env, std::move(features_)));
+    return object;
+  }
+
+ private:
+  static constexpr int64_t kBlock = 256;  // rows at a time: a temporary is [256, N], never [N, N]
+
+  void list_next() {
+    at::NoGradGuard no_grad;
+    auto& model = module_->as<nn::ASTGNNFactorModel>();
+    const int64_t date = dates_[at_++], count = panel_->rows(date);
+    if (stock_ && count == 0) ++done_;
+    if (count == 0) return;
+    const auto out = train::predict_date(model, *panel_, date, {});
+    int64_t first = 0, end = count;
+    if (stock_) {
+      const auto& stocks = out.batch.stocks;
+      const auto found = std::lower_bound(stocks.begin(), stocks.end(), *stock_);
+      const bool present = found != stocks.end() && *found == *stock_;
+      first = present ? found - stocks.begin() : 0;
+      end = present ? first + 1 : 0;
+    }
+    std::vector<int32_t> order;
+    for (int64_t lo = first; lo < end; lo += kBlock) {
+      const int64_t hi = std::min(lo + kBlock, end);
+      const Tensor block =
+          model.relational_embedding
+              ->similarity_rows(out.risk_factors, lo, hi, out.batch.batch)
+              .to(at::kCPU, at::kDouble)
+              .contiguous();  // [block, N]
+      for (int64_t row = lo; row < hi; ++row)
+        list(block.const_data_ptr<double>() + (row - lo) * count, row, count, row - first, order);
+    }
+    if (features_.defined()) {
+      const auto stocks = at::tensor(out.batch.stocks, at::kLong).to(panel_->device());
+      features_.narrow(0, done_, count).copy_(panel_->features[date].index_select(0, stocks));
+    }
+    done_ += stock_ ? 1 : count;
+  }
+  // A row of A [count] -> entry `at` of the date's lists.
+  void list(const double* weight, int64_t row, int64_t count, int64_t at,
+            std::vector<int32_t>& order) {
+    order.clear();
+    for (int64_t i = 0; i < count; ++i)
+      if (weight[i] > 0 && i != row) order.push_back(static_cast<int32_t>(i));
+    const auto kept = std::min<int64_t>(top_, static_cast<int64_t>(order.size()));
+    std::partial_sort(order.begin(), order.begin() + kept, order.end(), [&](int32_t a, int32_t b) {
+      return weight[a] != weight[b] ? weight[a] > weight[b] : a < b;
+    });
+    auto* rows = rows_.mutable_data_ptr<int32_t>() + (done_ + at) * top_;
+    auto* weights = weights_.mutable_data_ptr<double>() + (done_ + at) * top_;
+    for (int64_t i = 0; i < kept; ++i) {
+      rows[i] = order[i];
+      weights[i] = weight[order[i]];
+    }
+  }
+
+  std::shared_ptr<ModuleHandle> module_;
+  std::shared_ptr<train::Panel> panel_;
+  Dates dates_;
+  std::optional<int32_t> stock_;
+  int64_t top_;
+  Tensor rows_, weights_, features_;
+  size_t at_ = 0;
+  int64_t done_ = 0;  // lists of the dates before
+};
+
+Napi::Value peer_lists(const Napi::CallbackInfo& info) {
+  auto env = info.Env();
+  auto panel = unwrap<train::Panel>(env, info[1], "panel");
+  auto module = read_model(env, info[0], *panel);
+  auto options = read_object(info[2], "options");
+  std::optional<int32_t> stock;
+  if (has(options, "stock"))
+    stock = static_cast<int32_t>(
+        read_integer(options.Get("stock"), "stock", 0, panel->features.size(1) - 1));
+  const bool features = read_boolean(options.Get("features"), "features");
+  if (stock && features) throw BindingError("ERR_OPTION", "Expected no stock beside features.");
+  auto task = std::make_shared<PeerListsTask>(
+      module, panel, read_dates(options.Get("dates"), "dates", *panel), stock,
+      read_integer(options.Get("top"), "top", 1, 1 << 16),
+      features, read_threads(options.Get("threads")));
+  return job_to_js(env, task,
+                   Environment::of(env).start(
+                       task, {}, {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()}));
+}
+
+const Method kPredictionFunctions[] = {
+    {"predict", predict}, {"neighbours", neighbours}, {"peerLists", peer_lists}};
 
 }  // namespace
 

@@ -129,8 +129,9 @@ struct RelationalEmbedding : torch::nn::Module {
   Embedded forward(const Tensor& x, const Tensor& m, const Batch& batch);
   // A values [R, H], A of M undropped and without the stock itself; no gradient reaches values.
   Tensor peers(const Tensor& values, const Tensor& m, const Batch& batch) const;
-  Tensor similarity(const Tensor& m, const std::optional<Tensor>& group);   // one date: A [N, N]
-  Tensor similarity_row(const Tensor& m, int64_t row, const Batch& batch);  // of one date: [N]
+  Tensor similarity(const Tensor& m, const std::optional<Tensor>& group);  // one date: A [N, N]
+  // Rows from .. to of one date's A, [to - from, N].
+  Tensor similarity_rows(const Tensor& m, int64_t from, int64_t to, const Batch& batch);
   // The groups the similarity is confined to, or none; a model that asks for groups must be given
   // them.
   std::optional<Tensor> groups(const Batch& batch) const;

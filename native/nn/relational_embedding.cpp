@@ -129,8 +129,10 @@ Tensor RelationalEmbedding::similarity(const Tensor& m, const std::optional<Tens
                          groups_of(config.similarity_graph, group));
 }
 
-Tensor RelationalEmbedding::similarity_row(const Tensor& m, int64_t row, const Batch& batch) {
-  return ops::similarity_row(m, row, scale(), config.exclude_self, config.top_k, groups(batch));
+Tensor RelationalEmbedding::similarity_rows(const Tensor& m, int64_t from, int64_t to,
+                                            const Batch& batch) {
+  return ops::similarity_rows(m, from, to, scale(), config.exclude_self, config.top_k,
+                              groups(batch));
 }
 
 }  // namespace astgnn::nn

@@ -100,9 +100,10 @@ std::tuple<at::Tensor, at::Tensor> cross_sectional_loss(
 // through them by the training path.
 at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude_self,
                       int64_t top_k, const std::optional<at::Tensor>& group);
-// One row of it, [N]: nothing of size N x N is made.
-at::Tensor similarity_row(const at::Tensor& m, int64_t row, const at::Tensor& scale,
-                          bool exclude_self, int64_t top_k, const std::optional<at::Tensor>& group);
+// Rows from .. to of it, [to - from, N]: nothing of size N x N is made.
+at::Tensor similarity_rows(const at::Tensor& m, int64_t from, int64_t to, const at::Tensor& scale,
+                           bool exclude_self, int64_t top_k,
+                           const std::optional<at::Tensor>& group);
 at::Tensor attention(const at::Tensor& source, const at::Tensor& target, const Graph& graph,
                      double negative_slope);  // [A, N, N]
 

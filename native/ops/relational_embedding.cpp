@@ -80,13 +80,13 @@ at::Tensor similarity(const at::Tensor& m, const at::Tensor& scale, bool exclude
   return reference::similarity(m, scale, exclude_self, top_k, group);
 }
 
-at::Tensor similarity_row(const at::Tensor& m, int64_t row, const at::Tensor& scale,
-                          bool exclude_self, int64_t top_k,
-                          const std::optional<at::Tensor>& group) {
+at::Tensor similarity_rows(const at::Tensor& m, int64_t from, int64_t to, const at::Tensor& scale,
+                           bool exclude_self, int64_t top_k,
+                           const std::optional<at::Tensor>& group) {
   check_similarity(m, top_k, group);
-  TORCH_CHECK(row >= 0 && row < m.size(0), "similarity: Expected a row from 0 to ", m.size(0) - 1,
-              " but received ", row, ".");
-  return reference::similarity_rows(m, row, row + 1, scale, exclude_self, top_k, group)[0];
+  TORCH_CHECK(from >= 0 && from <= to && to <= m.size(0), "similarity: Expected rows within 0 to ",
+              m.size(0), " but received ", from, " to ", to, ".");
+  return reference::similarity_rows(m, from, to, scale, exclude_self, top_k, group);
 }
 
 }  // namespace astgnn::ops

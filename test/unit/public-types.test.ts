@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { z } from "zod";
 import type {
-  DatasetDescription, DatasetOptions, DemonstrationOptions, EvaluateOptions, GraphAttentionOptions, InitialisationOptions, Label, ModelOptions, PanelOptions, PanelValues, PredictOptions, RowMask, SimulationOptions, SplitOptions, TimeGraphConvolutionOptions, TrainOptions,
+  ClustersOptions, DatasetDescription, DatasetOptions, DemonstrationOptions, EvaluateOptions, GraphAttentionOptions, InitialisationOptions, Label, ModelOptions, PanelOptions, PanelValues, PeersOptions, PredictOptions, RowMask, RunPeersOptions, SimulationOptions, SplitOptions, TimeGraphConvolutionOptions, TrainOptions,
 } from "../../lib/index.js";
 import { evaluate, simulateMarket } from "../../lib/index.js";
 import type { DescriptionSchema } from "../../lib/data/dataset-options.js";
@@ -22,6 +22,7 @@ describe("Options under exactOptionalPropertyTypes", () => {
     type All = [
       Accepts<[Refusing<DatasetOptions>]>, Accepts<[Refusing<Label>]>, Accepts<[Refusing<SplitOptions>]>, Accepts<[Refusing<DemonstrationOptions>]>, Accepts<[Refusing<EvaluateOptions>]>, Accepts<[Refusing<GraphAttentionOptions>]>, Accepts<[Refusing<InitialisationOptions>]>, Accepts<[Refusing<ModelOptions>]>,
       Accepts<[Refusing<PanelOptions>]>, Accepts<[Refusing<PredictOptions>]>, Accepts<[Refusing<RowMask>]>, Accepts<[Refusing<SimulationOptions>]>, Accepts<[Refusing<TimeGraphConvolutionOptions>]>, Accepts<[Refusing<TrainOptions>]>,
+      Accepts<[Refusing<PeersOptions>]>, Accepts<[Refusing<ClustersOptions>]>, Accepts<[Refusing<RunPeersOptions>]>,
     ];
     // @ts-expect-error: the check itself refuses an option without undefined
     type Narrow = Accepts<[Refusing<{ seed?: number }>]>;
