@@ -18,7 +18,7 @@ const statisticsFlags: FlagGroup = {
   title: "Statistics",
   flags: [
     ...flagsOf("Statistics", statisticsShape).flags,
-    { flags: "--exposures <columns>", option: "exposures", kind: "texts", help: "number columns of the data that count as known properties of stocks, comma-separated: gives exposures and the neutral IC" },
+    { flags: "--exposures <columns>", option: "exposures", kind: "texts", help: "known properties of stocks: loadings, style, groups and number columns of the data, comma-separated; gives exposures and the neutral IC (default: what the labels of the run were made neutral to)" },
   ],
 };
 

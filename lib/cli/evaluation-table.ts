@@ -4,6 +4,9 @@ import { decimals } from "./terminal.js";
 
 const [NAME, VALUE] = [23, 20];
 
+/** Of more exposures than this, those that predictions have most of. */
+const SHOWN_EXPOSURES = 8;
+
 type Shown = Evaluation & Partial<Pick<SplitEvaluation, "effectiveNeighbours" | "selfWeight" | "peerCorrelation" | "largestHub" | "hubSkewness">>;
 
 /** Evaluations side by side for people, with what each number is: at most 100 columns. */
@@ -24,6 +27,11 @@ export function evaluationTable(splits: Readonly<Record<string, Shown>>): string
     const keys = [...new Set(columns.flatMap(([, split]) => (list(split) ?? []).map(key)))].sort((a, b) => keyOrder(list, columns, key, a) - keyOrder(list, columns, key, b));
     return keys.flatMap((name) => row(title(name), (split) => { const entry = list(split)?.find((candidate) => key(candidate) === name); return entry === undefined ? "-" : show(entry); }));
   };
+  const correlations = columns.map(([, { exposures }]) => new Map(exposures?.map(({ name, correlation }) => [name, Math.abs(correlation)]) ?? []));
+  const size = (name: string): number => Math.max(...correlations.map((of) => of.get(name) || 0));
+  const names = [...new Set(correlations.flatMap((of) => [...of.keys()]))];
+  const largest = names.length <= SHOWN_EXPOSURES ? names : [...names].sort((a, b) => size(b) - size(a)).slice(0, SHOWN_EXPOSURES);
+  const hidden = names.length > largest.length ? `, the largest of ${names.length}` : "";
   const costs = first?.books?.factorWeighted;
   return [
     line("", columns.map(([name]) => name)),
@@ -63,9 +71,10 @@ export function evaluationTable(splits: Readonly<Record<string, Shown>>): string
     ...section("IC by size", all(({ sizes }) => sizes, ({ name }) => name, ({ ic, icT }) => withT(decimals(ic), icT), (name) => `  ${name}`)),
     ...section("IC by year", all(({ years }) => years, ({ year }) => String(year), ({ ic, icT }) => withT(decimals(ic), icT), (year) => `  ${year}`)),
     ...section("Exposures", [
-      ...all(({ exposures }) => exposures, ({ name }) => name, ({ correlation, t }) => withT(decimals(correlation, 3), t), (name) => `  ${name}`),
-      ...row("  neutral IC", ({ neutral }) => (neutral === null ? "-" : withT(decimals(neutral.ic), neutral.icT)), "of residuals on exposures, groups"),
-      ...row("  neutral ICIR", ({ neutral }) => decimals(neutral?.icir, 3)),
+      ...row("  neutral IC", ({ neutral, neutralIc }) => (neutral === null ? decimals(neutralIc) : withT(decimals(neutralIc), neutral.icT)), "of residuals on exposures, groups"),
+      ...row("  neutral ICIR", ({ neutralIcir }) => decimals(neutralIcir, 3)),
+      ...row("  neutral RankIC", ({ neutralRankIc }) => decimals(neutralRankIc)),
+      ...largest.flatMap((name) => row(`  ${name}`, ({ exposures }) => { const found = exposures?.find((exposure) => exposure.name === name); return found === undefined ? "-" : withT(decimals(found.correlation, 3), found.t); }, name === largest[0] ? `Spearman${hidden}` : "")),
     ]),
   ];
 }

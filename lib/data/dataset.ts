@@ -63,7 +63,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   try {
     await loadCoreAway();
     features = await featureSet(whole, cut, refreshes, fit, { threads, signal, onDates }, first);
-    if (exposureList !== undefined) exposures = await makeExposures(whole, cut, exposureList, features.basis ?? cut.basis, NEUTRALISE, { threads, signal, onDates: () => {} }, first);
+    if (exposureList !== undefined) exposures = await makeExposures(whole, exposureList, features.basis ?? cut.basis, NEUTRALISE, { threads, signal, onDates: () => {} }, first);
     const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first, scored }, { threads, signal });
     addRowLosses(panel, cut, rows, ledger);
     const plan = withoutEmptyDates(calendar, rows.offsets, ledger);

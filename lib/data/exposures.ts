@@ -3,7 +3,6 @@ import { exposureLookBack, requireExposures, type ExposureList } from "./exposur
 import { featureSet, type FeatureRun, type FeatureSet } from "./feature-cache.js";
 import { planRefreshes, type LoadingsBasis } from "./loadings.js";
 import type { PanelGrid } from "./panel-grid.js";
-import type { ResolvedDatasetOptions } from "./resolve-dataset.js";
 import type { Dataset } from "./types.js";
 
 /** Exposures of the dates of a panel: what labels, predictions and their metrics are made neutral to. */
@@ -29,7 +28,7 @@ export interface PanelExposures {
  * @throws AstgnnError as {@link requireExposures} and `featureSet`
  */
 export async function makeExposures(
-  panel: PanelGrid, cut: ResolvedDatasetOptions, list: ExposureList, basis: LoadingsBasis | undefined, option: string, run: FeatureRun, first = 0,
+  panel: PanelGrid, list: ExposureList, basis: LoadingsBasis | undefined, option: string, run: FeatureRun, first = 0,
 ): Promise<PanelExposures> {
   requireExposures(panel, list, option);
   const { written, sources, byGroup, loadings } = list;
@@ -37,20 +36,24 @@ export async function makeExposures(
   const refreshes = loadings === undefined ? undefined : planRefreshes(panel.dates, loadings, basis);
   let set: FeatureSet | undefined;
   if (names.length > 0) {
-    set = await featureSet(panel, { ...cut, features: written, featureNames: names, sources, processors: [], loadings, basis }, refreshes, undefined, run, first);
+    set = await featureSet(panel, { features: written, featureNames: names, sources, processors: [], loadings, basis, from: undefined }, refreshes, undefined, run, first);
   }
-  const stocks = panel.tickers.length;
-  const { codes, names: groupNames } = (byGroup ? panel.groups : undefined) ?? {};
   const reach = exposureLookBack({ ...list, loadings: undefined });
   return {
     names,
     native: set?.native,
     basis: set?.basis,
-    groups: codes === undefined ? undefined : { count: groupNames!.length, of: (t) => codes.subarray((first + t) * stocks, (first + t + 1) * stocks) },
+    groups: byGroup ? groupsByDate(panel, first) : undefined,
     of: (t) => set?.native.ofDate(t) ?? new Float32Array(0),
     holds: (t) => first + t >= reach && (refreshes === undefined || refreshes.refreshOf[first + t]! >= 0),
     release: () => set?.release(),
   };
+}
+
+/** Groups of a panel that has some, date by date from `first` on. */
+export function groupsByDate({ groups, tickers: { length: stocks } }: PanelGrid, first = 0): NonNullable<PanelExposures["groups"]> {
+  const { codes, names } = groups!;
+  return { count: names.length, of: (t) => codes.subarray((first + t) * stocks, (first + t + 1) * stocks) };
 }
 
 const exposuresOfLabels = new WeakMap<Dataset, PanelExposures>();

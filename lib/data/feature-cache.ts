@@ -21,6 +21,9 @@ export interface FeatureSet {
   release(): void;
 }
 
+/** Which features, and what they go through. */
+type FeatureCut = Pick<ResolvedDatasetOptions, "features" | "featureNames" | "sources" | "processors" | "loadings" | "basis" | "from">;
+
 /** How to compute. */
 export interface FeatureRun {
   readonly threads: number;
@@ -125,7 +128,7 @@ function numberOf(basis: LoadingsBasis): number {
  * @param first first date of the panel whose features are made
  * @throws AstgnnError ERR_DATA where a processor has nothing to be fitted on or a value is beyond single precision; ERR_OPTION, ERR_OUT_OF_MEMORY, ERR_ABORTED
  */
-export async function featureSet(panel: PanelGrid, cut: ResolvedDatasetOptions, refreshes: RefreshPlan | undefined, fit: FitDates | undefined, run: FeatureRun, first = 0): Promise<FeatureSet> {
+export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: RefreshPlan | undefined, fit: FitDates | undefined, run: FeatureRun, first = 0): Promise<FeatureSet> {
   const { features, featureNames, processors, loadings } = cut;
   const cache = caches.get(panel) ?? new FeatureCache();
   caches.set(panel, cache);
@@ -181,7 +184,7 @@ async function computed(input: NativeFeaturesInput, { threads, signal, onDates }
   }
 }
 
-function checked(panel: PanelGrid, { featureNames, processors }: ResolvedDatasetOptions, made: NativeFeaturesResult): Extract<NativeFeaturesResult, { features: unknown }> {
+function checked(panel: PanelGrid, { featureNames, processors }: FeatureCut, made: NativeFeaturesResult): Extract<NativeFeaturesResult, { features: unknown }> {
   if ("features" in made) return made;
   if ("unfit" in made) {
     const feature = featureNames[made.unfit.feature]!;

@@ -5,10 +5,11 @@ import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import type { LabelValues, Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
-import { evaluate } from "../metrics/evaluate.js";
+import { evaluateKnowing } from "../metrics/evaluate.js";
 import { statisticsShape } from "../metrics/statistics-options.js";
 import type { Evaluation, StudyOptions } from "../metrics/study.js";
 import { resolveOptions } from "../options.js";
+import { knownExposures } from "./known-exposures.js";
 import { marketOf } from "./market-of.js";
 
 /** How to evaluate predictions that another tool made. The options of `openPanel` are for the prices. */
@@ -16,7 +17,7 @@ export interface EvaluatePredictionsOptions
   extends PanelOptions, Pick<StudyOptions, "quantiles" | "topK" | "costBps" | "borrowBps" | "periodsPerYear" | "bootstrapDraws" | "seed"> {
   /** The days that predictions are about, in panel dates: `lagDays` from the prediction's own to the close at which it is traded, from 0; `horizonDays` from there on, from 1. Default 1 and 1. */
   readonly label?: { readonly horizonDays?: number | undefined; readonly lagDays?: number | undefined } | undefined;
-  /** Numeric columns of the prices that count as known properties of stocks. Default none. */
+  /** Known properties of stocks: `"loadings"`, `"style"` and number columns of the prices, and `"groups"` for an intercept per group of `neutral`. Default: the groups alone. */
   readonly exposures?: readonly string[] | undefined;
 }
 
@@ -54,7 +55,9 @@ export async function evaluatePredictions(predictions: PanelSource, prices: Pane
   const values = placed(scores, panel, panelOptions, ledger);
   const labels = labelsOf(panel, values.dates, label.horizonDays, label.lagDays);
   countUnlabelled(values, labels, ledger);
-  const test = evaluate(values, labels, { ...statistics, ...marketOf(panel, values, { exposures }) });
+  const known = exposures === undefined ? undefined : await knownExposures(panel, exposures, { signal });
+  const test = evaluateKnowing(values, labels, { ...statistics, ...marketOf(panel, values) }, known?.of);
+  known?.release();
   const { entries, rowsRead, rowsKept } = ledger.build(scores.ledger.rowsRead, scores.ledger.rowsKept);
   return { test, ledger: { entries: [...panel.ledger.entries, ...entries], rowsRead: rowsRead + panel.ledger.rowsRead, rowsKept: rowsKept + panel.ledger.rowsKept } };
 }

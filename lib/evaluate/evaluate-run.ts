@@ -15,6 +15,7 @@ import { resolveOptions } from "../options.js";
 import { awaitReplacement } from "../run/replacement.js";
 import { readStoredPredictions } from "../run/stored-predictions.js";
 import { warn, type Warning } from "../warn.js";
+import { exposuresOfRun, neutralisedBy } from "./exposures-of-run.js";
 import { marketOf } from "./market-of.js";
 import { findTrials, storedPairs, type StoredIdentity } from "./trials.js";
 
@@ -46,7 +47,10 @@ export interface RunEvaluation {
 export interface EvaluateRunOptions extends Pick<StudyOptions, "quantiles" | "topK" | "costBps" | "borrowBps" | "periodsPerYear" | "bootstrapDraws" | "seed"> {
   /** Where the prices come from: the data of the run, at another place or already open. Default: what the run was trained on, read again. */
   source?: PanelSource | Panel | undefined;
-  /** Numeric columns of the data that count as known properties of stocks. Default none. */
+  /**
+   * Known properties of stocks: `"loadings"`, `"style"` and number columns of the data, and `"groups"` for an intercept per group of `neutral`. Default: what the
+   * labels of the run were made neutral to, else the groups of the data alone.
+   */
   exposures?: readonly string[] | undefined;
   /** Told why there are no prices. Default: Node prints it. */
   onWarning?: ((warning: Warning) => void) | undefined;
@@ -61,6 +65,7 @@ interface StoredRun extends StoredIdentity {
   ledger: Ledger;
   source?: PanelSource | null;
   panel?: ReadingOptions | null;
+  members?: readonly string[];
 }
 
 /**
@@ -92,13 +97,18 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   const hasDates = stored.valid.predictions.dates.length + stored.test.predictions.dates.length > 0;
   const { panel, why = null } = hasDates ? await dataOf(folder, run, source, { onWarning, signal }) : {};
   const trials = await findTrials(folder, run);
+  const named = exposures ?? neutralisedBy(run);
+  const known = panel === undefined || named === undefined ? undefined : await exposuresOfRun(folder, run, panel, named, { onWarning, signal });
   const split = (name: "valid" | "test"): SplitEvaluation => {
     const { predictions, labels } = stored[name];
     const told = report[name] ?? {};
     const pairs = storedPairs(run.training, widthOf(predictions), widthOf(labels));
-    const market = panel === undefined || predictions.dates.length === 0 ? {} : marketOf(panel, predictions, { exposures });
+    const market = panel === undefined || predictions.dates.length === 0 ? {} : marketOf(panel, predictions);
+    const isOfTraining = exposures === undefined && named !== undefined && known === undefined;
     return {
-      ...study(predictions, { ...labels, ...labelOf(run) }, pairs[0] ?? [0, 0], evaluatePairs(predictions, labels, pairs), { ...statistics, ...market, trials: trials[name] }),
+      ...study(predictions, { ...labels, ...labelOf(run) }, pairs, evaluatePairs(predictions, labels, pairs), { ...statistics, ...market, trials: trials[name] }, known?.of),
+      // Those of the training, where they cannot be computed again.
+      ...(isOfTraining ? { neutralIc: numberOrNull(told["neutralIc"]), neutralIcir: numberOrNull(told["neutralIcir"]), neutralRankIc: numberOrNull(told["neutralRankIc"]) } : {}),
       mse: numberOrNull(told["mse"]),
       effectiveNeighbours: numberOrNull(told["effectiveNeighbours"]),
       selfWeight: numberOrNull(told["selfWeight"]),
@@ -107,7 +117,11 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
       hubSkewness: numberOrNull(told["hubSkewness"]),
     };
   };
-  return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders, withoutPrices: why };
+  try {
+    return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders, withoutPrices: why };
+  } finally {
+    known?.release();
+  }
 }
 
 /** Which days the labels of the run look at. */

@@ -6,7 +6,7 @@ import { checkPanelValues, refuseInfinite, widthOf } from "./aligned.js";
 import type { Trial } from "./deflation.js";
 import { evaluatePairs, pairsOf } from "./pairs.js";
 import { statisticsShape } from "./statistics-options.js";
-import { study, type Evaluation, type GroupValues, type StudyOptions } from "./study.js";
+import { study, type Evaluation, type ExposuresFor, type GroupValues, type StudyOptions } from "./study.js";
 
 /** What else `evaluate` can be told. */
 export interface EvaluateOptions extends StudyOptions {
@@ -46,6 +46,11 @@ const EvaluateSchema = z.strictObject({
  * @throws AstgnnError ERR_SHAPE where shapes, dates or tickers differ, ERR_OPTION, ERR_DATA for an infinite value or without any date
  */
 export function evaluate(predictions: PanelValues, labels: PanelValues & Partial<LabelValues>, options: EvaluateOptions = {}): Evaluation {
+  return evaluateKnowing(predictions, labels, options, undefined);
+}
+
+/** The same with exposures for the dates and tickers of the predictions, in place of `exposures` and of `groups` as intercepts. */
+export function evaluateKnowing(predictions: PanelValues, labels: PanelValues & Partial<LabelValues>, options: EvaluateOptions, known: ExposuresFor | undefined): Evaluation {
   checkPanelValues(predictions, "predictions");
   checkPanelValues(labels, "labels");
   if (predictions.dates.length === 0 && labels.dates.length === 0) {
@@ -57,5 +62,5 @@ export function evaluate(predictions: PanelValues, labels: PanelValues & Partial
   const pairs = pairsOf(widthOf(predictions), widthOf(labels), resolved);
   const metrics = evaluatePairs(predictions, labels, pairs, resolved.targets);
   refuseInfinite(predictions, "prediction");
-  return study(predictions, labels, pairs[0]!, metrics, resolved);
+  return study(predictions, labels, pairs, metrics, resolved, known);
 }

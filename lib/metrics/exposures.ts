@@ -3,6 +3,7 @@ import { testMean } from "./hac.js";
 import { NeutralDate, type Exposures, type Groups } from "./neutral-date.js";
 import { PairedStocks, rankCorrelation } from "./paired-stocks.js";
 import type { DateRows, RankedDates } from "./ranked-dates.js";
+import { mean, summary } from "./statistics.js";
 
 /** How much of the predictions is a known property. */
 export interface StyleExposure {
@@ -110,4 +111,28 @@ export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exp
     ic: ic.mean, icir: ratio(ic), rankIc: rankIc.mean, rankIcir: ratio(rankIc), icT: ic.t, dates: ic.count, filled,
     daily: { dates: Int32Array.from(found.dates), ic: Float64Array.from(found.ic), rankIc: Float64Array.from(found.rankIc) },
   };
+}
+
+/** {@link NeutralIc} as epochs have it; where there are several pairs of prediction and horizon, of their mean on each date. null: nothing to be neutral to. */
+export interface NeutralMean {
+  readonly neutralIc: number | null;
+  readonly neutralIcir: number | null;
+  readonly neutralRankIc: number | null;
+}
+
+/** Of the pairs, none or more. */
+export function neutralMean(pairs: readonly NeutralIc[]): NeutralMean {
+  if (pairs.length === 0) return { neutralIc: null, neutralIcir: null, neutralRankIc: null };
+  const days = new Map<number, { ic: number[]; rankIc: number[] }>();
+  for (const { daily } of pairs) {
+    for (const [i, t] of daily.dates.entries()) {
+      const day = days.get(t) ?? { ic: [], rankIc: [] };
+      day.ic.push(daily.ic[i]!);
+      day.rankIc.push(daily.rankIc[i]!);
+      days.set(t, day);
+    }
+  }
+  const of = (kind: "ic" | "rankIc"): ReturnType<typeof summary> => summary([...days.values()].map((day) => mean(day[kind])));
+  const { mean: ic, deviation } = of("ic");
+  return { neutralIc: ic, neutralIcir: ic / deviation, neutralRankIc: of("rankIc").mean };
 }

@@ -9,6 +9,8 @@ export interface Exposures {
   readonly names: readonly string[];
   /** Values of date t, [names, stocks]: row k holds exposure k of every stock, NaN where it is missing. */
   of(t: number): DateRows;
+  /** Whether date t has the history that they look back on. Absent: every date has. */
+  holds?(t: number): boolean;
 }
 
 /** Groups of stocks date by date, for intercepts of their own. */
@@ -18,11 +20,18 @@ export interface Groups {
   of(t: number): Int32Array;
 }
 
+/** What predictions are made neutral to. */
+export interface NeutralTo {
+  readonly exposures: Exposures;
+  /** Each has an intercept. */
+  readonly groups?: Groups | undefined;
+}
+
 /** What of one date's predictions known properties leave. */
 export interface NeutralResiduals {
   /** Missing exposures that were taken as the mean of their date. */
   readonly filled: number;
-  /** Whether there are more stocks than independent exposures and intercepts: else the residuals are 0 whatever the predictions. */
+  /** Whether there are more stocks than independent exposures and intercepts, else the residuals are 0 whatever the predictions; and whether the date has exposures. */
   readonly isFit: boolean;
 }
 
@@ -48,6 +57,7 @@ export class NeutralDate {
 
   /** Replaces the first `count` of `values`, predictions of date t, by their residuals; value i is that of stock `stock[i]`. */
   take(t: number, values: Float64Array, stock: Int32Array, count: number): NeutralResiduals {
+    if (this.#exposures.holds?.(t) === false) return { filled: 0, isFit: false };
     const codes = this.#groups?.of(t);
     if (codes !== undefined) for (let i = 0; i < count; i++) this.#members[i] = codes[stock[i]!]!;
     const { filled, rank, intercepts } = this.#neutraliser.residuals(values, count, { matrix: this.#exposures.of(t), stocks: this.#stocks, stock }, codes === undefined ? undefined : this.#members);

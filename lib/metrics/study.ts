@@ -8,12 +8,12 @@ import { icByGroup, icByYear, SizeBuckets, type PartIc } from "./breakdown.js";
 import { bookSummary, type BookSummary, type CostOptions } from "./costs.js";
 import { CUMULATIVE_HORIZONS, DISJOINT_HORIZONS, icDecay, type HorizonIc } from "./decay.js";
 import { deflateIc, type DeflatedIc, type Trial } from "./deflation.js";
-import { neutralIc, styleExposures, type NeutralIc, type StyleExposure } from "./exposures.js";
+import { neutralIc, neutralMean, styleExposures, type NeutralIc, type NeutralMean, type StyleExposure } from "./exposures.js";
 import { testMean } from "./hac.js";
 import { Lookup } from "./lookup.js";
 import { labelBook, Market } from "./market.js";
 import type { Metrics } from "./pairs.js";
-import type { Exposures } from "./neutral-date.js";
+import type { Exposures, NeutralTo } from "./neutral-date.js";
 import { quantileReturns, quantileTurnover } from "./quantiles.js";
 import { rankDates, type DateRows, type RankedDates } from "./ranked-dates.js";
 import { mean } from "./statistics.js";
@@ -55,6 +55,9 @@ export interface StudyOptions extends CostOptions {
   trials?: readonly Trial[] | undefined;
 }
 
+/** Lays exposures out for the dates and tickers of predictions. */
+export type ExposuresFor = (predictions: Pick<PanelValues, "dates" | "tickers">) => NeutralTo;
+
 /** A book without its days. */
 export type BookNumbers = Omit<BookSummary, "daily">;
 
@@ -64,7 +67,7 @@ export interface NamedIc extends PartIc {
 }
 
 /** {@link Metrics} and how sure they are, what they are worth, and for which stocks, dates and horizons; of the first pair where there are several. null: what it needs was not given. */
-export interface Evaluation extends Metrics {
+export interface Evaluation extends Metrics, NeutralMean {
   readonly horizonDays: number;
   readonly lagDays: number;
   /** Newey-West t of `ic`, its two-sided p, the t of independent days, and the lag. */
@@ -123,8 +126,14 @@ export interface Evaluation extends Metrics {
 /**
  * Adds to the metrics of predictions all other statistics of their first (prediction, horizon) pair. Each date's predictions are sorted once;
  * beyond the inputs it keeps 4 bytes per date and stock, and a copy where there is more than one prediction or horizon or tickers do not ascend.
+ *
+ * @param known exposures for the dates and tickers of the predictions, in place of `exposures` and `groups` of the options
  */
-export function study(predictions: PanelValues, labels: PanelValues & Partial<LabelValues>, pair: readonly [prediction: number, horizon: number], metrics: Metrics, options: StudyOptions): Evaluation {
+export function study(
+  predictions: PanelValues, labels: PanelValues & Partial<LabelValues>, pairs: readonly (readonly [prediction: number, horizon: number])[], metrics: Metrics, options: StudyOptions,
+  known?: ExposuresFor,
+): Evaluation {
+  const pair = pairs[0] ?? [0, 0];
   const { dates } = predictions;
   const columns = ascending(predictions.tickers);
   const tickers = columns === undefined ? predictions.tickers : Array.from(columns, (n) => predictions.tickers[n]!);
@@ -142,9 +151,13 @@ export function study(predictions: PanelValues, labels: PanelValues & Partial<La
   const disjoint = decayOf(DISJOINT_HORIZONS);
   const isDaily = horizonDays === 1 && labels.column === undefined;
   const books = market === undefined && !isDaily ? undefined : booksOf(ranked, returns, market, horizonDays, options);
-  const exposures = exposuresOf(options.exposures, dates, tickers);
+  const given = known?.({ dates, tickers });
+  const exposures = given === undefined ? exposuresOf(options.exposures, dates, tickers) : given.exposures.names.length === 0 ? undefined : given.exposures;
   const groups = options.groups === undefined ? undefined : groupsOf(options.groups, dates.length, tickers.length, columns);
-  const neutral = exposures === undefined && groups === undefined ? null : neutralIc(ranked, returns, exposures ?? { names: [], of: () => new Float64Array(0) }, groups, horizonDays);
+  const intercepts = given === undefined ? groups : given.groups;
+  const neutralOf = (of: RankedDates, labelled: DateRows): NeutralIc => neutralIc(of, labelled, exposures ?? { names: [], of: () => new Float64Array(0) }, intercepts, horizonDays);
+  const neutral = exposures === undefined && intercepts === undefined ? null : neutralOf(ranked, returns);
+  const others = neutral === null ? [] : pairs.slice(1).map(([p, l]) => neutralOf(rankDates(plane(predictions, p, columns), dates.length, tickers.length), plane(labels, l, columns)));
   return {
     ...metrics,
     horizonDays,
@@ -171,6 +184,7 @@ export function study(predictions: PanelValues, labels: PanelValues & Partial<La
     sizes: options.sizes === undefined ? null : bySize(ranked, returns, new Lookup(options.sizes, "sizes", dates, tickers), horizonDays),
     exposures: exposures === undefined ? null : styleExposures(ranked, exposures),
     neutral: neutral === null ? null : withoutDaily(neutral),
+    ...neutralMean(neutral === null ? [] : [neutral, ...others]),
     series: { spread: { dates, values: Array.from(daily.spread) }, book: books === undefined ? null : books.series(market?.dates ?? dates) },
   };
 }

@@ -1,3 +1,4 @@
+import type { NeutralMean } from "../metrics/exposures.js";
 import type { Metrics } from "../metrics/pairs.js";
 import type { PeerStatistics, SimilarityStatistics } from "../model/predict.js";
 
@@ -17,16 +18,12 @@ export interface TrainMetrics {
   readonly gradientNorm: number;
 }
 
-/** Metrics of the averaged weights (EMA) on a split: definitions in {@link evaluate}. NaN where the split has no date that counts; `mse` is null for an ensemble. */
+/** Metrics of the averaged weights (EMA) on a split: definitions in {@link evaluate}. NaN where the split has no date that counts; `mse` is null for an ensemble, the neutral ones where `labelTransform.neutralise` names nothing. */
 export interface SplitMetrics
-  extends Pick<Metrics, "ic" | "icir" | "rankIc" | "rankIcir" | "hitRate" | "mse" | "dates" | "rows">, SimilarityStatistics, PeerStatistics {
+  extends Pick<Metrics, "ic" | "icir" | "rankIc" | "rankIcir" | "hitRate" | "mse" | "dates" | "rows">, SimilarityStatistics, PeerStatistics, NeutralMean {
   /** Weighted total of the objective: each term is its mean over dates. */
   readonly loss: number;
   readonly terms: Readonly<Record<string, number>>;
-  /** IC, ICIR and RankIC of the predictions made neutral to the exposures of the labels ({@link NeutralIc}); null where `labelTransform.neutralise` names none. */
-  readonly neutralIc: number | null;
-  readonly neutralIcir: number | null;
-  readonly neutralRankIc: number | null;
 }
 
 /** After every epoch: a line of `metrics.jsonl`. */

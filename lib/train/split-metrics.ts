@@ -1,6 +1,7 @@
 import type { NativeTerm } from "../binding/types.js";
 import type { PanelValues } from "../data/types.js";
 import { labelExposures } from "../data/exposures.js";
+import { neutralMean, type NeutralMean } from "../metrics/exposures.js";
 import { NeutralDate } from "../metrics/neutral-date.js";
 import { evaluatePairs } from "../metrics/pairs.js";
 import { summary } from "../metrics/statistics.js";
@@ -55,14 +56,14 @@ export async function splitMetrics(
     terms: Object.fromEntries(labels.map((label, i) => [label, terms[i]!])),
     dates: daily.ic.length,
     rows: rowsThatCount,
-    ...(neutral?.means() ?? { neutralIc: null, neutralIcir: null, neutralRankIc: null }),
+    ...(neutral?.means() ?? neutralMean([])),
     ...graphStatistics(scores),
   };
   return { metrics, daily: { dates: daily.dates, ic: daily.ic, rankIc: daily.rankIc } };
 }
 
 /** The same metrics of predictions that are neutral to the exposures of the labels; undefined where there are none. */
-function neutralMetrics({ dataset }: DateSelection, pairs: readonly (readonly [number, number])[]): { add(date: number, predictions: PanelValues["data"], width: number): void; means(): Pick<SplitMetrics, "neutralIc" | "neutralIcir" | "neutralRankIc"> } | undefined {
+function neutralMetrics({ dataset }: DateSelection, pairs: readonly (readonly [number, number])[]): { add(date: number, predictions: PanelValues["data"], width: number): void; means(): NeutralMean } | undefined {
   const exposures = labelExposures(dataset);
   if (exposures === undefined) return undefined;
   const [stocks, horizons] = [dataset.tickers.length, dataset.horizons.length];
@@ -74,7 +75,7 @@ function neutralMetrics({ dataset }: DateSelection, pairs: readonly (readonly [n
       const stock = dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1]);
       const day = pairs.flatMap(([p, l]) => {
         for (let i = 0; i < stock.length; i++) values[i] = predictions[i * width + p]!;
-        if (!exposures.holds(t) || !date.take(t, values, stock, stock.length).isFit) return [];
+        if (!date.take(t, values, stock, stock.length).isFit) return [];
         return date.correlations(values, stock.length, (i) => dataset.labels[(t * stocks + stock[i]!) * horizons + l]!) ?? [];
       });
       if (day.length === 0) return;

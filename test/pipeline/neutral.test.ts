@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { labelExposures } from "../../lib/data/exposures.js";
-import { ASTGNNFactorModel, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
+import { ASTGNNFactorModel, evaluatePredictions, evaluateRun, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
 import { pearson, summary } from "../../lib/metrics/statistics.js";
 import { residuals } from "../oracle/labels.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
@@ -72,6 +72,36 @@ describe("a training on labels made neutral", () => {
     const scored = await late.dataset({ description: loaded.dataset });
     expect(scored.unlabelled.dates[0]).toBe(days[102]);
     expect((await loaded.predict(scored)).predictions.shape).toEqual([8, STOCKS]);
+  });
+
+  it("is evaluated on the same exposures, in its own basis, whatever lies beside its data; others may be named", async () => {
+    const trained = JSON.parse(readFileSync(at("run/report.json"), "utf8")) as Record<"valid" | "test", { neutralIc: number; neutralIcir: number; neutralRankIc: number }>;
+    const found = await evaluateRun(at("run"), { bootstrapDraws: 1 });
+    for (const split of ["valid", "test"] as const) {
+      for (const name of ["neutralIc", "neutralIcir", "neutralRankIc"] as const) expect(found[split][name]).toBeCloseTo(trained[split][name], 9);
+      expect(found[split].neutralIc).toBe(found[split].neutral!.ic);
+    }
+    expect(found.test.exposures!.map(({ name }) => name)).toEqual(["loading_1", "loading_2", "loading_3"]);
+    // Without the loadings of the run they are estimated again: other columns of the same space.
+    renameSync(at("run/model.loadings.safetensors"), at("run/away"));
+    expect((await evaluateRun(at("run"), { bootstrapDraws: 1 })).test.neutralIc).toBeCloseTo(found.test.neutralIc!, 5);
+    renameSync(at("run/away"), at("run/model.loadings.safetensors"));
+    const alone = await evaluateRun(at("run"), { exposures: ["loadings"], bootstrapDraws: 1 });
+    expect(alone.test.neutralIc).not.toBeCloseTo(found.test.neutralIc!, 3);
+    // Numbers of the training stay where the data are out of reach.
+    const far = await evaluateRun(at("run"), { source: at("late.csv"), bootstrapDraws: 1, onWarning: () => {} });
+    expect(far.test).toMatchObject({ neutral: null, neutralIc: expect.closeTo(trained.test.neutralIc, 12) as number });
+    await expect(evaluateRun(at("run"), { exposures: ["sectors"] })).rejects.toThrow(/lacks the column sectors for exposures/);
+  });
+
+  it("can be compared with predictions of another tool on the same exposures", async () => {
+    const sql = `SELECT date, ticker, prediction FROM '${at("run/predictions.parquet")}' WHERE split = 'test'`;
+    const { test } = await evaluatePredictions({ sql }, at("prices.csv"), { groupColumn: "sector", exposures: ["loadings", "volume", "groups"], bootstrapDraws: 1, label: { horizonDays: 1, lagDays: 1 }, onWarning: () => {} });
+    expect(test.exposures).toHaveLength(21);
+    // 110 dates are no history for loadings of 250 returns: there is nothing to be neutral to.
+    expect(test.neutral).toMatchObject({ dates: 0, ic: NaN });
+    const known = await evaluatePredictions({ sql }, at("prices.csv"), { groupColumn: "sector", exposures: ["volume", "groups"], bootstrapDraws: 1, label: { horizonDays: 1, lagDays: 1 }, onWarning: () => {} });
+    expect(known.test).toMatchObject({ neutralIc: expect.any(Number) as number, neutral: { dates: known.test.dates } });
   });
 
   it("refuses data that were made neutral to something else, to score and to resume", async () => {
