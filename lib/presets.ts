@@ -11,16 +11,21 @@ export interface Preset {
 }
 
 /**
- * The presets, by name. `peers`: A finds who moves with whom, and the head uses it. docs/training.md has what it does on real prices.
+ * The presets, by name. `peers`: A finds who moves with whom, and the head uses it. docs/peers.md has what it does on real prices.
  *
  * @example
  * console.log(presets.peers.model); // what preset: "peers" means for a model
  */
 export const presets = {
   peers: {
-    dataset: { features: ["ohlcv", "loadings"], loadings: { window: 480, halfLife: 300, count: 40 } },
+    dataset: {
+      features: ["ohlcv", "loadings", "style"],
+      loadings: { window: 480, halfLife: 300, count: 40 },
+      window: 1,
+      labelTransform: { transform: "rank", neutralise: ["loadings"] },
+    },
     model: { numRiskFactors: 64, similarityScale: 1, excludeSelf: true, relationalInput: "state", relationalSkip: true },
-    training: { loss: { terms: [{ name: "ic" }, { name: "coMovement", weight: 0.5 }] } },
+    training: { loss: { terms: [{ name: "ic" }, { name: "coMovement", weight: 4 }] }, epochs: 3 },
   },
 } as const satisfies Readonly<Record<string, Preset>>;
 
@@ -28,8 +33,8 @@ export const presets = {
 export type PresetName = keyof typeof presets;
 
 /**
- * What was written, over the options of the preset that it names. An option that is written counts, whole; of one that is an object, such as `loadings`, each
- * property by itself. The result names no preset.
+ * What was written, over the options of the preset that it names. An option that is written counts, whole; of `loadings` and `labelTransform`, which are objects
+ * of options, each property by itself. The result names no preset.
  *
  * @throws AstgnnError ERR_OPTION for a preset that there is not
  */

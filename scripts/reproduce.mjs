@@ -1,6 +1,6 @@
-// The results table of the README: `node scripts/reproduce.mjs --data <folder with nasdaq.parquet and nasdaq_industry.csv> [--seeds 0,1,2] [--out runs/nasdaq]`.
+// The results table of the README: `node scripts/reproduce.mjs --data <folder with nasdaq.parquet and nasdaq_industry.csv> [--seeds 0,1,2] [--lines complete,no-graph] [--out runs/nasdaq]`.
 //
-// Trains the two command lines of the NASDAQ protocol and the ablation without a graph, one member per seed, each line in a process of its
+// Trains the command lines of the NASDAQ protocol and their ablations without a graph, one member per seed, each line in a process of its
 // own (two at a time with one thread each, unless --threads says otherwise), then prints test metrics of the single members as mean ± sd
 // over seeds, of the ensemble, and the paired daily IC difference to the ablation. Finished runs are not trained again.
 import { spawn } from "node:child_process";
@@ -17,22 +17,29 @@ const { values: flags } = parseArgs({
     out: { type: "string", default: "runs/nasdaq" },
     threads: { type: "string", default: "1" },
     parallel: { type: "string", default: "2" },
+    lines: { type: "string" },
   },
 });
 
 const cli = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const protocol = [
-  "train", "--data", join(flags.data, "nasdaq.parquet"), "--features", "ohlcv", "--window", "16", "--label-horizon", "1", "--label-lag", "0",
-  "--train-end", "2015-12-31", "--valid-end", "2016-12-30", "--start", "2013-01-02", "--loss", "ic", "--relational-input", "state", "--relational-skip",
-  "--exclude-self", "--seeds", flags.seeds, "--threads", flags.threads, "--resume", "--json",
+  "train", "--data", join(flags.data, "nasdaq.parquet"), "--label-horizon", "1", "--label-lag", "0", "--train-end", "2015-12-31", "--valid-end", "2016-12-30",
+  "--start", "2013-01-02", "--seeds", flags.seeds, "--threads", flags.threads, "--resume", "--json",
 ];
+const recipe = ["--features", "ohlcv", "--window", "16", "--loss", "ic", "--relational-input", "state", "--relational-skip", "--exclude-self"];
 const industries = ["--groups", join(flags.data, "nasdaq_industry.csv"), "--group-column", "industry", "--similarity-graph", "groups"];
 // With --no-graph both command lines are one and the same: every stock is alone in the attention and in A.
-const lines = [
-  { name: "complete graph", folder: "complete", extra: [] },
-  { name: "A within industries", folder: "industries", extra: industries },
-  { name: "no graph", folder: "no-graph", extra: ["--no-graph"] },
+const all = [
+  { name: "complete graph", folder: "complete", extra: recipe, base: "no-graph" },
+  { name: "A within industries", folder: "industries", extra: [...recipe, ...industries], base: "no-graph" },
+  { name: "no graph", folder: "no-graph", extra: [...recipe, "--no-graph"] },
+  { name: "preset peers", folder: "peers", extra: ["--preset", "peers"], base: "peers-no-graph" },
+  { name: "preset peers, no graph", folder: "peers-no-graph", extra: ["--preset", "peers", "--no-graph", "--loss", "ic"] },
 ];
+const wanted = flags.lines?.split(",");
+const lines = all.filter(({ folder }) => wanted?.includes(folder) ?? true);
+const unknown = wanted?.find((name) => !all.some(({ folder }) => folder === name));
+if (unknown !== undefined) throw new Error(`--lines names ${unknown}; there are ${all.map(({ folder }) => folder).join(", ")}.`);
 
 function train({ folder, extra }) {
   mkdirSync(flags.out, { recursive: true });
@@ -64,27 +71,29 @@ for (const { folder } of lines) {
   };
 }
 
-console.log("| model | test IC | ICIR | RankIC | ensemble IC / ICIR / RankIC | IC less no graph, mean of seeds (se) | ensemble less no graph (se) | effective neighbours | s per epoch |");
-console.log("|---|---|---|---|---|---|---|---|---|");
-for (const { name, folder } of lines) {
+console.log("| model | test IC | ICIR | RankIC | ensemble IC / ICIR / RankIC | IC less no graph, mean of seeds (se) | ensemble less no graph (se) | peer correlation | effective neighbours | s per epoch |");
+console.log("|---|---|---|---|---|---|---|---|---|---|");
+for (const { name, folder, base: ablation } of lines) {
   const { members, ensemble, seconds } = evaluated[folder];
-  const base = evaluated["no-graph"];
+  const base = evaluated[ablation];
   // The seeds' daily differences are averaged per date first: the dates are what is independent.
   const dailyMean = (all) => ({ horizonDays: all[0].horizonDays, daily: { dates: all[0].daily.dates, ic: all[0].daily.ic.map((_, t) => mean(all.map((m) => m.daily.ic[t]))) } });
   const paired = (a, b) => {
     const { mean: difference, standardError } = pairedDifference(a, b);
     return `${difference >= 0 ? "+" : ""}${difference.toFixed(4)} (${standardError.toFixed(4)})`;
   };
-  const own = folder === "no-graph";
+  const alone = base === undefined;
+  const hasGraph = members.every((m) => m.effectiveNeighbours !== null);
   console.log(`| ${[
     name,
     spread(members.map((m) => m.ic), 4),
     spread(members.map((m) => m.icir), 3),
     spread(members.map((m) => m.rankIc), 4),
     `${ensemble.ic.toFixed(4)} / ${ensemble.icir.toFixed(3)} / ${ensemble.rankIc.toFixed(4)}`,
-    own ? "" : paired(dailyMean(members), dailyMean(base.members)),
-    own ? "" : paired(ensemble, base.ensemble),
-    members.some((m) => m.effectiveNeighbours === null) ? "none" : spread(members.map((m) => m.effectiveNeighbours), 1),
+    alone ? "" : paired(dailyMean(members), dailyMean(base.members)),
+    alone ? "" : paired(ensemble, base.ensemble),
+    hasGraph ? spread(members.map((m) => m.peerCorrelation), 3) : "none",
+    hasGraph ? spread(members.map((m) => m.effectiveNeighbours), 1) : "none",
     mean(seconds).toFixed(1),
   ].join(" | ")} |`);
 }

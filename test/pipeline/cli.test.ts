@@ -97,7 +97,7 @@ describe("astgnn train", () => {
   it("writes all that --preset means into run.json, where other flags override it, and resumes what was begun with these options written out", async () => {
     const small = ["--loadings-window", "20", "--loadings-count", "3", "--num-risk-factors", "4"];
     const { loss } = presets.peers.training;
-    const { halfLife } = presets.peers.dataset.loadings;
+    const { loadings: { halfLife }, labelTransform: { neutralise } } = presets.peers.dataset;
     const writtenOut = Object.entries(presets.peers.model).flatMap(([name, value]) => {
       const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
       return name === "numRiskFactors" ? [] : value === true ? [flag] : [flag, String(value)];
@@ -109,9 +109,9 @@ describe("astgnn train", () => {
       const { config, dataset, training } = JSON.parse(await readFile(join(at(name), "run.json"), "utf8")) as Record<string, unknown>;
       return { config, dataset, training };
     };
-    const options = ["--loss", JSON.stringify(loss), "--loadings-half-life", String(halfLife), ...writtenOut];
+    const options = ["--loss", JSON.stringify(loss), "--loadings-half-life", String(halfLife), "--neutralise", neutralise.join(","), ...writtenOut];
     const plain = await by("plain", ...options);
-    expect(plain).toMatchObject({ config: { ...presets.peers.model, numRiskFactors: 4 }, training: { loss }, dataset: { loadings: { window: 20, count: 3, halfLife } } });
+    expect(plain).toMatchObject({ config: { ...presets.peers.model, numRiskFactors: 4 }, training: { loss }, dataset: { loadings: { window: 20, count: 3, halfLife }, labelTransform: { neutralise } } });
     expect(await by("preset", "--preset", "peers")).toEqual(plain);
     const longer = await by("preset", "--epochs", "3", "--resume", ...options);
     expect(await by("plain", "--epochs", "3", "--resume", "--preset", "peers")).toEqual(longer);

@@ -37,10 +37,11 @@ describe("preset", () => {
     expect(cutOf({ preset, window: 5 })).toEqual(cutOf({ ...dataset, window: 5 }));
   });
 
-  it("yields to a loss as a whole, and to the options of loadings one by one", () => {
+  it("yields to a loss as a whole, and to the options of loadings and of the label's transform one by one", () => {
     expect(recipe({ preset, loss: "mse" })).toEqual(recipe({ ...training, loss: "mse" }));
     expect(recipe({ preset, loss: { terms: [{ name: "ic" }] } })).toEqual(recipe({ ...training, loss: { terms: [{ name: "ic" }] } }));
     expect(cutOf({ preset, loadings: { count: 3 } })).toEqual(cutOf({ ...dataset, loadings: { ...dataset.loadings, count: 3 } }));
+    expect(cutOf({ preset, labelTransform: { winsorize: 5 } })).toEqual(cutOf({ ...dataset, labelTransform: { ...dataset.labelTransform, winsorize: 5 } }));
   });
 
   it("does not yield to undefined, and is none itself where it is undefined", () => {
@@ -49,9 +50,11 @@ describe("preset", () => {
   });
 
   it("says nothing of loadings where the features that are written do without", () => {
-    const { features: _, loadings: __, ...rest } = dataset;
-    expect(cutOf({ preset, features: "ohlcv" })).toEqual(cutOf({ ...rest, features: "ohlcv" }));
-    expect(() => cutOf({ preset, features: "ohlcv", loadings: { count: 3 } })).toThrow(/neither features nor labelTransform\.neutralise names it/);
+    const { window } = dataset;
+    const without = { features: "ohlcv", labelTransform: "rank" };
+    expect(cutOf({ preset, ...without })).toEqual(cutOf({ window, ...without }));
+    expect(() => cutOf({ preset, ...without, loadings: { count: 3 } })).toThrow(/neither features nor labelTransform.neutralise names it/);
+    expect(cutOf({ preset, features: "ohlcv" })).toEqual(cutOf({ ...dataset, features: "ohlcv" }));
   });
 
   it.each([["dataset", cutOf], ["model", modelOf], ["training", recipe]])("of no such name is refused for the %s, and those that exist are named", (_, resolve) => {
