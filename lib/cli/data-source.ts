@@ -47,14 +47,22 @@ export function panelOptionsFrom(written: Written): PanelOptions {
 
 /** What the flags say to `panel.dataset`. */
 export function datasetOptionsFrom(written: Written): DatasetOptions {
-  const options = optionsFrom(datasetFlags, written);
-  const features = options["features"] as string[] | undefined;
-  if (features?.length === 1 && (FEATURE_SETS as readonly string[]).includes(features[0]!)) options["features"] = features[0];
-  const { maxDropped } = optionsFrom(panelFlags, written);
-  if (maxDropped !== undefined) options["maxDropped"] = maxDropped;
+  const options = sampleOptionsFrom(written);
   const split = options["split"] as { trainEnd?: string; fractions?: unknown } | undefined;
   if (split?.fractions === undefined && split?.trainEnd === undefined) {
     throw new AstgnnError("ERR_OPTION", "Nothing says where training ends.", { option: "split", next: "Add --train-end DATE and --valid-end DATE, or --fractions 0.6,0.2,0.2." });
   }
   return options as unknown as DatasetOptions;
+}
+
+/** The same whether or not they say where training ends. */
+export function sampleOptionsFrom(written: Written): Record<string, unknown> {
+  const options = optionsFrom(datasetFlags, written);
+  const features = options["features"] as string[] | undefined;
+  if (features?.length === 1 && (FEATURE_SETS as readonly string[]).includes(features[0]!)) options["features"] = features[0];
+  const { maxDropped } = optionsFrom(panelFlags, written);
+  if (maxDropped !== undefined) options["maxDropped"] = maxDropped;
+  // --no-graph
+  if (written["graph"] === false) options["graph"] = "none";
+  return options;
 }

@@ -13,6 +13,7 @@ import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
 import { flagsOf } from "./schema-flags.js";
 import type { Terminal } from "./terminal.js";
+import { foldTable } from "./walk-forward.js";
 
 const statisticsFlags: FlagGroup = {
   title: "Statistics",
@@ -38,7 +39,7 @@ type Written = Record<string, unknown> & { run?: string; predictions?: string; o
 export function evaluateCommand(terminal: Terminal): Command {
   const command = new Command("evaluate")
     .description("compute what the validation and test predictions of a run are worth, or those that another tool made; what every number means: docs/evaluation.md")
-    .option("--run <folder>", "run folder of astgnn train, also of an ensemble; its report.html and report.json get the numbers");
+    .option("--run <folder>", "run folder of astgnn train, also of an ensemble or a walk-forward; its report.html and report.json get the numbers");
   command.addOption(new Option("--predictions <file>", "table of date, ticker and prediction, .parquet or .csv, in place of a run; needs --data").helpGroup("Predictions of another tool:"));
   for (const flag of labelFlags.flags) command.addOption(new Option(flag.flags, flag.help).helpGroup("Predictions of another tool:"));
   command.addOption(new Option("--out <folder>", "folder that gets report.html and report.json").helpGroup("Predictions of another tool:"));
@@ -71,11 +72,14 @@ async function ofRun(folder: string, written: Written, terminal: Terminal): Prom
   const [{ evaluateRun }, { writeReport }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-report.js")]);
   const options = optionsFrom(statisticsFlags, written) as EvaluateRunOptions;
   const evaluation = await interruptible((signal) => evaluateRun(folder, { ...options, source: namedSource(written), onWarning: onWarningOf(terminal), signal }));
-  const { valid, test, ledger, trials } = evaluation;
+  const { valid, test, ledger, trials, folds, missing = [] } = evaluation;
+  if (missing.length > 0) terminal.err(`astgnn evaluate: Not finished, and left out: ${missing.join(", ")}.`);
+  if (folds !== undefined) await (await import("../evaluate/walk-forward/stitch.js")).stitch(folder).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
   await writeReport(folder, evaluation).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
-  if (written.json === true) return terminal.out(JSON.stringify({ valid: numbersOf(valid), test: numbersOf(test), trials, ledger: ledgerJson(ledger) }));
+  if (written.json === true) return terminal.out(JSON.stringify({ valid: numbersOf(valid), test: numbersOf(test), trials, ...(folds === undefined ? {} : { folds, missing }), ledger: ledgerJson(ledger) }));
   printLedger(terminal, ledger);
-  for (const line of evaluationTable({ valid, test })) terminal.out(line);
+  for (const line of folds === undefined ? [] : [...foldTable(folds), ""]) terminal.out(line);
+  for (const line of evaluationTable(folds === undefined ? { valid, test } : { "tests of all folds": test })) terminal.out(line);
   if (valid.dates + test.dates === 0) terminal.err("astgnn evaluate: The run has neither validation nor test dates: there is nothing to evaluate.");
 }
 

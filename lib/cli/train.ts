@@ -18,13 +18,14 @@ import { precisionFlags, usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
 import { trainFlags } from "./train-flags.js";
 import { TrainingProgress } from "./training-progress.js";
+import { trainFolds, walkForwardFlags } from "./walk-forward.js";
 
 /** A part of the options of `panel.dataset`, of the model and of `train`. */
 const presetFlags: FlagGroup = {
   title: "Preset",
   flags: [{ flags: "--preset <name>", option: "preset", kind: "text", help: `options of samples, model and training by a name, which other flags override: ${Object.keys(presets).join(" or ")}` }],
 };
-const GROUPS = [panelFlags, presetFlags, datasetFlags, modelFlags, trainFlags, precisionFlags] as const;
+const GROUPS = [panelFlags, presetFlags, datasetFlags, modelFlags, trainFlags, walkForwardFlags, precisionFlags] as const;
 
 type Written = Record<string, unknown> & { json?: boolean };
 
@@ -58,14 +59,22 @@ async function trainFrom(written: Written, command: string, terminal: Terminal):
   const options: TrainOptions = { ...preset, ...optionsFrom(trainFlags, written) };
   const source = sourceFrom(written);
   const panelOptions = panelOptionsFrom(written);
-  const datasetOptions = { ...preset, ...datasetOptionsFrom(written) };
-  if (written["graph"] === false) Object.assign(datasetOptions, { graph: "none" });
+  const progress = new TrainingProgress(terminal, written.json === true);
   // Reading may take a while; a typo should not have to wait for it.
   resolveModelOptions(model);
+  if (written["walkForward"] !== undefined) {
+    await usePrecision(written, model["device"] as string | undefined);
+    using _ = redrawn(progress, terminal);
+    const onWarning = ({ text }: { text: string }): void => terminal.err(`astgnn train: ${inFlags(text, GROUPS)}`);
+    const { epochs, seeds } = resolveTrainOptions(options);
+    const events = (fold: () => string): TrainEvents => listeners(terminal, progress, { epochs, seeds }, written.json === true, fold);
+    return await trainFolds({ written, source, panelOptions: { ...panelOptions, onWarning }, preset, model, training: options, events }, progress, terminal);
+  }
+  refuseFold(written);
+  const datasetOptions = { ...preset, ...datasetOptionsFrom(written) };
   const { epochs, patience, datesPerStep, seeds, out } = resolveTrainOptions(options);
   await usePrecision(written, model["device"] as string | undefined);
   const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
-  const progress = new TrainingProgress(terminal, written.json === true);
   await interruptible(async (signal) => {
     using _ = redrawn(progress, terminal);
     progress.begin(`reading ${typeof source === "string" ? source : "data"}`);
@@ -96,6 +105,11 @@ async function trainFrom(written: Written, command: string, terminal: Terminal):
       terminal.out(options.out === undefined ? `${kept}; nothing was kept, name a folder with --out` : `${kept}; the run is in ${options.out}`);
     }
   });
+}
+
+function refuseFold(written: Written): void {
+  if (written["fold"] === undefined) return;
+  throw new AstgnnError("ERR_OPTION", "--fold names a part of a walk-forward, and no --walk-forward is given.", { option: "--fold", next: "Add --walk-forward, or leave it out." });
 }
 
 /** Evaluates the run and writes its report. The run is finished: what goes wrong here is told and no failure. */
@@ -134,9 +148,9 @@ function redrawn(progress: TrainingProgress, terminal: Terminal): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** What `train` reports: JSON lines, or a line per epoch; and its progress. */
-function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, seeds }: { epochs: number; seeds: readonly number[] | undefined }, json: boolean): TrainEvents {
-  const member = (seed: number): string => (seeds === undefined ? "" : `seed ${seed}, `);
+/** What `train` reports: JSON lines, or a line per epoch; and its progress. `fold`: the fold in hand of a walk-forward. */
+function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, seeds }: { epochs: number; seeds: readonly number[] | undefined }, json: boolean, fold?: () => string): TrainEvents {
+  const member = (seed: number): string => `${fold === undefined ? "" : `${fold()}, `}${seeds === undefined ? "" : `seed ${seed}, `}`;
   return {
     onStart: (event) => {
       progress.start(event);
@@ -146,10 +160,10 @@ function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, see
     onPhase: (event) => progress.phase(event),
     onEpoch: (event) => {
       progress.epoch(event);
-      if (json) return terminal.out(JSON.stringify({ event: "epoch", ...event }));
+      if (json) return terminal.out(JSON.stringify({ event: "epoch", ...(fold === undefined ? {} : { fold: fold() }), ...event }));
       const left = event.epoch < epochs ? `  ${progress.timeLeft}` : "";
       terminal.out(`${member(event.seed)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}${left}`);
     },
-    onWarning: (event) => terminal.err(`astgnn train: ${inFlags(event.text, GROUPS)}`),
+    onWarning: (event) => terminal.err(`astgnn train: ${fold === undefined ? "" : `${fold()}: `}${inFlags(event.text, GROUPS)}`),
   };
 }

@@ -103,6 +103,22 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   }
 }
 
+/** What of the calendar samples can be cut from. */
+export interface SampleCalendar {
+  readonly label: LabelShape;
+  /** Index of the last date that has a label. */
+  readonly lastLabelled: number;
+}
+
+/** @throws AstgnnError ERR_DATA where the panel lacks columns or dates that the options need; ERR_OPTION, ERR_LEAKAGE */
+export function sampleCalendar(panel: PanelGrid, cut: ResolvedDatasetOptions): SampleCalendar {
+  requireFeatureColumns(panel, cut);
+  refuseShortPanel(panel.dates, cut, panel.source);
+  requireGraph(panel, cut.graph);
+  const label = labelShape(cut.label);
+  return { label, lastLabelled: lastLabelledDate(panel, cut, label, labelColumn(panel, cut)) };
+}
+
 /** The column that labels are made of; undefined for new data to be scored, which have none yet. */
 function labelColumn(panel: PanelGrid, { label, described }: ResolvedDatasetOptions): NativeColumn | undefined {
   const column = "column" in label ? label.column : "close";

@@ -8,7 +8,7 @@ import { attachBasis } from "./loadings.js";
 import { keepResident, releaseNativePanels } from "./native-panel.js";
 import type { PanelOrigin } from "./origin.js";
 import type { PanelGrid } from "./panel-grid.js";
-import type { ResolvedDatasetOptions } from "./resolve-dataset.js";
+import { storedOptions, type ResolvedDatasetOptions } from "./resolve-dataset.js";
 import type { SplitPlan } from "./splits.js";
 import type { DailyReturns, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, Split } from "./types.js";
 
@@ -108,9 +108,7 @@ export class PanelDataset implements Dataset {
     if (parts.exposures !== undefined) attachExposures(this, parts.exposures);
     keepResident(this, { features: parts.features.native, targets: parts.targets });
     collected.register(this, this.#held, this.#held);
-    const { features, loadings, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = cut;
-    const { extremeReturns } = panel;
-    this.options = Object.freeze(JSON.parse(JSON.stringify({ features, loadings, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates, extremeReturns })) as Record<string, unknown>);
+    this.options = Object.freeze(storedOptions(cut, panel));
     this.splitSummary = Object.freeze({
       train: this.#summaryOf(this.train),
       valid: this.#summaryOf(this.valid),

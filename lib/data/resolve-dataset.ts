@@ -95,6 +95,12 @@ export function resolveDataset(options: DatasetOptions, columns: readonly string
   return { cut: { ...resolved, ...derived, from: undefined, processors: resolved.processors ?? defaultProcessors(sources), described: false }, run: { threads, signal, onProgress } };
 }
 
+/** The options as run.json and checkpoints keep them: JSON-safe. */
+export function storedOptions(cut: ResolvedDatasetOptions, { extremeReturns }: Pick<PanelGrid, "extremeReturns">): Readonly<Record<string, unknown>> {
+  const { features, loadings, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates } = cut;
+  return JSON.parse(JSON.stringify({ features, loadings, window, label, split, embargo, processors, labelTransform, graph, maxDropped, maxMissingDates, extremeReturns })) as Record<string, unknown>;
+}
+
 /** The window and what features look back on before it, or what exposures of the sample's own date do. */
 function historyOf(window: number, features: WrittenFeatures, loadings: ResolvedLoadings | undefined, exposures: ExposureList | undefined): number {
   return Math.max(window + lookBackOf(features, loadings), exposures === undefined ? 0 : 1 + exposureLookBack(exposures));

@@ -5,19 +5,21 @@ import { z } from "zod";
 import { openPanel, type Panel } from "../data/panel.js";
 import type { ReadingOptions } from "../data/origin.js";
 import type { PanelSource } from "../data/source/panel-source.js";
-import type { Ledger } from "../data/types.js";
+import type { Ledger, PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { widthOf } from "../metrics/aligned.js";
 import { evaluatePairs } from "../metrics/pairs.js";
 import { statisticsShape } from "../metrics/statistics-options.js";
 import { study, type Evaluation, type StudyOptions } from "../metrics/study.js";
 import { resolveOptions } from "../options.js";
+import type { WalkForwardDescription } from "../run/description.js";
 import { awaitReplacement } from "../run/replacement.js";
-import { readStoredPredictions } from "../run/stored-predictions.js";
+import { readStoredPredictions, type StoredSplit } from "../run/stored-predictions.js";
 import { warn, type Warning } from "../warn.js";
 import { exposuresOfRun, neutralisedBy } from "./exposures-of-run.js";
 import { marketOf } from "./market-of.js";
 import { findTrials, storedPairs, type StoredIdentity } from "./trials.js";
+import { foldResults, foldStatistics, readFoldTests, unfinished, type FoldResult } from "./walk-forward/stitch.js";
 
 /** Metrics of one split of a run. */
 export interface SplitEvaluation extends Evaluation {
@@ -41,6 +43,10 @@ export interface RunEvaluation {
   readonly trials: readonly string[];
   /** Why there are no prices, by which what needs them is null; null where there are. */
   readonly withoutPrices: string | null;
+  /** Of a walk-forward, whose `test` is that of its finished folds together: every fold. */
+  readonly folds?: readonly FoldResult[];
+  /** Folders of a walk-forward that are not finished, and whose dates are therefore not in `test`. */
+  readonly missing?: readonly string[];
 }
 
 /** How to evaluate a run. */
@@ -60,8 +66,11 @@ export interface EvaluateRunOptions extends Pick<StudyOptions, "quantiles" | "to
 /** The part of report.json that predictions alone do not tell. */
 type StoredReport = Partial<Record<string, Readonly<Record<string, unknown>>>>;
 
+const TOLD = ["mse", "effectiveNeighbours", "selfWeight", "peerCorrelation", "largestHub", "hubSkewness"] as const;
+
 /** The part of run.json that evaluation needs. */
 interface StoredRun extends StoredIdentity {
+  kind?: string;
   ledger: Ledger;
   source?: PanelSource | null;
   panel?: ReadingOptions | null;
@@ -71,7 +80,8 @@ interface StoredRun extends StoredIdentity {
 /**
  * Recomputes the metrics of a run, or of an ensemble of runs, from its predictions.parquet; mse and the graph's statistics come from its report.json. Closes,
  * groups and sizes come from the data that it was trained on; where these are out of reach or others by now, what needs them is null and a warning says why.
- * The other finished runs below the parent folder, on the same data and dates, are the trials by which the IC is deflated.
+ * The other finished runs below the parent folder, on the same data and dates, are the trials by which the IC is deflated. Of a walk-forward it is the tests of
+ * the folds that are finished, as one.
  *
  * @example
  * const { test } = await evaluateRun("runs/first");
@@ -88,12 +98,15 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
     throw new AstgnnError("ERR_DATA", `${folder} holds no run: it has no run.json.`, { file: folder, next: "Name the --out folder of a training." });
   }
   const run = await readJson<StoredRun>(join(folder, "run.json"));
-  if (run.status !== "finished") {
+  const isWalkForward = run.kind === "walkForward";
+  if (run.status !== "finished" && !isWalkForward) {
     // A run that was grown and stopped still has the predictions of its shorter self.
     throw new AstgnnError("ERR_DATA", `The run in ${folder} is not finished.`, { file: folder, next: "Continue it with astgnn train --resume." });
   }
-  const stored = await readStoredPredictions(join(folder, "predictions.parquet"));
-  const report = await readJson<StoredReport>(join(folder, "report.json"));
+  const { stored, report, ...folds } = isWalkForward ? await ofFolds(folder, run as StoredRun & WalkForwardDescription) : {
+    stored: await readStoredPredictions(join(folder, "predictions.parquet")),
+    report: await readJson<StoredReport>(join(folder, "report.json")),
+  };
   const hasDates = stored.valid.predictions.dates.length + stored.test.predictions.dates.length > 0;
   const { panel, why = null } = hasDates ? await dataOf(folder, run, source, { onWarning, signal }) : {};
   const trials = await findTrials(folder, run);
@@ -109,19 +122,26 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
       ...study(predictions, { ...labels, ...labelOf(run) }, pairs, evaluatePairs(predictions, labels, pairs), { ...statistics, ...market, trials: trials[name] }, known?.of),
       // Those of the training, where they cannot be computed again.
       ...(isOfTraining ? { neutralIc: numberOrNull(told["neutralIc"]), neutralIcir: numberOrNull(told["neutralIcir"]), neutralRankIc: numberOrNull(told["neutralRankIc"]) } : {}),
-      mse: numberOrNull(told["mse"]),
-      effectiveNeighbours: numberOrNull(told["effectiveNeighbours"]),
-      selfWeight: numberOrNull(told["selfWeight"]),
-      peerCorrelation: numberOrNull(told["peerCorrelation"]),
-      largestHub: numberOrNull(told["largestHub"]),
-      hubSkewness: numberOrNull(told["hubSkewness"]),
+      ...(Object.fromEntries(TOLD.map((name) => [name, numberOrNull(told[name])])) as Record<(typeof TOLD)[number], number | null>),
     };
   };
   try {
-    return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders, withoutPrices: why };
+    return { valid: split("valid"), test: split("test"), ledger: run.ledger, trials: trials.folders, withoutPrices: why, ...folds };
   } finally {
     known?.release();
   }
+}
+
+/** The finished folds of a walk-forward as one run that has a test alone. */
+async function ofFolds(folder: string, description: WalkForwardDescription): Promise<{ stored: Record<"valid" | "test", StoredSplit>; report: StoredReport; folds: FoldResult[]; missing: string[] }> {
+  const [folds, missing] = [await foldResults(folder, description), await unfinished(folder, description)];
+  if (!folds.some(({ isFinished }) => isFinished)) {
+    throw new AstgnnError("ERR_DATA", `None of the ${folds.length} folds of the walk-forward in ${folder} is finished.`, { file: folder, next: "Run astgnn train --walk-forward again: it completes what is missing." });
+  }
+  const test = await readFoldTests(folder, folds);
+  const nothing: PanelValues = { data: new Float64Array(0), shape: [0, test.predictions.tickers.length, widthOf(test.predictions)], dates: [], tickers: test.predictions.tickers };
+  const valid = { predictions: nothing, labels: { ...nothing, shape: [0, nothing.tickers.length, widthOf(test.labels)] as const } };
+  return { stored: { valid, test }, report: { test: await foldStatistics(folder, folds, TOLD) }, folds, missing };
 }
 
 /** Which days the labels of the run look at. */

@@ -19,6 +19,8 @@ export interface StoredIdentity {
   config?: unknown;
   dataset?: unknown;
   training?: { loss?: Loss; datesPerStep?: number };
+  /** How the folds of a walk-forward are cut. */
+  walkForward?: unknown;
   split?: Partial<Record<string, { first: string | null; last: string | null; dates: number }>>;
 }
 
@@ -78,9 +80,9 @@ async function readIdentity(folder: string): Promise<StoredIdentity | undefined>
 }
 
 /** Text that is the same for runs that differ in nothing but their seeds. */
-function configurationOf({ config, dataset, training = {} }: StoredIdentity): string {
+function configurationOf({ config, dataset, training = {}, walkForward }: StoredIdentity): string {
   const { seed: _, seeds: __, cudaGraph: ___, ...recipe } = training as Record<string, unknown>;
-  return JSON.stringify(sorted({ config, dataset, recipe }));
+  return JSON.stringify(sorted({ config, dataset, recipe, walkForward }));
 }
 
 function sorted(value: unknown): unknown {

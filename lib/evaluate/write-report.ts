@@ -75,7 +75,7 @@ async function aboutRun(folder: string, isRun: boolean): Promise<Pick<ReportNumb
   const { kind, formatVersion: _, status: __, ledger, timing: ___, memoryEstimateBytes: ____, bestEpoch: _____, ...run } = JSON.parse(await readFile(join(folder, "run.json"), "utf8")) as RunDescription;
   const members = run.members ?? ["."];
   const history = (await Promise.all(members.map((member) => readEpochs(join(folder, member, "metrics.jsonl"))))).flat();
-  return { subject: { name, kind }, run, history, ledger };
+  return { subject: { name, kind: (kind as string) === "walkForward" ? "walk-forward" : kind }, run, history, ledger };
 }
 
 async function readEpochs(file: string): Promise<Omit<EpochEvent, "seconds">[]> {

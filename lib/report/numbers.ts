@@ -4,6 +4,7 @@ import type { RunDescription } from "../run/description.js";
 import type { EpochRecord, SplitMetrics } from "../run/records.js";
 import type { AuditNumbers } from "./sections/audit.js";
 import type { BaselineNumbers } from "./sections/baselines.js";
+import type { FoldNumbers } from "./sections/folds.js";
 import type { SubjectNumbers } from "./subject.js";
 
 /** A value as JSON keeps it: every number may be null, where it was NaN. */
@@ -42,6 +43,10 @@ export interface ReportNumbers {
   readonly command?: string | undefined;
   readonly audit?: AuditNumbers | undefined;
   readonly baselines?: readonly BaselineNumbers[] | undefined;
+  /** Of a walk-forward. */
+  readonly folds?: readonly FoldNumbers[] | undefined;
+  /** Folders of folds that are not finished. */
+  readonly missing?: readonly string[] | undefined;
 }
 
 /** The split that a report is about: the test, or the validation where there is no test. */

@@ -2,7 +2,7 @@
 export interface SubjectNumbers {
   /** Of the run folder, or of the file of predictions. */
   readonly name: string;
-  readonly kind: "run" | "ensemble" | "predictions";
+  readonly kind: "run" | "ensemble" | "walk-forward" | "predictions";
   /** Data that predictions of another tool are held against; a run says so itself. */
   readonly prices?: string | undefined;
 }

@@ -47,12 +47,59 @@ export interface RunDescription {
   timing: { startedAt: string; finishedAt: string | null; trainingSeconds: number };
 }
 
-/** What run.json says. @throws AstgnnError ERR_CHECKPOINT where the folder holds no run */
+/** What `run.json` of a walk-forward says; each of its folds is a run of its own in a folder of this one. */
+export interface WalkForwardDescription {
+  formatVersion: string;
+  kind: "walkForward";
+  /** `"finished"` once every fold is and predictions.parquet holds their tests. */
+  status: "running" | "finished";
+  config: ModelConfig;
+  dtype: Dtype;
+  training: Recipe;
+  /** Of initial weights, date order and dropout; a list makes each fold an ensemble. */
+  seeds: number | readonly number[];
+  source: PanelSource | null;
+  panel: ReadingOptions | null;
+  /** Without a split: each fold has its own. */
+  dataset: Dataset["options"];
+  fingerprint: string;
+  /** How folds are cut. */
+  walkForward: { train: string; valid: string | null; step: string; mode: "rolling" | "expanding"; start: string | null };
+  folds: readonly StoredFold[];
+  /** The tests together, as those of runs are compared. */
+  split: { valid: { first: null; last: null; dates: 0 }; test: { first: string | null; last: string | null; dates: number } };
+  /** What was dropped between source and panel. */
+  ledger: Ledger;
+  versions: { astgnn: string };
+}
+
+/** A fold as run.json keeps it. */
+export interface StoredFold {
+  /** Its folder. */
+  readonly name: string;
+  readonly split: Readonly<Record<string, string>>;
+  readonly train: StoredRange;
+  readonly valid: StoredRange;
+  readonly test: StoredRange;
+}
+
+interface StoredRange {
+  readonly first: string | null;
+  readonly last: string | null;
+  readonly dates: number;
+}
+
+/** What run.json of a run or an ensemble says. @throws AstgnnError ERR_CHECKPOINT where the folder holds none */
 export async function readDescription(folder: string): Promise<RunDescription> {
   const path = join(folder, "run.json");
+  let description: RunDescription | WalkForwardDescription;
   try {
-    return JSON.parse(await readFile(path, "utf8")) as RunDescription;
+    description = JSON.parse(await readFile(path, "utf8")) as RunDescription | WalkForwardDescription;
   } catch (cause) {
     throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds no run: ${path} cannot be read.`, { file: path, cause, next: "Pass the folder that train wrote." });
   }
+  if (description.kind === "walkForward") {
+    throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds a walk-forward, whose models are those of its folds.`, { file: path, next: `Name a fold, for new data the newest: ${join(folder, description.folds.at(-1)?.name ?? "")}.` });
+  }
+  return description;
 }

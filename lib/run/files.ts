@@ -30,16 +30,17 @@ export async function removeRunFiles(path: string, files: readonly RunFile[] = [
 /**
  * Makes a folder and runs `body` while this process alone trains there. A process that was killed holds nothing.
  *
+ * @param waits true: waits for a process that is there instead of refusing
  * @throws AstgnnError ERR_BUSY naming pid, host and since when, where another training is in the folder; ERR_OPTION where there can be no such folder
  */
-export async function lockRunFolder<V>(path: string, body: () => Promise<V>): Promise<V> {
+export async function lockRunFolder<V>(path: string, body: () => Promise<V>, { waits = false }: { waits?: boolean } = {}): Promise<V> {
   await mkdir(path, { recursive: true }).catch((cause: Error) => {
     throw new AstgnnError("ERR_OPTION", `Cannot make the run folder ${path}: ${cause.message}.`, { option: "out", file: path, cause, next: "Name another folder." });
   });
   const onWait = (holder: string): never => {
     throw new AstgnnError("ERR_BUSY", `Another training writes to ${path}: ${holder}.`, { option: "out", file: path, next: "Wait until it has ended, or name another folder." });
   };
-  return withLock(lockPath(path), { onWait }, body);
+  return withLock(lockPath(path), waits ? {} : { onWait }, body);
 }
 
 export function lockPath(path: string): string {

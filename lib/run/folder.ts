@@ -54,6 +54,9 @@ export class RunFolder {
     const folder = new RunFolder(path);
     const replacement = new RunFolder(replacementPath(path));
     const present = await folder.#present();
+    if ((await folder.description() as { kind?: string } | undefined)?.kind === "walkForward") {
+      throw new AstgnnError("ERR_RUN_EXISTS", `${path} holds a walk-forward.`, { file: path, next: "Name another folder, or remove it." });
+    }
     // The first thing that a run writes is its state, an ensemble its run.json.
     const isReplaced = replacement.has("last.safetensors") || replacement.has("run.json");
     if (overwrite || !isReplaced) await rm(replacement.path, { recursive: true, force: true });
@@ -159,7 +162,16 @@ export function refuseOtherRun(stored: RunIdentity, now: RunIdentity, path: stri
     const { recipe, ...rest } = identity;
     return { ...rest, training: { ...recipe, epochs: 0 } };
   };
-  const difference = firstDifference(without(stored), without(current), "");
+  refuseDifference(without(stored), without(current), path);
+}
+
+/**
+ * Compares what a folder says of itself with what is to be done in it, both JSON-safe.
+ *
+ * @throws AstgnnError ERR_CHECKPOINT naming the first field that differs
+ */
+export function refuseDifference(stored: object, now: object, path: string): void {
+  const difference = firstDifference(stored, now, "");
   if (difference === undefined) return;
   if (isUnknownToRun(difference)) throw begunByOlderVersion(difference[0], path);
   throw differs(...difference, path, "Resume with the options and data of the run, or name another folder.");

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { Database } from "../data/source/database.js";
-import { literal, oneFile, quoted } from "../data/source/sql.js";
+import { literal, quoted, severalFiles } from "../data/source/sql.js";
 import type { PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 
@@ -19,16 +19,33 @@ export const EVALUATED_SPLITS = ["valid", "test"] as const;
  * @throws AstgnnError ERR_DATA where columns or rows are missing or a (date, ticker) stands twice
  */
 export async function readStoredPredictions(file: string): Promise<Record<(typeof EVALUATED_SPLITS)[number], StoredSplit>> {
-  if (!existsSync(file)) throw new AstgnnError("ERR_DATA", `There is no ${file}.`, { file, next: "Finish the run with astgnn train --resume." });
+  return readParts([file], EVALUATED_SPLITS);
+}
+
+/**
+ * Reads the test rows of the predictions.parquet of several runs as those of one.
+ *
+ * @throws AstgnnError as {@link readStoredPredictions}
+ */
+export async function readTests(files: readonly string[]): Promise<StoredSplit> {
+  return (await readParts(files, ["test"])).test;
+}
+
+async function readParts<const S extends (typeof EVALUATED_SPLITS)[number]>(files: readonly string[], splits: readonly S[]): Promise<Record<S, StoredSplit>> {
+  const missing = files.find((path) => !existsSync(path));
+  if (missing !== undefined) throw new AstgnnError("ERR_DATA", `There is no ${missing}.`, { file: missing, next: "Finish the run with astgnn train --resume." });
   await using database = await Database.open();
-  const relation = `read_parquet(${oneFile(file)})`;
+  const relation = `read_parquet(${severalFiles(files)})`;
+  const file = files.length === 1 ? files[0]! : `${files[0]!} and ${files.length - 1} others`;
   const names = (await database.rows(`DESCRIBE SELECT * FROM ${relation}`, file)).map(([name]) => String(name));
   const columns = { predictions: numberedColumns(names, "prediction"), labels: numberedColumns(names, "label") };
   for (const [what, found] of [["date", names.includes("date")], ["ticker", names.includes("ticker")], ["split", names.includes("split")], ["prediction", columns.predictions.length > 0], ["label", columns.labels.length > 0]] as const) {
     if (!found) throw new AstgnnError("ERR_DATA", `${file} has no column ${what}; it has ${names.join(", ")}.`, { file, column: what, next: "Pass the predictions.parquet of a run." });
   }
   const read = (split: string): Promise<StoredSplit> => readSplit(database, file, relation, split, columns);
-  return { valid: await read("valid"), test: await read("test") };
+  const parts: Partial<Record<S, StoredSplit>> = {};
+  for (const split of splits) parts[split] = await read(split);
+  return parts as Record<S, StoredSplit>;
 }
 
 async function readSplit(

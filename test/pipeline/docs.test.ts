@@ -76,7 +76,7 @@ describe("examples run as printed", () => {
   it.each(of("sh"))("$name", ({ text }) => {
     for (const line of text.split("\n").filter(Boolean)) {
       expect(line).toMatch(/^npx astgnn /);
-      run(process.execPath, [join(packageRoot, "dist", "cli", "main.js"), ...line.replace(/#.*/, "").trim().split(/\s+/).slice(2)]);
+      run(process.execPath, [join(packageRoot, "dist", "cli", "main.js"), ...line.replace(/#.*/, "").trim().split(/\s+/).slice(2).map((word) => word.replace(/^'(.*)'$/, "$1"))]);
     }
   });
 });

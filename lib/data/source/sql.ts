@@ -9,3 +9,6 @@ export const literal = (text: string): string => `'${text.replaceAll("'", "''")}
  * columns of folders named key=value.
  */
 export const oneFile = (path: string): string => `${literal(path)}, hive_partitioning = false`;
+
+/** The same for several files that have the same columns. */
+export const severalFiles = (paths: readonly string[]): string => `[${paths.map(literal).join(", ")}], hive_partitioning = false`;

@@ -50,10 +50,13 @@ function deckOf(split: SplitNumbers | undefined, t: Maybe, interval: readonly Ma
   return `95 % interval ${four(interval[0])} to ${four(interval[1])}: ${zero}.${isNumber(t) ? ` t ${two(t)} by Newey and West, ${isNumber(split.icTNaive) ? two(split.icTNaive) : "–"} if dates were independent.` : ""}`;
 }
 
-function aboutOf({ subject, run, train, valid, test }: ReportNumbers): string[] {
+function aboutOf({ subject, run, train, valid, test, folds }: ReportNumbers): string[] {
   const label = labelText(test ?? valid);
   if (run === undefined) {
     return [`Predictions of ${subject.name}${subject.prices === undefined ? "" : ` against the closing prices of ${fileName(subject.prices)}`}: ${rowsText(test)}. ${label}`];
+  }
+  if (folds !== undefined) {
+    return [`A walk-forward of ${counted(folds.length, "fold")} on ${sourceText(run.source)}: a model for each, trained on the dates before its test. Tests from ${datesText(run.split.test)}: ${rowsText(test)}.`, label];
   }
   const members = run.members?.length;
   const { config, dataset, split } = run;

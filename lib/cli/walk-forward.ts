@@ -1,0 +1,109 @@
+import { z } from "zod";
+import type { PanelOptions } from "../data/panel.js";
+import type { PanelSource } from "../data/source/panel-source.js";
+import { AstgnnError } from "../errors.js";
+import type { Fold } from "../evaluate/walk-forward/folds.js";
+import { foldShape, resolveWalkForward, type WalkForwardOptions } from "../evaluate/walk-forward/options.js";
+import type { FoldResult } from "../evaluate/walk-forward/stitch.js";
+import { resolveOptions } from "../options.js";
+import type { PresetName } from "../presets.js";
+import type { TrainEvents } from "../train/events.js";
+import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
+import { sampleOptionsFrom } from "./data-source.js";
+import { optionsFrom, type FlagGroup } from "./flags.js";
+import { interruptible } from "./interrupt.js";
+import { ledgerJson, printLedger } from "./ledger.js";
+import { decimals, type Terminal } from "./terminal.js";
+import type { TrainingProgress } from "./training-progress.js";
+
+/** Flags of `walkForward`. */
+export const walkForwardFlags: FlagGroup = {
+  title: "Walk-forward",
+  flags: [
+    {
+      flags: "--walk-forward <offsets>", option: "walkForward", kind: "json",
+      help: 'train fold after fold and test each on the dates after it, as JSON: \'{"train":"3y","valid":"1y","step":"6m"}\', offsets in y, m, w or d on label ends; "mode":"expanding" keeps the first label (default: rolling)',
+    },
+    {
+      flags: "--fold <K/N>", option: "fold", kind: "text",
+      help: "only the K-th of N jobs, or fold K; 1/1 for all (default: SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX where set, else all)",
+    },
+  ],
+};
+
+type Written = Record<string, unknown> & { json?: boolean };
+
+/** What `astgnn train` has read from its flags. */
+export interface FoldTraining {
+  readonly written: Written;
+  readonly source: PanelSource;
+  readonly panelOptions: PanelOptions;
+  readonly preset: { readonly preset?: PresetName };
+  readonly model: Record<string, unknown>;
+  readonly training: TrainOptions;
+  readonly events: (fold: () => string) => TrainEvents;
+}
+
+/** `astgnn train --walk-forward`: trains folds, and evaluates their tests together once all are there. */
+export async function trainFolds({ written, source, panelOptions, preset, model, training, events }: FoldTraining, progress: TrainingProgress, terminal: Terminal): Promise<void> {
+  const { walkForward: json, fold } = optionsFrom(walkForwardFlags, written);
+  if (typeof json !== "object") throw new AstgnnError("ERR_OPTION", `Expected JSON for --walk-forward but received ${JSON.stringify(json)}.`, { option: "--walk-forward", next: 'Write e.g. --walk-forward \'{"train":"3y","valid":"1y","step":"6m"}\'.' });
+  const rule = resolveOptions(z.strictObject(foldShape), json, "--walk-forward");
+  const { out, resume: _, overwrite, ...recipe } = training;
+  if (out === undefined) throw new AstgnnError("ERR_OPTION", "A walk-forward needs a folder for its folds.", { option: "--out", next: "Add --out FOLDER." });
+  if (overwrite === true) throw new AstgnnError("ERR_OPTION", "--overwrite does not go with --walk-forward, which goes on with what its folder holds.", { option: "--overwrite", next: "Remove the folder to train anew." });
+  const { split = {}, ...samples } = sampleOptionsFrom(written) as { split?: Record<string, unknown> };
+  const { start, ...foreign } = split;
+  const [named] = Object.keys(foreign);
+  if (named !== undefined) throw new AstgnnError("ERR_OPTION", `split.${named} does not go with --walk-forward, which cuts the splits itself.`, { option: `split.${named}`, next: "Leave it out." });
+  const { seed: __, ...architecture } = model;
+  const job = (fold as string | undefined) ?? environmentJob(terminal);
+
+  const options = { ...rule, ...(start === undefined ? {} : { start }), dataset: { ...preset, ...samples }, model: architecture, training: recipe, out, fold: job } as WalkForwardOptions;
+  resolveWalkForward(options);
+  const [{ openPanel }, { walkForward }] = await Promise.all([import("../data/panel.js"), import("../evaluate/walk-forward/walk-forward.js")]);
+  const { epochs, patience, datesPerStep } = resolveTrainOptions(training);
+  const done = await interruptible(async (signal) => {
+    progress.begin(`reading ${typeof source === "string" ? source : "data"}`);
+    const panel = await openPanel(source, { ...panelOptions, signal });
+    let [current, shown] = ["", written.json === true];
+    const onFold: WalkForwardOptions["onFold"] = ({ fold: { name, train, valid, test }, index, folds, seeds, ledger }) => {
+      current = written.json === true ? name : `fold ${index + 1}/${folds.length}`;
+      progress.plan({ epochs, patience, datesPerStep, seeds, validDates: valid.dates, scoredDates: train.dates + valid.dates + test.dates });
+      if (shown) return;
+      shown = true;
+      for (const line of foldTable(folds)) terminal.err(line);
+      printLedger(terminal, ledger);
+    };
+    return { ...(await walkForward(panel, { ...options, training: { ...recipe, ...events(() => current) }, onFold, signal })), ledger: panel.ledger };
+  });
+  progress.end();
+  const { folds, missing, evaluation, ledger } = done;
+  if (written.json === true) return terminal.out(JSON.stringify({ event: "done", run: out, folds: folds.map(({ name }) => name), missing, ledger: ledgerJson(ledger) }));
+  if (evaluation === undefined) return terminal.out(`${folds.length} folds, of which ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing; astgnn evaluate --run ${out} evaluates those that are there`);
+  const { ic, icT, dates } = evaluation.test;
+  terminal.out(`test IC ${decimals(ic)} (t ${decimals(icT, 2)}) on ${dates} dates of ${folds.length} folds; the walk-forward is in ${out}, and astgnn evaluate --run ${out} shows it`);
+}
+
+/** The part of the process in an array of Slurm or an indexed job of Kubernetes; undefined outside of both. */
+function environmentJob(terminal: Terminal): string | undefined {
+  const { SLURM_ARRAY_TASK_ID: task, SLURM_ARRAY_TASK_MIN: first, SLURM_ARRAY_TASK_STEP: step, SLURM_ARRAY_TASK_COUNT: count, JOB_COMPLETION_INDEX: completion } = process.env;
+  const set = [["SLURM_ARRAY_TASK_ID", task], ["JOB_COMPLETION_INDEX", completion]].find(([, value]) => value !== undefined && value !== "");
+  if (set === undefined) return undefined;
+  const [variable, value] = set as [string, string];
+  const job = variable === "JOB_COMPLETION_INDEX" ? `${Number(value) + 1}` : `${(Number(value) - Number(first ?? 1)) / Number(step ?? 1) + 1}${count === undefined ? "" : `/${count}`}`;
+  terminal.err(`astgnn train: ${variable} is ${value}, so this is --fold ${job}; --fold 1/1 trains all folds`);
+  return job;
+}
+
+/** The dates of each fold, and what it came to where that is known. */
+export function foldTable(folds: readonly (Fold | FoldResult)[]): string[] {
+  const span = ({ first, last, dates }: Fold["train"]): string => (first === null ? "-" : `${first} to ${last} (${dates})`);
+  const rows = folds.map((fold) => {
+    const result = "isFinished" in fold ? [fold.isFinished ? decimals(fold.validIc) : "missing", decimals(fold.testIc)] : [];
+    return [fold.name, span(fold.train), span(fold.valid as Fold["valid"]), span(fold.test), ...result];
+  });
+  const head = ["fold", "train", "valid", "test", ...(rows[0]!.length > 4 ? ["valid IC", "test IC"] : [])];
+  const widths = head.map((title, c) => Math.max(title.length, ...rows.map((row) => row[c]!.length)));
+  return [head, ...rows].map((row) => row.map((cell, c) => (c < 4 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join("  ").trimEnd());
+}
