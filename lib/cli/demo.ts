@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { MarketResult } from "../demo/demonstrate.js";
+import type { MarketResult, SimulatedGraph } from "../demo/demonstrate.js";
 import { demonstrationSchema, type DemonstrationOptions } from "../demo/options.js";
 import { AstgnnError } from "../errors.js";
 import { bar } from "../setup/progress.js";
@@ -64,6 +64,7 @@ async function demoFrom(written: Record<string, unknown> & { json?: boolean }, t
   terminal.clearProgress();
   terminal.out("");
   for (const market of [result.planted, result.null]) for (const line of text(market)) terminal.out(line);
+  for (const line of graphText(result.graph)) terminal.out(line);
   terminal.out(`${result.seconds.toFixed(0)} s. Simulated data: these numbers say nothing about real markets.`);
 }
 
@@ -75,6 +76,15 @@ function text({ market, withGraph, withoutGraph, difference, dates, seeds, claim
     `  without the graph  ${value(withoutGraph)}`,
     `  difference         ${value(difference)}  ${difference.t.toFixed(1)} standard errors`,
     `  expected: ${claim}: ${holds ? "holds" : "DOES NOT HOLD"}`,
+    "",
+  ];
+}
+
+function graphText({ date, stocks, adjustedRand }: SimulatedGraph): string[] {
+  return [
+    `Whom the graph of the planted market links on ${date}, hidden industries in brackets`,
+    ...stocks.map(({ ticker, industry, peers }) => `  ${ticker} [${industry}]  ${peers.map((peer) => `${peer.ticker} [${peer.industry}]`).join("  ")}`),
+    `  clusters of all stocks against the industries, which no column shows: adjusted Rand index ${decimals(adjustedRand, 2)} (1 the same, 0 chance)`,
     "",
   ];
 }

@@ -3,6 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPanel } from "../data/panel.js";
 import type { Dataset } from "../data/types.js";
+import { clusters } from "../evaluate/peers/clusters.js";
+import { peers } from "../evaluate/peers/peers.js";
+import { adjustedRandIndex } from "../metrics/adjusted-rand.js";
 import { evaluate } from "../metrics/evaluate.js";
 import type { Metrics } from "../metrics/pairs.js";
 import { summary } from "../metrics/statistics.js";
@@ -44,6 +47,9 @@ const TRAIN_DATES = 400;
 const VALID_DATES = 80;
 const TEST_DATES = 240;
 
+/** How many stocks and peers of each are shown. */
+const SHOWN = { stocks: 3, peers: 5 };
+
 const ALONE = { similarityGraph: "groups", excludeSelf: true } as const;
 
 /** A mean over test dates of all seeds, with its standard error over those dates. */
@@ -67,12 +73,30 @@ export interface MarketResult {
   readonly holds: boolean;
 }
 
+/** A simulated stock, the hidden industry that it is of, and whom the graph links it to. */
+export interface SimulatedPeers {
+  readonly ticker: string;
+  readonly industry: number;
+  /** The heaviest first. */
+  readonly peers: readonly { readonly ticker: string; readonly industry: number; readonly weight: number }[];
+}
+
+/** The graph of one date of the planted market of the first seed, beside the industries that no column shows. */
+export interface SimulatedGraph {
+  readonly date: string;
+  readonly stocks: readonly SimulatedPeers[];
+  /** Adjusted Rand index of the clusters of all stocks with the industries: 1 where they are the same, 0 by chance. */
+  readonly adjustedRand: number;
+}
+
 /** The outcome of a demonstration on simulated markets. */
 export interface Demonstration {
   /** Always true: no number here says anything about real markets. */
   readonly simulated: true;
   readonly planted: MarketResult;
   readonly null: MarketResult;
+  /** What the model of the planted market sees in the stocks. */
+  readonly graph: SimulatedGraph;
   readonly seconds: number;
 }
 
@@ -92,6 +116,7 @@ export async function demonstrate(options: DemonstrationOptions = {}): Promise<D
   if (keep !== undefined) await mkdir(keep, { recursive: true });
   const trainings = seeds.length * 4;
   let finished = 0;
+  let graph: SimulatedGraph | undefined;
   try {
     const results: MarketResult[] = [];
     for (const market of ["planted", "null"] as const) {
@@ -101,10 +126,12 @@ export async function demonstrate(options: DemonstrationOptions = {}): Promise<D
         const file = join(folder, `simulated-${market}-${seed}.csv`);
         await writeSimulatedMarket(simulated, file);
         const panel = await openPanel(file, { signal });
-        const run = async (graph: boolean): Promise<Metrics> => {
-          const report = (share: number): void => onProgress?.({ market, graph, seed, done: (finished + share) / trainings });
+        const run = async (linked: boolean): Promise<Metrics> => {
+          const report = (share: number): void => onProgress?.({ market, graph: linked, seed, done: (finished + share) / trainings });
           report(0);
-          const metrics = await trainAndTest(await panel.dataset({ ...datasetOptions(simulated, graph), threads, signal }), graph, { seed, epochs, threads, signal }, report);
+          const dataset = await panel.dataset({ ...datasetOptions(simulated, linked), threads, signal });
+          const look = linked && graph === undefined ? async (model: ASTGNNFactorModel): Promise<void> => void (graph = await graphOf(model, dataset, simulated, { threads, signal })) : undefined;
+          const metrics = await trainAndTest(dataset, linked, { seed, epochs, threads, signal }, report, look);
           finished++;
           return metrics;
         };
@@ -112,7 +139,7 @@ export async function demonstrate(options: DemonstrationOptions = {}): Promise<D
       }
       results.push(marketResult(market, runs));
     }
-    return { simulated: true, planted: results[0]!, null: results[1]!, seconds: (performance.now() - started) / 1000 };
+    return { simulated: true, planted: results[0]!, null: results[1]!, graph: graph!, seconds: (performance.now() - started) / 1000 };
   } finally {
     if (keep === undefined) await rm(folder, { recursive: true, force: true });
   }
@@ -133,7 +160,7 @@ function datasetOptions(market: SimulatedMarket, graph: boolean) {
   };
 }
 
-async function trainAndTest(dataset: Dataset, graph: boolean, options: TrainOptions & { seed: number; epochs: number }, report: (share: number) => void): Promise<Metrics> {
+async function trainAndTest(dataset: Dataset, graph: boolean, options: TrainOptions & { seed: number; epochs: number }, report: (share: number) => void, look?: (model: ASTGNNFactorModel) => Promise<void>): Promise<Metrics> {
   using model = new ASTGNNFactorModel({
     ...DEMONSTRATION_MODEL,
     ...(graph ? {} : ALONE),
@@ -146,7 +173,25 @@ async function trainAndTest(dataset: Dataset, graph: boolean, options: TrainOpti
     onStep: ({ epoch, stepInEpoch, stepsPerEpoch }) => report((epoch - 1 + stepInEpoch / stepsPerEpoch) / options.epochs),
   });
   const { predictions } = await model.predict(dataset.test, { signal: options.signal });
+  await look?.(model);
   return evaluate(predictions, dataset.test.labels);
+}
+
+/** Whom the graph links on the last test date: the first stock of each of three industries, and how far the clusters of all are the industries. */
+async function graphOf(model: ASTGNNFactorModel, dataset: Dataset, { tickers, industries }: SimulatedMarket, { threads, signal }: Pick<TrainOptions, "threads" | "signal">): Promise<SimulatedGraph> {
+  const date = dataset.test.dates.at(-1)!;
+  const options = { date, threads, signal, onWarning: () => {} };
+  const { clusters: found, alone } = await clusters(model, dataset, options);
+  const industryOf = (ticker: string): number => industries[tickers.indexOf(ticker)]!;
+  const together = [...found.map((cluster) => cluster.tickers), ...alone.map((ticker) => [ticker])];
+  const present = together.flat().sort();
+  const shown = present.filter((ticker, i) => present.findIndex((other) => industryOf(other) === industryOf(ticker)) === i).slice(0, SHOWN.stocks);
+  const stocks: SimulatedPeers[] = [];
+  for (const ticker of shown) {
+    const { peers: list } = await peers(model, dataset, { ...options, ticker, top: SHOWN.peers, lookBack: 0 });
+    stocks.push({ ticker, industry: industryOf(ticker), peers: list.map((peer) => ({ ticker: peer.ticker, industry: industryOf(peer.ticker), weight: peer.weight })) });
+  }
+  return { date, stocks, adjustedRand: adjustedRandIndex(together.flatMap((members, label) => members.map(() => label)), together.flat().map(industryOf)) };
 }
 
 function marketResult(market: MarketName, runs: readonly { seed: number; withGraph: Metrics; withoutGraph: Metrics }[]): MarketResult {

@@ -2,11 +2,11 @@ import { expect, it } from "vitest";
 import type { Demonstration } from "../../lib/demo/demonstrate.js";
 import { astgnn } from "./cli-capture.js";
 
-// One epoch is too short for the claim; what is tested is that everything is trained, named as simulated and compared date by date.
+// One epoch is too short for the claim; what is tested is that everything is trained, named as simulated, compared date by date, and looked at.
 it("demo trains with and without the graph on both simulated markets and prints what it claims", async () => {
   const { code, out, err } = await astgnn("demo", "--epochs", "1", "--seed", "3", "--json");
   expect([code, err]).toEqual([0, ""]);
-  const { simulated, planted, null: absent } = JSON.parse(out) as Demonstration;
+  const { simulated, planted, null: absent, graph } = JSON.parse(out) as Demonstration;
   expect(simulated).toBe(true);
   for (const market of [planted, absent]) {
     expect(market.dates).toBe(240);
@@ -18,6 +18,14 @@ it("demo trains with and without the graph on both simulated markets and prints 
     expect(market.withGraph.standardError).toBeGreaterThan(0.004);
     expect(market.withGraph.standardError).toBeLessThan(0.02);
   }
+  // Three stocks of three industries, each with others and not with itself.
+  expect(new Set(graph.stocks.map(({ industry }) => industry)).size).toBe(3);
+  for (const { ticker, peers } of graph.stocks) {
+    expect(peers).toHaveLength(5);
+    expect(peers.map((peer) => peer.ticker)).not.toContain(ticker);
+  }
+  // By chance it would be within .05 of 0.
+  expect(graph.adjustedRand).toBeGreaterThan(0.1);
   expect(planted.holds).toBe(planted.difference.t >= 3);
   expect(absent.holds).toBe(Math.abs(absent.difference.t) <= 2);
 }, 600_000);
