@@ -20,7 +20,7 @@ export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/m
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";
 export type { Device } from "./model/device.js";
 export type { DatePrediction, PredictDatesOptions } from "./model/predict-dates.js";
-export type { PredictInput, Prediction, PredictOptions, PeerStatistics, SimilarityStatistics } from "./model/predict.js";
+export type { Neutralise, PredictInput, Prediction, PredictOptions, PeerStatistics, SimilarityStatistics } from "./model/predict.js";
 export { FactorExtractor, GraphAttention, RelationalEmbedding, TimeGraphConvolution, type GraphAttentionOptions, type TimeGraphConvolutionOptions } from "./model/layers.js";
 export type { Offsets, PackedRowMask, RowMask } from "./model/row-mask.js";
 export { Tensor, type StateDict, type TypedArray } from "./model/tensor.js";

@@ -15,6 +15,7 @@ const predictFlags: FlagGroup = {
   title: "Prediction",
   flags: [
     { flags: "--from <date>", option: "from", kind: "text", help: "first date to score, YYYY-MM-DD (default: the first with enough history before it)" },
+    { flags: "--neutralise <names>", option: "neutralise", kind: "texts", help: "write what known exposures leave of the predictions: loadings, style, groups and columns of the data, comma-separated (default: predictions as they are)" },
     ...flagsOf("Prediction", { device: modelSchema.shape.device, threads: trainSchema.shape.threads }).flags,
   ],
 };
@@ -35,7 +36,7 @@ export function predictCommand(terminal: Terminal): Command {
     .action(async (written: Record<string, unknown> & { run: string; out: string; json?: boolean }) => {
       try {
         const source = namedSource(written);
-        const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "from" | "device" | "threads">), out: written.out };
+        const options = { ...panelOptionsFrom(written), ...(optionsFrom(predictFlags, written) as Pick<PredictRunOptions, "from" | "neutralise" | "device" | "threads">), out: written.out };
         await usePrecision(written, options.device);
         const { predictRun } = await import("../run/predict-run.js");
         const result = await interruptible((signal) => predictRun(written.run, source, { ...options, onWarning: ({ text }) => terminal.err(`astgnn predict: ${inFlags(text, [panelFlags])}`), signal }));

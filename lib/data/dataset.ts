@@ -1,10 +1,11 @@
 import { finished } from "../binding/job.js";
 import { loadCore, loadCoreAway } from "../binding/load.js";
 import { resolveThreads } from "../binding/threads.js";
-import type { NativeColumn, NativeRows, NativeTargets } from "../binding/types.js";
+import type { NativeColumn, NativeRows } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
-import type { DatasetOptions } from "./dataset-options.js";
-import { makeExposures, type PanelExposures } from "./exposures.js";
+import { LoadingsSchema, type DatasetOptions } from "./dataset-options.js";
+import { listExposures } from "./exposure-list.js";
+import { makeExposures, offerExposures, type PanelExposures } from "./exposures.js";
 import { featureSet, type FeatureSet } from "./feature-cache.js";
 import { hasSet, mayLack } from "./feature-sets.js";
 import { historyParts, refuseShortPanel } from "./history.js";
@@ -17,11 +18,9 @@ import { datesWithLoadings, planRefreshes } from "./loadings.js";
 import { PanelDataset } from "./panel-dataset.js";
 import type { PanelGrid } from "./panel-grid.js";
 import { NEUTRALISE, requireFeatureColumns, requireGraph, resolveDataset, type ResolvedDatasetOptions } from "./resolve-dataset.js";
+import { sampleTargets } from "./sample-targets.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
-
-/** Returns beyond ± this count as this where a fit takes exposures out of them: a few would decide it. */
-const CLIPPED_RETURN = 0.15;
 
 /** What `panel.dataset(options)` does: the core computes, off the event loop. */
 export async function buildDataset(whole: PanelGrid, options: DatasetOptions): Promise<Dataset> {
@@ -82,7 +81,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
     addSplitLosses(ledger, plan);
     onDates(whole.dates.length);
     failed.signal.throwIfAborted();
-    return new PanelDataset({
+    const dataset = new PanelDataset({
       panel,
       cut,
       shape,
@@ -96,6 +95,14 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
       plan,
       ledger: ledger.build(panel.ledger.rowsRead, panel.ledger.rowsKept),
     });
+    const basis = features.basis ?? exposures?.basis ?? cut.basis;
+    offerExposures(dataset, (names, option, on) => {
+      const ofLabels = cut.exposures?.written.includes("style") === true ? cut.exposures : undefined;
+      const hasSize = ofLabels === undefined ? whole.has("size") : ofLabels.sources.some(({ name }) => name === "size");
+      const list = listExposures(names, cut.loadings ?? LoadingsSchema.parse({}), hasSize, option);
+      return makeExposures(whole, list, basis, option, on, first);
+    });
+    return dataset;
   } catch (error) {
     features?.release();
     exposures?.release();
@@ -196,39 +203,6 @@ function sampleRows(
         ...(panel.tradable === undefined ? {} : { tradable: panel.tradable }),
         ...(panel.segments === undefined ? {} : { segments: panel.segments }),
         ...(label === undefined ? {} : { label }),
-      },
-      threads,
-    );
-  return finished(start, signal, "The dataset");
-}
-
-function sampleTargets(
-  panel: PanelGrid, { graph, label, labelTransform, exposures: named }: ResolvedDatasetOptions,
-  { shape, rows, plan, exposures }: { readonly shape: LabelShape; readonly rows: NativeRows; readonly plan: SplitPlan; readonly exposures: PanelExposures | undefined }, { threads, signal }: JobOptions,
-): Promise<NativeTargets> {
-  const { transform, winsorize } = labelTransform;
-  const groups = graph === "none" ? undefined : panel.groups;
-  const clip = "column" in label ? 0 : CLIPPED_RETURN;
-  const neutral = exposures === undefined ? undefined : { clip, ...(exposures.native === undefined ? {} : { exposures: exposures.native }), ...(exposures.groups === undefined ? {} : { groupCount: exposures.groups.count }) };
-  const isLeftOut = named !== undefined && exposures === undefined;
-  const start = () =>
-    loadCore().sampleTargets(
-      {
-        dates: panel.dates.length,
-        stocks: panel.tickers.length,
-        offsets: rows.offsets,
-        rowStocks: rows.stocks,
-        labels: isLeftOut ? new Float32Array(rows.labels.length).fill(NaN) : rows.labels,
-        lagDays: shape.lagDays,
-        reach: shape.horizons.map((horizon) => horizon || shape.span),
-        lastPriced: rows.lastPriced,
-        sampleDates: Int32Array.from([...plan.train, ...plan.valid, ...plan.test]),
-        transform,
-        ...(winsorize === undefined ? {} : { winsorize }),
-        ...(panel.tradable === undefined ? {} : { tradable: panel.tradable }),
-        ...(groups === undefined ? {} : { groupCodes: groups.codes, groupCount: groups.names.length }),
-        ...(neutral === undefined ? {} : { neutral }),
-        ...(exposures?.groups === undefined ? {} : { neutralGroups: panel.groups!.codes }),
       },
       threads,
     );

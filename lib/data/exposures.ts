@@ -1,4 +1,5 @@
 import type { NativeFeatures } from "../binding/types.js";
+import { AstgnnError } from "../errors.js";
 import { exposureLookBack, requireExposures, type ExposureList } from "./exposure-list.js";
 import { featureSet, type FeatureRun, type FeatureSet } from "./feature-cache.js";
 import { planRefreshes, type LoadingsBasis } from "./loadings.js";
@@ -54,6 +55,27 @@ export async function makeExposures(
 export function groupsByDate({ groups, tickers: { length: stocks } }: PanelGrid, first = 0): NonNullable<PanelExposures["groups"]> {
   const { codes, names } = groups!;
   return { count: names.length, of: (t) => codes.subarray((first + t) * stocks, (first + t + 1) * stocks) };
+}
+
+/** Makes exposures by name for the dates of a dataset. */
+type Make = (names: readonly string[], option: string, run: FeatureRun) => Promise<PanelExposures>;
+
+const makers = new WeakMap<Dataset, Make>();
+
+/** Says how exposures of a dataset's dates are made when they are wanted. */
+export function offerExposures(dataset: Dataset, make: Make): void {
+  makers.set(dataset, make);
+}
+
+/**
+ * Exposures by name for the dates of a dataset: those of its labels where they have these names. To be released.
+ *
+ * @throws AstgnnError ERR_OPTION where the dataset is not cut from a panel; as {@link makeExposures}
+ */
+export async function exposuresOf(dataset: Dataset, names: readonly string[], option: string, run: FeatureRun): Promise<PanelExposures> {
+  const make = makers.get(dataset);
+  if (make === undefined) throw new AstgnnError("ERR_OPTION", `${option} needs a dataset that panel.dataset cut: this one has no panel to make exposures of.`, { option, next: "Score a dataset of a panel." });
+  return make(names, option, run);
 }
 
 const exposuresOfLabels = new WeakMap<Dataset, PanelExposures>();

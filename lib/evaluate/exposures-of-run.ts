@@ -34,7 +34,7 @@ export async function exposuresOfRun(
     return await knownExposures(panel, names, {
       loadings,
       basis: description === undefined ? undefined : basisOf(description),
-      hasSize: description?.exposureNames?.includes("size"),
+      hasSize: neutralisedBy(run)?.includes("style") === true ? description?.exposureNames?.includes("size") : undefined,
       signal,
     });
   } catch (error) {

@@ -4,9 +4,9 @@ import { LoadingsSchema, type ResolvedLoadings } from "../data/dataset-options.j
 import { listExposures, requireExposures, type ExposureList } from "../data/exposure-list.js";
 import { groupsByDate, makeExposures, type PanelExposures } from "../data/exposures.js";
 import type { LoadingsBasis } from "../data/loadings.js";
+import type { NeutralTo } from "../data/neutral-to.js";
 import type { Panel } from "../data/panel.js";
 import type { PanelValues } from "../data/types.js";
-import type { NeutralTo } from "../metrics/neutral-date.js";
 
 /** How sets of exposures are made; by default as a dataset without options makes them. */
 export interface ExposureMaking {

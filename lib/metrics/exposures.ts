@@ -1,6 +1,7 @@
+import type { Exposures, Groups } from "../data/neutral-to.js";
 import { ranksByOrder, RankSorter } from "../data/ranks.js";
 import { testMean } from "./hac.js";
-import { NeutralDate, type Exposures, type Groups } from "./neutral-date.js";
+import { NeutralDate } from "./neutral-date.js";
 import { PairedStocks, rankCorrelation } from "./paired-stocks.js";
 import type { DateRows, RankedDates } from "./ranked-dates.js";
 import { mean, summary } from "./statistics.js";
@@ -82,7 +83,7 @@ export interface NeutralIc {
  */
 export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exposures, groups?: Groups, horizonDays = 1): NeutralIc {
   const { dates, stocks, values, counts } = ranked;
-  const neutral = new NeutralDate(stocks, exposures, groups);
+  const neutral = new NeutralDate(stocks, { exposures, groups });
   const residual = new Float64Array(stocks);
   const stock = new Int32Array(stocks);
   const found = { dates: [] as number[], ic: [] as number[], rankIc: [] as number[] };

@@ -1,3 +1,4 @@
+import type { Exposures, NeutralTo } from "../data/neutral-to.js";
 import type { LabelValues, PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { widthOf } from "./aligned.js";
@@ -13,7 +14,6 @@ import { testMean } from "./hac.js";
 import { Lookup } from "./lookup.js";
 import { labelBook, Market } from "./market.js";
 import type { Metrics } from "./pairs.js";
-import type { Exposures, NeutralTo } from "./neutral-date.js";
 import { quantileReturns, quantileTurnover } from "./quantiles.js";
 import { rankDates, type DateRows, type RankedDates } from "./ranked-dates.js";
 import { mean } from "./statistics.js";

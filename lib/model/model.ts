@@ -10,6 +10,7 @@ import { integers, type Offsets, type RowMask } from "./row-mask.js";
 import { attentionOf, forwardModule, Module, nativeModule, replaceNative, similarityOf } from "./module.js";
 import { nativePanel } from "../data/native-panel.js";
 import { allowedCounts, findRow, listWarning, PEER_DAYS } from "./peers.js";
+import { neutralPredictions, predictionNeutraliser } from "./neutral-predictions.js";
 import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "./predict-dates.js";
 import { alignToPanel, averageStatistics, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
@@ -127,7 +128,7 @@ export class ASTGNNFactorModel extends Module {
    * const { predictions, riskFactors } = await model.predict(dataset.test, { riskFactors: true }); // [dates, stocks], [dates, stocks, K]
    * const latest = await model.predict({ dataset, dates: [dataset.dates.at(-1)!] });
    * @throws AstgnnError ERR_DATA where the dataset was not prepared as that of the training (features, window, processors and their statistics,
-   *   graph, label), naming every field that differs, where a split has no dates or a date too little history; ERR_ABORTED
+   *   graph, label), naming every field that differs, where a split has no dates or a date too little history or, to be made neutral, too few stocks; ERR_ABORTED
    */
   async predict(input: PredictInput, options: PredictOptions & { riskFactors: true }): Promise<Required<Prediction>>;
   async predict(input: PredictInput, options?: PredictOptions): Promise<Prediction>;
@@ -135,10 +136,11 @@ export class ASTGNNFactorModel extends Module {
     const native = nativeModule(this);
     const selection = selectDates(input);
     checkDataset(this, selection.dataset);
-    const packed = await predictPacked(native, selection, { riskFactors: options.riskFactors ?? false, threads: resolveThreads(options.threads), signal: options.signal });
-    const predictions = alignToPanel(selection, packed.predictions, this.config.numPredictions);
+    const run = { threads: resolveThreads(options.threads), signal: options.signal };
+    const neutral = await predictionNeutraliser(options.neutralise, selection.dataset, this.#description, run);
+    const { packed, left, ledger } = await neutralPredictions(neutral, selection, () => predictPacked(native, selection, { riskFactors: options.riskFactors ?? false, ...run }));
+    const predictions = alignToPanel(selection, left, this.config.numPredictions);
     const similarity = averageStatistics(packed.statistics);
-    const { ledger } = selection.dataset;
     if (packed.riskFactors === undefined) return { predictions, similarity, ledger };
     return { predictions, riskFactors: alignToPanel(selection, packed.riskFactors, this.config.numRiskFactors, true), similarity, ledger };
   }
@@ -153,12 +155,13 @@ export class ASTGNNFactorModel extends Module {
    */
   predictDates(input: PredictInput, options: PredictDatesOptions & { riskFactors: true }): AsyncGenerator<Required<DatePrediction>, void, undefined>;
   predictDates(input: PredictInput, options?: PredictDatesOptions): AsyncGenerator<DatePrediction, void, undefined>;
-  async *predictDates(input: PredictInput, { from, riskFactors = false, threads, signal }: PredictDatesOptions = {}): AsyncGenerator<DatePrediction, void, undefined> {
+  async *predictDates(input: PredictInput, { from, riskFactors = false, neutralise, threads, signal }: PredictDatesOptions = {}): AsyncGenerator<DatePrediction, void, undefined> {
     const native = nativeModule(this);
     const selection = datesFrom(selectDates(input), from);
     checkDataset(this, selection.dataset);
     const request = { riskFactors, threads: resolveThreads(threads), signal };
-    yield* predictEachDate(selection, (date) => predictPacked(native, date, request));
+    const neutral = await predictionNeutraliser(neutralise, selection.dataset, this.#description, request);
+    yield* predictEachDate(selection, (date) => predictPacked(native, date, request), neutral);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { firstNotBefore, isIsoDate } from "../data/calendar.js";
 import { refuseEarlyDate } from "../data/history.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import type { PredictionNeutraliser } from "./neutral-predictions.js";
 import type { DateSelection, PredictOptions } from "./predict.js";
 
 /** How to score date by date. */
@@ -23,14 +24,20 @@ export interface DatePrediction {
 /** Scores the packed rows of one date. */
 type Score = (selection: DateSelection) => Promise<{ predictions: Float32Array | Float64Array; riskFactors?: Float32Array | Float64Array | undefined }>;
 
-/** Scores the dates of a selection that have rows one after the other, holding the scores of one date at a time. */
-export async function* predictEachDate({ dataset, dates }: DateSelection, score: Score): AsyncGenerator<DatePrediction, void, undefined> {
-  for (const t of dates) {
-    const rows = dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1]);
-    if (rows.length === 0) continue;
-    const { predictions, riskFactors } = await score({ dataset, dates: Int32Array.of(t) });
-    const tickers = Array.from(rows, (stock) => dataset.tickers[stock]!);
-    yield { date: dataset.dates[t]!, tickers, predictions, ...(riskFactors === undefined ? {} : { riskFactors }) };
+/** Scores the dates of a selection that have rows one after the other, holding the scores of one date at a time; releases `neutral` at its end. */
+export async function* predictEachDate({ dataset, dates }: DateSelection, score: Score, neutral: PredictionNeutraliser | undefined): AsyncGenerator<DatePrediction, void, undefined> {
+  try {
+    for (const t of dates) {
+      const rows = dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1]);
+      if (rows.length === 0) continue;
+      const selection = { dataset, dates: Int32Array.of(t) };
+      const { predictions: scores, riskFactors } = await score(selection);
+      const predictions = (await neutral?.residuals(selection, scores)) ?? scores;
+      const tickers = Array.from(rows, (stock) => dataset.tickers[stock]!);
+      yield { date: dataset.dates[t]!, tickers, predictions, ...(riskFactors === undefined ? {} : { riskFactors }) };
+    }
+  } finally {
+    neutral?.release();
   }
 }
 

@@ -9,10 +9,19 @@ import { AstgnnError, invalidOption } from "../errors.js";
 /** What to score: a split, every date of a dataset that has rows, or dates by name or index. */
 export type PredictInput = Split | Dataset | { dataset: Dataset; dates: readonly string[] | Int32Array };
 
+/** What predictions are made neutral to: names of exposures, or those that the labels of the training were made neutral to. */
+export type Neutralise = true | readonly string[];
+
 /** How to score. */
 export interface PredictOptions {
   /** True: also return M, K numbers per stock and date. Default false. */
   riskFactors?: boolean | undefined;
+  /**
+   * Return what of the predictions known exposures leave: per date the residuals by least squares over all stocks that have one, on an intercept and the named
+   * exposures (`"loadings"`, `"style"`, columns of the panel, `"groups"` for an intercept per group). True: those that the labels of the training were made
+   * neutral to. Default: predictions as they are.
+   */
+  neutralise?: Neutralise | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
   threads?: number | undefined;
   /** Stops within one date; the promise rejects with ERR_ABORTED. */

@@ -2,6 +2,7 @@ import { AstgnnError } from "../errors.js";
 import { checkDataset } from "../model/compatibility.js";
 import type { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
+import { neutralPredictions, predictionNeutraliser } from "../model/neutral-predictions.js";
 import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "../model/predict-dates.js";
 import { alignToPanel, averageStatistics, selectDates, type Prediction, type PredictInput, type PredictOptions } from "../model/predict.js";
 import { resolveThreads } from "../binding/threads.js";
@@ -42,21 +43,20 @@ export class Ensemble {
     const selection = selectDates(input);
     for (const member of this.members) checkDataset(member, selection.dataset);
     const scorer = ensembleScorer(this.members.map((member) => nativeModule(member)));
-    const packed = await scorer(selection, { riskFactors: false, threads: resolveThreads(options.threads), signal: options.signal });
-    return {
-      predictions: alignToPanel(selection, packed.predictions, this.members[0]!.config.numPredictions),
-      similarity: averageStatistics(packed.statistics),
-      ledger: selection.dataset.ledger,
-    };
+    const request = { riskFactors: false, threads: resolveThreads(options.threads), signal: options.signal };
+    const neutral = await predictionNeutraliser(options.neutralise, selection.dataset, this.members[0]!.dataset, request);
+    const { packed, left, ledger } = await neutralPredictions(neutral, selection, () => scorer(selection, request));
+    return { predictions: alignToPanel(selection, left, this.members[0]!.config.numPredictions), similarity: averageStatistics(packed.statistics), ledger };
   }
 
   /** Scores date by date, as `ASTGNNFactorModel.predictDates` does, without `riskFactors`. */
-  async *predictDates(input: PredictInput, { from, threads, signal }: Omit<PredictDatesOptions, "riskFactors"> = {}): AsyncGenerator<EnsembleDatePrediction, void, undefined> {
+  async *predictDates(input: PredictInput, { from, neutralise, threads, signal }: Omit<PredictDatesOptions, "riskFactors"> = {}): AsyncGenerator<EnsembleDatePrediction, void, undefined> {
     const selection = datesFrom(selectDates(input), from);
     for (const member of this.members) checkDataset(member, selection.dataset);
     const scorer = ensembleScorer(this.members.map((member) => nativeModule(member)));
     const request = { riskFactors: false, threads: resolveThreads(threads), signal };
-    yield* predictEachDate(selection, (date) => scorer(date, request));
+    const neutral = await predictionNeutraliser(neutralise, selection.dataset, this.members[0]!.dataset, request);
+    yield* predictEachDate(selection, (date) => scorer(date, request), neutral);
   }
 
   /** Frees every member. */

@@ -7,8 +7,9 @@ import type { Ledger } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { checkDataset } from "../model/compatibility.js";
 import type { Device } from "../model/device.js";
+import { predictionNeutraliser, type PredictionNeutraliser } from "../model/neutral-predictions.js";
 import { datesFrom } from "../model/predict-dates.js";
-import { selectDates, type DateSelection } from "../model/predict.js";
+import { selectDates, type DateSelection, type Neutralise } from "../model/predict.js";
 import { resolveThreads } from "../binding/threads.js";
 import { loadRun, scorerOf, type LoadedRun } from "./load.js";
 import { PredictionFiles } from "./prediction-files.js";
@@ -23,6 +24,8 @@ export interface PredictRunOptions extends PanelOptions {
   out: string;
   /** First date to score, YYYY-MM-DD. Default: the first with enough history. */
   from?: string | undefined;
+  /** Write what of the predictions known exposures leave: as for `ASTGNNFactorModel.predict`. Default: predictions as they are. */
+  neutralise?: Neutralise | undefined;
   /** Where to compute. Default ASTGNN_DEVICE, else `"auto"`: the first GPU that can be used, else the CPU. */
   device?: Device | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
@@ -54,7 +57,7 @@ export interface RunPrediction {
  * @throws AstgnnError ERR_OPTION where an option contradicts the run; ERR_DATA where the data lack a feature of the run, are too short for `from` or for any date, or no date has rows; ERR_CHECKPOINT, ERR_ABORTED
  */
 export async function predictRun(folder: string, source: PanelSource | undefined, options: PredictRunOptions): Promise<RunPrediction> {
-  const { out, from, device, threads, ...panelOptions } = options;
+  const { out, from, neutralise, device, threads, ...panelOptions } = options;
   const { signal } = panelOptions;
   if (typeof out !== "string" || !/\.(parquet|csv)$/i.test(out)) throw invalidOption("out", "a path that ends in .parquet or .csv", out);
   if (from !== undefined && (typeof from !== "string" || !isIsoDate(from))) throw invalidOption("from", "a date as YYYY-MM-DD", from);
@@ -66,19 +69,28 @@ export async function predictRun(folder: string, source: PanelSource | undefined
   for (const model of run.models) checkDataset(model, dataset);
   const selection = datesFrom(selectDates(dataset), undefined);
   const dates = Array.from(selection.dates, (t) => dataset.dates[t]!);
-  const rows = await writeScores(run, selection, out, { riskFactors: false, threads: resolveThreads(threads), signal });
-  return { out, members: run.models.length, rows, dates: dates.length, firstDate: dates[0]!, lastDate: dates.at(-1)!, ledger: dataset.ledger };
+  const request = { riskFactors: false, threads: resolveThreads(threads), signal };
+  const neutral = await predictionNeutraliser(neutralise, dataset, description, request);
+  try {
+    const rows = await writeScores(run, selection, out, request, neutral);
+    return { out, members: run.models.length, rows, dates: dates.length, firstDate: dates[0]!, lastDate: dates.at(-1)!, ledger: neutral?.ledger(dataset.ledger) ?? dataset.ledger };
+  } finally {
+    neutral?.release();
+  }
 }
 
 /** Scores block by block and writes date, ticker and prediction[_p]. Returns the number of rows. */
-async function writeScores(run: LoadedRun, selection: DateSelection, out: string, request: ScoreRequest): Promise<number> {
+async function writeScores(run: LoadedRun, selection: DateSelection, out: string, request: ScoreRequest, neutral: PredictionNeutraliser | undefined): Promise<number> {
   const [{ config, dtype }] = run.models;
   const scorer = scorerOf(run);
   const files = await PredictionFiles.create({
     dataset: selection.dataset, predictions: out, labelled: false, numPredictions: config.numPredictions, dtype: run.ensemble === undefined ? dtype : "float64",
   });
   try {
-    for (const block of blocksOf(selection)) await files.append(block, await scorer(block, request));
+    for (const block of blocksOf(selection)) {
+      const scores = await scorer(block, request);
+      await files.append(block, neutral === undefined ? scores : { ...scores, predictions: await neutral.residuals(block, scores.predictions) });
+    }
   } catch (error) {
     await files.close();
     throw error;

@@ -67,7 +67,7 @@ function neutralMetrics({ dataset }: DateSelection, pairs: readonly (readonly [n
   const exposures = labelExposures(dataset);
   if (exposures === undefined) return undefined;
   const [stocks, horizons] = [dataset.tickers.length, dataset.horizons.length];
-  const date = new NeutralDate(stocks, exposures, exposures.groups);
+  const date = new NeutralDate(stocks, { exposures, groups: exposures.groups });
   const values = new Float64Array(stocks);
   const daily = { ic: [] as number[], rankIc: [] as number[] };
   return {

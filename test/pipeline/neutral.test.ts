@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, renameSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { labelExposures } from "../../lib/data/exposures.js";
-import { ASTGNNFactorModel, evaluatePredictions, evaluateRun, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
+import { ASTGNNFactorModel, Ensemble, evaluate, evaluatePredictions, evaluateRun, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
 import { pearson, summary } from "../../lib/metrics/statistics.js";
 import { residuals } from "../oracle/labels.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
@@ -102,6 +102,54 @@ describe("a training on labels made neutral", () => {
     expect(test.neutral).toMatchObject({ dates: 0, ic: NaN });
     const known = await evaluatePredictions({ sql }, at("prices.csv"), { groupColumn: "sector", exposures: ["volume", "groups"], bootstrapDraws: 1, label: { horizonDays: 1, lagDays: 1 }, onWarning: () => {} });
     expect(known.test).toMatchObject({ neutralIc: expect.any(Number) as number, neutral: { dates: known.test.dates } });
+  });
+
+  it("gives predictions without what exposures explain, those of the labels or others", async () => {
+    const { predictions, ledger } = await run.model.predict(dataset.test, { neutralise: true, threads: 1 });
+    const found = evaluate(predictions, dataset.test.labels, { bootstrapDraws: 1 });
+    const raw = await run.model.predict(dataset.test, { threads: 1 });
+    expect(found.ic).toBeCloseTo(summary(neutralIcs(raw.predictions.data, dataset.test)).mean, 6);
+    const t = dataset.test.dateIndices[2]!;
+    const matrix = labelExposures(dataset)!.of(t);
+    const stocks = [...dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1])];
+    const { left } = residuals(stocks.map((n) => raw.predictions.data[2 * STOCKS + n]!), [0, 1, 2].map((k) => stocks.map((n) => matrix[k * STOCKS + n]!)), stocks.map((n) => panel.groups!.codes[t * STOCKS + n]!));
+    // Predictions are in single precision, and so are their residuals.
+    stocks.forEach((n, i) => expect(predictions.data[2 * STOCKS + n]!).toBeCloseTo(left[i]!, 6));
+    expect(ledger.entries.filter(({ reason, stage }) => reason === "missing_exposure" && stage === "rows")).toEqual([]);
+    const dates: number[] = [];
+    for await (const { predictions: scores } of run.model.predictDates(dataset.test, { neutralise: true, threads: 1 })) dates.push(...scores);
+    expect(dates).toEqual([...predictions.data].filter((value) => !Number.isNaN(value)));
+    const other = await run.model.predict(dataset.test, { neutralise: ["volume"], threads: 1 });
+    expect(other.predictions.data).not.toEqual(predictions.data);
+    // A constant takes out the mean alone.
+    const ensemble = new Ensemble([run.model]);
+    const [plain, centred] = [await ensemble.predict(dataset.test, { threads: 1 }), await ensemble.predict(dataset.test, { neutralise: ["groups"], threads: 1 })];
+    expect(centred.predictions.data).not.toEqual(plain.predictions.data);
+  });
+
+  it("makes neutral what it scores in a shorter file, in the basis of its loadings", async () => {
+    const flags = ["--run", at("run"), "--neutralise", "loadings", "--threads", "1", "--json"];
+    const scores = async (file: string): Promise<Map<string, string>> => {
+      const { code, err } = await astgnn("predict", ...flags, "--data", file, "--out", at("scores.csv"), "--from", days[100]!);
+      expect([code, err]).toEqual([0, ""]);
+      return new Map(readFileSync(at("scores.csv"), "utf8").trim().split("\n").slice(1).map((line) => [line.slice(0, line.lastIndexOf(",")), line.slice(line.lastIndexOf(",") + 1)]));
+    };
+    const long = await scores(at("prices.csv"));
+    const lines = readFileSync(at("prices.csv"), "utf8").trim().split("\n");
+    const short = await scores(folder.write("short.csv", [lines[0], ...lines.slice(1).filter((line) => line >= days[65]!)].join("\n")));
+    expect(short.size).toBeGreaterThan(0);
+    for (const [key, score] of short) expect([key, score]).toEqual([key, long.get(key)]);
+    const { code, err } = await astgnn("predict", ...flags.slice(0, 2), "--neutralise", "volum", "--data", at("prices.csv"), "--out", at("scores.csv"));
+    expect(code).toBe(1);
+    expect(err).toMatch(/lacks the column volum for --?neutralise.*Did you mean volume\?/);
+  });
+
+  it("refuses to make predictions neutral where that would mean nothing", async () => {
+    await expect(run.model.predict(dataset.test, { neutralise: [] })).rejects.toThrow(/Expected true or a list of "loadings", "style", "groups" and column names for neutralise/);
+    await expect(run.model.predict(dataset.test, { neutralise: ["style", "loadings"] })).rejects.toThrow(/Predictions of \d{4}-\d\d-\d\d cannot be made neutral: its exposures need more history than the data have before it/);
+    const few = await panel.dataset({ features: ["close"], window: 3, split, loadings: { window: 40, halfLife: 20, count: 20 }, labelTransform: { neutralise: ["loadings"] }, maxDropped: 1 });
+    await expect(new ASTGNNFactorModel(small).predict(few.test, { neutralise: ["loadings"] })).rejects.toThrow(/cannot be made neutral to 20 exposures: its 20 stocks are too few/);
+    await expect(new ASTGNNFactorModel(small).predict(few.test, { neutralise: true })).rejects.toThrow(/not trained on labels made neutral to anything/);
   });
 
   it("refuses data that were made neutral to something else, to score and to resume", async () => {

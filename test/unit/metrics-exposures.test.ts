@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { neutralIc, styleExposures } from "../../lib/metrics/exposures.js";
-import type { Exposures } from "../../lib/metrics/neutral-date.js";
-import { Neutraliser } from "../../lib/metrics/neutralise.js";
+import type { Exposures } from "../../lib/data/neutral-to.js";
+import { Neutraliser } from "../../lib/data/neutralise.js";
 import { rankDates } from "../../lib/metrics/ranked-dates.js";
 import { dates, expectClose, fixture, flat, noise, ranked, returns, stocks } from "./evaluation-fixture.js";
 

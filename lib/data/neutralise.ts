@@ -1,5 +1,3 @@
-import type { DateRows } from "./ranked-dates.js";
-
 /** A pivot below this share of the largest leaves its column out: it is a combination of the others. */
 const DEPENDENT = 1e-10;
 /** A residual below this share of the values' own variation is rounding and counts as 0. */
@@ -30,7 +28,7 @@ export class Neutraliser {
    * @param exposures [exposures, stocks], of which stock i of `values` is `stock[i]`
    * @param groups group of each stock, from 0 to the number of groups - 1; -1 for stocks that have one intercept together
    */
-  residuals(values: Float64Array, count: number, exposures: { readonly matrix: DateRows; readonly stocks: number; readonly stock: Int32Array }, groups?: Int32Array): { filled: number; rank: number; intercepts: number } {
+  residuals(values: Float64Array, count: number, exposures: { readonly matrix: Float32Array | Float64Array; readonly stocks: number; readonly stock: Int32Array }, groups?: Int32Array): { filled: number; rank: number; intercepts: number } {
     const { matrix, stocks, stock } = exposures;
     const total = this.#centre(values, count, groups);
     let intercepts = 0;
