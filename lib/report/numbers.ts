@@ -37,8 +37,8 @@ export interface ReportNumbers {
   /** Folders of the other configurations that count as trials. */
   readonly trials?: readonly string[] | undefined;
   readonly ledger?: Stored<Ledger> | undefined;
-  /** Why there are no prices; absent where there are. */
-  readonly withoutPrices?: string | undefined;
+  /** Why there are no prices; null where there are. */
+  readonly withoutPrices?: string | null | undefined;
   /** The command that began the training. */
   readonly command?: string | undefined;
   readonly audit?: AuditNumbers | undefined;

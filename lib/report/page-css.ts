@@ -42,19 +42,21 @@ section > h2 { font-size: 27px; }
 h3 { font-size: 18px; }
 .subtitle { color: var(--muted); font-size: 14.5px; line-height: 1.4; margin-top: 3px; }
 .chart { margin-top: 12px; }
+.remark { border-left: 4px solid var(--zero); padding: 4px 15px; color: var(--muted); max-width: 90ch; overflow-wrap: anywhere; }
 .chart svg { display: block; width: 100%; height: auto; overflow: visible; }
 .chart svg text { font-family: "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums; }
 .chart .narrow { display: none; }
 details { margin-top: 8px; font-size: 14.5px; }
 summary { cursor: pointer; color: var(--muted); width: fit-content; padding: 4px 0; }
 summary:hover { color: var(--ink); }
-.scroll { overflow-x: auto; margin-top: 8px; max-height: 480px; overflow-y: auto; }
+.scroll { overflow-x: auto; margin-top: 8px; }
+details .scroll { max-height: 480px; overflow-y: auto; }
 table { border-collapse: collapse; font-size: 14.5px; line-height: 1.4; }
 .blocks > .table table { width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 6px 22px 6px 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 700; color: var(--muted); border-bottom-color: var(--zero); background: var(--paper); }
 th:last-child, td:last-child { padding-right: 2px; }
-td { overflow-wrap: anywhere; min-width: 4.5ch; }
+td.long { overflow-wrap: anywhere; min-width: 20ch; }
 th.number, td.number { text-align: right; white-space: nowrap; }
 .footnote, .notes { color: var(--muted); font-size: 13.5px; margin-top: 8px; }
 .absent { background: var(--panel); padding: 16px 18px; border-radius: 4px; }
@@ -63,6 +65,7 @@ th.number, td.number { text-align: right; white-space: nowrap; }
 pre { background: var(--panel); padding: 14px 16px; border-radius: 4px; overflow-x: auto; font: 13.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; margin: 8px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 sup { line-height: 0; font-size: 11px; }
 footer { color: var(--muted); font-size: 14px; margin-top: 64px; padding-bottom: 48px; }
+@media (min-width: 861px) { .half .subtitle { min-height: 2.8em; } }
 @media (max-width: 860px) {
   .tiles { grid-template-columns: repeat(3, 1fr); }
   .tile:nth-child(3n + 1) { border-left: 0; padding-left: 0; }
@@ -79,6 +82,15 @@ footer { color: var(--muted); font-size: 14px; margin-top: 64px; padding-bottom:
   .tile:nth-child(2n + 1) { border-left: 0; padding-left: 0; }
   .chart .wide { display: none; }
   .chart .narrow { display: block; }
+  table { font-size: 14px; }
+  th, td { padding-right: 12px; }
+  th.number { white-space: normal; }
+  td.long { min-width: 12ch; }
+  .stacked thead { position: absolute; clip-path: inset(50%); }
+  .stacked tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--line); }
+  .stacked td { display: block; border: 0; padding: 1px 0; text-align: left; white-space: normal; }
+  .stacked td:first-child { font-weight: 700; }
+  .stacked td.number:not(:first-child)::before { content: attr(data-name) " "; color: var(--muted); }
   section { margin-top: 44px; }
   .blocks { gap: 34px; }
 }
@@ -93,6 +105,6 @@ footer { color: var(--muted); font-size: 14px; margin-top: 64px; padding-bottom:
   .blocks > .half { grid-column: auto; }
   figure, .absent, .tiles, tr { break-inside: avoid; }
   h2, h3, .subtitle, .lead { break-after: avoid; }
-  .scroll { max-height: none; overflow: visible; }
+  details .scroll { max-height: none; overflow: visible; }
 }
 `;

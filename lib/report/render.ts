@@ -37,7 +37,7 @@ export async function renderReport(numbers: ReportNumbers): Promise<string> {
 <header class="top">
 <p class="eyebrow">astgnn report · ${what} ${name}</p>
 <h1>${overview.headline}</h1>
-${overview.deck === "" ? undefined : html`<p class="deck">${overview.deck}</p>`}
+${overview.deck === "" ? undefined : html`<p class="deck">${unbroken(overview.deck)}</p>`}
 <div class="about">${overview.about.map((text) => html`<p>${text}</p>`)}</div>
 </header>
 <main id="content">
@@ -55,14 +55,14 @@ ${drawn}
 }
 
 function verdictMarkup({ verdict, cautions }: Overview): Html {
-  return html`<p class="verdict ${verdict.state}">${verdict.text}</p>
+  return html`<p class="verdict ${verdict.state}">${unbroken(verdict.text)}</p>
 ${cautions.map((text) => html`<p class="verdict caution">${text}</p>`)}`;
 }
 
 function tilesMarkup({ tiles }: Overview): Html | undefined {
   if (tiles.length === 0) return undefined;
   return html`<dl class="tiles">
-${tiles.map(({ name, value, note }) => html`<div class="tile"><dt>${name}</dt><dd><div class="number">${value.text}</div><div class="note">${value.reason ?? note}</div></dd></div>
+${tiles.map(({ name, value, note }) => html`<div class="tile"><dt>${name}</dt><dd><div class="number">${value.text}</div><div class="note">${unbroken(value.reason ?? note)}</div></dd></div>
 `)}</dl>`;
 }
 
@@ -70,7 +70,7 @@ async function sectionMarkup({ id, title, lead, blocks }: Section): Promise<Html
   const drawn: Html[] = [];
   for (const [i, block] of blocks.entries()) drawn.push(await blockMarkup(block, `${id}-${i + 1}`));
   return html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>
-${lead === undefined ? undefined : html`<p class="lead">${lead}</p>`}
+${lead === undefined ? undefined : html`<p class="lead">${unbroken(lead)}</p>`}
 <div class="blocks">
 ${drawn}</div></section>
 `;
@@ -81,10 +81,9 @@ async function blockMarkup(block: Block, id: string): Promise<Html> {
     case "figure":
       return figureMarkup(block, id);
     case "table":
-      return html`<div class="table">${block.title === undefined ? undefined : html`<h3>${block.title}</h3>`}${tableMarkup(block, block.title ?? "Table")}</div>
-`;
+      return tableBlock(block);
     case "prose":
-      return html`<p>${block.text}</p>
+      return html`<p class="remark">${block.text}</p>
 `;
     case "absent":
       return html`<div class="absent"><h3>${block.title}</h3><p class="dash" aria-hidden="true">–</p><p>${sentence(block.reason)}</p></div>
@@ -104,31 +103,47 @@ async function figureMarkup(figure: Figure, id: string): Promise<Html> {
     const chart = await drawChart(figure.chart(kind === "wide" ? WIDTHS[width] : WIDTHS.narrow), `${id}-${kind}`);
     drawings.push(html`<svg class="${kind}" role="img" aria-labelledby="${id}-title" aria-describedby="${id}-text" viewBox="0 0 ${chart.width} ${chart.height}" width="${chart.width}" height="${chart.height}">${new Html(chart.markup)}</svg>`);
   }
-  return html`<figure class="${width}"><h3 id="${id}-title">${title}</h3><p class="subtitle">${subtitle}</p>
+  return html`<figure class="${width}"><h3 id="${id}-title">${title}</h3><p class="subtitle">${unbroken(subtitle)}</p>
 <p id="${id}-text" hidden>${description}</p>
 <div class="chart">${drawings}</div>
 <details><summary>Table<span hidden> of ${title}</span></summary>${tableMarkup({ ...table, kind: "table" }, title)}</details></figure>
 `;
 }
 
+function tableBlock(table: Table): Html {
+  const title = table.title ?? "";
+  if (table.isFolded === true) return html`<div class="table"><details><summary>${title}</summary>${tableMarkup(table, title)}</details></div>
+`;
+  return html`<div class="table">${title === "" ? undefined : html`<h3>${title}</h3>`}${tableMarkup(table, title)}</div>
+`;
+}
+
 /** Dashes get a letter, and the letters their reasons below. */
 function tableMarkup({ columns, rows, note }: Table, label: string): Html {
   const reasons: string[] = [];
+  const isStacked = columns.some(({ align }) => align === "sentence");
   const cell = (content: Cell, i: number): Html => {
-    const isNumber = columns[i]?.align === "number";
-    if (typeof content === "string" || content.reason === undefined) return html`<td${isNumber ? new Html(' class="number"') : undefined}>${typeof content === "string" ? content : content.text}</td>`;
-    if (!reasons.includes(content.reason)) reasons.push(content.reason);
-    return html`<td${isNumber ? new Html(' class="number"') : undefined}>${content.text}<sup>${letterOf(reasons.indexOf(content.reason))}</sup></td>`;
+    const { text, reason } = typeof content === "string" ? { text: content } : content;
+    if (reason !== undefined && !reasons.includes(reason)) reasons.push(reason);
+    // A path or a fingerprint may break anywhere, words only between them.
+    const kind = columns[i]?.align === "number" ? ' class="number"' : text.split(/\s/).some((word) => word.length > 24) ? ' class="long"' : "";
+    return html`<td${new Html(kind)}${isStacked ? html` data-name="${columns[i]?.name}"` : undefined}>${text}${reason === undefined ? undefined : html`<sup>${letterOf(reasons.indexOf(reason))}</sup>`}</td>`;
   };
   const body = rows.map((row) => html`<tr>${row.map(cell)}</tr>
 `);
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table: ${label}"><table><thead><tr>${columns.map(({ name, align }) => html`<th scope="col"${align === "number" ? new Html(' class="number"') : undefined}>${name}</th>`)}</tr></thead>
+  const head = columns.every(({ name }) => name === "") ? undefined : html`<thead><tr>${columns.map(({ name, align }) => html`<th scope="col"${align === "number" ? new Html(' class="number"') : undefined}>${name}</th>`)}</tr></thead>`;
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table: ${label}"><table${isStacked ? new Html(' class="stacked"') : undefined}>${head}
 <tbody>
-${body}</tbody></table></div>${reasons.length === 0 ? undefined : html`<p class="notes">${reasons.map((reason, i) => `${letterOf(i)}: ${reason}. `)}</p>`}${note === undefined ? undefined : html`<p class="footnote">${note}</p>`}`;
+${body}</tbody></table></div>${reasons.length === 0 ? undefined : html`<p class="notes">${reasons.map((reason, i) => `${letterOf(i)}: ${reason}. `)}</p>`}${note === undefined ? undefined : html`<p class="footnote">${unbroken(note)}</p>`}`;
 }
 
 function letterOf(index: number): string {
   return index < 26 ? String.fromCharCode(97 + index) : String(index + 1);
+}
+
+/** A number and its unit stay on one line. */
+function unbroken(text: string): string {
+  return text.replace(/(\d) (%|bp)/g, "$1\u00a0$2");
 }
 
 function sentence(text: string): string {

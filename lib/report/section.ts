@@ -41,12 +41,14 @@ export interface Table {
   readonly rows: readonly (readonly Cell[])[];
   /** A sentence below. */
   readonly note?: string | undefined;
+  /** Whether the reader opens it. */
+  readonly isFolded?: boolean | undefined;
 }
 
 export interface Column {
   readonly name: string;
-  /** Numbers stand right. Default `text`. */
-  readonly align?: "text" | "number";
+  /** Numbers stand right; a table with sentences stacks its cells on a narrow page. Default `text`. */
+  readonly align?: "text" | "number" | "sentence";
 }
 
 /** Text, or a number as {@link Value}. */

@@ -1,8 +1,32 @@
 import type { ReportNumbers } from "./numbers.js";
 import type { SectionOf } from "./section.js";
 import { auditSection } from "./sections/audit.js";
+import { costsSection } from "./sections/costs.js";
+import { dataSection } from "./sections/data.js";
+import { decaySection } from "./sections/decay.js";
+import { definitionsSection } from "./sections/definitions.js";
+import { exposuresSection } from "./sections/exposures.js";
 import { foldsSection } from "./sections/folds.js";
+import { graphSection } from "./sections/graph.js";
 import { icSection } from "./sections/ic.js";
+import { partsSection } from "./sections/parts.js";
+import { quantilesSection } from "./sections/quantiles.js";
+import { reproduceSection } from "./sections/reproduce.js";
+import { trainingSection } from "./sections/training.js";
 
 /** The sections of a report below the first screen, in the order of the page. */
-export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [auditSection, foldsSection, icSection];
+export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
+  auditSection,
+  foldsSection,
+  icSection,
+  quantilesSection,
+  decaySection,
+  costsSection,
+  exposuresSection,
+  partsSection,
+  graphSection,
+  trainingSection,
+  dataSection,
+  definitionsSection,
+  reproduceSection,
+];

@@ -35,12 +35,18 @@ export async function drawChart(spec: Spec, prefix: string): Promise<{ markup: s
   const svg = await view.toSVG();
   view.finalize();
   const [head = "", width = "0", height = "0"] = /^<svg [^>]*?width="([\d.]+)" height="([\d.]+)"[^>]*>/.exec(svg) ?? [];
+  // Vega counts clips over the life of the process.
+  const clips = new Map<string, number>();
   const markup = svg
     .slice(head.length, -"</svg>".length)
-    .replaceAll(` font-family="${FONT.replaceAll('"', "&quot;")}"`, "")
-    .replace(/\b(id="|url\(#)(?=(clip|gradient)_?\d)/g, `$1${prefix}-`)
+    .replaceAll(` font-family="${FONT}"`, "")
+    .replace(/\b(id="|url\(#)((?:clip|gradient)_?\d+)/g, (_, before: string, id: string) => {
+      if (!clips.has(id)) clips.set(id, clips.size + 1);
+      return `${before}${prefix}-${clips.get(id)}`;
+    })
+    .replaceAll('<path d="" display="none"/>', "")
     // Coordinates to a hundredth of a pixel; text is left as it is.
     // What is in a picture has no role of its own.
-    .replace(/<[^>]+>/g, (tag) => tag.replace(/ (?:role|aria-[a-z]+|class|pointer-events|stroke-miterlimit)="[^"]*"/g, "").replace(/-?\d+\.\d{3,}/g, (number) => String(Number(Number(number).toFixed(2)))));
+    .replace(/<[^>]+>/g, (tag) => tag.replace(/ (?:role|aria-[a-z]+|class|pointer-events|stroke-miterlimit)="[^"]*"| opacity="1"/g, "").replace(/-?\d+\.\d{3,}/g, (number) => String(Number(Number(number).toFixed(2)))));
   return { markup, width: Number(width), height: Number(height) };
 }

@@ -34,9 +34,9 @@ export function barChart(bars: readonly Bar[], width: number, { format, height =
     width, height: heightOf(width, height), autosize: { type: "fit", contains: "padding" },
     data: { values },
     layer: [
-      { mark: { type: "bar", cornerRadiusEnd: 2 }, encoding: { x, y: { field: "value", ...y }, color: { field: "colour", type: "nominal", scale: null } } },
+      { mark: "bar", encoding: { x, y: { field: "value", ...y }, color: { field: "colour", type: "nominal", scale: null } } },
       { transform: [{ filter: "datum.low !== null" }], mark: { type: "rule", color: COLOURS.ink, strokeWidth: 1.3 }, encoding: { x, y: { field: "low", ...y }, y2: { field: "high" } } },
-      { mark: { type: "rule", color: COLOURS.zero }, encoding: { y: { datum: 0, ...y } } },
+      { data: { values: [{ zero: 0 }] }, mark: { type: "rule", color: COLOURS.zero }, encoding: { y: { field: "zero", ...y } } },
       text(true),
       text(false),
     ],

@@ -38,22 +38,23 @@ export function lineChart(input: LinesInput, width: number): Spec {
   const isTime = typeof x[0] === "string";
   const scale = niceScale([...lines.flatMap(({ values }) => values), ...(band === undefined ? [] : [...band.low, ...band.high]), ...(bars?.values ?? []), ...(hasZero ? [0] : [])], width < 420 ? 4 : 5);
   const isNamed = lines.length > 1;
-  const right = isNamed ? Math.max(...lines.map(({ name }) => textWidth(name, TEXT))) + 12 : 8;
+  // What stands beside the plot is drawn inside the chart's width: the plot gets what is left.
+  const right = isNamed ? Math.max(...lines.map(({ name }) => textWidth(name, TEXT))) : 0;
   const y = axisY(scale, input.format);
   const xs = x.map(time);
   const horizontal = isTime
     ? { type: "temporal", scale: { type: "utc", nice: false }, axis: { tickCount: Math.max(2, Math.round(width / 110)), format: { year: "%Y", quarter: "%b", month: "%b", week: "%-d %b", date: "%-d %b", hours: "%-d %b" } } }
-    : { type: "quantitative", scale: { nice: false, zero: false, ...(xs.length === 1 ? { domain: [xs[0]! - 1, xs[0]! + 1] } : {}) }, axis: { values: wholeTicks(xs, width), format: "d" } };
+    : { type: "quantitative", scale: { nice: false, zero: false, ...(xs.length === 1 ? { domain: [xs[0]! - 1, xs[0]! + 1] } : {}) }, axis: { values: wholeTicks(xs, width), format: "d", labelOverlap: false, labelFlush: false } };
   const encodeX = { field: "x", ...horizontal };
   const encodeY = { field: "y", type: "quantitative", ...y };
   const layers: Spec[] = [];
-  if (band !== undefined) {
-    const values = xs.flatMap((at, i) => (Number.isFinite(band.low[i]) && Number.isFinite(band.high[i]) ? [{ x: at, y: band.low[i], y2: band.high[i] }] : []));
-    layers.push({ data: { values }, mark: { type: "area", color: band.colour, opacity: 1, line: false }, encoding: { x: encodeX, y: encodeY, y2: { field: "y2" } } });
-  }
   if (bars !== undefined) {
     const values = xs.flatMap((at, i) => (Number.isFinite(bars.values[i]) ? [{ x: at, y: bars.values[i] }] : []));
     layers.push({ data: { values }, mark: { type: "area", interpolate: "step", color: bars.colour, line: false }, encoding: { x: encodeX, y: { ...encodeY, stack: null } } });
+  }
+  if (band !== undefined) {
+    const values = xs.flatMap((at, i) => (Number.isFinite(band.low[i]) && Number.isFinite(band.high[i]) ? [{ x: at, y: band.low[i], y2: band.high[i] }] : []));
+    layers.push({ data: { values }, mark: { type: "area", color: band.colour, opacity: 1, line: false }, encoding: { x: encodeX, y: encodeY, y2: { field: "y2" } } });
   }
   if (hasZero) layers.push({ data: { values: [{ y: 0 }] }, mark: { type: "rule", color: COLOURS.zero }, encoding: { y: encodeY } });
   const [begin, end] = [Math.min(...xs), Math.max(...xs)];
@@ -71,7 +72,7 @@ export function lineChart(input: LinesInput, width: number): Spec {
     layers.push({ data: { values }, mark: { type: "line", color: line.colour, strokeWidth: line.isThin ? 1.2 : 1.9, invalid: "break-paths-show-domains", ...(line.hasPoints === true || isAlone ? { point: { filled: true, size: 34, color: line.colour } } : {}) }, encoding: { x: encodeX, y: encodeY } });
   }
   if (isNamed) layers.push(...endLabels(lines, xs, scale.domain, height, encodeX, encodeY));
-  return { width, height, autosize: { type: "fit", contains: "padding" }, padding: { left: 1, top: marks.length > 0 ? 24 : 8, bottom: 1, right }, layer: layers };
+  return { width, height, autosize: { type: "fit", contains: "padding" }, padding: { left: 1, top: marks.length > 0 ? 24 : 8, bottom: 1, right: 8 }, layer: layers };
 }
 
 /** Names beside the last point of each line, kept apart. */

@@ -40,7 +40,7 @@ export function auditSection({ audit, subject }: { readonly audit?: AuditNumbers
     value(threshold, decimals(3), "no limit"),
   ]);
   const lead = `${audit.passed ? "Passed" : "Failed"}: ${audit.findings.length} ${audit.findings.length === 1 ? "finding" : "findings"} in ${audit.checks.length} checks (${audit.checks.join(", ")}).`;
-  const columns = [{ name: "Severity" }, { name: "Finding" }, { name: "What, and what to do" }, { name: "Measured", align: "number" as const }, { name: "Limit", align: "number" as const }];
+  const columns = [{ name: "Severity" }, { name: "Finding" }, { name: "What, and what to do", align: "sentence" as const }, { name: "Measured", align: "number" as const }, { name: "Limit", align: "number" as const }];
   return { ...section, lead, blocks: rows.length === 0 ? [] : [{ kind: "table", columns, rows }] };
 }
 
