@@ -56,6 +56,9 @@ export { walkForward, type WalkForward } from "./evaluate/walk-forward/walk-forw
 export type { FoldEvent, FoldOptions, WalkForwardOptions } from "./evaluate/walk-forward/options.js";
 export type { DateRange, Fold } from "./evaluate/walk-forward/folds.js";
 export type { FoldResult } from "./evaluate/walk-forward/stitch.js";
+export { compareRun, type CompareRunOptions } from "./evaluate/baselines/compare-run.js";
+export type { BaselineName } from "./evaluate/baselines/names.js";
+export type { BaselineComparison, BaselineResult, ComparedNumbers } from "./evaluate/baselines/compare.js";
 export { evaluatePredictions, type EvaluatePredictionsOptions, type PredictionsEvaluation } from "./evaluate/evaluate-predictions.js";
 export { writeReport, type ReportPart, type WriteReportOptions } from "./evaluate/write-report.js";
 export { audit, type Audit, type AuditRunOptions } from "./evaluate/audit/audit.js";

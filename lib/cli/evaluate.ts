@@ -6,6 +6,7 @@ import type { EvaluateRunOptions } from "../evaluate/evaluate-run.js";
 import { statisticsShape } from "../metrics/statistics-options.js";
 import type { Evaluation } from "../metrics/study.js";
 import { panelFlags } from "./data-flags.js";
+import { addBaselineFlags, baselineTable, comparisonFrom } from "./baselines.js";
 import { addSourceFlags, namedSource, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import { evaluationTable } from "./evaluation-table.js";
 import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
@@ -44,6 +45,7 @@ export function evaluateCommand(terminal: Terminal): Command {
   for (const flag of labelFlags.flags) command.addOption(new Option(flag.flags, flag.help).helpGroup("Predictions of another tool:"));
   command.addOption(new Option("--out <folder>", "folder that gets report.html and report.json").helpGroup("Predictions of another tool:"));
   addFlags(command, statisticsFlags);
+  addBaselineFlags(command);
   addSourceFlags(command, " (default: what the run was trained on, read again)");
   addFlags(command, panelFlags);
   return command
@@ -71,19 +73,29 @@ async function ofRun(folder: string, written: Written, terminal: Terminal): Prom
   }
   const [{ evaluateRun }, { writeReport }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-report.js")]);
   const options = optionsFrom(statisticsFlags, written) as EvaluateRunOptions;
-  const evaluation = await interruptible((signal) => evaluateRun(folder, { ...options, source: namedSource(written), onWarning: onWarningOf(terminal), signal }));
+  const compared = comparisonFrom(written, terminal);
+  const { evaluation, comparison } = await interruptible(async (signal) => {
+    const of = { source: namedSource(written), signal };
+    return {
+      evaluation: await evaluateRun(folder, { ...options, ...of, onWarning: onWarningOf(terminal) }),
+      comparison: compared === undefined ? undefined : await (await import("../evaluate/baselines/compare-run.js")).compareRun(folder, { ...compared, ...of }),
+    };
+  });
   const { valid, test, ledger, trials, folds, missing = [] } = evaluation;
   if (missing.length > 0) terminal.err(`astgnn evaluate: Not finished, and left out: ${missing.join(", ")}.`);
   if (folds !== undefined) await (await import("../evaluate/walk-forward/stitch.js")).stitch(folder).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
-  await writeReport(folder, evaluation).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
-  if (written.json === true) return terminal.out(JSON.stringify({ valid: numbersOf(valid), test: numbersOf(test), trials, ...(folds === undefined ? {} : { folds, missing }), ledger: ledgerJson(ledger) }));
+  await writeReport(folder, evaluation, { comparison }).catch((error: Error) => terminal.err(`astgnn evaluate: ${error.message}`));
+  if (written.json === true) return terminal.out(JSON.stringify({ valid: numbersOf(valid), test: numbersOf(test), trials, ...(folds === undefined ? {} : { folds, missing }), ...(comparison === undefined ? {} : { comparison }), ledger: ledgerJson(ledger) }));
   printLedger(terminal, ledger);
   for (const line of folds === undefined ? [] : [...foldTable(folds), ""]) terminal.out(line);
   for (const line of evaluationTable(folds === undefined ? { valid, test } : { "tests of all folds": test })) terminal.out(line);
+  for (const line of comparison === undefined ? [] : baselineTable(comparison)) terminal.out(line);
   if (valid.dates + test.dates === 0) terminal.err("astgnn evaluate: The run has neither validation nor test dates: there is nothing to evaluate.");
 }
 
 async function ofPredictions(written: Written, terminal: Terminal): Promise<void> {
+  const foreign = ["baselines", "compare"].find((name) => written[name] !== undefined);
+  if (foreign !== undefined) throw new AstgnnError("ERR_OPTION", `--${foreign} goes with --run.`, { option: `--${foreign}`, next: "Leave it out." });
   const options = { ...panelOptionsFrom(written), ...optionsFrom(statisticsFlags, written), ...optionsFrom(labelFlags, written) } as EvaluatePredictionsOptions;
   const source = sourceFrom(written);
   const [{ evaluatePredictions }, { writeReport }] = await Promise.all([import("../evaluate/evaluate-predictions.js"), import("../evaluate/write-report.js")]);

@@ -8,6 +8,7 @@ import { renderReport } from "../report/render.js";
 import type { RunDescription } from "../run/description.js";
 import type { EpochEvent } from "../run/records.js";
 import type { Audit } from "./audit/audit.js";
+import type { BaselineComparison } from "./baselines/compare.js";
 import type { PredictionsEvaluation } from "./evaluate-predictions.js";
 import type { RunEvaluation } from "./evaluate-run.js";
 
@@ -19,6 +20,8 @@ export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audi
 
 /** What else a report is told. */
 export interface WriteReportOptions {
+  /** The run beside baselines. Default: what the report says already. */
+  readonly comparison?: BaselineComparison | undefined;
   /** The command that made the run. Default: what the report says already. */
   readonly command?: string | undefined;
   /** Names of the file of predictions and of the prices, where there is no run. */
@@ -34,7 +37,7 @@ export interface WriteReportOptions {
  * await writeReport("runs/first", await evaluateRun("runs/first"));
  * @throws AstgnnError ERR_OPTION where the folder cannot be written, or holds a run and is to get the report of other predictions
  */
-export async function writeReport(folder: string, part: ReportPart, { command, predictions }: WriteReportOptions = {}): Promise<void> {
+export async function writeReport(folder: string, part: ReportPart, { command, comparison, predictions }: WriteReportOptions = {}): Promise<void> {
   const isRun = existsSync(join(folder, "run.json"));
   if (isRun && predictions !== undefined) {
     throw new AstgnnError("ERR_OPTION", `${folder} holds a run, whose report would be lost.`, { option: "out", file: folder, next: "Name another folder." });
@@ -47,6 +50,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, p
     schemaVersion: SCHEMA_VERSION,
     ...(predictions === undefined ? await aboutRun(folder, isRun) : { subject: { kind: "predictions", ...predictions } }),
     ...(command === undefined ? {} : { command }),
+    ...(comparison === undefined ? {} : { comparison }),
     ...splits,
     ...rest,
     ...(ledger === undefined ? {} : { ledger }),

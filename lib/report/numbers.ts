@@ -3,7 +3,7 @@ import type { Evaluation } from "../metrics/study.js";
 import type { RunDescription } from "../run/description.js";
 import type { EpochRecord, SplitMetrics } from "../run/records.js";
 import type { AuditNumbers } from "./sections/audit.js";
-import type { BaselineNumbers } from "./sections/baselines.js";
+import type { ComparisonNumbers } from "./sections/baselines.js";
 import type { FoldNumbers } from "./sections/folds.js";
 import type { SubjectNumbers } from "./subject.js";
 
@@ -42,7 +42,8 @@ export interface ReportNumbers {
   /** The command that began the training. */
   readonly command?: string | undefined;
   readonly audit?: AuditNumbers | undefined;
-  readonly baselines?: readonly BaselineNumbers[] | undefined;
+  /** The test beside baselines. */
+  readonly comparison?: ComparisonNumbers | undefined;
   /** Of a walk-forward. */
   readonly folds?: readonly FoldNumbers[] | undefined;
   /** Folders of folds that are not finished. */

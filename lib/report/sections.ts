@@ -1,6 +1,7 @@
 import type { ReportNumbers } from "./numbers.js";
 import type { SectionOf } from "./section.js";
 import { auditSection } from "./sections/audit.js";
+import { baselinesSection } from "./sections/baselines.js";
 import { costsSection } from "./sections/costs.js";
 import { dataSection } from "./sections/data.js";
 import { decaySection } from "./sections/decay.js";
@@ -18,6 +19,7 @@ import { trainingSection } from "./sections/training.js";
 export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   auditSection,
   foldsSection,
+  baselinesSection,
   icSection,
   quantilesSection,
   decaySection,

@@ -91,15 +91,19 @@ interface StoredRange {
 
 /** What run.json of a run or an ensemble says. @throws AstgnnError ERR_CHECKPOINT where the folder holds none */
 export async function readDescription(folder: string): Promise<RunDescription> {
+  const description = await readAnyDescription(folder);
+  if (description.kind === "walkForward") {
+    throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds a walk-forward, whose models are those of its folds.`, { file: folder, next: `Name a fold, for new data the newest: ${join(folder, description.folds.at(-1)?.name ?? "")}.` });
+  }
+  return description;
+}
+
+/** The same, also of a walk-forward. @throws AstgnnError ERR_CHECKPOINT where the folder holds neither */
+export async function readAnyDescription(folder: string): Promise<RunDescription | WalkForwardDescription> {
   const path = join(folder, "run.json");
-  let description: RunDescription | WalkForwardDescription;
   try {
-    description = JSON.parse(await readFile(path, "utf8")) as RunDescription | WalkForwardDescription;
+    return JSON.parse(await readFile(path, "utf8")) as RunDescription | WalkForwardDescription;
   } catch (cause) {
     throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds no run: ${path} cannot be read.`, { file: path, cause, next: "Pass the folder that train wrote." });
   }
-  if (description.kind === "walkForward") {
-    throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds a walk-forward, whose models are those of its folds.`, { file: path, next: `Name a fold, for new data the newest: ${join(folder, description.folds.at(-1)?.name ?? "")}.` });
-  }
-  return description;
 }

@@ -3,14 +3,15 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { DatasetOptions } from "../../data/dataset-options.js";
-import { openPanel, Panel } from "../../data/panel.js";
+import { Panel } from "../../data/panel.js";
 import type { PanelSource } from "../../data/source/panel-source.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { resolveOptions } from "../../options.js";
-import { readDescription, type RunDescription } from "../../run/description.js";
+import { readDescription } from "../../run/description.js";
 import { loadRun } from "../../run/load.js";
 import type { EpochEvent } from "../../run/records.js";
 import { awaitReplacement } from "../../run/replacement.js";
+import { openRunData } from "../run-data.js";
 import { chosenOnTest } from "./chosen-on-test.js";
 import { bySeverity, type Finding } from "./finding.js";
 import { filledInputs } from "./filled-inputs.js";
@@ -101,7 +102,7 @@ async function audited(panel: Panel, options: DatasetOptions, run: AuditedRun | 
 async function auditRun(folder: string, { source, shuffled, signal }: AuditRunOptions): Promise<Audit> {
   await awaitReplacement(folder);
   const description = await readDescription(folder);
-  const panel = await dataOf(folder, description, source, signal);
+  const panel = await openRunData(folder, description, source, signal);
   const { extremeReturns: _, ...options } = description.dataset;
   using loaded = await loadRun(folder, { device: "cpu" });
   const members = description.members?.map((name) => join(folder, name)) ?? [folder];
@@ -114,14 +115,6 @@ async function readHistory(folder: string): Promise<TrainingHistory> {
   const { bestEpoch } = await readDescription(folder);
   const lines = (await readFile(join(folder, "metrics.jsonl"), "utf8")).split("\n").filter(Boolean);
   return { folder, bestEpoch, epochs: lines.map((line) => JSON.parse(line) as EpochEvent) };
-}
-
-async function dataOf(folder: string, { source: trainedOn, panel: reading, fingerprint }: RunDescription, source: PanelSource | Panel | undefined, signal: AbortSignal | undefined): Promise<Panel> {
-  const from = source ?? trainedOn ?? undefined;
-  if (from === undefined) throw new AstgnnError("ERR_DATA", `The run in ${folder} does not say what it was trained on.`, { file: folder, next: "Name its data." });
-  const panel = from instanceof Panel ? from : await openPanel(from, { ...reading, onWarning: () => {}, signal });
-  if (panel.fingerprint === fingerprint) return panel;
-  throw new AstgnnError("ERR_DATA", `${panel.source} does not hold the data that the run in ${folder} was trained on: their fingerprints differ.`, { file: panel.source, next: "Name the data of the run." });
 }
 
 /** What the run's report says of its splits; undefined where it has none. */

@@ -120,7 +120,7 @@ function tilesOf(numbers: ReportNumbers, split: SplitNumbers): Tile[] {
 }
 
 function intervalsOf(numbers: ReportNumbers): Figure | undefined {
-  const { valid, test, baselines = [] } = numbers;
+  const { valid, test, comparison: { baselines = [] } = {} } = numbers;
   const rows: (IntervalRow & { t: Maybe })[] = [];
   const add = (name: string, ic: Maybe, interval: readonly Maybe[], t: Maybe, isStrong: boolean): void => {
     if (!isNumber(ic)) return;
