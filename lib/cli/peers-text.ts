@@ -28,7 +28,7 @@ export function clustersText({ date, stocks, clusters, alone, modularity, stabil
     `${i + 1}. ${cluster.medoid} and ${cluster.size - 1} more: stability ${decimals(cluster.stability, 2)}, corr. 60 ${decimals(cluster.correlation60, 2)}${known ? `, next 20* ${decimals(cluster.correlationNext20, 2)}` : ""}`,
     `   ${cluster.tickers.slice(0, 20).join(" ")}${cluster.size > 20 ? " ..." : ""}`,
     ...(cluster.groups === undefined || cluster.groups.length === 0 ? [] : [`   groups: ${cluster.groups.map(({ group, members }) => `${group} ${members}`).join(", ")}`]),
-    ...(cluster.exposures.length === 0 ? [] : [`   in common: ${cluster.exposures.map(({ feature, z }) => `${feature} ${z > 0 ? "+" : ""}${z.toFixed(1)}`).join(", ")}`]),
+    ...(cluster.exposures.length === 0 ? [] : [`   in common: ${cluster.exposures.map(({ name, z }) => `${name} ${z > 0 ? "+" : ""}${z.toFixed(1)}`).join(", ")}`]),
   ];
   const same = stability.dates === 0 ? "" : `; from date to date adjusted Rand index ${decimals(stability.adjustedRand, 2)} (${stability.dates} steps up to it)`;
   return [

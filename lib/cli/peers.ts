@@ -31,7 +31,10 @@ const stockFlags: FlagGroup = {
 
 const clusterFlags: FlagGroup = {
   title: "Clusters",
-  flags: [{ flags: "--resolution <number>", option: "resolution", kind: "scalar", help: "a number above 0; more finds more and smaller clusters (default: 1)" }],
+  flags: [
+    { flags: "--resolution <number>", option: "resolution", kind: "scalar", help: "a number above 0; more finds more and smaller clusters (default: 1)" },
+    { flags: "--exposures <names>", option: "exposures", kind: "texts", help: "known properties of stocks that clusters may share: style, loadings and number columns of the data, comma-separated (default: the run's features)" },
+  ],
 };
 
 const GROUPS = [panelFlags, dateFlags, stockFlags, clusterFlags, precisionFlags] as const;
@@ -65,7 +68,8 @@ async function show(written: Written, terminal: Terminal): Promise<void> {
   const { ticker } = written;
   const stray = written["top"] !== undefined ? "--top" : written["lookBack"] !== undefined ? "--look-back" : undefined;
   if (ticker === undefined && stray !== undefined) throw new AstgnnError("ERR_OPTION", `${stray} is about the peers of a stock, and no stock is named.`, { option: stray, next: "Add --ticker TICKER, or leave it out." });
-  if (ticker !== undefined && written["resolution"] !== undefined) throw new AstgnnError("ERR_OPTION", "--resolution is about the clusters of all stocks, and --ticker names one.", { option: "--resolution", next: "Leave one of them out." });
+  const ofAll = written["resolution"] !== undefined ? "--resolution" : written["exposures"] !== undefined ? "--exposures" : undefined;
+  if (ticker !== undefined && ofAll !== undefined) throw new AstgnnError("ERR_OPTION", `${ofAll} is about the clusters of all stocks, and --ticker names one.`, { option: ofAll, next: "Leave one of them out." });
   const { device, ...rest } = optionsFrom(dateFlags, written) as Pick<RunPeersOptions, "date" | "device"> & { threads?: number };
   const options = { ...panelOptionsFrom(written), ...rest, device, source: namedSource(written) };
   await usePrecision(written, device);

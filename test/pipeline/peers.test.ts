@@ -57,7 +57,7 @@ describe("clusters of a model that was trained with coMovement", () => {
       expect(correlation60).toBeGreaterThan(found.everybody.correlation60 + 0.1);
       expect(correlationNext20).toBeGreaterThan(found.everybody.correlationNext20);
     }
-    expect(found.clusters.flatMap(({ exposures }) => exposures).every(({ feature, z }) => feature.startsWith("loading_") && Math.abs(z) >= 0.5)).toBe(true);
+    expect(found.clusters.flatMap(({ exposures }) => exposures).every(({ name, z }) => name.startsWith("loading_") && Math.abs(z) >= 0.5)).toBe(true);
     expect([heard, found.warning]).toEqual([[], undefined]);
     model.dispose();
   });
@@ -133,6 +133,29 @@ describe("peers and clusters of a run", () => {
     }
   });
 
+  it("share exposures that are given, beyond chance and beyond the universe", async () => {
+    const date = dataset.test.dates[10]!;
+    const bare = await clusters(model, dataset, { ...quiet, date });
+    const first = new Set(bare.clusters[0]!.tickers);
+    const stocks = dataset.tickers.length;
+    const exposures = {
+      theirs: dataset.tickers.map((ticker, n) => (first.has(ticker) ? 2 : 0) + (n % 3) / 10),
+      nobodys: dataset.tickers.map((_, n) => (n % 5 === 4 ? NaN : Math.cos(n * 2.4))),
+      constant: new Float32Array(stocks).fill(1),
+    };
+    const found = await clusters(model, dataset, { ...quiet, date, exposures });
+    const [own] = found.clusters[0]!.exposures;
+    const rows = dataset.tickers.map((ticker, n) => ({ ticker, value: exposures.theirs[n]! })).filter(({ ticker }) => [...bare.clusters.flatMap(({ tickers }) => tickers), ...bare.alone].includes(ticker));
+    const centre = rows.reduce((sum, { value }) => sum + value, 0) / rows.length;
+    const deviation = Math.sqrt(rows.reduce((sum, { value }) => sum + (value - centre) ** 2, 0) / rows.length);
+    const members = rows.filter(({ ticker }) => first.has(ticker));
+    expect(own!.name).toBe("theirs");
+    expect(own!.z).toBeCloseTo((members.reduce((sum, { value }) => sum + value, 0) / members.length - centre) / deviation, 9);
+    expect(found.clusters.flatMap(({ exposures: shared }) => shared).map(({ name }) => name)).not.toContain("constant");
+    expect(found.clusters.map(({ tickers }) => tickers)).toEqual(bare.clusters.map(({ tickers }) => tickers));
+    await expect(clusters(model, dataset, { ...quiet, date, exposures: { short: [1, 2] } })).rejects.toThrow(/96 numbers, one per ticker of the dataset, for exposures\.short/);
+  });
+
   it("look at nothing after the date but for what is named so", async () => {
     const date = dataset.test.dates[10]!;
     const days = dataset.dates.indexOf(date) + 1;
@@ -163,6 +186,8 @@ describe("peers and clusters of a run", () => {
     const all = await astgnn("peers", "--run", at("run"), "--date", date, "--json");
     const { clusters: found } = JSON.parse(all.out) as DateClusters;
     for (const cluster of found) expect(Object.keys(cluster)).toEqual(expect.arrayContaining(["medoid", "size", "tickers", "exposures", "stability"]));
+    const named = await astgnn("peers", "--run", at("run"), "--date", date, "--exposures", "close", "--json");
+    expect((JSON.parse(named.out) as DateClusters).clusters.flatMap(({ exposures }) => exposures).every(({ name }) => name === "close")).toBe(true);
     const newest = await astgnn("peers", "--run", at("run"), "--resolution", "2");
     expect(newest.out).toMatch(new RegExp(`^\\d+ stocks on ${panel.dates.at(-1)}: \\d+ clusters`));
     expect(newest.out).not.toMatch(/next 20/);
@@ -188,6 +213,8 @@ describe("peers and clusters of a run", () => {
       [run("run", "--date", date, "--ticker", "SIM08", "--top", "0"), 2, /a whole number from 1 to 65535 for --top but received 0/],
       [run("run", "--top", "5"), 2, /--top is about the peers of a stock.*--ticker/],
       [run("run", "--ticker", "SIM08", "--resolution", "2"), 2, /--resolution is about the clusters/],
+      [run("run", "--exposures", "closd"), 1, /lacks the column closd for --exposures.*Did you mean close\?/],
+      [run("run", "--exposures", "groups"), 2, /groups of a cluster's members are shown in any case/],
       [run("run", "--resolution", "0"), 2, /a number above 0 for --resolution/],
       [run("ensemble", "--ticker", "SIM08"), 2, /is an ensemble of 2 models, and each has a graph of its own\. Name the folder of one: .*seed-/],
       [run("alone", "--ticker", "SIM08"), 2, /This model has no graph: it was trained with every stock on its own/],

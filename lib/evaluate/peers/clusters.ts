@@ -11,7 +11,7 @@ import { clustersWarning, findRows, PEER_DAYS } from "../../model/peers.js";
 import { averagePeers, averageStatistics, predictPacked } from "../../model/predict.js";
 import { resolveThreads } from "../../binding/threads.js";
 import { warn, type Warning } from "../../warn.js";
-import { closestFirst, commonExposures, type CommonExposure } from "./members.js";
+import { closestFirst, columnsOf, commonExposures, type CommonExposure, type ExposuresOfRows } from "./members.js";
 import { groupOf } from "./peers.js";
 import { peerGraph, PEERS_OF_A_STOCK } from "./peer-graph.js";
 import { commonCorrelation, type RealisedCorrelation } from "./realised.js";
@@ -25,6 +25,8 @@ export interface ClustersOptions {
   date: string;
   /** Above 0; default 1. More finds more and smaller clusters. */
   resolution?: number | undefined;
+  /** Known properties of stocks that clusters may share, one value per stock of `dataset.tickers` on the date, NaN where missing. Default: the dataset's features. */
+  exposures?: Readonly<Record<string, ArrayLike<number>>> | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores. */
   threads?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -41,7 +43,7 @@ export interface Cluster extends RealisedCorrelation {
   readonly tickers: readonly string[];
   /** The groups of most members, where there are groups: at most three. */
   readonly groups?: readonly { readonly group: string; readonly members: number }[];
-  /** Features in which the members differ together from all stocks of the date, the largest first: at most five. */
+  /** Exposures in which the members differ together from all stocks of the date, the largest first: at most five. */
   readonly exposures: readonly CommonExposure[];
   /** Largest Jaccard index with a cluster of an earlier date, mean over the dates compared: 1 where the same stocks were together on all. NaN without earlier dates. */
   readonly stability: number;
@@ -78,10 +80,12 @@ export interface DateClusters {
  * @throws AstgnnError ERR_OPTION for a model without a graph; ERR_DATA where the date is not in, or the dataset was not prepared as that of the training; ERR_ABORTED
  */
 export async function clusters(model: ASTGNNFactorModel, dataset: Dataset, options: ClustersOptions): Promise<DateClusters> {
-  const { date, resolution = 1, threads, signal, onWarning } = options;
+  const { date, resolution = 1, exposures: known, threads, signal, onWarning } = options;
   if (typeof resolution !== "number" || !(resolution > 0) || !Number.isFinite(resolution)) throw invalidOption("resolution", "a number above 0", resolution);
   checkDataset(model, dataset);
   requirePeers(model, dataset);
+  const wrong = Object.entries(known ?? {}).find(([, values]) => values.length !== dataset.tickers.length);
+  if (wrong !== undefined) throw invalidOption(`exposures.${wrong[0]}`, `${dataset.tickers.length} numbers, one per ticker of the dataset,`, `${wrong[1].length} of them`);
   const { t, rows } = findRows(dataset, date);
   const dates = datesBefore(dataset, t);
   const packed = await predictPacked(nativeModule(model), { dataset, dates }, { riskFactors: true, threads: resolveThreads(threads), peerDays: PEER_DAYS, signal });
@@ -89,11 +93,12 @@ export async function clusters(model: ASTGNNFactorModel, dataset: Dataset, optio
   let features: Float32Array | undefined;
   // One date at a time, so that the event loop turns in between.
   for (const day of dates) {
-    const lists = await peerLists(model, dataset, { dates: Int32Array.of(day), top: PEERS_OF_A_STOCK, features: day === t, threads, signal });
+    const lists = await peerLists(model, dataset, { dates: Int32Array.of(day), top: PEERS_OF_A_STOCK, features: day === t && known === undefined, threads, signal });
     const stocks = dataset.rowStocks.subarray(dataset.rowOffsets[day]!, dataset.rowOffsets[day + 1]!);
     partitions.push({ stocks, ...communities(peerGraph(model.config, dataset, day, lists), resolution) });
     features = lists.features;
   }
+  const exposures: ExposuresOfRows = known === undefined ? columnsOf(features!, dataset.featureNames) : new Map(Object.entries(known).map(([name, values]) => [name, Array.from(rows, (stock) => values[stock]!)]));
   const now = partitions.at(-1)!;
   const m = packed.riskFactors!.subarray(packed.riskFactors!.length - rows.length * model.config.numRiskFactors);
   const members = membersOf(now);
@@ -114,7 +119,7 @@ export async function clusters(model: ASTGNNFactorModel, dataset: Dataset, optio
         size: own.length,
         tickers: stocks.map((stock) => dataset.tickers[stock]!),
         ...(groups === undefined ? {} : { groups }),
-        exposures: commonExposures(features!, dataset.featureNames, own),
+        exposures: commonExposures(exposures, own),
         stability: mean(before.map((partition) => largestJaccard(stocks, partition))),
         ...commonCorrelation(dataset, t, stocks),
       };

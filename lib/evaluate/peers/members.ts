@@ -1,7 +1,9 @@
-/** A feature in which members of a cluster differ together from all stocks. */
+import { mean } from "../../metrics/statistics.js";
+
+/** An exposure in which members of a cluster differ together from all stocks. */
 export interface CommonExposure {
-  readonly feature: string;
-  /** Mean over the members of the z-score of the feature (as the model sees it on the date) among all stocks of the date. */
+  readonly name: string;
+  /** Mean over the members of the z-score of the exposure among all stocks of the date. */
   readonly z: number;
 }
 
@@ -9,22 +11,31 @@ export interface CommonExposure {
 const LEAST = { z: 0.5, standardErrors: 3 };
 const MOST_EXPOSURES = 5;
 
-/** @param features [rows, F] of all stocks of the date */
-export function commonExposures(features: Float32Array, names: readonly string[], members: readonly number[]): CommonExposure[] {
-  const F = names.length;
-  const rows = features.length / F;
+/** Values of all rows of a date per exposure, NaN where missing. */
+export type ExposuresOfRows = ReadonlyMap<string, ArrayLike<number>>;
+
+/** The exposures that members share, the largest first. */
+export function commonExposures(exposures: ExposuresOfRows, members: readonly number[]): CommonExposure[] {
   const found: CommonExposure[] = [];
-  for (const [f, feature] of names.entries()) {
-    let [sum, squares] = [0, 0];
-    for (let row = 0; row < rows; row++) sum += features[row * F + f]!;
-    const centre = sum / rows;
-    for (let row = 0; row < rows; row++) squares += (features[row * F + f]! - centre) ** 2;
-    const deviation = Math.sqrt(squares / rows);
-    if (!(deviation > 1e-9)) continue;
-    const z = members.reduce((total, row) => total + (features[row * F + f]! - centre) / deviation, 0) / members.length;
-    if (Math.abs(z) >= LEAST.z && Math.abs(z) * Math.sqrt(members.length) >= LEAST.standardErrors) found.push({ feature, z });
+  for (const [name, values] of exposures) {
+    const all = knownOf(values, Array.from({ length: values.length }, (_, row) => row));
+    const own = knownOf(values, members);
+    const centre = mean(all);
+    const deviation = Math.sqrt(mean(all.map((value) => (value - centre) ** 2)));
+    const z = (mean(own) - centre) / deviation;
+    if (deviation > 1e-9 && Math.abs(z) >= LEAST.z && Math.abs(z) * Math.sqrt(own.length) >= LEAST.standardErrors) found.push({ name, z });
   }
   return found.sort((a, b) => Math.abs(b.z) - Math.abs(a.z)).slice(0, MOST_EXPOSURES);
+}
+
+/** Columns of [rows, F]. */
+export function columnsOf(features: Float32Array, names: readonly string[]): ExposuresOfRows {
+  const F = names.length;
+  return new Map(names.map((name, f) => [name, Float32Array.from({ length: features.length / F }, (_, row) => features[row * F + f]!)]));
+}
+
+function knownOf(values: ArrayLike<number>, rows: readonly number[]): number[] {
+  return rows.map((row) => values[row]!).filter((value) => !Number.isNaN(value));
 }
 
 /** The members by the cosine of their row of M [rows, K] with the mean direction of all members, the largest first; equal ones in their order. */

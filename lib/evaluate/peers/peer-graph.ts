@@ -15,24 +15,38 @@ export function peerGraph(config: ModelConfig, dataset: Dataset, t: number, { ro
   const N = dataset.rowOffsets[t + 1]! - dataset.rowOffsets[t]!;
   const top = rows.length / N;
   const allowed = allowedCounts(config, dataset, t);
-  const edges = Array.from({ length: N }, () => new Map<number, number>());
+  // How many of each list count, and how often each row is on one.
+  const [listed, listedBy] = [new Int32Array(N), new Int32Array(N + 1)];
   for (let i = 0; i < N; i++) {
-    for (let at = i * top; at < (i + 1) * top && rows[at]! >= 0; at++) {
-      const [j, above] = [rows[at]!, weights[at]! - 1 / allowed[i]!];
-      if (!(above > 0)) break;
-      edges[i]!.set(j, (edges[i]!.get(j) ?? 0) + above);
-      edges[j]!.set(i, (edges[j]!.get(i) ?? 0) + above);
+    for (let at = i * top; at < (i + 1) * top && rows[at]! >= 0 && weights[at]! > 1 / allowed[i]!; at++) {
+      listed[i]!++;
+      listedBy[rows[at]! + 1]!++;
     }
   }
-  const offsets = new Int32Array(N + 1);
-  for (let i = 0; i < N; i++) offsets[i + 1] = offsets[i]! + edges[i]!.size;
-  const [targets, values] = [new Int32Array(offsets[N]!), new Float64Array(offsets[N]!)];
+  for (let j = 0; j < N; j++) listedBy[j + 1]! += listedBy[j]!;
+  // Place of every entry in the lists that its row is on.
+  const [listers, next] = [new Int32Array(listedBy[N]!), listedBy.slice()];
+  for (let i = 0; i < N; i++) for (let at = i * top; at < i * top + listed[i]!; at++) listers[next[rows[at]!]!++] = at;
+
+  const most = 2 * listers.length;
+  const [offsets, targets, values] = [new Int32Array(N + 1), new Int32Array(most), new Float64Array(most)];
+  const placeOf = new Int32Array(N).fill(-1);
+  let count = 0;
   for (let i = 0; i < N; i++) {
-    let at = offsets[i]!;
-    for (const [j, weight] of [...edges[i]!].sort(([a], [b]) => a - b)) {
-      targets[at] = j;
-      values[at++] = weight;
-    }
+    const begin = count;
+    const add = (j: number, at: number, of: number): void => {
+      if (placeOf[j]! < 0) {
+        placeOf[j] = count;
+        targets[count++] = j;
+      }
+      values[placeOf[j]!]! += weights[at]! - 1 / allowed[of]!;
+    };
+    // The lower row's entry first on both sides, so that both have the same sum.
+    for (let e = listedBy[i]!; e < listedBy[i + 1]!; e++) if (listers[e]! < i * top) add(Math.floor(listers[e]! / top), listers[e]!, Math.floor(listers[e]! / top));
+    for (let at = i * top; at < i * top + listed[i]!; at++) add(rows[at]!, at, i);
+    for (let e = listedBy[i]!; e < listedBy[i + 1]!; e++) if (listers[e]! > i * top) add(Math.floor(listers[e]! / top), listers[e]!, Math.floor(listers[e]! / top));
+    for (let e = begin; e < count; e++) placeOf[targets[e]!] = -1;
+    offsets[i + 1] = count;
   }
-  return { offsets, targets, weights: values };
+  return { offsets, targets: targets.slice(0, count), weights: values.slice(0, count) };
 }
