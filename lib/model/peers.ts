@@ -30,14 +30,16 @@ export function namesHubs(largestHub: number, hubSkewness: number, allowed: numb
  *
  * @param stocks rows of the date
  * @param allowed how many of them the row may link to
+ * @param earlier peer correlation of dates before, whose following days are known; where those of the date are not
  */
-export function listWarning(ticker: string, date: string, { effectiveNeighbours, listedBy, peerCorrelation }: NativeNeighbours, stocks: number, allowed: number): Warning | undefined {
+export function listWarning(ticker: string, date: string, { effectiveNeighbours, listedBy, peerCorrelation }: NativeNeighbours, stocks: number, allowed: number, earlier = NaN): Warning | undefined {
   const reasons: string[] = [];
   if (allowed >= 2 && effectiveNeighbours > 0.9 * allowed) reasons.push(`its weights are nearly those of the plain average (${effectiveNeighbours.toFixed(1)} effective neighbours of ${allowed})`);
   const everybodys = listedBy.filter((count) => 2 * count > stocks).length;
   // Among few stocks anyone is among the 20 most similar of most.
   if (stocks > 60 && 2 * everybodys > listedBy.length) reasons.push(`${everybodys} of ${listedBy.length} in it are among the 20 most similar of more than half of all ${stocks} stocks`);
   if (peerCorrelation < BY_CHANCE) reasons.push(`over the ${PEER_DAYS} days after it stocks hardly moved with their peers (peer correlation ${peerCorrelation.toFixed(3)})`);
+  if (earlier < BY_CHANCE) reasons.push(`over the ${PEER_DAYS} days after dates before it stocks hardly moved with their peers (peer correlation ${earlier.toFixed(3)})`);
   if (reasons.length === 0) return undefined;
   return { reason: "neighbours_mean_nothing", text: `The list of ${ticker} on ${date} means little: ${reasons.join("; ")}. ${PEER_ADVICE}` };
 }

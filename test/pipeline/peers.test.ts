@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { adjustedRandIndex, ASTGNNFactorModel, clusters, openPanel, Panel, peers, simulateMarket, train, writeSimulatedMarket, type Dataset, type DateClusters, type DatasetOptions, type ModelOptions, type SimulatedMarket, type TrainOptions } from "../../lib/index.js";
+import { randomBits } from "../../lib/metrics/random.js";
+import { smallDataset } from "../unit/small-dataset.js";
 import { astgnn } from "./cli-capture.js";
 
 const small: ModelOptions = { gruHiddenSize: 16, gruNumLayers: 1, gatHiddenSize: 16, gatNumHeads: 2, residualHiddenSize: 16, numRiskFactors: 12, tgcHiddenSize: 16, tgcOutputSize: 16, predictionHiddenSizes: [16], relationalSkip: true, excludeSelf: true, similarityScale: "learned", dropout: 0 };
@@ -75,6 +77,18 @@ describe("clusters of a model that was trained with coMovement", () => {
     expect(warning!.text).toMatch(/mean.*little/);
     model.dispose();
   });
+
+});
+
+it("peers of the newest date are judged by dates before it, whose following days are known", async () => {
+  const [D, N] = [60, 80];
+  const random = randomBits(11, 0);
+  const values = Float32Array.from({ length: D * N }, () => 0.02 * (random() / 2 ** 31 - 1));
+  const dataset: Dataset = { ...smallDataset({ dates: D, stocks: N, window: 3, missing: 0, seed: 4 }), returns: { values, ends: new Int32Array(D).fill(D - 1) } };
+  using model = new ASTGNNFactorModel({ ...small, sequentialInputSize: 3, similarityScale: 8, seed: 1 });
+  const at = async (date: string): Promise<string> => (await peers(model, dataset, { ...quiet, date, ticker: "S007", lookBack: 0 })).warning!.text;
+  expect(await at(dataset.dates.at(-1)!)).toMatch(/over the 10 days after dates before it stocks hardly moved with their peers \(peer correlation -?0\.0/);
+  expect(await at(dataset.dates[40]!)).toMatch(/over the 10 days after it stocks hardly moved/);
 });
 
 describe("peers and clusters of a run", () => {

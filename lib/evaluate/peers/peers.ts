@@ -8,6 +8,7 @@ import type { ASTGNNFactorModel } from "../../model/model.js";
 import { nativeModule } from "../../model/module.js";
 import { peerLists, requirePeers } from "../../model/peer-lists.js";
 import { allowedCounts, findRow, listWarning, PEER_DAYS } from "../../model/peers.js";
+import { averagePeers, predictPacked } from "../../model/predict.js";
 import { warn, type Warning } from "../../warn.js";
 import { meanCorrelation, pairCorrelation, type RealisedCorrelation } from "./realised.js";
 
@@ -84,7 +85,8 @@ export async function peers(model: ASTGNNFactorModel, dataset: Dataset, options:
   const stocks = kept.map((i) => rows[found.rows[i]!]!);
   const days = await daysInARow(model, dataset, { t, stock, peers: stocks, top, lookBack, threads, signal });
   const all = new Map(Array.from(rows).filter((other) => other !== stock).map((other) => [other, pairCorrelation(dataset, t, stock, other)]));
-  const warning = listWarning(ticker, date, others, rows.length, allowedCounts(model.config, dataset, t)[row]!);
+  const earlier = Number.isNaN(found.peerCorrelation) ? await earlierPeerCorrelation(model, dataset, t, { threads, signal }) : NaN;
+  const warning = listWarning(ticker, date, others, rows.length, allowedCounts(model.config, dataset, t)[row]!, earlier);
   if (warning !== undefined) warn(warning, onWarning);
   const group = groupOf(dataset, t, row);
   return {
@@ -112,6 +114,14 @@ export async function peers(model: ASTGNNFactorModel, dataset: Dataset, options:
 /** Name of a row's group; undefined where it has none. */
 export function groupOf({ rowOffsets, groups, groupNames }: Dataset, t: number, row: number): string | undefined {
   return groups === undefined ? undefined : groupNames?.[groups[rowOffsets[t]! + row]!];
+}
+
+/** Peer correlation of the newest ten dates with rows whose following days were known on date t; NaN without such dates or closes. */
+async function earlierPeerCorrelation(model: ASTGNNFactorModel, dataset: Dataset, t: number, { threads, signal }: Pick<PeersOptions, "threads" | "signal">): Promise<number> {
+  const dates = Int32Array.from({ length: 10 }, (_, i) => t - PEER_DAYS - i).filter((day) => day >= 0 && dataset.rowOffsets[day + 1]! > dataset.rowOffsets[day]!);
+  if (dataset.returns === undefined || dates.length === 0) return NaN;
+  const { peers: judged } = await predictPacked(nativeModule(model), { dataset, dates }, { riskFactors: false, threads: resolveThreads(threads), peerDays: PEER_DAYS, signal });
+  return averagePeers(judged!).peerCorrelation;
 }
 
 interface Streaks {
