@@ -68,6 +68,10 @@ export { clusters, type Cluster, type ClustersOptions, type DateClusters } from 
 export { clustersOfRun, peersOfRun, type RunPeersOptions } from "./evaluate/peers/run.js";
 export type { CommonExposure } from "./evaluate/peers/members.js";
 export type { RealisedCorrelation } from "./evaluate/peers/realised.js";
+export { explain, type Explainable, type ExplainOptions, type ExplainSettings } from "./evaluate/explain/explain.js";
+export { explainDay, type DayExplanation, type ExplainDayOptions } from "./evaluate/explain/explain-day.js";
+export { explainRun, type ExplainRunOptions } from "./evaluate/explain/explain-run.js";
+export type { Explanation, FeaturePart, PeerPart } from "./evaluate/explain/explanation.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
 export { demonstrate, type Demonstration } from "./demo/demonstrate.js";

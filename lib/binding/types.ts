@@ -458,6 +458,37 @@ export interface NativePeerLists {
   features?: Float32Array;
 }
 
+/** Why the rows of a date have their scores: docs/explain.md has the formulas. N rows of the date, T dates of the window. */
+export interface NativeExplanations {
+  /** The prediction that is explained, of all rows: [N]. */
+  predictions: Float64Array;
+  /** Over the rows: [T, F]. */
+  medians: Float64Array;
+  rows: NativeExplanation[];
+}
+
+/** Of one row. `score` = `own` + both sums of parts = `baseline` + the sum of `featureParts`, but for the gaps. */
+export interface NativeExplanation {
+  score: number;
+  own: number;
+  /** Through A and through the attention: [N], 0 for the row itself. */
+  similarityParts: Float64Array;
+  attentionParts: Float64Array;
+  /** Row of A and of the attention (mean over heads): [N]. */
+  weights: Float64Array;
+  attention: Float64Array;
+  /** Score of the medians with the other rows held, and where these react. */
+  baseline: number;
+  baselineReacting: number;
+  /** [T, F], as `window`, the row's features. */
+  featureParts: Float64Array;
+  window: Float64Array;
+  peerGap: number;
+  featureGap: number;
+  /** Points at which the score was evaluated. */
+  evaluations: number;
+}
+
 export interface NativeInfo {
   /** LibTorch the core was built against, e.g. "2.15.0". */
   builtAgainst: string;
@@ -507,6 +538,11 @@ export interface NativeCore {
   neighbours(model: NativeModule, panel: NativePanel, options: { date: number; row: number; top: number; peerDays: number; threads: number }): Promise<NativeNeighbours>;
   /** The same of every row of several dates, or of one stock's alone: a list per date then, empty where the stock is no row, and no `features`. */
   peerLists(model: NativeModule, panel: NativePanel, options: { dates: Int32Array; stock?: number; top: number; features: boolean; threads: number }): NativeJob<NativePeerLists>;
+  /**
+   * In float64 on the CPU, wherever the model is; the panel must be there. `rows` count within the date, `prediction` is a column. `onProgress` after
+   * each step, with the share of the work that is done.
+   */
+  explain(model: NativeModule, panel: NativePanel, options: { date: number; rows: number[]; prediction: number; threads: number }, onProgress: (done: number) => void): NativeJob<NativeExplanations>;
   /** Cancels this environment's jobs and waits for the step in hand. */
   shutdown(): void;
 }

@@ -4,6 +4,7 @@ import { AstgnnError } from "../errors.js";
 import { auditCommand } from "./audit.js";
 import { demoCommand } from "./demo.js";
 import { evaluateCommand } from "./evaluate.js";
+import { explainCommand } from "./explain.js";
 import { infoCommand } from "./info.js";
 import { peersCommand } from "./peers.js";
 import { predictCommand } from "./predict.js";
@@ -55,7 +56,7 @@ function programFor(terminal: Terminal): Command {
       writeErr: () => {},
       outputError: () => {},
     });
-  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), auditCommand(terminal), peersCommand(terminal), watchCommand(terminal)];
+  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), explainCommand(terminal), auditCommand(terminal), peersCommand(terminal), watchCommand(terminal)];
   for (const command of commands) {
     command.copyInheritedSettings(program);
     if (!command.options.some((option) => option.long === "--json")) command.option("--json", "print JSON on stdout and nothing else");

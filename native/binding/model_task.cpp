@@ -50,7 +50,7 @@ void check_objective(const std::vector<train::Term>& terms, const train::Panel& 
 }
 
 std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,
-                                         const train::Panel& panel) {
+                                         const train::Panel& panel, bool same_device) {
   auto module = unwrap<ModuleHandle>(env, value, "model");
   if (module->kind != "model")
     throw BindingError("ERR_OPTION", "Expected a whole model but received a " + module->kind + ".");
@@ -60,7 +60,7 @@ std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,
                                         " features (sequentialInputSize) but the panel has " +
                                         std::to_string(panel.features.size(2)) + ".");
   }
-  if (module->device != panel.device()) {
+  if (same_device && module->device != panel.device()) {
     throw BindingError("ERR_OPTION", "The model is on " + module->device.str() +
                                          " but the panel on " + panel.device().str() + ".");
   }

@@ -38,9 +38,9 @@ std::vector<train::Term> read_objective(Napi::Value value);
 // Indices that the losses would otherwise read beyond the end of.
 void check_objective(const std::vector<train::Term>& terms, const train::Panel& panel,
                      const ModuleHandle& module);
-// A whole model whose width fits the panel.
+// A whole model whose width fits the panel, on the same device unless a job copies it.
 std::shared_ptr<ModuleHandle> read_model(Napi::Env env, Napi::Value value,
-                                         const train::Panel& panel);
+                                         const train::Panel& panel, bool same_device = true);
 
 // { gru, graphAttention, relationalEmbedding, total }, each { forward, backward } in milliseconds.
 Napi::Object blocks_to_js(Napi::Env env, const train::BlockTimes& blocks);

@@ -1,0 +1,85 @@
+import { Command } from "commander";
+import type { ExplainRunOptions } from "../evaluate/explain/explain-run.js";
+import type { Explanation } from "../evaluate/explain/explanation.js";
+import { trainSchema } from "../train/options.js";
+import { panelFlags } from "./data-flags.js";
+import { addSourceFlags, namedSource, panelOptionsFrom } from "./data-source.js";
+import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
+import { interruptible } from "./interrupt.js";
+import { flagsOf } from "./schema-flags.js";
+import { decimals, type Terminal } from "./terminal.js";
+
+const explainFlags: FlagGroup = {
+  title: "Explanation",
+  flags: [
+    { flags: "--date <date>", option: "date", kind: "text", help: "date of the score, YYYY-MM-DD" },
+    { flags: "--ticker <ticker>", option: "ticker", kind: "text", help: "stock of the score" },
+    { flags: "--prediction <number>", option: "prediction", kind: "scalar", help: "which of the model's predictions, from 0 (default: 0)" },
+    ...flagsOf("Explanation", { threads: trainSchema.shape.threads }).flags,
+  ],
+};
+
+const GROUPS = [panelFlags, explainFlags] as const;
+/** Peers and features that are printed. */
+const TOP = 10;
+
+/** `astgnn explain`: why a stock has its score. */
+export function explainCommand(terminal: Terminal): Command {
+  const command = new Command("explain")
+    .description("say why a stock has its score on a date: its own part, each peer's, and which features and dates differ from the date's median stock; formulas: docs/explain.md")
+    .requiredOption("--run <folder>", "run folder of astgnn train, also of an ensemble");
+  addSourceFlags(command, " (default: what the run was trained on, read again)");
+  addFlags(command, explainFlags);
+  addFlags(command, panelFlags);
+  return command
+    .option("--json", "print one JSON object, with all peers and features")
+    .option("--debug", "on failure also print the stack")
+    .action(async (written: Record<string, unknown> & { run: string; json?: boolean }) => {
+      try {
+        const source = namedSource(written);
+        const options = { ...panelOptionsFrom(written), ...optionsFrom(explainFlags, written) } as unknown as ExplainRunOptions;
+        options.date = String(written["date"] ?? "");
+        options.ticker = String(written["ticker"] ?? "");
+        const { explainRun } = await import("../evaluate/explain/explain-run.js");
+        const explanation = await interruptible((signal) =>
+          explainRun(written.run, source, {
+            ...options,
+            onWarning: ({ text }) => terminal.err(`astgnn explain: ${inFlags(text, [panelFlags])}`),
+            onProgress: (done) => terminal.progress(`explaining ${options.ticker}: ${Math.round(100 * done)} %`),
+            signal,
+          }),
+        );
+        terminal.clearProgress();
+        if (written.json === true) return terminal.out(JSON.stringify(explanation));
+        for (const line of explanationLines(explanation)) terminal.out(line);
+      } catch (error) {
+        throw namingFlags(error, GROUPS);
+      }
+    });
+}
+
+function explanationLines({ ticker, date, score, own, peers, baseline, dates, features }: Explanation): string[] {
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  const lines = [
+    `${ticker} on ${date}: score ${signed(score)}`,
+    `own ${signed(own)}, ${peers.length} peers through A ${signed(sum(peers.map((peer) => peer.throughSimilarity)))}, through the attention ${signed(sum(peers.map((peer) => peer.throughAttention)))}`,
+  ];
+  const named = peers.slice(0, TOP);
+  if (named.length > 0) lines.push(...table(["peer", "through A", "attention", "weight", "attends"], named.map((peer) => [peer.ticker, signed(peer.throughSimilarity), signed(peer.throughAttention), decimals(peer.weight), decimals(peer.attention)])));
+  if (peers.length > TOP) lines.push(`  and ${peers.length - TOP} others: ${signed(sum(peers.slice(TOP).map((peer) => peer.part)))}`);
+  lines.push(`the date's median stock has ${signed(baseline.score)} in its place (${signed(baseline.scoreWhereOthersReact)} where the others react to it); the difference ${signed(score - baseline.score)} is`);
+  lines.push(...table(["feature", "part", "today", "median"], features.slice(0, TOP).map((feature) => [feature.name, signed(feature.part), signed(feature.values.at(-1)!), signed(feature.medians.at(-1)!)])));
+  if (features.length > TOP) lines.push(`  and ${features.length - TOP} others: ${signed(sum(features.slice(TOP).map(({ part }) => part)))}`);
+  const byDate = dates.map((day, i) => [day, signed(sum(features.map((feature) => feature.parts[i]!)))]);
+  lines.push(...table(["date", "part"], byDate.slice(-5).reverse()));
+  if (byDate.length > 5) lines.push(`  and ${byDate.length - 5} earlier: ${signed(sum(features.flatMap((feature) => feature.parts.slice(0, -5))))}`);
+  return lines;
+}
+
+const signed = (value: number): string => `${value < 0 ? "-" : "+"}${decimals(Math.abs(value))}`;
+
+/** Rows under their heads, the first column to the left. */
+function table(heads: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = heads.map((head, c) => Math.max(head.length, ...rows.map((row) => row[c]!.length)));
+  return [heads, ...rows].map((row) => `  ${row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join("  ")}`);
+}
