@@ -161,7 +161,7 @@ function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, see
     onEpoch: (event) => {
       progress.epoch(event);
       if (json) return terminal.out(JSON.stringify({ event: "epoch", ...(fold === undefined ? {} : { fold: fold() }), ...event }));
-      const left = event.epoch < epochs ? `  ${progress.timeLeft}` : "";
+      const left = event.epoch < epochs ? `  ${progress.timeLeft}${fold === undefined ? "" : " of the fold"}` : "";
       terminal.out(`${member(event.seed)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}${left}`);
     },
     onWarning: (event) => terminal.err(`astgnn train: ${fold === undefined ? "" : `${fold()}: `}${inFlags(event.text, GROUPS)}`),

@@ -45,12 +45,15 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
   const before = predictions === undefined ? await readReport(folder) : {};
   const { audit, valid, test, ledger, ...rest } = part as Partial<RunEvaluation> & { audit?: Audit };
   const splits = Object.fromEntries(Object.entries({ valid, test }).flatMap(([name, split]) => (split === undefined ? [] : [[name, { ...before[name as "test"], ...split }]])));
+  // A comparison is of the rows that the test had then: a walk-forward may have more folds by now.
+  const { rows, rowsLeftOut } = before.comparison ?? {};
+  const kept = test === undefined || (rows ?? NaN) + (rowsLeftOut ?? NaN) === test.rows ? before.comparison : undefined;
   const report = {
     ...before,
     schemaVersion: SCHEMA_VERSION,
     ...(predictions === undefined ? await aboutRun(folder, isRun) : { subject: { kind: "predictions", ...predictions } }),
     ...(command === undefined ? {} : { command }),
-    ...(comparison === undefined ? {} : { comparison }),
+    comparison: comparison ?? kept,
     ...splits,
     ...rest,
     ...(ledger === undefined ? {} : { ledger }),

@@ -88,9 +88,17 @@ describe("compareRun", () => {
     using own = new ASTGNNFactorModel({ ...model, sequentialInputSize: cut.featureNames.length });
     await train(own, cut, { ...training, out: at("second") });
     const single = await compareRun(at("second"), { source: panel, baselines: ["ridge"] });
+    const comparisonOf = async (...flags: string[]): Promise<unknown> => {
+      expect(await astgnn("evaluate", "--run", at("walk"), ...flags)).toMatchObject({ code: 0 });
+      return (JSON.parse(readFileSync(at("walk/report.json"), "utf8")) as { comparison?: unknown }).comparison;
+    };
+    expect(await comparisonOf("--baselines", "ridge")).toMatchObject({ rows });
+    expect(await comparisonOf()).toMatchObject({ rows });
     for (const name of ["fold-01", "fold-03"]) rmSync(at(`walk/${name}`), { recursive: true, force: true });
     const part = await compareRun(at("walk"), { source: panel, baselines: ["ridge"] });
     expect(part.baselines[0]!.ic).toBe(single.baselines[0]!.ic);
+    // Of other rows it would be no comparison of this test.
+    expect(await comparisonOf()).toBeUndefined();
   });
 
   it("refuses unknown baselines, other data and a run that is not there", async () => {

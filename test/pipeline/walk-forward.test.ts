@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packageRoot } from "../../lib/binding/package-root.js";
 import { Database } from "../../lib/data/source/database.js";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { ASTGNNFactorModel, evaluateRun, loadRun, openPanel, train, walkForward, type DatasetOptions, type Panel, type WalkForwardOptions } from "../../lib/index.js";
+import { ASTGNNFactorModel, audit, evaluateRun, loadRun, openPanel, train, walkForward, type DatasetOptions, type Panel, type WalkForwardOptions } from "../../lib/index.js";
+import { lockRunFolder } from "../../lib/run/files.js";
 import { astgnn } from "./cli-capture.js";
 
 const market = simulateMarket({ seed: 11, stocks: 17, dates: 110 });
@@ -70,7 +71,7 @@ describe("walkForward", () => {
   it("computes features once", async () => {
     const fresh = await openPanel(at("prices.csv"), { onWarning: quiet });
     const progress: number[] = [];
-    await walkForward(fresh, { ...rule, dataset, model, training: { ...training, epochs: 1 }, out: at("progress"), onProgress: ({ dates }) => void progress.push(dates) });
+    for (const fold of ["1", "2"]) await walkForward(fresh, { ...rule, dataset, model, training: { ...training, epochs: 1 }, out: at("progress"), fold, onProgress: ({ dates }) => void progress.push(dates) });
     // Each dataset says when it is complete; one that makes features also says so of blocks of dates before.
     const blocks = progress.filter((dates) => dates < market.dates.length);
     expect(blocks.length).toBeGreaterThan(0);
@@ -133,10 +134,20 @@ describe("walkForward", () => {
     expect(await rows("noise/fold-01/predictions.parquet", "split = 'test'")).not.toEqual(await rows("one/fold-01/predictions.parquet", "split = 'test'"));
   });
 
+  it("leaves folds that an audit finds no leak in", async () => {
+    expect((await audit(at("one/fold-02"), { source: panel })).passed).toBe(true);
+  });
+
   it("refuses folds of which two have a test date in common", async () => {
     cpSync(at("one"), at("twice"), { recursive: true });
     cpSync(at("one/fold-01/predictions.parquet"), at("twice/fold-02/predictions.parquet"));
     await expect(evaluateRun(at("twice"))).rejects.toThrow(/ is a test date of .*fold-01.* and of .*fold-02/);
+  });
+
+  it("waits for no other process that trains the same fold", async () => {
+    await lockRunFolder(at("busy/fold-01"), async () => {
+      await expect(walk("busy", { fold: "1" })).rejects.toThrow(/Another training writes to .*busy\/fold-01/);
+    });
   });
 
   it("keeps its folder from other uses, and says which fold scores new data", async () => {

@@ -22,6 +22,7 @@ export interface AuditNumbers {
 
 /** The command that audits what a report is about. */
 export function auditCommand(subject: SubjectNumbers): string {
+  if (subject.kind === "walk-forward") return `astgnn audit --run ${subject.name}/fold-01`;
   return subject.kind === "predictions" ? "astgnn audit --data FILE" : `astgnn audit --run ${subject.name}`;
 }
 
