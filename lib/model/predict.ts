@@ -130,9 +130,10 @@ export function averageStatistics(statistics: Float64Array): SimilarityStatistic
   return { effectiveNeighbours, selfWeight, emptyShare };
 }
 
-/** The same of what the core returns as `peers`. */
-export function averagePeers(peers: Float64Array): PeerStatistics {
-  const [peerCorrelation, largestHub, hubSkewness] = columnMeans(peers);
+/** The same of what the core returns as `peers`, without the dates on which no stock has a neighbour: peers that are nobody correlate by definition. */
+export function averagePeers(peers: Float64Array, statistics: Float64Array): PeerStatistics {
+  const known = peers.map((value, at) => (statistics[3 * Math.floor(at / 3) + 2] === 1 ? NaN : value));
+  const [peerCorrelation, largestHub, hubSkewness] = columnMeans(known);
   return { peerCorrelation, largestHub, hubSkewness };
 }
 

@@ -91,7 +91,7 @@ function neutralMetrics({ dataset }: DateSelection, pairs: readonly (readonly [n
 
 /** What A looks like and what it is worth, as means over the dates. */
 export function graphStatistics({ statistics, peers }: Pick<PackedScores, "statistics" | "peers">): SimilarityStatistics & PeerStatistics {
-  return { ...averageStatistics(statistics), ...averagePeers(peers ?? new Float64Array(0)) };
+  return { ...averageStatistics(statistics), ...averagePeers(peers ?? new Float64Array(0), statistics) };
 }
 
 /** One date's rows of a [dates, stocks, L] array of the dataset. */

@@ -92,6 +92,7 @@ describe("astgnn train", () => {
     const { test } = await evaluateRun(at("alone"));
     // Nobody has a neighbour: every row of A is empty.
     expect(test.selfWeight).toBe(0);
+    expect(test).toMatchObject({ effectiveNeighbours: null, peerCorrelation: null, largestHub: null });
   });
 
   it("writes all that --preset means into run.json, where other flags override it, and resumes what was begun with these options written out", async () => {

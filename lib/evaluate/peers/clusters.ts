@@ -104,7 +104,7 @@ export async function clusters(model: ASTGNNFactorModel, dataset: Dataset, optio
   const members = membersOf(now);
   const before = partitions.slice(0, -1);
   const { effectiveNeighbours } = averageStatistics(packed.statistics);
-  const graph = averagePeers(packed.peers!);
+  const graph = averagePeers(packed.peers!, packed.statistics);
   const warning = clustersWarning(model.config, dataset, { t, effectiveNeighbours, ...graph });
   if (warning !== undefined) warn(warning, onWarning);
   return {
