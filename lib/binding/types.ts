@@ -315,7 +315,7 @@ export interface NativePanel {
   dispose(): void;
 }
 
-export type TermName = "mse" | "ic" | "pairwiseRank" | "rankIc" | "risk" | "vif" | "turnover" | "coMovement";
+export type TermName = "mse" | "ic" | "pairwiseRank" | "rankIc" | "risk" | "vif" | "turnover" | "coMovement" | "decorrelation";
 
 /** A resolved term. A prediction term covers the pairs (prediction[k], horizon[k]) and is their mean. */
 export interface NativeTerm {

@@ -6,7 +6,8 @@ import { resolveOptions } from "../options.js";
 
 /**
  * Name of a loss: on predictions `"mse"`, `"ic"` (minus the Pearson correlation per date), `"pairwiseRank"` (RSR, Feng et al. 2019),
- * `"rankIc"` (minus a soft Spearman, Blondel et al. 2020); on the risk factors M `"risk"` (Deep Risk Model, Lin et al. 2021),
+ * `"rankIc"` (minus a soft Spearman, Blondel et al. 2020) and `"decorrelation"` (mean squared correlation between the P predictions, so that
+ * each becomes a factor unit of its own); on the risk factors M `"risk"` (Deep Risk Model, Lin et al. 2021),
  * `"vif"` (mean variance inflation), `"turnover"` (mean squared change between neighbouring dates) and `"coMovement"`: minus the correlation of
  * stocks' returns on the coming days with those of their peers in A, so that A learns who moves with whom.
  */
@@ -43,7 +44,7 @@ export interface LossTerm {
 export type Loss = LossName | { terms: readonly LossTerm[] };
 
 const PREDICTION_TERMS: readonly string[] = ["mse", "ic", "pairwiseRank", "rankIc"];
-const NAMES = ["mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover", "coMovement"] as const;
+const NAMES = ["mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover", "coMovement", "decorrelation"] as const;
 /** Options that only some terms have. */
 const OWNERS: Record<string, readonly string[]> = {
   prediction: PREDICTION_TERMS,
@@ -97,6 +98,12 @@ export function resolveLoss(loss: Loss | z.output<typeof lossSchema>, prediction
         next: "Set datesPerStep: 2 or more.",
       });
     }
+    if (term.name === "decorrelation" && predictions < 2) {
+      throw new AstgnnError("ERR_OPTION", `${at}: decorrelation compares the predictions of a model with one another, and this one has a single prediction.`, {
+        option: "numPredictions",
+        next: "Set numPredictions: 2 or more, or leave the term out.",
+      });
+    }
     const pairs = PREDICTION_TERMS.includes(term.name) ? pairsOf(term, at, predictions, horizons) : [];
     return {
       name: term.name,
@@ -113,10 +120,14 @@ export function resolveLoss(loss: Loss | z.output<typeof lossSchema>, prediction
   });
 }
 
-/** The (prediction, horizon) pairs that validation metrics are about: those of the first prediction term, else the default pairing, else (0, 0). */
+/**
+ * The (prediction, horizon) pairs that validation metrics are about: of the first prediction term and of those of its name that train other
+ * predictions, else the default pairing, else (0, 0).
+ */
 export function evaluationPairs(objective: readonly NativeTerm[], predictions: number, horizons: number): [number, number][] {
-  const term = objective.find(({ name }) => PREDICTION_TERMS.includes(name));
-  if (term !== undefined) return term.predictions.map((p, k) => [p, term.horizons[k]!]);
+  const first = objective.find(({ name }) => PREDICTION_TERMS.includes(name));
+  const pairs = objective.filter(({ name }) => name === first?.name).flatMap(({ predictions: columns, horizons: labels }) => columns.map((p, k): [number, number] => [p, labels[k]!]));
+  if (pairs.length > 0) return pairs.filter(([p], k) => pairs.findIndex(([other]) => other === p) === k);
   return predictions === horizons ? diagonal(predictions) : [[0, 0]];
 }
 

@@ -30,7 +30,8 @@ std::vector<train::Term> read_objective(Napi::Value value) {
     train::Term term;
     term.name = read_string(
         object.Get("name"), "name",
-        {"mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover", "coMovement"});
+        {"mse", "ic", "pairwiseRank", "rankIc", "risk", "vif", "turnover", "coMovement",
+         "decorrelation"});
     term.weight = read_number(object.Get("weight"), "weight");
     term.predictions = read_integers(object.Get("predictions"), "predictions", 0, 1 << 20);
     term.horizons = read_integers(object.Get("horizons"), "horizons", 0, 1 << 20);

@@ -39,7 +39,8 @@ Loss rank_ic_loss(const Tensor& prediction, const Labels& label, double strength
                   double eps = 1e-8);
 // Centred R^2 of label ~ 1 + factors. Defined for N >= K + 2 and labels not all equal.
 Loss r_square(const Tensor& factors, const Labels& label, double ridge = 1e-6);
-// Mean squared off-diagonal correlation; 0 for K = 1. Defined for N >= 2.
+// Mean squared off-diagonal correlation of columns (risk factors, predictions); 0 for K = 1. Defined
+// for N >= 2.
 Loss correlation_penalty(const Tensor& factors, double eps = 1e-8);
 // tr(corr(factors)^-1) / K of the ridged correlation matrix. Defined for N >= K + 2.
 Loss variance_inflation_penalty(const Tensor& factors, double ridge = 1e-6);

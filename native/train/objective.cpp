@@ -16,8 +16,8 @@
 namespace astgnn::train {
 namespace {
 
-constexpr std::array kOnPredictions = {"mse", "ic", "pairwiseRank", "rankIc"};
-constexpr std::array kOnFactors = {"risk", "vif", "turnover", "coMovement"};
+constexpr std::array kOnPairs = {"mse", "ic", "pairwiseRank", "rankIc"};
+constexpr std::array kWithoutPairs = {"risk", "vif", "turnover", "coMovement", "decorrelation"};
 
 template <size_t n>
 bool contains(const std::array<const char*, n>& names, const std::string& name) {
@@ -50,6 +50,8 @@ Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch&
   };
   const auto m = rows(output.risk_factors);  // [N, K]
   if (term.name == "vif") return variance_inflation_penalty(m, term.ridge);
+  const auto predictions = rows(output.predictions);  // [N, P]
+  if (term.name == "decorrelation") return correlation_penalty(predictions);
   const auto labels = [&](int64_t horizon) {
     return Labels(rows(batch.host_targets).select(1, horizon),
                   rows(batch.targets).select(1, horizon));
@@ -59,7 +61,6 @@ Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch&
     for (int64_t h = 0; h < batch.targets.size(1); ++h) horizons.push_back(labels(h));
     return risk_loss(m, horizons, term.omega, term.orthogonality, term.ridge);
   }
-  const auto predictions = rows(output.predictions);  // [N, P]
   std::vector<Tensor> pairs;
   for (size_t k = 0; k < term.predictions.size(); ++k) {
     auto value =
@@ -184,10 +185,10 @@ void check_objective(const std::vector<Term>& terms, int64_t predictions, const 
   const int64_t horizons = panel.targets.defined() ? panel.targets.size(2) : 0;
   TORCH_CHECK_VALUE(!terms.empty(), "loss: expected at least one term but got none");
   for (const auto& term : terms) {
-    const bool on_predictions = contains(kOnPredictions, term.name);
-    TORCH_CHECK_VALUE(on_predictions || contains(kOnFactors, term.name), "loss: unknown term \"",
+    const bool on_pairs = contains(kOnPairs, term.name);
+    TORCH_CHECK_VALUE(on_pairs || contains(kWithoutPairs, term.name), "loss: unknown term \"",
                       term.name, "\"");
-    const bool on_labels = on_predictions || term.name == "risk";
+    const bool on_labels = on_pairs || term.name == "risk";
     TORCH_CHECK_VALUE(horizons > 0 || !on_labels, "loss term \"", term.name,
                       "\" needs targets but the panel has none");
     if (term.name == "coMovement") {
@@ -197,7 +198,7 @@ void check_objective(const std::vector<Term>& terms, int64_t predictions, const 
                         "loss term \"coMovement\": expected horizon_days >= 1 but got ",
                         term.horizon_days);
     }
-    if (!on_predictions) continue;
+    if (!on_pairs) continue;
     TORCH_CHECK_VALUE(!term.predictions.empty() && term.predictions.size() == term.horizons.size(),
                       "loss term \"", term.name,
                       "\": expected as many predictions as horizons but got ",

@@ -11,7 +11,9 @@
 namespace astgnn::train {
 
 struct Term {
-  std::string name;  // mse | ic | pairwiseRank | rankIc | risk | vif | turnover | coMovement
+  // mse | ic | pairwiseRank | rankIc | decorrelation on predictions, risk | vif | turnover |
+  // coMovement on M
+  std::string name;
   double weight = 1.0;
   std::vector<int64_t> predictions, horizons;  // pairs; the term is their mean
   double strength = 1.0, omega = 0.9, orthogonality = 0.05, ridge = 1e-6;

@@ -80,6 +80,7 @@ void factor_losses(int64_t n, int64_t k) {
                     name + " gradient" + where, 1e-6);
   };
   gradient("risk", [&](const Tensor& x) { return train::risk_loss(x, horizons); });
+  gradient("decorrelation", [&](const Tensor& x) { return train::correlation_penalty(x); });
   gradient("vif", [&](const Tensor& x) { return train::variance_inflation_penalty(x); });
   gradient("turnover",
            [&](const Tensor& x) { return train::turnover_penalty(x, at::zeros_like(x) + 0.1); });

@@ -147,6 +147,11 @@ describe("loss", () => {
     expect(() => resolveLoss(loss as Loss, 1, 1, 2)).toThrow(message);
   });
 
+  it("decorrelation needs two predictions", () => {
+    expect(() => resolveLoss("decorrelation", 1, 1, 1)).toThrow(/single prediction/);
+    expect(resolveLoss("decorrelation", 2, 1, 1)).toMatchObject([{ name: "decorrelation", predictions: [], horizons: [] }]);
+  });
+
   it("turnover needs two dates per step", () => {
     expect(() => resolveLoss("turnover", 1, 1, 1)).toThrow(/datesPerStep of at least 2/);
     expect(resolveLoss("turnover", 1, 1, 2)).toHaveLength(1);
@@ -157,6 +162,8 @@ describe("loss", () => {
     expect(termLabels(objective)).toEqual(["vif", "ic", "ic2"]);
     expect(evaluationPairs(objective, 1, 2)).toEqual([[0, 1]]);
     expect(evaluationPairs(resolveLoss("vif", 2, 2, 1), 2, 2)).toEqual([[0, 0], [1, 1]]);
+    const units = [0, 1, 2].map((prediction) => ({ name: "ic", prediction, horizon: 0 }) as const);
+    expect(evaluationPairs(resolveLoss({ terms: [...units, { name: "decorrelation" }, { name: "mse", prediction: 2, horizon: 0 }] }, 3, 1, 1), 3, 1)).toEqual([[0, 0], [1, 0], [2, 0]]);
   });
 });
 
