@@ -8,7 +8,7 @@ import type { Evaluation } from "../metrics/study.js";
 import { panelFlags } from "./data-flags.js";
 import { addBaselineFlags, baselineTable, comparisonFrom } from "./baselines.js";
 import { addSourceFlags, namedSource, panelOptionsFrom, sourceFrom } from "./data-source.js";
-import { evaluationTable } from "./evaluation-table.js";
+import { evaluationTable, unitsTable } from "./evaluation-table.js";
 import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
@@ -90,6 +90,7 @@ async function ofRun(folder: string, written: Written, terminal: Terminal): Prom
   for (const line of folds === undefined ? [] : [...foldTable(folds), ""]) terminal.out(line);
   for (const line of evaluationTable(folds === undefined ? { valid, test } : { "tests of all folds": test })) terminal.out(line);
   for (const line of comparison === undefined ? [] : baselineTable(comparison)) terminal.out(line);
+  for (const line of unitsTable({ valid, test })) terminal.out(line);
   if (valid.dates + test.dates === 0) terminal.err("astgnn evaluate: The run has neither validation nor test dates: there is nothing to evaluate.");
 }
 

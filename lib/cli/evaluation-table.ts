@@ -1,5 +1,6 @@
 import type { SplitEvaluation } from "../evaluate/evaluate-run.js";
 import type { Evaluation } from "../metrics/study.js";
+import type { FactorUnit } from "../metrics/units.js";
 import { decimals } from "./terminal.js";
 
 const [NAME, VALUE] = [23, 20];
@@ -77,6 +78,31 @@ export function evaluationTable(splits: Readonly<Record<string, Shown>>): string
       ...largest.flatMap((name) => row(`  ${name}`, ({ exposures }) => { const found = exposures?.find((exposure) => exposure.name === name); return found === undefined ? "-" : withT(decimals(found.correlation, 3), found.t); }, name === largest[0] ? `Spearman${hidden}` : "")),
     ]),
   ];
+}
+
+const UNIT = 13;
+
+/** The predictions of a run with several, one per line; nothing for a run with one. */
+export function unitsTable(splits: Readonly<Record<string, SplitEvaluation>>): string[] {
+  return Object.entries(splits).flatMap(([split, { factorUnits }]) => {
+    if (factorUnits === null) return [];
+    const { units, together, correlation } = factorUnits;
+    const line = (name: string, cells: readonly string[]): string => `${name.padEnd(NAME)}${cells.map((cell) => cell.padStart(UNIT)).join("")}`;
+    const numbers = (unit: Omit<FactorUnit, "prediction" | "horizon">): string[] => [
+      decimals(unit.ic), decimals(unit.icT, 1), decimals(unit.icir, 3), decimals(unit.rankIc), unit.turnover === null || !Number.isFinite(unit.turnover) ? "-" : `${(unit.turnover * 100).toFixed(1)} %`, decimals(unit.neutral?.ic), decimals(unit.neutral?.icir, 3),
+    ];
+    const alike = (k: number): string => decimals(Math.max(...correlation[k]!.filter((_, other) => other !== k).map(Math.abs)), 2);
+    const exposure = (unit: Omit<FactorUnit, "prediction" | "horizon">): string => {
+      const [first] = [...(unit.exposures ?? [])].filter(({ correlation: c }) => Number.isFinite(c)).sort((a, b) => Math.abs(b.correlation) - Math.abs(a.correlation));
+      return first === undefined ? "" : `  ${first.name} ${decimals(first.correlation, 2)}`;
+    };
+    return [
+      "",
+      line(`Factor units, ${split}`, ["IC", "t", "ICIR", "RankIC", "turnover", "neutral IC", "neutral ICIR", "most alike"]) + (units.some(({ exposures }) => exposures !== null) ? "  most exposed to" : ""),
+      ...units.map((unit, k) => line(`  ${unit.prediction}, label of ${unit.horizonDays} d`, [...numbers(unit), alike(k)]) + exposure(unit)),
+      ...(together === null ? [] : [line("  mean of z-scores", [...numbers(together), ""]) + exposure(together)]),
+    ];
+  });
 }
 
 /** Where an entry stands in the first list that has it. */

@@ -12,6 +12,7 @@ import { evaluatePairs } from "../metrics/pairs.js";
 import { statisticsShape } from "../metrics/statistics-options.js";
 import { study, type Evaluation, type StudyOptions } from "../metrics/study.js";
 import { resolveOptions } from "../options.js";
+import { factorUnits, type FactorUnits } from "../metrics/units.js";
 import type { WalkForwardDescription } from "../run/description.js";
 import { awaitReplacement } from "../run/replacement.js";
 import { readStoredPredictions, type StoredSplit } from "../run/stored-predictions.js";
@@ -31,6 +32,8 @@ export interface SplitEvaluation extends Evaluation {
   readonly peerCorrelation: number | null;
   readonly largestHub: number | null;
   readonly hubSkewness: number | null;
+  /** Each prediction by itself; null where the run has one. */
+  readonly factorUnits: FactorUnits | null;
 }
 
 /** Metrics of a run folder; NaN with 0 dates for a split that the run does not have. */
@@ -118,8 +121,10 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
     const pairs = storedPairs(run.training, widthOf(predictions), widthOf(labels));
     const market = panel === undefined || predictions.dates.length === 0 ? {} : marketOf(panel, predictions);
     const isOfTraining = exposures === undefined && named !== undefined && known === undefined;
+    const about = { ...labels, ...labelOf(run) };
     return {
-      ...study(predictions, { ...labels, ...labelOf(run) }, pairs, evaluatePairs(predictions, labels, pairs), { ...statistics, ...market, trials: trials[name] }, known?.of),
+      ...study(predictions, about, pairs, evaluatePairs(predictions, labels, pairs), { ...statistics, ...market, trials: trials[name] }, known?.of),
+      factorUnits: factorUnits(predictions, about, pairs, { ...statistics, ...market }, known?.of),
       // Those of the training, where they cannot be computed again.
       ...(isOfTraining ? { neutralIc: numberOrNull(told["neutralIc"]), neutralIcir: numberOrNull(told["neutralIcir"]), neutralRankIc: numberOrNull(told["neutralRankIc"]) } : {}),
       ...(Object.fromEntries(TOLD.map((name) => [name, numberOrNull(told[name])])) as Record<(typeof TOLD)[number], number | null>),

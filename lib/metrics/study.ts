@@ -1,7 +1,6 @@
 import type { Exposures, NeutralTo } from "../data/neutral-to.js";
 import type { LabelValues, PanelValues } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
-import { widthOf } from "./aligned.js";
 import { rankAutocorrelation } from "./autocorrelation.js";
 import { holdBook, type BookInput } from "./book.js";
 import { bootstrapMean } from "./bootstrap.js";
@@ -14,6 +13,7 @@ import { testMean } from "./hac.js";
 import { Lookup } from "./lookup.js";
 import { labelBook, Market } from "./market.js";
 import type { Metrics } from "./pairs.js";
+import { predictionPlane } from "./plane.js";
 import { quantileReturns, quantileTurnover } from "./quantiles.js";
 import { rankDates, type DateRows, type RankedDates } from "./ranked-dates.js";
 import { mean } from "./statistics.js";
@@ -137,8 +137,8 @@ export function study(
   const { dates } = predictions;
   const columns = ascending(predictions.tickers);
   const tickers = columns === undefined ? predictions.tickers : Array.from(columns, (n) => predictions.tickers[n]!);
-  const ranked = rankDates(plane(predictions, pair[0], columns), dates.length, tickers.length);
-  const returns = plane(labels, pair[1], columns);
+  const ranked = rankDates(predictionPlane(predictions, pair[0], columns), dates.length, tickers.length);
+  const returns = predictionPlane(labels, pair[1], columns);
   // A label column may look at no later date: 0.
   const horizonDays = options.horizonDays ?? Math.max(1, labels.horizonDays?.[pair[1]] ?? 1);
   const lagDays = options.lagDays ?? labels.lagDays ?? 0;
@@ -157,7 +157,7 @@ export function study(
   const intercepts = given === undefined ? groups : given.groups;
   const neutralOf = (of: RankedDates, labelled: DateRows): NeutralIc => neutralIc(of, labelled, exposures ?? { names: [], of: () => new Float64Array(0) }, intercepts, horizonDays);
   const neutral = exposures === undefined && intercepts === undefined ? null : neutralOf(ranked, returns);
-  const others = neutral === null ? [] : pairs.slice(1).map(([p, l]) => neutralOf(rankDates(plane(predictions, p, columns), dates.length, tickers.length), plane(labels, l, columns)));
+  const others = neutral === null ? [] : pairs.slice(1).map(([p, l]) => neutralOf(rankDates(predictionPlane(predictions, p, columns), dates.length, tickers.length), predictionPlane(labels, l, columns)));
   return {
     ...metrics,
     horizonDays,
@@ -253,14 +253,4 @@ function withoutDaily<V extends { daily: unknown }>({ daily: _, ...numbers }: V)
 function ascending(tickers: readonly string[]): Int32Array | undefined {
   if (tickers.every((ticker, n) => n === 0 || tickers[n - 1]! <= ticker)) return undefined;
   return Int32Array.from(tickers.keys()).sort((a, b) => (tickers[a]! < tickers[b]! ? -1 : 1));
-}
-
-/** One prediction or horizon as [dates, stocks], its stocks in the order of `columns`; not a copy where nothing changes. */
-function plane(values: PanelValues, k: number, columns: Int32Array | undefined): DateRows {
-  const width = widthOf(values);
-  if (width === 1 && columns === undefined) return values.data;
-  const stocks = values.tickers.length;
-  const data = new Float64Array(values.dates.length * stocks);
-  for (let t = 0; t < values.dates.length; t++) for (let n = 0; n < stocks; n++) data[t * stocks + n] = values.data[(t * stocks + (columns?.[n] ?? n)) * width + k]!;
-  return data;
 }
