@@ -120,8 +120,8 @@ export function groupOf({ rowOffsets, groups, groupNames }: Dataset, t: number, 
 async function earlierPeerCorrelation(model: ASTGNNFactorModel, dataset: Dataset, t: number, { threads, signal }: Pick<PeersOptions, "threads" | "signal">): Promise<number> {
   const dates = Int32Array.from({ length: 10 }, (_, i) => t - PEER_DAYS - i).filter((day) => day >= 0 && dataset.rowOffsets[day + 1]! > dataset.rowOffsets[day]!);
   if (dataset.returns === undefined || dates.length === 0) return NaN;
-  const { peers: judged } = await predictPacked(nativeModule(model), { dataset, dates }, { riskFactors: false, threads: resolveThreads(threads), peerDays: PEER_DAYS, signal });
-  return averagePeers(judged!).peerCorrelation;
+  const { peers: judged, statistics } = await predictPacked(nativeModule(model), { dataset, dates }, { riskFactors: false, threads: resolveThreads(threads), peerDays: PEER_DAYS, signal });
+  return averagePeers(judged!, statistics).peerCorrelation;
 }
 
 interface Streaks {
