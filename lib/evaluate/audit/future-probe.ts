@@ -1,4 +1,7 @@
+import { PriceCleaner } from "../../data/clean.js";
+import { pricedCells } from "../../data/coverage.js";
 import { Panel } from "../../data/panel.js";
+import { findPriceBreaks, segmentsOf } from "../../data/price-breaks.js";
 import type { Dataset, Edges } from "../../data/types.js";
 import { below, randomBits, type RandomBits } from "../../metrics/random.js";
 import type { Finding } from "./finding.js";
@@ -7,6 +10,8 @@ import { judgedSplit, type AuditSubject } from "./subject.js";
 const PROBES = 20;
 /** Dates after the probed one that the copy keeps: what reads ahead by more reads dates that are not there. */
 const AHEAD = 30;
+/** One in so many of the values after a date is 0 or -1. */
+const IMPOSSIBLE = 50;
 
 type Change = "noise" | "missing";
 
@@ -21,8 +26,8 @@ interface DateState {
 }
 
 /**
- * Replaces every value after a date, by noise on each of 20 dates of the test and on one of them also by nothing, and cuts the samples of that date again, with
- * the fitted processors: rows, the inputs of their windows, groups, and for a run M and predictions must come out the same to the last bit.
+ * Replaces every value after a date, by noise on each of 20 dates of the test and on one of them also by nothing, cleans the panel and cuts the samples of that date
+ * again, with the fitted processors: rows, the inputs of their windows, groups, and for a run M and predictions must come out the same to the last bit.
  */
 export async function futureProbe(subject: AuditSubject): Promise<Finding[]> {
   const { panel, dataset } = subject;
@@ -34,7 +39,7 @@ export async function futureProbe(subject: AuditSubject): Promise<Finding[]> {
   for (const [i, t] of dates.entries()) {
     const before = await stateOf(subject, dataset, t);
     for (const change of i === 0 ? (["noise", "missing"] as const) : (["noise"] as const)) {
-      const copy = withOtherFuture(panel, t, change, random);
+      const copy = await withOtherFuture(panel, t, change, random);
       using again = await copy.dataset({ description: dataset.describe(), from: panel.dates[t]!, maxDropped: 1 });
       const after = await stateOf(subject, again, again.dates.indexOf(panel.dates[t]!));
       const parts = differences(before, after, dataset, changed.columns);
@@ -101,21 +106,28 @@ function sameBits(a: Float32Array | Int32Array, b: Float32Array | Int32Array): b
   return x.length === y.length && x.every((bits, i) => bits === y[i]);
 }
 
-/** The panel up to some dates after t, with every value after t replaced: by a past one of any stock times a number from 0.5 to 1.5, or by NaN. */
-function withOtherFuture(panel: Panel, t: number, change: Change, random: RandomBits): Panel {
-  const { tickers, columns, source, origin, ledger, fingerprint, priceBreaks, extremeReturns, groups, edges, universe, present, tradable, segments } = panel;
+/**
+ * The panel up to some dates after t, with every value after t replaced: by a past one of any stock times a number from 0.5 to 1.5, one in fifty by an impossible one,
+ * or all by NaN. It is cleaned anew: impossible prices, the universe of who has a price, and price breaks over all of its dates, which may take no notice of later ones.
+ */
+async function withOtherFuture(panel: Panel, t: number, change: Change, random: RandomBits): Promise<Panel> {
+  const { tickers, columns, source, origin, ledger, fingerprint, extremeReturns, groups, edges, present, tradable } = panel;
   const dates = panel.dates.slice(0, t + 1 + AHEAD);
   const [kept, cells] = [(t + 1) * tickers.length, dates.length * tickers.length];
+  const other = (copy: Float32Array | Float64Array): number => (below(random, IMPOSSIBLE) === 0 ? below(random, 2) - 1 : copy[below(random, kept)]! * (0.5 + random() / 2 ** 32));
   const values = new Map(columns.map((column) => {
     const copy = panel.values(column).slice(0, cells);
-    for (let cell = kept; cell < cells; cell++) copy[cell] = change === "missing" ? NaN : copy[below(random, kept)]! * (0.5 + random() / 2 ** 32);
+    for (let cell = kept; cell < cells; cell++) copy[cell] = change === "missing" ? NaN : other(copy);
     return [column, copy];
   }));
   const table = { dates, tickers: [...tickers], rows: 0, present: present.subarray(0, cells), values, universe: undefined, tradable: tradable?.subarray(0, cells), groups: undefined, groupNames: [] };
+  new PriceCleaner(values).clean(kept, cells);
+  const found = await findPriceBreaks(values, dates, tickers);
   return new Panel({
-    table, source, origin, ledger, fingerprint, priceBreaks, extremeReturns,
-    universe: universe.subarray(0, cells),
-    segments: segments?.subarray(0, cells),
+    table, source, origin, ledger, fingerprint, extremeReturns,
+    priceBreaks: found.breaks,
+    segments: extremeReturns === "missing" ? segmentsOf(found, dates.length, tickers.length) : undefined,
+    universe: origin.options.universeColumn === undefined ? ((await pricedCells(table)) ?? table.present) : panel.universe.subarray(0, cells),
     groups: groups === undefined ? undefined : { ...groups, codes: groups.codes.subarray(0, cells) },
     edges: edges === undefined ? undefined : edgesUntil(edges, dates.length),
   });
