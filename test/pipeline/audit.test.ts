@@ -164,6 +164,20 @@ describe("Labels that reach across splits", () => {
   });
 });
 
+it("Returns of co-movement that reach into the labels of the next split fail", async () => {
+  const panel = await market();
+  const dataset = await panel.dataset({ ...options, label: { horizonDays: 3, lagDays: 1 }, embargo: 4 });
+  const { labelWindows } = await import("../../lib/evaluate/audit/label-windows.js");
+  const found = (further: number) => {
+    const returns = { ...dataset.returns!, ends: dataset.returns!.ends.map((end) => (end < 0 ? end : end + further)) };
+    return labelWindows({ panel, dataset: { ...plain(dataset), horizons: dataset.horizons, tickers: dataset.tickers, returns } } as unknown as Parameters<typeof labelWindows>[0]).filter(({ code }) => code === "co_movement_reach");
+  };
+  expect(found(0)).toEqual([]);
+  // The embargo holds the labels that much further away.
+  expect(found(4)).toEqual([]);
+  expect(found(6)).toMatchObject([{ severity: "fail", value: 2, text: expect.stringContaining("of train look at go on for 2 dates after labels of valid begin") }, { value: 2 }]);
+});
+
 it("Labels that are not the return over their days fail", async () => {
   const panel = await market();
   const dataset = await panel.dataset(options);

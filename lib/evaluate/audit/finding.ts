@@ -11,6 +11,7 @@ export type FindingCode =
   | "label_span_understated"
   | "labels_overlap"
   | "splits_overlap"
+  | "co_movement_reach"
   | "short_embargo"
   | "processor_statistics"
   | "repeated_rows"

@@ -13,7 +13,7 @@ const OVERLAP = 0.3;
  * purging by these leaves labels of the training that end within the test.
  */
 export function labelWindows(subject: AuditSubject): Finding[] {
-  return [...wrongReturns(subject), ...overlappingSplits(subject), ...understatedSpan(subject), ...shortEmbargo(subject)];
+  return [...wrongReturns(subject), ...overlappingSplits(subject), ...coMovementReach(subject), ...understatedSpan(subject), ...shortEmbargo(subject)];
 }
 
 /** Forward returns recomputed from the closes at entry and end. */
@@ -64,6 +64,29 @@ function overlappingSplits({ dataset }: AuditSubject): Finding[] {
         value: end - entry,
         threshold: 0,
         next: "Leave out the dates whose labels reach across the boundary.",
+      },
+    ];
+  });
+}
+
+/** Days whose returns the loss coMovement and the peer correlation look at, which are a label too: those of a split must end by the entry of the next one's labels. */
+function coMovementReach({ dataset }: AuditSubject): Finding[] {
+  const { dates, lagDays, returns } = dataset;
+  if (returns === undefined) return [];
+  const parts = [dataset.train, dataset.valid, dataset.test].filter((split) => split.dates.length > 0);
+  return parts.slice(1).flatMap((later, i): Finding[] => {
+    const earlier = parts[i]!;
+    const [end, entry] = [earlier.dateIndices.reduce((most, t) => Math.max(most, returns.ends[t]!), -1), later.dateIndices[0]! + lagDays];
+    if (end <= entry) return [];
+    return [
+      {
+        code: "co_movement_reach",
+        severity: "fail",
+        text: `Returns that coMovement and the peer correlation of ${earlier.name} look at go on for ${end - entry} ${end - entry === 1 ? "date" : "dates"} after labels of ${later.name} begin.`,
+        dates: [dates[Math.min(entry, dates.length - 1)]!, dates[Math.min(end, dates.length - 1)]!],
+        value: end - entry,
+        threshold: 0,
+        next: "Believe no number of this pipeline, and report it with the version and the options.",
       },
     ];
   });
