@@ -136,6 +136,25 @@ describe("labels made neutral", () => {
     expect(scored.targets.every((value) => Number.isNaN(value))).toBe(true);
   });
 
+  test("may be neutral to style, whose size is the panel's where it has one; data that lack it are refused", async () => {
+    const long = weekdays(264);
+    const table = priceRows({ days: 264, stocks: 31 }).map((row, i) => ({ ...row, size: 1 + (i % 97), sector: "one" }));
+    const styled = await open(table, "style.csv");
+    const options = { features: ["close"], window: 3, split: { trainEnd: long[260]! }, labelTransform: { transform: "none", neutralise: ["style"] } } as const;
+    const dataset = await styled.dataset(options);
+    expect(dataset.requiredHistory).toBe(253);
+    expect(dataset.describe().exposureNames!.slice(0, 2)).toEqual(["size", "size_cubed"]);
+    const t = dataset.train.dateIndices[4]!;
+    const matrix = labelExposures(dataset)!.of(t);
+    const stocks = rowsOf(dataset, t).filter((n) => !Number.isNaN(dataset.labels[t * 31 + n]!));
+    const { left, rank } = residuals(stocks.map((n) => dataset.labels[t * 31 + n]!), Array.from({ length: 21 }, (_, k) => stocks.map((n) => matrix[k * 31 + n]!)), stocks.map(() => 0));
+    expect(rank).toBeGreaterThan(18);
+    stocks.forEach((n, i) => expect(dataset.targets[t * 31 + n]!).toBeCloseTo(left[i]!, 7));
+    const without = await open(table.map(({ size: _, ...row }) => row), "without.csv");
+    expect((await without.dataset(options)).describe().exposureNames![0]).toBe("size_proxy");
+    await expect(without.dataset({ description: dataset.describe(), split: options.split })).rejects.toThrow(/lacks the column size for labelTransform\.neutralise/);
+  });
+
   test("of a column are not clipped", async () => {
     const label: Label = { column: "value", horizonDays: 1 };
     const dataset = await cut({ transform: "none", neutralise: ["loadings"] }, { label });
