@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, renameSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { labelExposures } from "../../lib/data/exposures.js";
-import { ASTGNNFactorModel, Ensemble, evaluate, evaluatePredictions, evaluateRun, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
+import { ASTGNNFactorModel, audit, Ensemble, evaluate, evaluatePredictions, evaluateRun, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
 import { pearson, summary } from "../../lib/metrics/statistics.js";
 import { residuals } from "../oracle/labels.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
@@ -150,6 +150,16 @@ describe("a training on labels made neutral", () => {
     const few = await panel.dataset({ features: ["close"], window: 3, split, loadings: { window: 40, halfLife: 20, count: 20 }, labelTransform: { neutralise: ["loadings"] }, maxDropped: 1 });
     await expect(new ASTGNNFactorModel(small).predict(few.test, { neutralise: ["loadings"] })).rejects.toThrow(/cannot be made neutral to 20 exposures: its 20 stocks are too few/);
     await expect(new ASTGNNFactorModel(small).predict(few.test, { neutralise: true })).rejects.toThrow(/not trained on labels made neutral to anything/);
+  });
+
+  it("is audited, on shuffled labels too: the metrics that chose its epoch need no exposures there", async () => {
+    const { checks, findings } = await audit(at("run"), { shuffled: true });
+    expect(checks).toContain("training on shuffled labels");
+    expect(findings.filter(({ severity }) => severity === "fail").map(({ code }) => code)).toEqual([]);
+    // Loadings that are no features.
+    const long = await openPanel(folder.write("long.csv", csv(priceRows({ days: 150, stocks: 12 }))));
+    const found = await audit(long, { features: ["ohlcv", "close"], processors: ["standardize", "fill"], window: 3, maxDropped: 1, split: { trainEnd: weekdays(150)[140]! }, labelTransform: { neutralise: ["loadings"] }, loadings: { window: 40, halfLife: 20, count: 3 } });
+    expect(found.findings.filter(({ severity }) => severity === "fail").map(({ code }) => code)).toEqual([]);
   });
 
   it("refuses data that were made neutral to something else, to score and to resume", async () => {

@@ -1,7 +1,6 @@
-import type { DatasetOptions } from "../../data/dataset-options.js";
 import type { StoredProcessor } from "../../data/types.js";
 import type { Finding } from "./finding.js";
-import type { AuditSubject } from "./subject.js";
+import { featureOptions, type AuditSubject } from "./subject.js";
 
 /** In standard deviations: features are single precision. */
 const TOLERANCE = 1e-3;
@@ -15,8 +14,7 @@ export async function processorStatistics(subject: AuditSubject): Promise<Findin
   for (const [p, processor] of stored.processors.entries()) {
     if (!("statistics" in processor) || processor.statistics === undefined) continue;
     // What the processor saw: the features after those before it.
-    const { features, loadings, window, label, split } = dataset.options;
-    using before = await panel.dataset({ features, loadings, window, label, split, processors: stored.processors.slice(0, p), maxDropped: 1 } as DatasetOptions);
+    using before = await panel.dataset({ ...featureOptions(dataset.options), processors: stored.processors.slice(0, p), maxDropped: 1 });
     const worst = { name: "", far: 0, columns: [] as string[] };
     for (const name of Object.keys(processor.statistics)) {
       const values = trainingValues(subject, before.features, stored.featureNames.indexOf(name));

@@ -26,7 +26,7 @@ export async function shuffledLabels({ dataset, run }: AuditSubject, signal: Abo
     const shuffled = withShuffledLabels(dataset, seed);
     using model = new ASTGNNFactorModel({ ...config, seed, device: "cpu" });
     try {
-      await train(model, shuffled, { ...(training as unknown as TrainOptions), epochs: 1, schedule: "constant", patience: 0, seed, onWarning: () => {}, signal });
+      await train(model, shuffled, { ...(training as unknown as TrainOptions), epochs: 1, schedule: "constant", patience: 0, monitor: "ic", seed, onWarning: () => {}, signal });
       const split = judgedSplit(shuffled);
       const { predictions } = await model.predict(split, { signal });
       const pairs = storedPairs(training as Parameters<typeof storedPairs>[0], widthOf(predictions), widthOf(split.labels));

@@ -1,5 +1,5 @@
 import type { DatasetOptions, ResolvedLoadings } from "../../data/dataset-options.js";
-import { columnsOf, listFeatures, mayLack, type Feature, type WrittenFeatures } from "../../data/feature-sets.js";
+import { columnsOf, hasSet, listFeatures, mayLack, type Feature, type WrittenFeatures } from "../../data/feature-sets.js";
 import type { Panel } from "../../data/panel.js";
 import type { Dataset, Split } from "../../data/types.js";
 import type { ASTGNNFactorModel } from "../../model/model.js";
@@ -72,11 +72,16 @@ async function rawFeatures(panel: Panel, { featureNames: names, options }: Datas
   const F = names.length;
   let computed = new Float32Array(0);
   if (columns.includes(undefined)) {
-    const { features, loadings, window, label, split } = options as Record<string, unknown>;
-    using plain = await panel.dataset({ features, loadings, window, label, split, processors: [], maxDropped: 1 } as DatasetOptions);
+    using plain = await panel.dataset({ ...featureOptions(options), processors: [], maxDropped: 1 });
     computed = plain.features as Float32Array<ArrayBuffer>;
   }
   return { names, mayLack: mayLack(sources), at: (f, cell) => columns[f]?.[cell] ?? computed[cell * F + f] ?? NaN };
+}
+
+/** The options of a dataset that make its features, without those of its targets: loadings may be there for these alone. */
+export function featureOptions(options: Dataset["options"]): Extract<DatasetOptions, { split: unknown }> {
+  const { features, loadings, window, label, split } = options as Record<string, unknown>;
+  return { features, ...(hasSet(features as WrittenFeatures, "loadings") ? { loadings } : {}), window, label, split } as Extract<DatasetOptions, { split: unknown }>;
 }
 
 /** The newest part with labels: the test, or what comes nearest to it. */
