@@ -19,6 +19,9 @@
 
 typedef napi_value (*core_init)(napi_env env, napi_value exports);
 
+/* native/binding/table.cpp */
+napi_value astgnn_define_table(napi_env env, napi_value exports);
+
 static napi_value fail(napi_env env, const char* message) {
   bool pending = false;
   napi_is_exception_pending(env, &pending);
@@ -235,6 +238,7 @@ static napi_value loaded_libtorch(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   napi_value function;
   napi_value version;
+  napi_value table;
   if (napi_create_function(env, "open", NAPI_AUTO_LENGTH, open_libraries, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "open", function) != napi_ok ||
       napi_create_function(env, "openAway", NAPI_AUTO_LENGTH, open_libraries_away, NULL, &function) != napi_ok ||
@@ -246,7 +250,9 @@ NAPI_MODULE_INIT() {
       napi_create_function(env, "loadedLibTorch", NAPI_AUTO_LENGTH, loaded_libtorch, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "loadedLibTorch", function) != napi_ok ||
       napi_create_string_utf8(env, ASTGNN_LIBTORCH_VERSION, NAPI_AUTO_LENGTH, &version) != napi_ok ||
-      napi_set_named_property(env, exports, "libtorchVersion", version) != napi_ok) {
+      napi_set_named_property(env, exports, "libtorchVersion", version) != napi_ok ||
+      napi_create_object(env, &table) != napi_ok || astgnn_define_table(env, table) == NULL ||
+      napi_set_named_property(env, exports, "table", table) != napi_ok) {
     return fail(env, "the bootstrap could not register its functions");
   }
   return exports;

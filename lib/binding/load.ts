@@ -9,6 +9,7 @@ import { loadFailure, refuseDamaged } from "./load-failure.js";
 import { prepareCore } from "./native-errors.js";
 import { packageRoot } from "./package-root.js";
 import { platformProblem } from "./platform.js";
+import type { NativeTables } from "./table-types.js";
 import type { NativeCore } from "./types.js";
 
 /** The torch-free .node file (native/bootstrap.c). */
@@ -23,6 +24,7 @@ interface Bootstrap {
   /** Why the CUDA runtime, once it is open, finds no GPU. */
   cudaFailure(): string | undefined;
   loadedLibTorch(): string[];
+  table: NativeTables;
 }
 
 /** Finds the .node of a package: build/Release before prebuilds/<platform>-<arch>, as prebuildify names it. The package has no types. */
@@ -86,6 +88,17 @@ export async function loadCoreAway(): Promise<NativeCore> {
     await bootstrap.openAway(libtorch.libraries).catch(() => undefined);
   }
   return loadCore();
+}
+
+let tables: NativeTables | undefined;
+
+/**
+ * What reads tables, which needs no LibTorch.
+ *
+ * @throws AstgnnError ERR_NATIVE_MISSING with numbered ways out
+ */
+export function loadTables(): NativeTables {
+  return (tables ??= openBootstrap().bootstrap.table);
 }
 
 /**

@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
-import { PriceCleaner } from "./clean.js";
-import { countKept, findPartialDates, NEIGHBOURS, pricedCells } from "./coverage.js";
+import { countEmpty, findPartialDates, NEIGHBOURS, pricedCells } from "./coverage.js";
 import { Database } from "./source/database.js";
 import { readEdges } from "./edges.js";
-import { Fingerprint } from "./fingerprint.js";
+import { checkGrid } from "./fingerprint.js";
 import { readGroups, type Groups } from "./groups.js";
 import { lengthen, widen, type GridArray } from "./grow.js";
 import { LedgerBuilder } from "./ledger.js";
@@ -47,16 +46,12 @@ export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreak
   const flags = new Map<string, Uint8Array>();
   if (block.universe !== undefined) flags.set("universe", block.universe);
   if (block.tradable !== undefined) flags.set("tradable", block.tradable);
-  const print = new Fingerprint({ dates: days, tickers, present: block.present, values: block.values, flags, groups, edges });
-  for (let t = 0; t < days.length; t++) print.addDate(t);
+  const { fingerprint, cleaned, filled, kept } = await checkGrid({ dates: days, tickers, present: block.present, values: block.values, flags, groups, edges }, ledger);
 
   const when = days.length === 1 ? days[0]! : `${days[0]!} to ${days.at(-1)!}`;
-  const cleaner = new PriceCleaner(block.values);
-  cleaner.clean(0, block.present.length);
-  const cleaned = cleaner.report(ledger);
-  const pricedNow = await pricedCells(block);
+  const pricedNow = block.values.has("close") ? filled : undefined;
   const universe = block.universe ?? pricedNow ?? block.present;
-  const kept = await countKept(block, pricedNow, ledger);
+  countEmpty(block, kept, ledger);
   const next = "Complete them, or raise maxDropped if the loss is expected.";
   refuseLoss({ lost: block.rows - kept, of: block.rows, what: `rows of ${when}`, why: "have no usable value" }, maxDropped, { next });
   for (const { column, lost, values } of cleaned) refuseLoss({ lost, of: values, what: `values of ${column} of ${when}`, why: "are impossible and were made missing" }, maxDropped, { column, next });
@@ -78,7 +73,7 @@ export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreak
     dates, tickers, rows: block.rows, present, values, groupNames: [], groups: undefined, universe: undefined,
     tradable: panel.tradable === undefined ? undefined : put(panel.tradable, 0, block.tradable!),
   };
-  const priced = (await pricedCells(table, Math.max(0, before - 1 - NEIGHBOURS) * N)) ?? present;
+  const priced = pricedCells(table, Math.max(0, before - 1 - NEIGHBOURS) * N) ?? present;
   await findPartialDates(table, priced, ledger, (text) => warn({ reason: "partial_dates", text }, onWarning), before);
   const found = await findPriceBreaks(values, dates, tickers, before);
   const { extremeReturns } = panel;
@@ -94,7 +89,7 @@ export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreak
     segments: extremeReturns === "missing" ? growSegments(panel.segments, found, grow, first, length, N) : undefined,
     extremeReturns,
     ledger: joinLedgers(panel.ledger, ledger.build(block.rows, kept)),
-    fingerprint: createHash("sha256").update(panel.fingerprint).update(print.digest()).digest("hex"),
+    fingerprint: createHash("sha256").update(panel.fingerprint).update(fingerprint).digest("hex"),
   };
 }
 

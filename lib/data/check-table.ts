@@ -1,13 +1,11 @@
 import { AstgnnError } from "../errors.js";
 import { warn } from "../warn.js";
-import { PriceCleaner } from "./clean.js";
-import { countKept, findPartialDates, pricedCells } from "./coverage.js";
+import { countEmpty, findPartialDates } from "./coverage.js";
 import { readEdges } from "./edges.js";
-import { Fingerprint } from "./fingerprint.js";
+import { checkGrid } from "./fingerprint.js";
 import { checkGroups, readGroups } from "./groups.js";
 import type { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
-import { Pace } from "./pace.js";
 import type { PanelParts } from "./panel-grid.js";
 import type { PanelOptions } from "./panel-options.js";
 import { findPriceBreaks, reportPriceBreaks, segmentsOf } from "./price-breaks.js";
@@ -33,16 +31,8 @@ export async function checkTable(database: Database, dense: DenseTable, name: st
   const flags = new Map<string, Uint8Array>();
   if (dense.universe !== undefined) flags.set("universe", dense.universe);
   if (dense.tradable !== undefined) flags.set("tradable", dense.tradable);
-  const print = new Fingerprint({ dates: dense.dates, tickers: dense.tickers, present: dense.present, values: dense.values, flags, groups, edges });
-  const cleaner = new PriceCleaner(dense.values);
-  const pace = new Pace();
-  for (let t = 0, stocks = dense.tickers.length; t < dense.dates.length; t++) {
-    print.addDate(t);
-    cleaner.clean(t * stocks, (t + 1) * stocks);
-    await pace.step();
-  }
-  const cleaned = cleaner.report(ledger);
-  const priced = await pricedCells(dense);
+  const { fingerprint, cleaned, filled, kept } = await checkGrid({ dates: dense.dates, tickers: dense.tickers, present: dense.present, values: dense.values, flags, groups, edges }, ledger);
+  const priced = dense.values.has("close") ? filled : undefined;
   const universe = dense.universe ?? priced ?? dense.present;
   if (!universe.includes(1)) {
     throw new AstgnnError("ERR_DATA", `The universe of ${name} is empty: no stock counts on any date.`, {
@@ -51,7 +41,7 @@ export async function checkTable(database: Database, dense: DenseTable, name: st
       next: universeColumn === undefined ? "Check the close column." : `Check column ${universeColumn}: it is true nowhere.`,
     });
   }
-  const kept = await countKept(dense, priced, ledger);
+  countEmpty(dense, kept, ledger);
   const next = "Check the file, or raise maxDropped if the loss is expected.";
   refuseLoss({ lost: dense.rows - kept, of: dense.rows, what: `rows of ${name}`, why: "have no usable value" }, maxDropped, { file: name, next });
   for (const { column, lost, values } of cleaned) {
@@ -74,6 +64,6 @@ export async function checkTable(database: Database, dense: DenseTable, name: st
     segments: extremeReturns === "missing" ? segmentsOf(found, dense.dates.length, dense.tickers.length) : undefined,
     extremeReturns,
     ledger: ledger.build(dense.rows, kept),
-    fingerprint: print.digest(),
+    fingerprint,
   };
 }

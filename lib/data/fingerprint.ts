@@ -1,5 +1,10 @@
 import { createHash } from "node:crypto";
+import { loadTables } from "../binding/load.js";
+import type { CheckCounts } from "../binding/table-types.js";
+import { countPrices, pricesOf, type Cleaned } from "./clean.js";
 import type { Groups } from "./groups.js";
+import type { LedgerBuilder } from "./ledger.js";
+import { Pace } from "./pace.js";
 import type { Edges } from "./types.js";
 
 /** What a fingerprint covers: the panel's values, flags, groups and edges, by name. */
@@ -13,68 +18,63 @@ export interface Fingerprinted {
   readonly edges: Edges | undefined;
 }
 
+/** What a pass over a grid finds. */
+export interface CheckedGrid {
+  /** SHA-256 in hex. */
+  readonly fingerprint: string;
+  readonly cleaned: readonly Cleaned[];
+  /** 1 where there is a usable close, or without a close column any value: [dates * stocks]. */
+  readonly filled: Uint8Array;
+  /** How many cells are. */
+  readonly kept: number;
+}
+
+/** Bytes of the fingerprint that are made on another thread and then hashed on this one: a millisecond or two. */
+const PIECE = 1 << 21;
+
 /**
- * SHA-256 over the (date, ticker) rows in order, each column as float64: it depends neither on the file's format nor on the order of its rows or columns.
- * Missing is one NaN whatever the file wrote. The dates are added in order, one at a time, so that a caller can yield and clean a date right after it.
+ * One pass over the dates, which takes each date's part of the fingerprint and then makes impossible prices missing, in place (see {@link pricesOf}).
+ *
+ * The fingerprint is SHA-256 over the (date, ticker) rows in order, each column as float64: it depends neither on the file's format nor on the order of its
+ * rows or columns. Missing is one NaN whatever the file wrote.
  */
-export class Fingerprint {
-  readonly #hash = createHash("sha256");
-  readonly #panel: Fingerprinted;
-  readonly #columns: readonly (Float32Array | Float64Array)[];
-  readonly #codes: readonly (Uint8Array | Int32Array)[];
-  /** The count of rows of a date, then their stocks. */
-  readonly #stocks: Int32Array;
-  readonly #numbers: Float64Array;
-  readonly #rowCodes: Int32Array;
-
-  constructor(panel: Fingerprinted) {
-    const { dates, tickers } = panel;
-    const names = [...panel.values.keys()].sort();
-    const flags = [...panel.flags.keys()].sort();
-    this.#hash.update(JSON.stringify({ format: 1, dates, tickers, columns: names, flags, groups: panel.groups?.names ?? null, edges: panel.edges !== undefined }));
-    this.#panel = panel;
-    this.#columns = names.map((name) => panel.values.get(name)!);
-    this.#codes = [...flags.map((name) => panel.flags.get(name)!), ...(panel.groups === undefined ? [] : [panel.groups.codes])];
-    this.#stocks = new Int32Array(1 + tickers.length);
-    this.#numbers = new Float64Array(this.#columns.length * tickers.length);
-    this.#rowCodes = new Int32Array(this.#codes.length * tickers.length);
-  }
-
-  /** Adds the rows of date `t`. */
-  addDate(t: number): void {
-    const stocks = this.#panel.tickers.length;
-    const first = t * stocks;
-    const count = listPresent(this.#panel.present, first, stocks, this.#stocks);
-    this.#hash.update(this.#stocks.subarray(0, 1 + count));
-    this.#columns.forEach((column, k) => gatherNumbers(column, first, this.#stocks, count, this.#numbers, k * count));
-    this.#hash.update(this.#numbers.subarray(0, this.#columns.length * count));
-    this.#codes.forEach((column, k) => gatherCodes(column, first, this.#stocks, count, this.#rowCodes, k * count));
-    this.#hash.update(this.#rowCodes.subarray(0, this.#codes.length * count));
-  }
-
-  /** The fingerprint in hex, when all dates are in. */
-  digest(): string {
-    if (this.#panel.edges !== undefined) {
-      const { source, target, from, to } = this.#panel.edges;
-      for (const column of [source, target, from, to]) this.#hash.update(column);
+export async function checkGrid(panel: Fingerprinted, ledger: LedgerBuilder): Promise<CheckedGrid> {
+  const { dates, tickers, present, groups, edges } = panel;
+  const names = [...panel.values.keys()].sort();
+  const flags = [...panel.flags.keys()].sort();
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify({ format: 1, dates, tickers, columns: names, flags, groups: groups?.names ?? null, edges: edges !== undefined }));
+  const tables = loadTables();
+  const prices = pricesOf(names);
+  const filled = new Uint8Array(present.length);
+  const input = {
+    stocks: tickers.length,
+    present,
+    columns: names.map((name) => panel.values.get(name)!),
+    codes: [...flags.map((name) => panel.flags.get(name)!), ...(groups === undefined ? [] : [groups.codes])],
+    prices: prices.map((name) => names.indexOf(name)),
+    high: prices.includes("high") ? names.indexOf("high") : -1,
+    low: prices.includes("low") ? names.indexOf("low") : -1,
+    filling: names.includes("close") ? [names.indexOf("close")] : names.map((_, k) => k),
+    filled,
+  };
+  const check = tables.createCheck(input);
+  const step = Math.max(1, Math.floor(PIECE / tables.dateBytes(check)));
+  const size = tables.dateBytes(check) * Math.min(step, dates.length);
+  // While one piece is hashed the next is made.
+  const pieces = [new Uint8Array(size), new Uint8Array(size)] as const;
+  const make = (t: number): Promise<number> | undefined => (t < dates.length ? tables.checkDates(check, input, t, Math.min(dates.length, t + step), pieces[(t / step) & 1]!) : undefined);
+  const pace = new Pace();
+  let next = make(0);
+  for (let t = 0; next !== undefined; t += step) {
+    const bytes = await next;
+    next = make(t + step);
+    for (let at = 0; at < bytes; at += PIECE) {
+      hash.update(pieces[(t / step) & 1]!.subarray(at, Math.min(bytes, at + PIECE)));
+      await pace.step();
     }
-    return this.#hash.digest("hex");
   }
-}
-
-function listPresent(present: Uint8Array, first: number, stocks: number, list: Int32Array): number {
-  let count = 0;
-  for (let n = 0; n < stocks; n++) if (present[first + n] === 1) list[1 + count++] = n;
-  return (list[0] = count);
-}
-
-function gatherNumbers(column: Float32Array | Float64Array, first: number, stocks: Int32Array, count: number, numbers: Float64Array, at: number): void {
-  for (let i = 0; i < count; i++) {
-    const value = column[first + stocks[1 + i]!]!;
-    numbers[at + i] = value === value ? value + 0 : NaN;
-  }
-}
-
-function gatherCodes(column: Uint8Array | Int32Array, first: number, stocks: Int32Array, count: number, codes: Int32Array, at: number): void {
-  for (let i = 0; i < count; i++) codes[at + i] = column[first + stocks[1 + i]!]!;
+  if (edges !== undefined) for (const column of [edges.source, edges.target, edges.from, edges.to]) hash.update(column);
+  const counts: CheckCounts = tables.checkCounts(check);
+  return { fingerprint: hash.digest("hex"), cleaned: countPrices(prices, counts, ledger), filled, kept: counts.kept };
 }

@@ -1,3 +1,4 @@
+import { loadTables } from "../binding/load.js";
 import { AstgnnError } from "../errors.js";
 import { warn, type Warning } from "../warn.js";
 import { PRICE_COLUMNS } from "./source/columns.js";
@@ -23,6 +24,8 @@ export interface PriceBreaks {
 
 /** Smallest move of interest, as a factor in either direction: returns below -25 % or above +33 %. */
 const SMALLEST_MOVE = Math.log(4 / 3);
+/** Factors between these are no such move, without a logarithm. */
+const USUAL_FACTORS = [0.76, 1.32] as const;
 /** Closes before the move that say what is usual for the stock, and the fewest returns among them. */
 const LOOK_BACK = 20;
 const FEWEST_RETURNS = 5;
@@ -55,42 +58,18 @@ export async function findPriceBreaks(values: Values, dates: readonly string[], 
   if (close === undefined || (open === undefined && volume === undefined)) return { breaks: [], cells: [] };
   const stocks = tickers.length;
   const pace = new Pace();
-  const last = new Int32Array(stocks).fill(-1);
   const found: { cell: number; move: number; price: PriceBreak }[] = [];
-  const moved = new Int32Array(2 * stocks);
-  for (let t = Math.max(0, first - LONGEST_HALT - 1); t < dates.length; t++) {
-    const count = findMoves(close, t * stocks, last, moved);
-    for (let i = 0; i < count && t >= first; i += 2) {
-      const [cell, before] = [moved[i]!, moved[i + 1]!];
-      const n = cell - t * stocks;
-      const ratio = splitRatio({ close, open, volume }, before, cell, stocks);
-      if (ratio !== undefined) found.push({ cell, move: Math.abs(Math.log(close[cell]! / close[before]!)), price: { ticker: tickers[n]!, date: dates[t]!, return: close[cell]! / close[before]! - 1, ratio } });
-    }
+  const moved = await loadTables().findMoves(close, dates.length, stocks, Math.max(0, first - LONGEST_HALT - 1), first, ...USUAL_FACTORS);
+  for (let i = 0; i < moved.length; i += 2) {
+    const [cell, before] = [moved[i]!, moved[i + 1]!];
+    const move = Math.abs(Math.log(close[cell]! / close[before]!));
+    if (move < SMALLEST_MOVE || cell - before > (LONGEST_HALT + 1) * stocks) continue;
+    const ratio = splitRatio({ close, open, volume }, before, cell, stocks);
+    if (ratio !== undefined) found.push({ cell, move, price: { ticker: tickers[cell % stocks]!, date: dates[Math.floor(cell / stocks)]!, return: close[cell]! / close[before]! - 1, ratio } });
     await pace.step();
   }
   found.sort((a, b) => b.move - a.move || a.cell - b.cell);
   return { breaks: Object.freeze(found.map(({ price }) => Object.freeze(price))), cells: found.map(({ cell }) => cell) };
-}
-
-/** Writes the cells of a date whose close is far from the stock's last one, each followed by the cell of that; returns how many numbers. */
-function findMoves(close: Float32Array | Float64Array, first: number, last: Int32Array, moved: Int32Array): number {
-  const stocks = last.length;
-  let count = 0;
-  for (let n = 0; n < stocks; n++) {
-    const cell = first + n;
-    const price = close[cell]!;
-    if (price !== price) continue;
-    const before = last[n]!;
-    last[n] = cell;
-    if (before < 0) continue;
-    const factor = price / close[before]!;
-    // Most moves are small: their logarithm is not needed.
-    if (factor > 0.76 && factor < 1.32) continue;
-    if (Math.abs(Math.log(factor)) < SMALLEST_MOVE || cell - before > (LONGEST_HALT + 1) * stocks) continue;
-    moved[count++] = cell;
-    moved[count++] = before;
-  }
-  return count;
 }
 
 interface Columns {

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
+import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, describe, expect, test, vi } from "vitest";
+import { loadTables } from "../../lib/binding/load.js";
 import { openPanel } from "../../lib/data/panel.js";
 import { csv, Folder, priceRows, weekdays } from "./data-tables.js";
 
@@ -224,6 +225,20 @@ describe("openPanel", () => {
     await expect(openPanel(prices, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
   });
 
+  test.each([
+    ["a database of its own", undefined],
+    ["the caller's connection", async () => (await DuckDBInstance.create(":memory:")).connect()],
+  ])("stops a query that is running on %s", async (_, connect) => {
+    const abort = new AbortController();
+    const connection = await connect?.();
+    // Rows come before the end is in sight: without an interrupt this reads for hours.
+    const sql = "SELECT DATE '2020-01-01' + (i % 1000)::INTEGER AS date, i::VARCHAR AS ticker, 1.0 AS close FROM range(1000000000000) t(i) WHERE hash(i) % 1000000 = 0";
+    const opening = openPanel({ sql, ...(connection === undefined ? {} : { connection }) }, { signal: abort.signal });
+    setTimeout(() => abort.abort(), 100);
+    await expect(opening).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
+    connection?.closeSync();
+  });
+
   test("leaves no folder behind where it is called", async () => {
     await openPanel(prices);
     expect(existsSync(".tmp")).toBe(false);
@@ -249,12 +264,12 @@ describe("CSV files", () => {
     mkdirSync(inside);
     const dates = weekdays(300);
     for (const date of dates) writeFileSync(join(inside, `${date}.csv`), `date,ticker,close\n${date},A,1\n${date},B,2\n`);
-    const stream = vi.spyOn(DuckDBConnection.prototype, "stream");
+    const scan = vi.spyOn(loadTables(), "startScan");
     try {
       expect((await openPanel(join(inside, "*.csv"))).dates).toEqual(dates);
-      expect(stream.mock.calls.map(([sql]) => sql.match(/read_csv/g)?.length)).toEqual([1]);
+      expect(scan.mock.calls.map(([, , sql]) => sql.match(/read_csv/g)?.length)).toEqual([1]);
     } finally {
-      stream.mockRestore();
+      scan.mockRestore();
     }
     writeFileSync(join(inside, `${dates[250]!}.csv`), "date,ticker,close\n2020-01-02,A,1\n2020-01-02,B,?\n");
     await expect(openPanel(join(inside, "*.csv"))).rejects.toMatchObject({ file: join(inside, `${dates[250]!}.csv`), row: 2 });

@@ -35,7 +35,7 @@ function isFile(path: string): boolean {
 async function openParquet(database: Database, name: string, list: string): Promise<SourceTable> {
   const relation = `read_parquet(${list}, union_by_name = true)`;
   const places = async () => ({ relation: `read_parquet(${list}, union_by_name = true, filename = '${FILE}', file_row_number = true)`, file: FILE, row: "file_row_number + 1" });
-  return new SourceTable(database, { name, relation, columns: await describe(database, relation, name), places });
+  return new SourceTable(database, { name, relation, columns: await describe(database, relation, name), isColumnar: true, places });
 }
 
 /** The column that names the file of a row. */

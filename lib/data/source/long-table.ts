@@ -1,13 +1,14 @@
+import { loadTables } from "../../binding/load.js";
+import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-types.js";
 import { AstgnnError } from "../../errors.js";
 import { isoDate } from "../calendar.js";
-import { Pace } from "../pace.js";
 
 export type NumberArray = Float32Array | Float64Array;
 
-/** Rows of a long table, a few thousand at a time: codes of their dates and tickers, and what they hold. All arrays have `count` entries or more. */
+/** Rows of a long table in arrays, a few thousand at a time: codes of their dates and tickers, and what they hold. All arrays have `count` entries or more. */
 export interface RowBlock {
   readonly count: number;
-  /** Index into `days` of the table. Overwritten by {@link layOut} with the cell. */
+  /** Index into `days` of the table. Overwritten with the cell when the table is laid out. */
   readonly dates: Int32Array;
   /** Index into `tickers` of the table. */
   readonly tickers: Int32Array;
@@ -19,16 +20,18 @@ export interface RowBlock {
   readonly values: (NumberArray | undefined)[];
 }
 
-/** A long table in memory, keys as codes. Several codes may stand for the same date, ticker or group. */
+/** What the codes of a long table mean. Several codes may stand for the same date, ticker or group. */
 export interface LongTable {
-  readonly name: string;
-  readonly blocks: readonly RowBlock[];
+  readonly rows: number;
   /** Days from 1970-01-01 by code. */
   readonly days: readonly number[];
   readonly tickers: readonly string[];
   /** By code; undefined where there is no group column. A name that stands for no group is null. */
   readonly groups?: readonly (string | null)[] | undefined;
   readonly columns: readonly { readonly name: string; readonly precision: "float32" | "float64" }[];
+  /** Whether rows have these flags. */
+  readonly universe?: boolean;
+  readonly tradable?: boolean;
 }
 
 /** A long table on the dense grid of dates x stocks: cell t * stocks + n. */
@@ -50,8 +53,8 @@ export interface DenseTable {
 export interface FaultyRow {
   readonly date: string;
   readonly ticker: string;
-  /** The first row of that date and ticker, from 1 over all blocks. */
-  readonly row: number;
+  /** The first row of that date and ticker, from 1 over all blocks; undefined where rows were not kept. */
+  readonly row?: number;
 }
 
 /** What is wrong with rows, for the source to say where. */
@@ -70,79 +73,127 @@ export function groupName(text: string): string | null {
   return name === "" || name.toLowerCase() === "n/a" ? null : name;
 }
 
+/** Bytes of a number, by column. */
+export function widthsOf(columns: LongTable["columns"]): Uint8Array {
+  return Uint8Array.from(columns, ({ precision }) => (precision === "float32" ? 4 : 8));
+}
+
+/** The same for rows in arrays. */
+export async function layOutBlocks(blocks: readonly RowBlock[], table: Omit<LongTable, "rows">): Promise<{ dense: DenseTable; faults: RowFaults }> {
+  const letGo = (k: number): void => blocks.forEach(({ values }) => (values[k] = undefined));
+  return layOut(loadTables().rowsOf(widthsOf(table.columns), blocks), { ...table, rows: blocks.reduce((sum, { count }) => sum + count, 0) }, letGo);
+}
+
+/** The sorted dates, tickers and groups of a table, and the place of each code among them. */
+interface Axes {
+  readonly dates: string[];
+  readonly tickers: string[];
+  readonly groupNames: string[];
+  readonly dateIndex: Int32Array;
+  readonly tickerIndex: Int32Array;
+  /** -1 for no group; undefined where the table has none. */
+  readonly groupCodes: Int32Array | undefined;
+  readonly cells: number;
+  readonly outOfMemory: (cause?: unknown) => AstgnnError;
+  readonly at: (cell: number) => FaultyRow;
+}
+
+function axesOf(table: LongTable): Axes {
+  const days = sortedIndex(table.days, (a, b) => a - b);
+  const { distinct: tickers, index: tickerIndex } = sortedIndex(table.tickers, byBytes);
+  const groups = table.groups === undefined ? undefined : sortedIndex(table.groups, (a, b) => (a === null || b === null ? Number(a === null) - Number(b === null) : byBytes(a, b)));
+  const groupNames = groups?.distinct.filter((name) => name !== null) ?? [];
+  const dates = days.distinct.map(isoDate);
+  const cells = dates.length * tickers.length;
+  const outOfMemory = (cause?: unknown): AstgnnError =>
+    new AstgnnError("ERR_OUT_OF_MEMORY", `A panel of ${dates.length} dates x ${tickers.length} stocks x ${table.columns.length} columns does not fit into memory.`, { cause, next: "Read fewer columns or a shorter date range." });
+  if (cells >= 2 ** 31) throw outOfMemory();
+  return {
+    dates, tickers, groupNames, cells, outOfMemory, tickerIndex,
+    dateIndex: days.index,
+    groupCodes: groups?.index.map((i) => (i < groupNames.length ? i : -1)),
+    at: (cell) => ({ date: dates[Math.floor(cell / tickers.length)]!, ticker: tickers[cell % tickers.length]! }),
+  };
+}
+
+const numberGrid = (width: number, cells: number): NumberArray => (width === 4 ? new Float32Array(cells) : new Float64Array(cells));
+
 /**
- * Puts a long table onto the grid of its sorted dates and tickers, one column after the other, and lets go of each column's blocks: at no time are there two
- * copies of all values.
+ * Puts a long table onto the grid of its sorted dates and tickers, one column after the other and off the event loop; rows of a column are let go of once it
+ * is laid out: at no time are there two copies of all values.
  *
+ * @param onColumn called when the rows of column `k` are no longer needed
  * @throws AstgnnError ERR_OUT_OF_MEMORY
  */
-export async function layOut(table: LongTable): Promise<{ dense: DenseTable; faults: RowFaults }> {
-  const pace = new Pace();
-  const { blocks } = table;
-  const days = sortedIndex(table.days, (a, b) => a - b);
-  const tickers = sortedIndex(table.tickers, byBytes);
-  const groups = table.groups === undefined ? undefined : sortedIndex(table.groups, (a, b) => (a === null || b === null ? Number(a === null) - Number(b === null) : byBytes(a, b)));
-  const dates = days.distinct.map(isoDate);
-  const stocks = tickers.distinct.length;
-  const at = (cell: number): FaultyRow => ({ date: dates[Math.floor(cell / stocks)]!, ticker: tickers.distinct[cell % stocks]!, row: rowOf(blocks, cell) });
-  const cells = dates.length * stocks;
-  const refuse = (cause?: unknown): AstgnnError =>
-    new AstgnnError("ERR_OUT_OF_MEMORY", `A panel of ${dates.length} dates x ${stocks} stocks x ${table.columns.length} columns does not fit into memory.`, { cause, next: "Read fewer columns or a shorter date range." });
-  if (cells >= 2 ** 31) throw refuse();
+export async function layOut(native: NativeTable, table: LongTable, onColumn: (k: number) => void = () => undefined): Promise<{ dense: DenseTable; faults: RowFaults }> {
+  const tables = loadTables();
+  const { dates, tickers, groupNames, dateIndex, tickerIndex, groupCodes, cells, outOfMemory, at } = axesOf(table);
+  const found = (cell: number): FaultyRow => ({ ...at(cell), row: tables.rowOf(native, cell) });
   try {
     const present = new Uint8Array(cells);
-    const duplicated = { count: 0, first: Infinity };
-    for (const block of blocks) {
-      fillCells(block, days.index, tickers.index, stocks, present, duplicated);
-      await pace.step();
-    }
-    const values = new Map<string, NumberArray>();
-    const infinite: (FaultyRow & { readonly column: string })[] = [];
-    for (const [k, { name, precision }] of table.columns.entries()) {
-      const grid = precision === "float32" ? new Float32Array(cells) : new Float64Array(cells);
-      let firstInfinite = Infinity;
-      for (const block of blocks) {
-        firstInfinite = Math.min(firstInfinite, scatter(block.values[k]!, block.count, block.dates, grid));
-        block.values[k] = undefined;
-        await pace.step();
-      }
-      for (let from = 0; from < cells; from += SLICE) {
-        fillAbsent(grid, present, from, Math.min(cells, from + SLICE));
-        await pace.step();
-      }
-      if (firstInfinite < Infinity) infinite.push({ column: name, ...at(firstInfinite) });
-      values.set(name, grid);
+    const { duplicates, first } = await tables.place(native, dateIndex, tickerIndex, tickers.length, present);
+    const grids = new Map<number, NumberArray>();
+    const firstInfinite = new Map<number, number>();
+    // The last column's rows and its grid are there at the same time beside all other grids: the widest come first.
+    const widths = widthsOf(table.columns);
+    for (const k of [...widths.keys()].sort((a, b) => widths[b]! - widths[a]! || a - b)) {
+      const grid = numberGrid(widths[k]!, cells);
+      firstInfinite.set(k, await tables.layOut(native, k, grid, present));
+      grids.set(k, grid);
+      onColumn(k);
     }
     const flags = async (name: "universe" | "tradable"): Promise<Uint8Array | undefined> => {
-      if (blocks[0]?.[name] === undefined) return undefined;
+      if (table[name] !== true) return undefined;
       const grid = new Uint8Array(cells);
-      for (const block of blocks) {
-        for (let i = 0; i < block.count; i++) grid[block.dates[i]!] = block[name]![i]!;
-        await pace.step();
-      }
+      await tables.layOutFlags(native, name, grid);
       return grid;
     };
-    const groupNames = groups?.distinct.filter((name) => name !== null) ?? [];
-    const dense = { dates, tickers: tickers.distinct, rows: blocks.reduce((sum, { count }) => sum + count, 0), present, values, universe: await flags("universe"), tradable: await flags("tradable"), groups: await groupGrid(), groupNames };
-    return { dense, faults: { duplicates: duplicated.count, ...(duplicated.count > 0 ? { firstDuplicate: at(duplicated.first) } : {}), infinite } };
-
-    async function groupGrid(): Promise<Int32Array | undefined> {
-      if (groups === undefined) return undefined;
-      const grid = new Int32Array(cells).fill(-1);
-      const codes = groups.index.map((i) => (i < groupNames.length ? i : -1));
-      for (const block of blocks) {
-        for (let i = 0; i < block.count; i++) if (block.groups![i]! >= 0) grid[block.dates[i]!] = codes[block.groups![i]!]!;
-        await pace.step();
-      }
-      return grid;
-    }
+    const [universe, tradable] = [await flags("universe"), await flags("tradable")];
+    const groups = groupCodes === undefined ? undefined : new Int32Array(cells).fill(-1);
+    if (groups !== undefined) await tables.layOutGroups(native, groupCodes!, groups);
+    const values = new Map(table.columns.map(({ name }, k) => [name, grids.get(k)!]));
+    const infinite = table.columns.flatMap(({ name }, k) => (firstInfinite.get(k)! < Infinity ? [{ column: name, ...found(firstInfinite.get(k)!) }] : []));
+    const faults = { duplicates, ...(duplicates > 0 ? { firstDuplicate: found(first) } : {}), infinite };
+    tables.release(native);
+    return { dense: { dates, tickers, rows: table.rows, present, values, universe, tradable, groups, groupNames }, faults };
   } catch (cause) {
-    throw cause instanceof RangeError ? refuse(cause) : cause;
+    throw cause instanceof RangeError ? outOfMemory(cause) : cause;
   }
 }
 
-/** Cells that are looked at between two looks at the clock. */
-const SLICE = 1 << 15;
+/**
+ * The same for a table whose keys were read before its rows, which then need no memory beside the grid's.
+ *
+ * @param read reads the rows into the table it is given
+ * @throws AstgnnError ERR_OUT_OF_MEMORY
+ */
+export async function layOutReading(keys: NativeTable, layout: ChunkLayout, table: LongTable, read: (rows: NativeTable) => Promise<void>): Promise<{ dense: DenseTable; faults: RowFaults; read: ReadRows }> {
+  const tables = loadTables();
+  const { dates, tickers, groupNames, dateIndex, tickerIndex, groupCodes, cells, outOfMemory, at } = axesOf(table);
+  try {
+    const grid = {
+      dateIndex, tickerIndex, groupCodes,
+      stocks: tickers.length,
+      present: new Uint8Array(cells),
+      values: Array.from(layout.widths, (width) => numberGrid(width, cells)),
+      universe: layout.universe ? new Uint8Array(cells) : undefined,
+      tradable: layout.tradable ? new Uint8Array(cells) : undefined,
+      groups: groupCodes === undefined ? undefined : new Int32Array(cells).fill(-1),
+    };
+    const rows = tables.createGridReader(keys, layout, grid);
+    await read(rows);
+    const { duplicates, first, infinite } = await tables.finishGrid(rows);
+    const { present, universe, tradable, groups } = grid;
+    const values = new Map(table.columns.map(({ name }, k) => [name, grid.values[k]!]));
+    return {
+      dense: { dates, tickers, rows: table.rows, present, values, universe, tradable, groups, groupNames },
+      faults: { duplicates, ...(duplicates > 0 ? { firstDuplicate: at(first) } : {}), infinite: table.columns.flatMap(({ name }, k) => (infinite[k]! < Infinity ? [{ column: name, ...at(infinite[k]!) }] : [])) },
+      read: tables.describe(rows),
+    };
+  } catch (cause) {
+    throw cause instanceof RangeError ? outOfMemory(cause) : cause;
+  }
+}
 
 /** Distinct values in order, and the place of each code among them. */
 function sortedIndex<V>(values: readonly V[], compare: (a: V, b: V) => number): { distinct: V[]; index: Int32Array } {
@@ -159,42 +210,3 @@ function byBytes(a: string, b: string): number {
 
 // eslint-disable-next-line no-control-regex
 const isAscii = (text: string): boolean => /^[\x00-\x7f]*$/.test(text);
-
-function fillCells({ dates, tickers, count }: RowBlock, dateIndex: Int32Array, tickerIndex: Int32Array, stocks: number, present: Uint8Array, duplicated: { count: number; first: number }): void {
-  for (let i = 0; i < count; i++) {
-    const cell = dateIndex[dates[i]!]! * stocks + tickerIndex[tickers[i]!]!;
-    dates[i] = cell;
-    if (present[cell] === 1) {
-      duplicated.count++;
-      if (cell < duplicated.first) duplicated.first = cell;
-    }
-    present[cell] = 1;
-  }
-}
-
-/** The first row of a cell, from 1, when the blocks know their cells. */
-function rowOf(blocks: readonly RowBlock[], cell: number): number {
-  let before = 0;
-  for (const { dates, count } of blocks) {
-    const i = dates.subarray(0, count).indexOf(cell);
-    if (i >= 0) return before + i + 1;
-    before += count;
-  }
-  return before;
-}
-
-/** Returns the first cell whose value is infinite, Infinity where there is none. */
-function scatter(values: NumberArray, count: number, cells: Int32Array, grid: NumberArray): number {
-  let first = Infinity;
-  for (let i = 0; i < count; i++) {
-    const value = values[i]!;
-    grid[cells[i]!] = value;
-    if ((value === Infinity || value === -Infinity) && cells[i]! < first) first = cells[i]!;
-  }
-  return first;
-}
-
-/** NaN where there is no row: less work than to fill all cells before. */
-function fillAbsent(grid: NumberArray, present: Uint8Array, from: number, end: number): void {
-  for (let i = from; i < end; i++) if (present[i] === 0) grid[i] = NaN;
-}

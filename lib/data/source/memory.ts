@@ -4,7 +4,7 @@ import { Pace } from "../pace.js";
 import { readFlags, readGroup, readNumbers, readTicker, type Cells, type Where } from "./cells.js";
 import { PRICE_COLUMNS } from "./columns.js";
 import { refuseFaults } from "./faults.js";
-import { layOut, type LongTable, type NumberArray, type RowBlock } from "./long-table.js";
+import { layOutBlocks, type LongTable, type NumberArray, type RowBlock } from "./long-table.js";
 import { requireColumn, sourceNames } from "./names.js";
 import { noNumbers, skippedNote, type ReadSource, type SourceRoles } from "./roles.js";
 import { renameEntries } from "./table.js";
@@ -38,9 +38,9 @@ export async function readMemory({ dates, tickers, columns }: PanelData, roles: 
   const candidates = roles.columns ?? [...named.keys()].filter((column) => !keys.includes(column));
   const numeric = roles.columns ?? candidates.filter((column) => (PRICE_COLUMNS as readonly string[]).includes(column) || holdsNumbers(named.get(column)!));
   if (numeric.length === 0) throw noNumbers(name, keys);
-  const long = await longTableOf({ dates, tickers, columns: Object.fromEntries(named) }, { ...roles, columns: numeric }, name);
-  const { dense, faults } = await layOut(long);
-  await refuseFaults(name, faults, "date, ticker", async ({ row }) => ({ file: name, row }));
+  const { blocks, table: long } = await longTableOf({ dates, tickers, columns: Object.fromEntries(named) }, { ...roles, columns: numeric });
+  const { dense, faults } = await layOutBlocks(blocks, long);
+  await refuseFaults(name, faults, "date, ticker", async ({ row }) => ({ file: name, row: row! }));
   return { name, dense, notes: [skippedNote(candidates.filter((column) => !numeric.includes(column)))] };
 }
 
@@ -63,7 +63,7 @@ interface MemoryRoles extends Omit<SourceRoles, "columns"> {
 const BLOCK = 1 << 14;
 
 /** A table in memory with its keys as codes. Columns of floats are not copied. */
-async function longTableOf(table: PanelData, roles: MemoryRoles, name: string): Promise<LongTable> {
+async function longTableOf(table: PanelData, roles: MemoryRoles): Promise<{ blocks: RowBlock[]; table: Omit<LongTable, "rows"> }> {
   const { dates, tickers, columns } = table;
   const pace = new Pace();
   const named = [...roles.columns, ...[roles.groupColumn, roles.universeColumn, roles.tradableColumn].filter((column) => column !== undefined)];
@@ -106,12 +106,15 @@ async function longTableOf(table: PanelData, roles: MemoryRoles, name: string): 
     await pace.step();
   }
   return {
-    name,
     blocks: blocks.filter(({ count }) => count > 0),
-    days: days.values,
-    tickers: names.values,
-    groups: roles.groupColumn === undefined ? undefined : groups.values,
-    columns: roles.columns.map((column) => ({ name: column, precision: columns[column] instanceof Float32Array ? "float32" : "float64" })),
+    table: {
+      days: days.values,
+      tickers: names.values,
+      groups: roles.groupColumn === undefined ? undefined : groups.values,
+      universe: roles.universeColumn !== undefined,
+      tradable: roles.tradableColumn !== undefined,
+      columns: roles.columns.map((column) => ({ name: column, precision: columns[column] instanceof Float32Array ? "float32" : "float64" })),
+    },
   };
 }
 

@@ -5,7 +5,7 @@ import { firstNotBefore, isIsoDate, lastNotAfter } from "../calendar.js";
 import { listed } from "../loss.js";
 import { PRICE_COLUMNS } from "./columns.js";
 import { refuseFaults } from "./faults.js";
-import { layOut, type RowBlock } from "./long-table.js";
+import { layOutBlocks, type LongTable, type RowBlock } from "./long-table.js";
 import { requireColumn, sourceNames } from "./names.js";
 import type { QlibSource } from "./panel-source.js";
 import { noNumbers, type ReadSource, type SourceNote, type SourceRoles } from "./roles.js";
@@ -56,11 +56,9 @@ export async function readQlib({ qlib: folder, instruments = "all" }: QlibSource
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  const { dense, faults } = await layOut({
-    name: folder,
-    ...compact(withRows(blocks, folder), dates.map((date) => Date.parse(`${date}T00:00:00Z`) / 86_400_000), known),
-    columns: columns.map((name) => ({ name, precision: "float32" })),
-  });
+  const kept = withRows(blocks, folder);
+  const codes = compact(kept, dates.map((date) => Date.parse(`${date}T00:00:00Z`) / 86_400_000), known);
+  const { dense, faults } = await layOutBlocks(kept, { ...codes, universe: isUniverse, columns: columns.map((name) => ({ name, precision: "float32" })) });
   await refuseFaults(folder, faults, "date, instrument", async ({ ticker }) => ({ file: join(folder, "features", ticker.toLowerCase()) }));
   const lost = symbols.filter((symbol) => !folders.has(symbol.toLowerCase()));
   const note: SourceNote = { reason: "instruments_without_features", count: lost.length, unit: "stocks", text: `instruments of ${instruments}.txt have no folder of features: ${listed(lost)}` };
@@ -110,8 +108,8 @@ function withRows(blocks: readonly RowBlock[], folder: string): RowBlock[] {
   return kept;
 }
 
-/** Without the dates and instruments that have no row: a calendar may begin long before. */
-function compact(blocks: readonly RowBlock[], days: readonly number[], known: readonly string[]): { blocks: readonly RowBlock[]; days: number[]; tickers: string[] } {
+/** What the codes mean without the dates and instruments that have no row, of which a calendar may have many: blocks get codes of the others. */
+function compact(blocks: readonly RowBlock[], days: readonly number[], known: readonly string[]): Pick<LongTable, "days" | "tickers"> {
   const place = new Int32Array(days.length).fill(-1);
   for (const { dates } of blocks) for (const t of dates) place[t] = 0;
   const used = days.filter((_, t) => place[t] === 0);
@@ -120,7 +118,7 @@ function compact(blocks: readonly RowBlock[], days: readonly number[], known: re
   blocks.forEach((block) => block.dates.forEach((t, i) => (block.dates[i] = place[t]!)));
   const tickers = blocks.map(({ tickers: [code] }) => known[code!]!);
   blocks.forEach((block, i) => block.tickers.fill(i));
-  return { blocks, days: used, tickers };
+  return { days: used, tickers };
 }
 
 /** Dates on which an instrument is listed, as calendar indices, both inclusive. */

@@ -1,15 +1,14 @@
-import type { DuckDBDataChunk } from "@duckdb/node-api";
+import { loadTables } from "../../binding/load.js";
+import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-types.js";
 import { AstgnnError } from "../../errors.js";
 import { dateSql, type DateSql } from "../calendar.js";
-import { BAD_FLAG, refuseText, type FlagColumn, type NumberColumn } from "./columns.js";
+import { refuseText, type FlagColumn, type NumberColumn } from "./columns.js";
 import type { Database } from "./database.js";
 import { refuseFaults, type Place } from "./faults.js";
-import { NumberCodes, TextCodes, type KeyCodes } from "./key-codes.js";
-import { groupName, layOut, type DenseTable, type LongTable, type NumberArray, type RowBlock } from "./long-table.js";
+import { groupName, layOut, layOutReading, widthsOf, type DenseTable } from "./long-table.js";
 import { requireColumn } from "./names.js";
 import { literal, quoted } from "./sql.js";
 import { placeOf, type Located, type SourceTable } from "./table.js";
-import { copyBytes, copyNumbers, countOnes } from "./vectors.js";
 
 /** Which columns of the long table mean what. */
 export interface TableRoles {
@@ -31,7 +30,8 @@ export interface ReadTable {
 }
 
 /**
- * Reads a long table onto the dense grid: one scan of the named columns, whose vectors are copied as they are. Everything that is looked up on the way
+ * Reads a long table onto the dense grid, off the event loop: one scan of the named columns, or where a scan reads no more than these, one of the keys and
+ * then one whose rows go to the grid as they come. Everything that is looked up on the way
  * (the day of a date, bad cells) is looked up once per distinct value, or by a second query where something is wrong.
  *
  * @throws AstgnnError ERR_DATA on an empty table, a null or unparsable date or ticker, a duplicated (date, ticker), an infinite value, or text where a
@@ -43,105 +43,59 @@ export async function readTable(table: SourceTable, roles: TableRoles): Promise<
   requireColumn(table, roles.tickerColumn, "tickerColumn");
   const date = dateSql(`s.${quoted(roles.dateColumn)}`, dateType);
   if (date === undefined) throw unparsableType(table, roles.dateColumn, dateType);
-  const ticker = `NULLIF(trim(CAST(s.${quoted(roles.tickerColumn)} AS VARCHAR)), '')`;
+  const ticker = `CAST(s.${quoted(roles.tickerColumn)} AS VARCHAR)`;
   if (roles.groupColumn !== undefined) requireColumn(table, roles.groupColumn, "groupColumn");
 
-  const dates = date.type === "VARCHAR" ? new TextCodes() : new NumberCodes(date.type);
-  const tickers = new TextCodes();
-  const groups = roles.groupColumn === undefined ? undefined : new TextCodes();
-  const scan = new Scan(roles, dates, tickers, groups, date.late !== undefined);
-  const stream = await database.stream(
-    `SELECT ${[
+  const tables = loadTables();
+  const layout: ChunkLayout = {
+    date: date.type,
+    late: date.late !== undefined,
+    groups: roles.groupColumn !== undefined,
+    universe: roles.universe !== undefined,
+    tradable: roles.tradable !== undefined,
+    widths: widthsOf(roles.columns),
+    isText: Uint8Array.from(roles.columns, ({ isText }) => Number(isText)),
+  };
+  /** In the order of a chunk's columns. */
+  const select = ({ late, groups, universe, tradable }: ChunkLayout, numbers: readonly NumberColumn[]): string => {
+    const columns = [
       date.type === "DOUBLE" ? `CAST(${date.raw} AS DOUBLE)` : date.raw,
       ticker,
-      ...(date.late === undefined ? [] : [`CAST(COALESCE(${date.late}, false) AS UTINYINT)`]),
-      ...(roles.groupColumn === undefined ? [] : [`CAST(s.${quoted(roles.groupColumn)} AS VARCHAR)`]),
-      ...[roles.universe, roles.tradable].flatMap((flag) => (flag === undefined ? [] : [flag.sql])),
-      ...roles.columns.map(({ sql }) => sql),
-    ].join(", ")} FROM ${table.relation} s`,
-    table.name,
-  );
-  for (let chunk = await database.fetch(stream, table.name); chunk !== null; chunk = await database.fetch(stream, table.name)) scan.add(chunk);
-  if (scan.rows === 0) throw new AstgnnError("ERR_DATA", `${table.name} has no rows.`, { file: table.name, next: "Check the file or the query." });
+      ...(late ? [`CAST(COALESCE(${date.late!}, false) AS UTINYINT)`] : []),
+      ...(groups ? [`CAST(s.${quoted(roles.groupColumn!)} AS VARCHAR)`] : []),
+      ...(universe ? [roles.universe!.sql] : []),
+      ...(tradable ? [roles.tradable!.sql] : []),
+      ...numbers.map(({ sql }) => sql),
+    ];
+    return `SELECT ${columns.join(", ")} FROM ${table.relation} s`;
+  };
+  const scan = (sql: string, rows: NativeTable): Promise<void> => database.scan(sql, rows, table.name, table.isColumnar ? 1 : undefined);
 
-  for (const column of roles.columns) if (scan.refused.has(column)) await refuseText(table, column);
-  if (scan.lacksDate) throw await missingKey(table, roles.dateColumn, date.raw);
-  if (scan.lacksTicker) throw await missingKey(table, roles.tickerColumn, ticker);
-  for (const flag of [roles.universe, roles.tradable]) if (flag !== undefined && scan.refused.has(flag)) throw await flag.refusal();
-  const days = await resolveDays(database, dates, date, table.name);
+  const keysLayout = { ...layout, late: false, universe: false, tradable: false, widths: new Uint8Array(), isText: new Uint8Array() };
+  const first = table.isColumnar ? tables.createReader(keysLayout, true) : tables.createReader(layout);
+  await scan(table.isColumnar ? select(keysLayout, []) : select(layout, roles.columns), first);
+  const keys = tables.describe(first);
+  if (keys.rows === 0) throw new AstgnnError("ERR_DATA", `${table.name} has no rows.`, { file: table.name, next: "Check the file or the query." });
+  const refuseCells = async ({ badNumbers, badUniverse, badTradable }: ReadRows): Promise<void> => {
+    for (const k of badNumbers) await refuseText(table, roles.columns[k]!);
+    if (badUniverse) throw await roles.universe!.refusal();
+    if (badTradable) throw await roles.tradable!.refusal();
+  };
+  await refuseCells(keys);
+  if (keys.lacksDate) throw await missingKey(table, roles.dateColumn, date.raw);
+  const names = await resolveTickers(database, keys.tickers, table.name);
+  if (keys.lacksTicker || names.includes(undefined)) throw await missingKey(table, roles.tickerColumn, tickerName(ticker));
+  const days = await resolveDays(database, keys.dates, date, table.name);
   if (days.some(({ day }) => day === undefined)) throw await unparsableDate(table, roles.dateColumn, date);
 
-  const long: LongTable = { name: table.name, blocks: scan.blocks, days: days.map(({ day }) => day!), tickers: tickers.texts, groups: groups?.texts.map(groupName), columns: roles.columns };
-  const { dense, faults } = await layOut(long);
+  const long = { rows: keys.rows, days: days.map(({ day }) => day!), tickers: names as string[], groups: keys.groups?.map(groupName), universe: layout.universe, tradable: layout.tradable, columns: roles.columns };
+  const { dense, faults, read } = table.isColumnar ? await layOutReading(first, layout, long, (rows) => scan(select(layout, roles.columns), rows)) : { ...(await layOut(first, long)), read: keys };
+  if (read.rows !== keys.rows) throw new AstgnnError("ERR_DATA", `${table.name} changed while it was read.`, { file: table.name, next: "Read it when it is written." });
+  await refuseCells(read);
   await refuseFaults(table.name, faults, `${roles.dateColumn}, ${roles.tickerColumn}`, async (key) =>
-    position(table, await table.locate(`(${date.parse(date.raw)}) = DATE ${literal(key.date)} AND ${ticker} = ${literal(key.ticker)}`, ["1"])),
+    position(table, await table.locate(`(${date.parse(date.raw)}) = DATE ${literal(key.date)} AND ${tickerName(ticker)} = ${literal(key.ticker)}`, ["1"])),
   );
-  return { dense, movedDates: days.filter(({ moved }) => moved).length, lateRows: scan.lateRows };
-}
-
-/** Rows of a block: large enough that blocks cost nothing, small enough to be laid out without a pause that anybody notices. */
-const BLOCK = 1 << 14;
-
-/** Collects the chunks of a scan in blocks. Columns: date, ticker, late, group, universe, tradable, numbers; those that are not there are left out. */
-class Scan {
-  readonly blocks: RowBlock[] = [];
-  rows = 0;
-  lateRows = 0;
-  lacksDate = false;
-  lacksTicker = false;
-  /** Columns with a cell that is none of what they hold. */
-  readonly refused = new Set<NumberColumn | FlagColumn>();
-  #used = BLOCK;
-
-  constructor(
-    readonly roles: TableRoles,
-    readonly dates: KeyCodes,
-    readonly tickers: KeyCodes,
-    readonly groups: KeyCodes | undefined,
-    readonly knowsLate: boolean,
-  ) {}
-
-  add(chunk: DuckDBDataChunk): void {
-    const { roles } = this;
-    const count = chunk.rowCount;
-    if (this.#used + count > BLOCK) this.#open();
-    const block = this.blocks[this.blocks.length - 1]! as { -readonly [K in keyof RowBlock]: RowBlock[K] };
-    const at = this.#used;
-    let column = 0;
-    if (!this.dates.encode(chunk, column++, count, block.dates, at)) this.lacksDate = true;
-    if (!this.tickers.encode(chunk, column++, count, block.tickers, at)) this.lacksTicker = true;
-    if (this.knowsLate) this.lateRows += countOnes(chunk, column++, count);
-    this.groups?.encode(chunk, column++, count, block.groups!, at);
-    for (const name of ["universe", "tradable"] as const) {
-      const flag = roles[name];
-      if (flag === undefined) continue;
-      copyBytes(chunk, column++, count, block[name]!, at);
-      if (block[name]!.subarray(at, at + count).includes(BAD_FLAG)) this.refused.add(flag);
-    }
-    for (let k = 0; k < roles.columns.length; k++, column++) {
-      const values = block.values[k]!;
-      copyNumbers(chunk, column, count, values, at);
-      if (roles.columns[k]!.isText && values.subarray(at, at + count).includes(-Infinity)) this.refused.add(roles.columns[k]!);
-    }
-    this.#used += count;
-    block.count = this.#used;
-    this.rows += count;
-  }
-
-  #open(): void {
-    const { roles } = this;
-    const numbers = (precision: NumberColumn["precision"]): NumberArray => (precision === "float32" ? new Float32Array(BLOCK) : new Float64Array(BLOCK));
-    this.blocks.push({
-      count: 0,
-      dates: new Int32Array(BLOCK),
-      tickers: new Int32Array(BLOCK),
-      groups: this.groups === undefined ? undefined : new Int32Array(BLOCK),
-      universe: roles.universe === undefined ? undefined : new Uint8Array(BLOCK),
-      tradable: roles.tradable === undefined ? undefined : new Uint8Array(BLOCK),
-      values: roles.columns.map(({ precision }) => numbers(precision)),
-    });
-    this.#used = 0;
-  }
+  return { dense, movedDates: days.filter(({ moved }) => moved).length, lateRows: read.late };
 }
 
 interface Day {
@@ -154,8 +108,8 @@ interface Day {
 const RANGE = "BETWEEN DATE '1800-01-01' AND DATE '2262-12-31'";
 
 /** What the distinct values of a date column mean. */
-async function resolveDays(database: Database, codes: TextCodes | NumberCodes, date: DateSql, name: string): Promise<Day[]> {
-  const written = codes instanceof TextCodes ? codes.texts.map(literal) : codes.numbers.map((number) => (Number.isFinite(number) ? String(number) : "NULL"));
+async function resolveDays(database: Database, distinct: ReadRows["dates"], date: DateSql, name: string): Promise<Day[]> {
+  const written = distinct instanceof Float64Array ? Array.from(distinct, (number) => (Number.isFinite(number) ? String(number) : "NULL")) : distinct.map(literal);
   const type = date.type === "VARCHAR" ? "VARCHAR" : date.type === "DATE" ? "INTEGER" : "DOUBLE";
   const raw = date.type === "DATE" ? "(DATE '1970-01-01' + raw)" : "raw";
   const days: Day[] = [];
@@ -169,6 +123,21 @@ async function resolveDays(database: Database, codes: TextCodes | NumberCodes, d
     for (const [day, moved] of rows) days.push({ day: day === null ? undefined : Number(day), moved: moved === true });
   }
   return days;
+}
+
+/** The ticker of a text in SQL: without spaces around it, NULL where nothing is left. */
+const tickerName = (sql: string): string => `NULLIF(trim(${sql}), '')`;
+
+/** The tickers of the distinct texts, undefined where one has only spaces. */
+async function resolveTickers(database: Database, written: readonly string[], name: string): Promise<(string | undefined)[]> {
+  const names: (string | undefined)[] = [...written];
+  const spaced = [...written.keys()].filter((i) => !/^[!-~]+$/.test(written[i]!));
+  for (let from = 0; from < spaced.length; from += 10_000) {
+    const part = spaced.slice(from, from + 10_000);
+    const rows = await database.rows(`SELECT ${tickerName("raw")} FROM (SELECT unnest(range(${part.length})) AS i, unnest([${part.map((i) => literal(written[i]!)).join(", ")}]::VARCHAR[]) AS raw) ORDER BY i`, name);
+    rows.forEach(([text], k) => (names[part[k]!] = text === null ? undefined : String(text)));
+  }
+  return names;
 }
 
 async function missingKey(table: SourceTable, column: string, sql: string): Promise<AstgnnError> {

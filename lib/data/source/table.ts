@@ -20,6 +20,8 @@ export interface TableParts {
   /** SQL to select from: it reads the source anew, in the order of its rows. */
   readonly relation: string;
   readonly columns: ReadonlyMap<string, string>;
+  /** Whether a scan reads no more of the source than the columns that it names: then keys can be read first. */
+  readonly isColumnar?: boolean;
   /**
    * The same with the file of each row and, where the source knows it, the row's number in that file: SQL for both in terms of `relation`.
    * Asked for where an error has to name a row.
@@ -32,6 +34,7 @@ export class SourceTable {
   readonly name: string;
   readonly relation: string;
   readonly columns: ReadonlyMap<string, string>;
+  readonly isColumnar: boolean;
   /** Where `relation` can be read. */
   readonly database: Database;
   readonly #parts: TableParts;
@@ -43,6 +46,7 @@ export class SourceTable {
     this.#projection = projection;
     this.name = parts.name;
     this.columns = parts.columns;
+    this.isColumnar = parts.isColumnar === true;
     this.relation = projection === "*" ? parts.relation : `(SELECT ${projection} FROM ${parts.relation})`;
   }
 
