@@ -1,5 +1,6 @@
-import { PriceCleaner } from "../../data/clean.js";
 import { pricedCells } from "../../data/coverage.js";
+import { checkGrid } from "../../data/fingerprint.js";
+import { LedgerBuilder } from "../../data/ledger.js";
 import { Panel } from "../../data/panel.js";
 import { findPriceBreaks, segmentsOf } from "../../data/price-breaks.js";
 import type { Dataset, Edges } from "../../data/types.js";
@@ -121,13 +122,14 @@ async function withOtherFuture(panel: Panel, t: number, change: Change, random: 
     return [column, copy];
   }));
   const table = { dates, tickers: [...tickers], rows: 0, present: present.subarray(0, cells), values, universe: undefined, tradable: tradable?.subarray(0, cells), groups: undefined, groupNames: [] };
-  new PriceCleaner(values).clean(kept, cells);
+  const later = new Map([...values].map(([column, copy]) => [column, copy.subarray(kept)]));
+  await checkGrid({ dates: dates.slice(t + 1), tickers, present: present.subarray(kept, cells), values: later, flags: new Map(), groups: undefined, edges: undefined }, new LedgerBuilder());
   const found = await findPriceBreaks(values, dates, tickers);
   return new Panel({
     table, source, origin, ledger, fingerprint, extremeReturns,
     priceBreaks: found.breaks,
     segments: extremeReturns === "missing" ? segmentsOf(found, dates.length, tickers.length) : undefined,
-    universe: origin.options.universeColumn === undefined ? ((await pricedCells(table)) ?? table.present) : panel.universe.subarray(0, cells),
+    universe: origin.options.universeColumn === undefined ? (pricedCells(table, 0) ?? table.present) : panel.universe.subarray(0, cells),
     groups: groups === undefined ? undefined : { ...groups, codes: groups.codes.subarray(0, cells) },
     edges: edges === undefined ? undefined : edgesUntil(edges, dates.length),
   });
