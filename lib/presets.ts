@@ -25,7 +25,7 @@ export const presets = {
       labelTransform: { transform: "rank", neutralise: ["loadings"] },
     },
     model: { numRiskFactors: 64, similarityScale: 1, excludeSelf: true, relationalInput: "state", relationalSkip: true },
-    training: { loss: { terms: [{ name: "ic" }, { name: "coMovement", weight: 4 }] }, epochs: 3 },
+    training: { loss: { terms: [{ name: "ic" }, { name: "coMovement", weight: 4 }] }, epochs: 2 },
   },
 } as const satisfies Readonly<Record<string, Preset>>;
 
