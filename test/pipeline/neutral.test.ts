@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, renameSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { labelExposures } from "../../lib/data/exposures.js";
-import { ASTGNNFactorModel, audit, Ensemble, evaluate, evaluatePredictions, evaluateRun, loadRun, openPanel, train, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
+import { ASTGNNFactorModel, audit, Ensemble, evaluate, evaluatePredictions, evaluateRun, loadRun, openPanel, train, walkForward, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
 import { pearson, summary } from "../../lib/metrics/statistics.js";
 import { residuals } from "../oracle/labels.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
@@ -150,6 +150,19 @@ describe("a training on labels made neutral", () => {
     const few = await panel.dataset({ features: ["close"], window: 3, split, loadings: { window: 40, halfLife: 20, count: 20 }, labelTransform: { neutralise: ["loadings"] }, maxDropped: 1 });
     await expect(new ASTGNNFactorModel(small).predict(few.test, { neutralise: ["loadings"] })).rejects.toThrow(/cannot be made neutral to 20 exposures: its 20 stocks are too few/);
     await expect(new ASTGNNFactorModel(small).predict(few.test, { neutralise: true })).rejects.toThrow(/not trained on labels made neutral to anything/);
+  });
+
+  it("goes walk-forward: the neutral IC of all tests together is that of their predictions on the same exposures", async () => {
+    const { sequentialInputSize: _, ...architecture } = small;
+    const { evaluation, folds } = await walkForward(panel, {
+      train: "4w", valid: "2w", step: "1m", model: architecture, training: { epochs: 1, threads: 1, monitor: "neutralIc", onWarning: () => {} }, out: at("walk"),
+      dataset: { features: ["close"], window: 3, processors: ["zscore", "fill"], labelTransform: { neutralise }, loadings: { window: 40, halfLife: 20, count: 3 } },
+    });
+    const [first, ...others] = folds.map(({ name }) => JSON.parse(readFileSync(at(`walk/${name}/report.json`), "utf8")) as { test: { neutralIc: number; dates: number } });
+    const all = [first!, ...others].map(({ test }) => test);
+    const mean = all.reduce((sum, { neutralIc, dates }) => sum + neutralIc * dates, 0) / all.reduce((sum, { dates }) => sum + dates, 0);
+    expect(others.length).toBeGreaterThan(0);
+    expect(evaluation!.test.neutralIc).toBeCloseTo(mean, 7);
   });
 
   it("is audited, on shuffled labels too: the metrics that chose its epoch need no exposures there", async () => {
