@@ -37,7 +37,7 @@ export type { PhaseEvent, StartEvent, StepEvent, TrainEvents } from "./train/eve
 export type { EpochEvent, SplitMetrics, TrainMetrics, WarningEvent } from "./run/records.js";
 export { Ensemble, type EnsembleDatePrediction, type EnsemblePrediction } from "./run/ensemble.js";
 export { LoadedRun, loadRun } from "./run/load.js";
-export type { Report } from "./run/report.js";
+export type { DateStatistics, Report } from "./run/report.js";
 
 export { evaluate, type EvaluateOptions } from "./metrics/evaluate.js";
 export type { Metrics } from "./metrics/pairs.js";

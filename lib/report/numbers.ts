@@ -1,6 +1,7 @@
 import type { Ledger } from "../data/types.js";
 import type { Evaluation } from "../metrics/study.js";
 import type { RunDescription } from "../run/description.js";
+import type { DateStatistics } from "../run/report.js";
 import type { EpochRecord, SplitMetrics } from "../run/records.js";
 import type { AuditNumbers } from "./sections/audit.js";
 import type { ComparisonNumbers } from "./sections/baselines.js";
@@ -34,6 +35,8 @@ export interface ReportNumbers {
   readonly test?: SplitNumbers | undefined;
   /** Epochs of the training, of an ensemble those of all members. */
   readonly history?: readonly Stored<EpochRecord>[] | undefined;
+  /** The graph and the risk factors on every date. */
+  readonly byDate?: { readonly valid: Stored<DateStatistics>; readonly test: Stored<DateStatistics> } | undefined;
   /** Folders of the other configurations that count as trials. */
   readonly trials?: readonly string[] | undefined;
   readonly ledger?: Stored<Ledger> | undefined;

@@ -7,6 +7,7 @@ import { dataSection } from "./sections/data.js";
 import { decaySection } from "./sections/decay.js";
 import { definitionsSection } from "./sections/definitions.js";
 import { exposuresSection } from "./sections/exposures.js";
+import { factorsSection } from "./sections/factors.js";
 import { foldsSection } from "./sections/folds.js";
 import { graphSection } from "./sections/graph.js";
 import { icSection } from "./sections/ic.js";
@@ -27,6 +28,7 @@ export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   exposuresSection,
   partsSection,
   graphSection,
+  factorsSection,
   trainingSection,
   dataSection,
   definitionsSection,

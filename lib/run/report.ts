@@ -13,6 +13,21 @@ export interface Report {
   readonly test: SplitMetrics;
   /** Daily values of the dates that count: what a later evaluation deflates other runs by. */
   readonly daily: { readonly valid: DailyIc; readonly test: DailyIc };
+  /** The graph and the risk factors on every date. */
+  readonly byDate: { readonly valid: DateStatistics; readonly test: DateStatistics };
+}
+
+/** What A and M are like on each date; NaN where it is not known, the factors' for an ensemble. */
+export interface DateStatistics {
+  readonly dates: readonly string[];
+  readonly effectiveNeighbours: readonly number[];
+  readonly peerCorrelation: readonly number[];
+  /** Share of the variance of the targets that M explains, by least squares over the stocks; mean over horizons. */
+  readonly rSquared: readonly number[];
+  /** Mean variance inflation factor of the columns of M: 1 where none is a mix of others. */
+  readonly vif: readonly number[];
+  /** Mean squared change of M since the date before. */
+  readonly factorTurnover: readonly number[];
 }
 
 /** IC and RankIC of each date that counts. */

@@ -4,9 +4,10 @@ import { writeFileAtomically } from "../model/atomic-write.js";
 import { removeRunFiles, RUN_PAGES } from "../run/files.js";
 import type { RunFolder } from "../run/folder.js";
 import { PredictionFiles } from "../run/prediction-files.js";
-import { reportJson, type Report } from "../run/report.js";
+import { reportJson, type DateStatistics, type Report } from "../run/report.js";
 import { blocksOf, type PackedScores, type Scorer } from "../run/scoring.js";
 import type { PhaseEvent } from "./events.js";
+import { DateCollector, FACTOR_TERMS } from "./by-date.js";
 import { splitMetrics } from "./split-metrics.js";
 
 /** Inputs of the last part of a run, which scores every split and writes the results. */
@@ -29,7 +30,7 @@ export interface FinishOptions {
 }
 
 /** Scores every split and the newest dates with the final weights and writes predictions, factors and report.json. */
-export async function writeResults(options: FinishOptions, about: Omit<Report, "train" | "valid" | "test" | "daily">): Promise<Report> {
+export async function writeResults(options: FinishOptions, about: Omit<Report, "train" | "valid" | "test" | "daily" | "byDate">): Promise<Report> {
   const { folder, dataset, numPredictions, numRiskFactors, dtype } = options;
   const files = await PredictionFiles.create({
     dataset,
@@ -38,7 +39,7 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
     dtype,
     ...(numRiskFactors === undefined ? {} : { factors: folder.file("factors.parquet"), numRiskFactors }),
   });
-  const scored: Partial<Record<Split["name"], Awaited<ReturnType<typeof splitMetrics>>>> = {};
+  const scored: Partial<Record<Split["name"], ScoredSplit>> = {};
   const splits = [dataset.train, dataset.valid, dataset.test, dataset.unlabelled];
   const total = splits.reduce((sum, { dates }) => sum + dates.length, 0);
   let done = 0;
@@ -52,29 +53,41 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
     throw error;
   }
   await files.finish();
-  const { train, valid, test } = scored as Record<Split["name"], Awaited<ReturnType<typeof splitMetrics>>>;
-  const report: Report = { ...about, train: train.metrics, valid: valid.metrics, test: test.metrics, daily: { valid: valid.daily, test: test.daily } };
+  const { train, valid, test } = scored as Record<Split["name"], ScoredSplit>;
+  const report: Report = { ...about, train: train.metrics, valid: valid.metrics, test: test.metrics, daily: { valid: valid.daily, test: test.daily }, byDate: { valid: valid.byDate, test: test.byDate } };
   // Of a run that was shorter until now.
   await removeRunFiles(folder.path, RUN_PAGES);
   await writeFileAtomically(folder.file("report.json"), reportJson(report));
   return report;
 }
 
-async function scoreSplit(split: Split, files: PredictionFiles, advance: (dates: number) => void, options: FinishOptions): ReturnType<typeof splitMetrics> {
+type ScoredSplit = Awaited<ReturnType<typeof splitMetrics>> & { byDate: DateStatistics };
+
+async function scoreSplit(split: Split, files: PredictionFiles, advance: (dates: number) => void, options: FinishOptions): Promise<ScoredSplit> {
   const { dataset, scorer, objective, pairs, labels, peerDays, threads, signal, numRiskFactors } = options;
   const whole = { dataset, dates: split.dateIndices };
   // Turnover compares neighbouring dates, so a cut would lose a pair.
   const blocks = objective.some(({ name }) => name === "turnover") ? blocksOf(whole, Math.max(1, whole.dates.length)) : blocksOf(whole);
   const parts: PackedScores[] = [];
+  const byDate = new DateCollector();
+  // Of the dates that were fitted M and A say little, and of the newest there is no label.
+  const factorTerms = numRiskFactors === undefined || split.name === "train" ? [] : FACTOR_TERMS;
+  const asked = [...objective, ...factorTerms];
   for (const selection of blocks) {
-    const scores = await scorer(selection, { riskFactors: numRiskFactors !== undefined, threads, signal, ...(split.name === "unlabelled" ? {} : { peerDays, ...(objective.length === 0 ? {} : { objective }) }) });
+    const scores = await scorer(selection, { riskFactors: numRiskFactors !== undefined, threads, signal, ...(split.name === "unlabelled" ? {} : { peerDays, ...(asked.length === 0 ? {} : { objective: asked }) }) });
     await files.append(selection, scores, split.name);
-    const { predictions, statistics, peers, terms } = scores;
-    parts.push({ predictions, statistics, peers, terms });
+    const { predictions, statistics, peers } = scores;
+    parts.push({ predictions, statistics, peers, terms: columns(scores.terms, asked.length, 0, objective.length) });
+    if (split.name === "valid" || split.name === "test") await byDate.add(selection, scores, columns(scores.terms, asked.length, objective.length, asked.length), numRiskFactors ?? 0);
     advance(selection.dates.length);
   }
   const [terms, names] = split.name === "unlabelled" ? [[], []] : [objective, labels];
-  return splitMetrics(whole, joined(parts), pairs, terms, names);
+  return { ...(await splitMetrics(whole, joined(parts), pairs, terms, names)), byDate: byDate.build() };
+}
+
+/** Columns `from` to `to` of a matrix of rows of `width`. */
+function columns(values: Float64Array, width: number, from: number, to: number): Float64Array {
+  return from === 0 && to === width ? values : values.filter((_, i) => i % width >= from && i % width < to);
 }
 
 function joined(parts: readonly PackedScores[]): PackedScores {

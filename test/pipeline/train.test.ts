@@ -57,6 +57,30 @@ describe("training", () => {
     await expect(train(model, dataset, { ...recipe, epochs: 1, onPhase: () => { throw new Error("enough"); } })).rejects.toThrow("enough");
   });
 
+  it("reports of each date what M explains, repeats and changes, as computed by hand", async () => {
+    // After one epoch the columns of M do not repeat one another yet.
+    const out = join(folder, "phases", "seed-4");
+    const { byDate } = JSON.parse(readFileSync(join(out, "report.json"), "utf8")) as { byDate: { test: Record<string, (number | null)[]> } };
+    using run = await loadRun(out);
+    const { riskFactors } = await run.models[0].predict(dataset.test, { riskFactors: true, threads: 1 });
+    const [stocks, K] = [31, 4];
+    const factorsOf = (t: number): number[][] => Array.from({ length: stocks }, (_, n) => Array.from(riskFactors.data.subarray((t * stocks + n) * K, (t * stocks + n + 1) * K)));
+    for (const t of [1, 5]) {
+      const [today, before] = [factorsOf(t), factorsOf(t - 1)];
+      const targets = dataset.targets.subarray(dataset.test.dateIndices[t]! * stocks);
+      const seen = today.flatMap((row, n) => (Number.isNaN(row[0]!) || Number.isNaN(targets[n]!) ? [] : [{ row, target: targets[n]! }]));
+      // Three decimals: M is float32.
+      expect(byDate.test["rSquared"]![t]).toBeCloseTo(rSquared(seen.map(({ row }) => row), seen.map(({ target }) => target)), 3);
+      const kept = today.filter((row) => !Number.isNaN(row[0]!));
+      const vifs = kept[0]!.map((_, k) => 1 / (1 - rSquared(kept.map((row) => row.filter((__, i) => i !== k)), kept.map((row) => row[k]!))));
+      expect(byDate.test["vif"]![t]! / (vifs.reduce((a, b) => a + b) / K)).toBeCloseTo(1, 2);
+      const changes = today.flatMap((row, n) => row.map((value, k) => (value - before[n]![k]!) ** 2)).filter((change) => !Number.isNaN(change));
+      expect(byDate.test["factorTurnover"]![t]).toBeCloseTo(changes.reduce((a, b) => a + b) / changes.length, 6);
+    }
+    expect(byDate.test["factorTurnover"]![0]).toBeNull();
+    expect(byDate.test["dates"]).toEqual(dataset.test.dates);
+  });
+
   it("keeps a run folder from which the run is known: settings, epochs, predictions, factors and reports", async () => {
     const out = join(folder, "run");
     const json = JSON.parse(readFileSync(join(out, "run.json"), "utf8")) as Record<string, unknown>;
@@ -231,4 +255,18 @@ async function readParquet(path: string): Promise<unknown[][]> {
   connection.closeSync();
   instance.closeSync();
   return rows;
+}
+
+/** R² of y on the columns of x and an intercept, by Gram-Schmidt. */
+function rSquared(x: readonly (readonly number[])[], y: readonly number[]): number {
+  const centred = (values: readonly number[]): number[] => values.map((value) => value - values.reduce((a, b) => a + b) / values.length);
+  const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+  const basis: number[][] = [];
+  for (const k of x[0]!.keys()) {
+    let column = centred(x.map((row) => row[k]!));
+    for (const other of basis) column = column.map((value, i) => value - (dot(column, other) / dot(other, other)) * other[i]!);
+    basis.push(column);
+  }
+  const target = centred(y);
+  return basis.reduce((sum, column) => sum + dot(target, column) ** 2 / dot(column, column), 0) / dot(target, target);
 }

@@ -44,7 +44,7 @@ export function lineChart(input: LinesInput, width: number): Spec {
   const xs = x.map(time);
   const horizontal = isTime
     ? { type: "temporal", scale: { type: "utc", nice: false }, axis: { tickCount: Math.max(2, Math.round(width / 110)), format: { year: "%Y", quarter: "%b", month: "%b", week: "%-d %b", date: "%-d %b", hours: "%-d %b" } } }
-    : { type: "quantitative", scale: { nice: false, zero: false, ...(xs.length === 1 ? { domain: [xs[0]! - 1, xs[0]! + 1] } : {}) }, axis: { values: wholeTicks(xs, width), format: "d", labelOverlap: false, labelFlush: false } };
+    : { type: "quantitative", scale: { nice: false, zero: false, ...(xs.length === 1 ? { domain: [xs[0]! - 1, xs[0]! + 1] } : {}) }, axis: { values: wholeTicks(xs, width), format: ".0f", labelOverlap: false, labelFlush: false } };
   const encodeX = { field: "x", ...horizontal };
   const encodeY = { field: "y", type: "quantitative", ...y };
   const layers: Spec[] = [];

@@ -2,12 +2,13 @@ import { COLOURS } from "../charts/theme.js";
 import { decimals, fixed, isNumber, type Maybe, value } from "../format.js";
 import type { ReportNumbers, SplitNumbers } from "../numbers.js";
 import type { Block, Cell, Section } from "../section.js";
+import { dateFigure } from "./by-date.js";
 import { epochFigure } from "./training.js";
 
 type Graph = Partial<Pick<SplitNumbers, "effectiveNeighbours" | "peerCorrelation" | "selfWeight" | "largestHub" | "hubSkewness">>;
 
 /** What the graph A looks like, and whether it knows who belongs together. */
-export function graphSection({ run, history = [], train, valid, test, subject }: ReportNumbers): Section | undefined {
+export function graphSection({ run, history = [], train, valid, test, subject, byDate }: ReportNumbers): Section | undefined {
   if (run === undefined || subject.kind === "walk-forward") return undefined;
   const splits: readonly (readonly [string, Graph | undefined])[] = [["train", train], ["validation", valid], ["test", test]];
   const row = (name: string, meaning: string, of: (graph: Graph) => Maybe, digits: number): Cell[] => [name, ...splits.map(([, graph]) => value(graph === undefined ? undefined : of(graph), decimals(digits), "the split has no date that counts, or no closes")), meaning];
@@ -25,6 +26,13 @@ export function graphSection({ run, history = [], train, valid, test, subject }:
       ],
     },
   ];
+  const own = (test?.dates ?? 0) > 0 ? byDate?.test : byDate?.valid;
+  if (own !== undefined) {
+    blocks.push(
+      dateFigure(own.dates, own.peerCorrelation, { title: "Peer correlation by date", subtitle: "0 where the graph knows nothing.", format: decimals(3), hasZero: true, reason: "No date has closes on the days after it." }),
+      dateFigure(own.dates, own.effectiveNeighbours, { title: "Effective neighbours by date", subtitle: "exp of the entropy of a row of A, mean over rows.", format: decimals(1), hasZero: true, reason: "No date has a row with a weight." }),
+    );
+  }
   if (history.some(({ valid: split }) => isNumber(split.effectiveNeighbours))) {
     blocks.push(
       epochFigure(history, "Peer correlation by epoch", "On validation dates; 0 where the graph knows nothing.", [{ name: "peer correlation", colour: COLOURS.first, of: ({ valid: split }) => split.peerCorrelation }], true),
