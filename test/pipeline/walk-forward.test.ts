@@ -117,21 +117,38 @@ describe("walkForward", () => {
     await expect(walkForward(more, { ...rule, dataset, model, training, out: at("one") })).rejects.toThrow(/has fingerprint/);
   });
 
-  it("lets no fold see its test: other values from the first test date on leave weights and validation as they are, to the last bit", async () => {
+  /** prices.csv with other values after a date, and a label column: the return from the close one date later to that three dates later. */
+  async function pricesWith(name: string, last: string): Promise<Panel> {
     const [header, ...lines] = readFileSync(at("prices.csv"), "utf8").trimEnd().split("\n");
-    const { folds: [fold] } = json("one", "run.json") as unknown as { folds: [{ test: { first: string } }] };
-    // A label that ends on the date of the first test date's entry belongs to validation: closes count from the day after it.
-    const entry = market.dates[market.dates.indexOf(fold.test.first) - dataset.embargo + dataset.label.lagDays]!;
-    const changed = lines.map((line, i) => {
-      const [date, ticker, ...values] = line.split(",");
-      return date! > entry ? [date, ticker, ...values.map((value) => (value === "" ? "" : String(Number(value) * (1.5 + ((i * 7919) % 13) / 13))))].join(",") : line;
+    const cells = lines.map((line, i) => {
+      const [date, ticker, ...values] = line.split(",") as [string, string, ...string[]];
+      return [date, ticker, ...values.map((value) => (date > last ? String(Number(value) * (1.5 + ((i * 7919) % 13) / 13)) : value))];
     });
-    writeFileSync(at("noise.csv"), `${[header, ...changed].join("\n")}\n`);
-    const noise = await openPanel(at("noise.csv"), { onWarning: quiet });
-    await walkForward(noise, { ...rule, dataset, model, training, out: at("noise"), fold: "1" });
-    expect(bytes("noise/fold-01/model.safetensors")).toBe(bytes("one/fold-01/model.safetensors"));
-    for (const split of ["train", "valid"]) expect(await rows("noise/fold-01/predictions.parquet", `split = '${split}'`), split).toEqual(await rows("one/fold-01/predictions.parquet", `split = '${split}'`));
-    expect(await rows("noise/fold-01/predictions.parquet", "split = 'test'")).not.toEqual(await rows("one/fold-01/predictions.parquet", "split = 'test'"));
+    const close = new Map(cells.map(([date, ticker, value]) => [`${date} ${ticker}`, Number(value)]));
+    const after = (date: string, days: number, ticker: string): number => close.get(`${market.dates[market.dates.indexOf(date) + days]} ${ticker}`) ?? NaN;
+    const label = (date: string, ticker: string): string => (Number.isNaN(after(date, 3, ticker)) ? "" : String(after(date, 3, ticker) / after(date, 1, ticker) - 1));
+    writeFileSync(at(name), `${[`${header},y`, ...cells.map((row) => [...row, label(row[0]!, row[1]!)].join(","))].join("\n")}\n`);
+    return openPanel(at(name), { onWarning: quiet });
+  }
+
+  it.each([
+    ["the close", { horizonDays: 2, lagDays: 1 }, true],
+    ["a column that says which dates it looks at", { column: "y", horizonDays: 2, lagDays: 1 }, true],
+    // What the two above are held to finds a leak where there is one: labels of the last validation dates reach into the test.
+    ["a column that looks further than it says", { column: "y", horizonDays: 0, lagDays: 0 }, false],
+  ])("lets no fold see its test: other values after its first entry leave weights and validation as they are, to the last bit, with labels from %s", async (name, label, isBlind) => {
+    const options = { ...rule, dataset: { ...dataset, label }, model, training: { ...training, epochs: 1 }, fold: "1" };
+    const { folds: [fold] } = await walkForward(await pricesWith("as-they-are.csv", "9999"), { ...options, out: at(`seen/${name}`) });
+    // A label that ends on the date of the first entry belongs to validation: closes count from the day after it.
+    const entry = market.dates[market.dates.indexOf(fold!.test.first!) - dataset.embargo + label.lagDays]!;
+    await walkForward(await pricesWith("noise.csv", entry), { ...options, out: at(`noise/${name}`) });
+    const partOf = async (split: string) => [await rows(`seen/${name}/fold-01/predictions.parquet`, `split = '${split}'`), await rows(`noise/${name}/fold-01/predictions.parquet`, `split = '${split}'`)];
+    const [[seen, other], [seenTest, otherTest]] = [await partOf("valid"), await partOf("test")];
+    if (isBlind) {
+      expect(bytes("noise", name, "fold-01/model.safetensors")).toBe(bytes("seen", name, "fold-01/model.safetensors"));
+      expect(other).toEqual(seen);
+    } else expect(other).not.toEqual(seen);
+    expect(otherTest).not.toEqual(seenTest);
   });
 
   it("leaves folds that an audit finds no leak in", async () => {
