@@ -71,6 +71,8 @@ export interface NeutralIc {
   readonly dates: number;
   /** Missing exposures that were taken as the mean of their date. */
   readonly filled: number;
+  /** Whether each group had an intercept of its own. */
+  readonly byGroup: boolean;
   readonly daily: { readonly dates: Int32Array; readonly ic: Float64Array; readonly rankIc: Float64Array };
 }
 
@@ -109,7 +111,7 @@ export function neutralIc(ranked: RankedDates, returns: DateRows, exposures: Exp
   // The naive t is mean / (sd / sqrt T): the ICIR without its square root.
   const ratio = ({ tNaive, count }: { tNaive: number; count: number }): number => tNaive / Math.sqrt(count);
   return {
-    ic: ic.mean, icir: ratio(ic), rankIc: rankIc.mean, rankIcir: ratio(rankIc), icT: ic.t, dates: ic.count, filled,
+    ic: ic.mean, icir: ratio(ic), rankIc: rankIc.mean, rankIcir: ratio(rankIc), icT: ic.t, dates: ic.count, filled, byGroup: groups !== undefined,
     daily: { dates: Int32Array.from(found.dates), ic: Float64Array.from(found.ic), rankIc: Float64Array.from(found.rankIc) },
   };
 }

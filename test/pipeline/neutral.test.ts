@@ -88,6 +88,8 @@ describe("a training on labels made neutral", () => {
     renameSync(at("run/away"), at("run/model.loadings.safetensors"));
     const alone = await evaluateRun(at("run"), { exposures: ["loadings"], bootstrapDraws: 1 });
     expect(alone.test.neutralIc).not.toBeCloseTo(found.test.neutralIc!, 3);
+    // The panel has groups, but without their name they are no intercepts.
+    expect([found.test.neutral!.byGroup, alone.test.neutral!.byGroup]).toEqual([true, false]);
     // Numbers of the training stay where the data are out of reach.
     const far = await evaluateRun(at("run"), { source: at("late.csv"), bootstrapDraws: 1, onWarning: () => {} });
     expect(far.test).toMatchObject({ neutral: null, neutralIc: expect.closeTo(trained.test.neutralIc, 12) as number });

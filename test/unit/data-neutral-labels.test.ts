@@ -40,14 +40,14 @@ const rowsOf = ({ rowOffsets, rowStocks }: Dataset, t: number): number[] => [...
 const sampleDates = ({ train, valid, test: last }: Dataset): number[] => [...train.dateIndices, ...valid.dateIndices, ...last.dateIndices];
 
 /** Residuals of the labels of one date and horizon, by the oracle. */
-function expected(dataset: Dataset, t: number, l = 0, byGroup = true): { cells: number[]; left: number[]; rank: number; filled: number } {
+function expected(dataset: Dataset, t: number, l = 0): { cells: number[]; left: number[]; rank: number; filled: number } {
   const [N, L] = [dataset.tickers.length, dataset.horizons.length];
   const exposures = labelExposures(dataset)!;
   const matrix = exposures.of(t);
   const stocks = rowsOf(dataset, t).filter((n) => !Number.isNaN(dataset.labels[(t * N + n) * L + l]!));
   const raw = stocks.map((n) => dataset.labels[(t * N + n) * L + l]!);
   const clipped = raw.map((value) => Math.min(0.15, Math.max(-0.15, value)));
-  const codes = stocks.map((n) => (byGroup ? panel.groups!.codes[t * N + n]! : 0));
+  const codes = stocks.map((n) => panel.groups!.codes[t * N + n]!);
   const { left, rank, filled } = residuals(clipped, exposures.names.map((_, k) => stocks.map((n) => matrix[k * N + n]!)), codes);
   return { cells: stocks.map((n) => (t * N + n) * L + l), left: left.map((value, i) => value + raw[i]! - clipped[i]!), rank, filled };
 }

@@ -17,7 +17,7 @@ export function exposuresSection(numbers: ReportNumbers): Section {
   const blocks: Block[] = [];
   const known = [...(exposures ?? [])].filter(({ correlation }) => isNumber(correlation)).sort((a, b) => Math.abs(b.correlation ?? 0) - Math.abs(a.correlation ?? 0));
   if (known.length === 0) {
-    blocks.push({ kind: "absent", title: "Exposures", reason: exposures === null ? "No exposures were named: astgnn evaluate --exposures takes columns of the data." : `No exposure differs among the stocks of any date: ${withoutIc(split?.numbers)}` });
+    blocks.push({ kind: "absent", title: "Exposures", reason: exposures === null ? "No exposures were named: astgnn evaluate --exposures takes loadings, style, groups and columns of the data." : `No exposure differs among the stocks of any date: ${withoutIc(split?.numbers)}` });
   } else {
     const rows = known.slice(0, SHOWN).map(({ name, correlation, t }): IntervalRow => {
       const [low, high] = aroundT(correlation, t);
@@ -37,7 +37,7 @@ export function exposuresSection(numbers: ReportNumbers): Section {
     });
   }
   if (neutral !== null) {
-    const of = [exposures === null || exposures.length === 0 ? undefined : "the exposures", split?.numbers.groups == null ? undefined : "the groups"].filter((part) => part !== undefined).join(" and ");
+    const of = [exposures === null || exposures.length === 0 ? undefined : "the exposures", neutral.byGroup ? "the groups" : undefined].filter((part) => part !== undefined).join(" and ");
     blocks.push({
       kind: "table",
       title: `What is left without ${of}`,
