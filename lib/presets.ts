@@ -10,22 +10,39 @@ export interface Preset {
   readonly training: Readonly<Record<string, unknown>>;
 }
 
+/** What a stock did over two years, in inputs that look back by themselves; docs/peers.md has why. */
+const INPUTS = { features: ["ohlcv", "loadings", "style"], loadings: { window: 480, halfLife: 300, count: 40 }, window: 1 } as const;
+const OWN_PART = { labelTransform: { transform: "rank", neutralise: ["loadings"] } } as const;
+/** An A that is sharp from the first step, and room in M for the loadings. */
+const GRAPH = { numRiskFactors: 64, similarityScale: 1, excludeSelf: true, relationalInput: "state", relationalSkip: true } as const;
+const CO_MOVEMENT = { name: "coMovement", weight: 4 } as const;
+
 /**
- * The presets, by name. `peers`: A finds who moves with whom, and the head uses it. docs/peers.md has what it does on real prices.
+ * The presets, by name. `peers`: A finds who moves with whom, and the head uses it. `alpha`: three factor units of what similar stocks do not share. `momentum`:
+ * what similar stocks did, for markets where one follows the other. docs/peers.md and docs/recipes.md have what they do.
  *
  * @example
  * console.log(presets.peers.model); // what preset: "peers" means for a model
  */
 export const presets = {
   peers: {
-    dataset: {
-      features: ["ohlcv", "loadings", "style"],
-      loadings: { window: 480, halfLife: 300, count: 40 },
-      window: 1,
-      labelTransform: { transform: "rank", neutralise: ["loadings"] },
+    dataset: { ...INPUTS, ...OWN_PART },
+    model: GRAPH,
+    training: { loss: { terms: [{ name: "ic" }, CO_MOVEMENT] }, epochs: 2 },
+  },
+  alpha: {
+    dataset: { ...INPUTS, ...OWN_PART },
+    model: { ...GRAPH, tgcModes: ["subtract"], numPredictions: 3 },
+    training: {
+      loss: { terms: [...([0, 1, 2] as const).map((prediction) => ({ name: "ic", prediction, horizon: 0 }) as const), { name: "decorrelation" }, CO_MOVEMENT] },
+      epochs: 3,
     },
-    model: { numRiskFactors: 64, similarityScale: 1, excludeSelf: true, relationalInput: "state", relationalSkip: true },
-    training: { loss: { terms: [{ name: "ic" }, { name: "coMovement", weight: 4 }] }, epochs: 2 },
+  },
+  momentum: {
+    dataset: INPUTS,
+    // What similar stocks did on the day is news: A takes it from the features, not from a state that has to keep it.
+    model: { ...GRAPH, relationalInput: "both", tgcModes: ["add"] },
+    training: { loss: { terms: [{ name: "ic" }, CO_MOVEMENT] }, epochs: 3 },
   },
 } as const satisfies Readonly<Record<string, Preset>>;
 
