@@ -18,7 +18,7 @@ export function auditCommand(terminal: Terminal): Command {
   const command = new Command("audit")
     .description("look for leaks and other reasons not to believe numbers, in data or in a run; exit code 1 where there is one; what every finding means: docs/audit.md")
     .option("--run <folder>", "run folder of astgnn train: its own data and options, so only --data or --sql may be added; its report.html and report.json get the findings");
-  command.option("--shuffled", "also train the run's model for one epoch on shuffled labels, with three seeds");
+  command.option("--shuffled", "also train the run's model for one epoch on shuffled labels and in reversed time, with three seeds each");
   addSourceFlags(command);
   for (const group of GROUPS) addFlags(command, group);
   return command

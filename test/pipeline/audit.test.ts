@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
 import { ASTGNNFactorModel, audit, openPanel, Panel, train, type Audit, type Dataset, type DatasetOptions, type Finding, type FindingCode, type PanelDataOptions, type TrainOptions } from "../../lib/index.js";
+import { randomBits } from "../../lib/metrics/random.js";
 import { astgnn } from "./cli-capture.js";
 
 const clean = simulateMarket({ seed: 3, stocks: 48, dates: 320 });
@@ -294,7 +295,7 @@ describe("Training on shuffled labels", () => {
     const out = await trained(dataset, "shuffled/run");
     const result = await audit(out, { shuffled: true });
     expect(result).toMatchObject({ passed: true, findings: [] });
-    expect(result.checks.at(-1)).toBe("training on shuffled labels");
+    expect(result.checks.slice(-2)).toEqual(["training on shuffled labels", "training in reversed time"]);
     const predict = ASTGNNFactorModel.prototype.predict;
     vi.spyOn(ASTGNNFactorModel.prototype, "predict").mockImplementation(async function (this: ASTGNNFactorModel, input, how) {
       const scored = await predict.call(this, input, how);
@@ -303,6 +304,39 @@ describe("Training on shuffled labels", () => {
     });
     expect(only(await audit(out, { shuffled: true }), "shuffled_labels")).toMatchObject({ severity: "fail", threshold: 4 });
     expect(await astgnn("audit", "--data", join(folder, "shuffled.csv"), "--shuffled")).toMatchObject({ code: 2, err: expect.stringContaining("--shuffled trains the model of a run") });
+  });
+});
+
+describe("Training in reversed time", () => {
+  /** Bars of prices without any direction, each a day's open and close from a walk, with a bounce of the close that is gone a day later. */
+  const bars = (bounce: number) => {
+    const random = randomBits(5, 1);
+    const normal = (): number => [0, 1, 2, 3].reduce((sum) => sum + random() / 2 ** 32 - 0.5, 0) * Math.sqrt(3);
+    const columns = Object.fromEntries(["open", "high", "low", "close", "volume"].map((name) => [name, new Float64Array(D * N)])) as Record<"open" | "high" | "low" | "close" | "volume", Float64Array>;
+    const price = new Float64Array(N).fill(100);
+    for (let cell = 0; cell < D * N; cell++) {
+      const open = (price[cell % N]! *= Math.exp(0.01 * normal()));
+      const close = (price[cell % N]! *= Math.exp(0.01 * normal()));
+      columns.open[cell] = open * Math.exp(bounce * normal());
+      columns.close[cell] = close * Math.exp(bounce * normal());
+      columns.high[cell] = 1.01 * Math.max(columns.open[cell]!, columns.close[cell]!);
+      columns.low[cell] = 0.99 * Math.min(columns.open[cell]!, columns.close[cell]!);
+      columns.volume[cell] = 1000 * Math.exp(normal());
+    }
+    return Panel.from({ dates, tickers: clean.tickers, columns }, { onWarning: () => {} });
+  };
+  const more = { ...options, features: ["ohlcv"], processors: undefined, label: { horizonDays: 1, lagDays: 0 }, split: { trainEnd: dates[230]!, validEnd: dates[260]! } } as DatasetOptions;
+
+  it("notes prices that bounce, which do so in both directions, and nothing in a walk, whose opens and closes keep their order, or beside a column of the source", async () => {
+    const { reversedTime } = await import("../../lib/evaluate/audit/reversed-time.js");
+    const [bouncing, walking] = [await bars(0.02), await bars(0)];
+    const out = await trained(await bouncing.dataset(more), "reversed/run", { learningRate: 1e-2, warmupSteps: 5, ema: 0.9 });
+    const description = JSON.parse(await readFile(join(out, "run.json"), "utf8")) as object;
+    const of = async (panel: Panel, hasColumns = false): Promise<Finding[]> =>
+      reversedTime({ panel, dataset: await panel.dataset(more), run: { description }, raw: { hasColumns } } as unknown as Parameters<typeof reversedTime>[0], undefined);
+    expect(await of(bouncing)).toMatchObject([{ code: "reversed_time", severity: "note", threshold: 4 }]);
+    expect(await of(bouncing, true)).toEqual([]);
+    expect(await of(walking)).toEqual([]);
   });
 });
 

@@ -21,6 +21,7 @@ import { hindsightUniverse } from "./hindsight-universe.js";
 import { labelLeaks } from "./label-leaks.js";
 import { labelWindows } from "./label-windows.js";
 import { processorStatistics } from "./processor-statistics.js";
+import { reversedTime } from "./reversed-time.js";
 import { repeatedRows } from "./repeated-rows.js";
 import { relationDates } from "./relation-dates.js";
 import { shuffledLabels } from "./shuffled-labels.js";
@@ -40,7 +41,7 @@ export interface Audit {
 export interface AuditRunOptions {
   /** The data of the run, at another place or already open. Default: what the run was trained on, read again. */
   readonly source?: PanelSource | Panel | undefined;
-  /** Also train the model for one epoch on shuffled labels, with three seeds: as long as three epochs of the run. Default false. */
+  /** Also train the model for one epoch on shuffled labels and in reversed time, with three seeds: as long as six epochs of the run. Default false. */
   readonly shuffled?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -94,8 +95,8 @@ async function audited(panel: Panel, options: DatasetOptions, run: AuditedRun | 
     await new Promise((resume) => setImmediate(resume));
     options.signal?.throwIfAborted();
   }
-  const checks = [...Object.keys(CHECKS), ...(shuffled ? ["training on shuffled labels"] : [])];
-  if (shuffled) findings.push(...(await shuffledLabels(subject, options.signal)));
+  const checks = [...Object.keys(CHECKS), ...(shuffled ? ["training on shuffled labels", "training in reversed time"] : [])];
+  if (shuffled) findings.push(...(await shuffledLabels(subject, options.signal)), ...(await reversedTime(subject, options.signal)));
   return { passed: findings.every(({ severity }) => severity !== "fail"), findings: bySeverity(findings), checks };
 }
 

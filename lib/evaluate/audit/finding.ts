@@ -22,6 +22,7 @@ export type FindingCode =
   | "no_validation"
   | "best_on_test"
   | "shuffled_labels"
+  | "reversed_time"
   | "hindsight_universe"
   | "constant_universe"
   | "filled_inputs"

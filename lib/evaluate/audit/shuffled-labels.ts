@@ -1,18 +1,9 @@
 import { releaseNativePanels } from "../../data/native-panel.js";
 import type { Dataset, LabelValues, Split } from "../../data/types.js";
-import { widthOf } from "../../metrics/aligned.js";
-import { testMean } from "../../metrics/hac.js";
-import { evaluatePairs } from "../../metrics/pairs.js";
 import { below, randomBits } from "../../metrics/random.js";
-import { ASTGNNFactorModel } from "../../model/model.js";
-import type { TrainOptions } from "../../train/options.js";
-import { train } from "../../train/train.js";
-import { storedPairs } from "../trials.js";
 import type { Finding } from "./finding.js";
-import { judgedSplit, labelSpan, type AuditSubject } from "./subject.js";
-
-const SEEDS = [0, 1, 2];
-const LEAST_T = 4;
+import { LEAST_T, retrainedT, SEEDS } from "./retraining.js";
+import type { AuditSubject } from "./subject.js";
 
 /**
  * Trains the run's model for one epoch on labels that are shuffled among the stocks of each date, in every split, with three seeds: nothing can be learned, so a
@@ -20,17 +11,11 @@ const LEAST_T = 4;
  */
 export async function shuffledLabels({ dataset, run }: AuditSubject, signal: AbortSignal | undefined): Promise<Finding[]> {
   if (run === undefined) return [];
-  const { config, training } = run.description;
   let worst = 0;
   for (const seed of SEEDS) {
     const shuffled = withShuffledLabels(dataset, seed);
-    using model = new ASTGNNFactorModel({ ...config, seed, device: "cpu" });
     try {
-      await train(model, shuffled, { ...(training as unknown as TrainOptions), epochs: 1, schedule: "constant", patience: 0, monitor: "ic", seed, onWarning: () => {}, signal });
-      const split = judgedSplit(shuffled);
-      const { predictions } = await model.predict(split, { signal });
-      const pairs = storedPairs(training as Parameters<typeof storedPairs>[0], widthOf(predictions), widthOf(split.labels));
-      const { t } = testMean(evaluatePairs(predictions, split.labels, pairs).daily.ic, { horizonDays: Math.max(1, labelSpan(dataset)) });
+      const t = await retrainedT(run, shuffled, seed, signal);
       if (Math.abs(t) > Math.abs(worst)) worst = t;
     } finally {
       shuffled.dispose();

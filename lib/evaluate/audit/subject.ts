@@ -44,6 +44,8 @@ export interface RawFeatures {
   readonly names: readonly string[];
   /** Those that a short history may lack, which is no loss. */
   readonly mayLack: ArrayLike<number>;
+  /** Whether one of them is a column of the source. */
+  readonly hasColumns: boolean;
   /** Value of feature `f` in cell t * stocks + n, NaN where missing. */
   at(f: number, cell: number): number;
 }
@@ -75,7 +77,7 @@ async function rawFeatures(panel: Panel, { featureNames: names, options }: Datas
     using plain = await panel.dataset({ ...featureOptions(options), processors: [], maxDropped: 1 });
     computed = plain.features as Float32Array<ArrayBuffer>;
   }
-  return { names, mayLack: mayLack(sources), at: (f, cell) => columns[f]?.[cell] ?? computed[cell * F + f] ?? NaN };
+  return { names, mayLack: mayLack(sources), hasColumns: columns.some((column) => column !== undefined), at: (f, cell) => columns[f]?.[cell] ?? computed[cell * F + f] ?? NaN };
 }
 
 /** The options of a dataset that make its features, without those of its targets: loadings may be there for these alone. */
