@@ -2,6 +2,7 @@ import { loadTables } from "../../binding/load.js";
 import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-types.js";
 import { AstgnnError } from "../../errors.js";
 import { isoDate } from "../calendar.js";
+import { Pace } from "../pace.js";
 
 export type NumberArray = Float32Array | Float64Array;
 
@@ -171,11 +172,18 @@ export async function layOutReading(keys: NativeTable, layout: ChunkLayout, tabl
   const tables = loadTables();
   const { dates, tickers, groupNames, dateIndex, tickerIndex, groupCodes, cells, outOfMemory, at } = axesOf(table);
   try {
+    const numbers: NumberArray[] = [];
+    const pace = new Pace();
+    // Memory that was in use before is zeroed here and now: a column at a time.
+    for (const width of layout.widths) {
+      numbers.push(numberGrid(width, cells));
+      await pace.step();
+    }
     const grid = {
       dateIndex, tickerIndex, groupCodes,
       stocks: tickers.length,
       present: new Uint8Array(cells),
-      values: Array.from(layout.widths, (width) => numberGrid(width, cells)),
+      values: numbers,
       universe: layout.universe ? new Uint8Array(cells) : undefined,
       tradable: layout.tradable ? new Uint8Array(cells) : undefined,
       groups: groupCodes === undefined ? undefined : new Int32Array(cells).fill(-1),
