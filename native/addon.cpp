@@ -126,7 +126,9 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     define_tensor(env, exports);
     define_module(env, exports);
     define_loadings(env, exports);
-    define_dataset(env, exports);
+    define_features(env, exports);
+    define_rows(env, exports);
+    define_targets(env, exports);
     define_panel(env, exports);
     define_session(env, exports);
     define_predict(env, exports);

@@ -82,7 +82,9 @@ struct HandleTraits<FeaturesHandle> {
 void define_tensor(Napi::Env env, Napi::Object exports);
 void define_module(Napi::Env env, Napi::Object exports);
 void define_loadings(Napi::Env env, Napi::Object exports);
-void define_dataset(Napi::Env env, Napi::Object exports);
+void define_features(Napi::Env env, Napi::Object exports);
+void define_rows(Napi::Env env, Napi::Object exports);
+void define_targets(Napi::Env env, Napi::Object exports);
 void define_panel(Napi::Env env, Napi::Object exports);
 void define_session(Napi::Env env, Napi::Object exports);
 void define_predict(Napi::Env env, Napi::Object exports);

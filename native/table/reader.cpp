@@ -129,8 +129,7 @@ void Reader::empty_block() {
 void Reader::finish() {
   empty_block();
   rows.blocks.clear();
-  for (size_t k = 0; k < rows.widths.size(); ++k)
-    fill_absent(grid_->values[k], rows.widths[k], grid_->present, grid_->cells);
+  fill_absent(grid_->values, rows.widths, grid_->present, grid_->cells);
 }
 
 void Reader::append(const Vector* columns, int64_t added) {

@@ -21,9 +21,10 @@ int64_t scatter_values(const T* values, const int32_t* cells, int64_t count, T* 
 }
 
 template <class T>
-void fill_absent_values(T* grid, const uint8_t* present, int64_t cells) {
-  for (int64_t cell = 0; cell < cells; ++cell)
-    if (present[cell] == 0) grid[cell] = std::numeric_limits<T>::quiet_NaN();
+void fill(void* grid, const std::vector<std::pair<int64_t, int64_t>>& runs) {
+  for (const auto& [from, to] : runs)
+    std::fill(static_cast<T*>(grid) + from, static_cast<T*>(grid) + to,
+              std::numeric_limits<T>::quiet_NaN());
 }
 
 }  // namespace
@@ -53,9 +54,21 @@ int64_t scatter(const Block& block, size_t k, Width width, void* grid) {
                               static_cast<double*>(grid));
 }
 
-void fill_absent(void* grid, Width width, const uint8_t* present, int64_t cells) {
-  width == Width::kSingle ? fill_absent_values(static_cast<float*>(grid), present, cells)
-                          : fill_absent_values(static_cast<double*>(grid), present, cells);
+void fill_absent(const std::vector<void*>& grids, const std::vector<Width>& widths,
+                 const uint8_t* present, int64_t cells) {
+  constexpr int64_t kAtOnce = 1 << 16;
+  std::vector<std::pair<int64_t, int64_t>> runs;
+  for (int64_t from = 0; from < cells; from += kAtOnce) {
+    const uint8_t* const end = present + std::min(cells, from + kAtOnce);
+    runs.clear();
+    for (const uint8_t* cell = present + from; (cell = std::find(cell, end, 0)) != end;) {
+      const uint8_t* const row = std::find(cell, end, 1);
+      runs.emplace_back(cell - present, row - present);
+      cell = row;
+    }
+    for (size_t k = 0; k < grids.size(); ++k)
+      widths[k] == Width::kSingle ? fill<float>(grids[k], runs) : fill<double>(grids[k], runs);
+  }
 }
 
 void scatter_groups(const Block& block, const int32_t* codes, int32_t* grid) {
@@ -87,7 +100,7 @@ int64_t Rows::lay_out(size_t k, void* grid, const uint8_t* present, int64_t cell
     first = std::min(first, scatter(block, k, widths[k], grid));
     block.values[k] = {};
   }
-  fill_absent(grid, widths[k], present, cells);
+  fill_absent({grid}, {widths[k]}, present, cells);
   return first;
 }
 

@@ -45,8 +45,9 @@ void place(Block& block, const int32_t* date_index, const int32_t* ticker_index,
            uint8_t* present, Placed& placed);
 // Column k onto `grid`. Returns the first cell with an infinite value, or kNoCell.
 int64_t scatter(const Block& block, size_t k, Width width, void* grid);
-// NaN where there is no row.
-void fill_absent(void* grid, Width width, const uint8_t* present, int64_t cells);
+// NaN where there is no row, in several grids.
+void fill_absent(const std::vector<void*>& grids, const std::vector<Width>& widths,
+                 const uint8_t* present, int64_t cells);
 // `codes`: of each group; cells without one are left as they are.
 void scatter_groups(const Block& block, const int32_t* codes, int32_t* grid);
 void scatter_flags(const Block& block, BlockColumn Block::* flags, uint8_t* grid);

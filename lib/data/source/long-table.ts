@@ -1,8 +1,8 @@
+import { constants } from "node:buffer";
 import { loadTables } from "../../binding/load.js";
 import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-types.js";
 import { AstgnnError } from "../../errors.js";
 import { isoDate } from "../calendar.js";
-import { Pace } from "../pace.js";
 
 export type NumberArray = Float32Array | Float64Array;
 
@@ -117,7 +117,12 @@ function axesOf(table: LongTable): Axes {
   };
 }
 
-const numberGrid = (width: number, cells: number): NumberArray => (width === 4 ? new Float32Array(cells) : new Float64Array(cells));
+/** Of whatever the memory held: laying out writes every cell. Zeroing a column that uses memory anew would hold up the event loop. */
+function numberGrid(width: number, cells: number): NumberArray {
+  const bytes = width * cells;
+  const memory = bytes <= constants.MAX_LENGTH ? Buffer.allocUnsafeSlow(bytes).buffer : new ArrayBuffer(bytes);
+  return width === 4 ? new Float32Array(memory) : new Float64Array(memory);
+}
 
 /**
  * Puts a long table onto the grid of its sorted dates and tickers, one column after the other and off the event loop; rows of a column are let go of once it
@@ -172,18 +177,11 @@ export async function layOutReading(keys: NativeTable, layout: ChunkLayout, tabl
   const tables = loadTables();
   const { dates, tickers, groupNames, dateIndex, tickerIndex, groupCodes, cells, outOfMemory, at } = axesOf(table);
   try {
-    const numbers: NumberArray[] = [];
-    const pace = new Pace();
-    // Memory that was in use before is zeroed here and now: a column at a time.
-    for (const width of layout.widths) {
-      numbers.push(numberGrid(width, cells));
-      await pace.step();
-    }
     const grid = {
       dateIndex, tickerIndex, groupCodes,
       stocks: tickers.length,
       present: new Uint8Array(cells),
-      values: numbers,
+      values: Array.from(layout.widths, (width) => numberGrid(width, cells)),
       universe: layout.universe ? new Uint8Array(cells) : undefined,
       tradable: layout.tradable ? new Uint8Array(cells) : undefined,
       groups: groupCodes === undefined ? undefined : new Int32Array(cells).fill(-1),

@@ -1,0 +1,236 @@
+// Features of a panel. The job reads JavaScript's arrays where they lie: the promise's table keeps
+// these alive.
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "binding/held.h"
+#include "binding/model_task.h"
+#include "ops/data/panel_features.h"
+
+namespace astgnn::binding {
+
+namespace {
+
+ops::Processor read_processor(Napi::Value value, int64_t features) {
+  Held data(value, "processors[]");
+  using Kind = ops::Processor::Kind;
+  const auto name = read_string(data.get("name"), "name",
+                                {"rank", "zscore", "winsorize", "standardize", "fill"});
+  ops::Processor processor;
+  processor.kind = name == "rank"          ? Kind::kRank
+                   : name == "zscore"      ? Kind::kZscore
+                   : name == "winsorize"   ? Kind::kWinsorize
+                   : name == "standardize" ? Kind::kStandardize
+                                           : Kind::kFill;
+  if (processor.kind == Kind::kWinsorize) processor.k = read_number(data.get("k"), "k");
+  const auto* applies = data.required<uint8_t>("applies", features);
+  processor.applies.assign(applies, applies + features);
+  processor.fitted.assign(features, true);
+  const auto values_of = [&](const char* key, std::vector<double>& values) {
+    const ops::Column given = data.column(key, features);
+    for (int64_t f = 0; f < features; ++f) {
+      values.push_back(given.at(f));
+      if (values[f] != values[f]) processor.fitted[f] = false;
+    }
+  };
+  if (processor.kind == Kind::kStandardize) {
+    values_of("mean", processor.mean);
+    values_of("sd", processor.sd);
+  }
+  if (processor.kind == Kind::kFill) values_of("value", processor.value);
+  return processor;
+}
+
+class FeaturesTask : public Task {
+ public:
+  // known: features of other dates, those from known_from on being input's first.
+  FeaturesTask(ops::PanelFeaturesInput input, std::shared_ptr<FeaturesHandle> known,
+               int64_t known_from, int thread_count)
+      : input_(std::move(input)),
+        known_(std::move(known)),
+        known_from_(known_from),
+        handle_(std::make_shared<FeaturesHandle>()) {
+    threads = thread_count;
+  }
+  bool step() override {
+    if (!work_) begin();
+    const bool more = work_->step();
+    emit([done = work_->dates_done()](Napi::Env env) -> Napi::Value {
+      return Napi::Number::New(env, static_cast<double>(done));
+    });
+    return more;
+  }
+  Napi::Value result(Napi::Env env) override {
+    auto object = Napi::Object::New(env);
+    if (!work_->unfit().empty()) {
+      auto unfit = Napi::Object::New(env);
+      unfit.Set("processor", static_cast<double>(work_->unfit()[0].processor));
+      unfit.Set("feature", static_cast<double>(work_->unfit()[0].feature));
+      object.Set("unfit", unfit);
+      return object;
+    }
+    if (const auto* found = work_->beyond()) {
+      auto beyond = Napi::Object::New(env);
+      beyond.Set("feature", static_cast<double>(found->feature));
+      beyond.Set("cell", static_cast<double>(found->cell));
+      beyond.Set("value", found->value);
+      object.Set("beyond", beyond);
+      return object;
+    }
+    auto statistics = Napi::Array::New(env);
+    for (const auto& processor : work_->processors()) {
+      auto of_processor = Napi::Object::New(env);
+      const auto set = [&](const char* key, const std::vector<double>& values) {
+        if (!values.empty()) of_processor.Set(key, hand_over(env, tensor_of(values, at::kDouble)));
+      };
+      set("mean", processor.mean);
+      set("sd", processor.sd);
+      set("value", processor.value);
+      statistics.Set(statistics.Length(), of_processor);
+    }
+    object.Set("statistics", statistics);
+    const auto bytes = static_cast<int64_t>(handle_->values.nbytes() + handle_->missing.nbytes());
+    object.Set("features", wrap(env, std::move(handle_), bytes));
+    return object;
+  }
+
+ private:
+  void begin() {
+    const int64_t M = input_.made(), N = input_.stocks;
+    handle_->values = at::empty({M, N, input_.features()}, at::kFloat);
+    handle_->missing = at::zeros({M, N, input_.mask_bytes()}, at::kByte);
+    handle_->incomplete = at::zeros({M}, at::kByte);
+    if (known_) {
+      input_.known = std::min(M, known_->values.size(0) - known_from_);
+      const auto copy = [&](const at::Tensor& to, const at::Tensor& from) {
+        to.narrow(0, 0, input_.known).copy_(from.narrow(0, known_from_, input_.known));
+      };
+      copy(handle_->values, known_->values);
+      copy(handle_->missing, known_->missing);
+      copy(handle_->incomplete, known_->incomplete);
+      known_.reset();
+    }
+    work_ = std::make_unique<ops::PanelFeatures>(
+        std::move(input_),
+        ops::PanelFeaturesOutput{handle_->values.mutable_data_ptr<float>(),
+                                 handle_->missing.mutable_data_ptr<uint8_t>(),
+                                 handle_->incomplete.mutable_data_ptr<uint8_t>()});
+  }
+
+  ops::PanelFeaturesInput input_;
+  std::shared_ptr<FeaturesHandle> known_;
+  int64_t known_from_;
+  std::shared_ptr<FeaturesHandle> handle_;
+  std::unique_ptr<ops::PanelFeatures> work_;
+};
+
+Napi::Value panel_features(const Napi::CallbackInfo& info) {
+  Held data(info[0], "input");
+  const Size size = read_size(data);
+  ops::PanelFeaturesInput input;
+  input.dates = size.dates;
+  input.stocks = size.stocks;
+  input.universe = data.required<uint8_t>("universe", size.cells);
+  input.segments = data.array<int32_t>("segments", size.cells);
+  Napi::Object loadings;
+  if (data.has("loadings")) {
+    loadings = read_object(data.get("loadings"), "loadings");
+    input.loadings_count = read_integer(loadings.Get("count"), "count", 1, 1 << 16);
+    const int64_t refreshes = read_integer(loadings.Get("refreshes"), "refreshes", 0, INT32_MAX);
+    input.loadings = data.column(loadings.Get("values"), "values",
+                                 refreshes * input.loadings_count * size.stocks)
+                         .single;
+    input.refresh_of = data.required<int32_t>("refreshOf", size.dates);
+    if (std::any_of(input.refresh_of, input.refresh_of + size.dates,
+                    [&](int32_t refresh) { return refresh >= refreshes; }))
+      throw BindingError("ERR_SHAPE", "Expected refreshOf to name refreshes of the loadings.");
+  }
+  const auto sources = data.get("sources");
+  if (!sources.IsArray()) expected("an array", "sources", sources);
+  for (uint32_t i = 0; i < sources.As<Napi::Array>().Length(); ++i) {
+    const Napi::Value source = sources.As<Napi::Array>().Get(i);
+    ops::PanelFeaturesInput::Source read;
+    if (source.IsString()) {
+      read.price = ops::price_feature(source.As<Napi::String>().Utf8Value());
+      if (read.price < 0) expected("a price feature", "sources[]", source);
+    } else if (source.IsObject() && has(source.As<Napi::Object>(), "style")) {
+      const auto name = source.As<Napi::Object>().Get("style");
+      read.style = name.IsString() ? ops::style_feature(name.As<Napi::String>().Utf8Value()) : -1;
+      if (read.style < 0) expected("a style exposure", "style", name);
+    } else if (source.IsObject() && has(source.As<Napi::Object>(), "loading")) {
+      if (loadings.IsEmpty()) expected("loadings", "loadings", data.get("loadings"));
+      read.loading = read_integer(source.As<Napi::Object>().Get("loading"), "loading", 0,
+                                  input.loadings_count - 1);
+    } else {
+      read.column = data.column(source, "sources[]", size.cells);
+    }
+    input.sources.push_back(read);
+  }
+  if (input.sources.empty()) expected("at least one source", "sources", sources);
+  element_count({size.cells, input.features()}, "features");
+  const auto is_price = [](const auto& source) { return source.price >= 0 || source.style >= 0; };
+  const auto is_style = [](const auto& source) { return source.style >= 0; };
+  if (std::any_of(input.sources.begin(), input.sources.end(), is_price)) {
+    input.prices = {data.column("open", size.cells), data.column("high", size.cells),
+                    data.column("low", size.cells), data.column("close", size.cells),
+                    data.column("volume", size.cells)};
+  }
+  if (std::any_of(input.sources.begin(), input.sources.end(), is_style)) {
+    if (data.has("size")) input.size = data.column("size", size.cells);
+    input.present = data.required<uint8_t>("present", size.cells);
+    input.months = data.required<int32_t>("months", size.dates);
+    if (!std::is_sorted(input.months, input.months + size.dates))
+      throw BindingError("ERR_SHAPE", "Expected months that ascend.");
+  }
+  const auto processors = data.get("processors");
+  if (!processors.IsArray()) expected("an array", "processors", processors);
+  for (uint32_t i = 0; i < processors.As<Napi::Array>().Length(); ++i)
+    input.processors.push_back(
+        read_processor(processors.As<Napi::Array>().Get(i), input.features()));
+  if (data.has("fitFrom")) {
+    input.fit_from = data.integer("fitFrom", 0, size.dates - 1);
+    input.fit_to = data.integer("fitTo", input.fit_from, size.dates - 1);
+  }
+  if (data.has("first")) input.first = data.integer("first", 0, size.dates - 1);
+  std::shared_ptr<FeaturesHandle> known;
+  int64_t known_from = 0;
+  if (data.has("known")) {
+    known = unwrap<FeaturesHandle>(info.Env(), data.get("known"), "known");
+    if (known->values.size(1) != size.stocks || known->values.size(2) != input.features())
+      throw BindingError("ERR_SHAPE", "Expected known features of the same stocks and number.");
+    known_from = data.integer("knownFrom", 0, known->values.size(0) - 1);
+  }
+  const auto on_date = read_function(info[2], "onDates");
+  auto task = std::make_shared<FeaturesTask>(std::move(input), std::move(known), known_from,
+                                             read_threads(info[1]));
+  return job_to_js(info.Env(), task,
+                   Environment::of(info.Env()).start(task, on_date, data.take()));
+}
+
+const Method kFeaturesMethods[] = {
+    {"disposed", is_disposed<FeaturesHandle>, true},
+    {"toTypedArray",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       return to_typed_array(info.Env(), self<FeaturesHandle>(info)->values);
+     }},
+    {"ofDate",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       const auto& values = self<FeaturesHandle>(info)->values;
+       const int64_t date = read_integer(info[0], "date", 0, values.size(0) - 1);
+       return to_typed_array(info.Env(), values.select(0, date).t().contiguous());
+     }},
+    {"dispose", dispose<FeaturesHandle>},
+};
+
+const Method kFeaturesFunctions[] = {{"panelFeatures", panel_features}};
+
+}  // namespace
+
+void define_features(Napi::Env env, Napi::Object exports) {
+  define_handle<FeaturesHandle>(env, kFeaturesMethods);
+  export_functions(env, exports, kFeaturesFunctions);
+}
+
+}  // namespace astgnn::binding
