@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { adjustedRandIndex, ASTGNNFactorModel, clusters, openPanel, Panel, peers, simulateMarket, train, writeSimulatedMarket, type Dataset, type DateClusters, type DatasetOptions, type ModelOptions, type SimulatedMarket, type TrainOptions } from "../../lib/index.js";
+import { peerLists } from "../../lib/model/peer-lists.js";
 import { randomBits } from "../../lib/metrics/random.js";
 import { smallDataset } from "../unit/small-dataset.js";
 import { astgnn } from "./cli-capture.js";
@@ -89,6 +90,30 @@ it("peers of the newest date are judged by dates before it, whose following days
   const at = async (date: string): Promise<string> => (await peers(model, dataset, { ...quiet, date, ticker: "S007", lookBack: 0 })).warning!.text;
   expect(await at(dataset.dates.at(-1)!)).toMatch(/over the 10 days after dates before it stocks hardly moved with their peers \(peer correlation -?0\.0/);
   expect(await at(dataset.dates[40]!)).toMatch(/over the 10 days after it stocks hardly moved/);
+});
+
+it.each([["complete", {}], ["groups", { similarityGraph: "groups" }], ["topK", { topK: 4, excludeSelf: false }]] as const)("the lists of all rows are those of each stock, over blocks of rows and several dates, %s", async (_, options) => {
+  const dataset = smallDataset({ dates: 6, stocks: 310, window: 3, missing: 0.1, seed: 2, groups: true, emptyDates: [4] });
+  using model = new ASTGNNFactorModel({ ...small, sequentialInputSize: 3, similarityScale: 8, dtype: "float64", seed: 1, ...options });
+  const dates = Int32Array.of(5, 4, 3);
+  const [top, N] = [120, dataset.rowOffsets[6]! - dataset.rowOffsets[5]!];
+  const { rows, weights, features } = await peerLists(model, dataset, { dates, top, features: true, threads });
+  expect([rows.length, weights.length, features!.length / 3]).toEqual([top, top, 1].map((width) => width * (N + dataset.rowOffsets[4]! - dataset.rowOffsets[3]!)));
+  for (const [t, row, list] of [[5, 0, 0], [5, 255, 255], [5, 256, 256], [5, N - 1, N - 1], [3, 17, N + 17]] as const) {
+    const begin = dataset.rowOffsets[t]!;
+    const stocks = dataset.rowStocks.subarray(begin, dataset.rowOffsets[t + 1]);
+    const ticker = dataset.tickers[stocks[row]!]!;
+    const found = Array.from(rows.subarray(list * top, (list + 1) * top)).flatMap((other, i) => (other < 0 ? [] : [{ ticker: dataset.tickers[stocks[other]!]!, weight: weights[list * top + i]! }]));
+    const whole = (await model.neighbours(dataset, dataset.dates[t]!, ticker, { ...quiet, top: N })).filter((peer) => peer.ticker !== ticker);
+    expect(found.length).toBe(Math.min(top, whole.length));
+    // A product of one row and one of a block of rows round apart.
+    for (const [i, { weight }] of found.entries()) expect(weight).toBeCloseTo(whole[i]!.weight, 12);
+    expect([...features!.subarray(3 * list, 3 * list + 3)]).toEqual([...dataset.features.subarray(3 * (t * 310 + stocks[row]!), 3 * (t * 310 + stocks[row]!) + 3)]);
+    const one = await peerLists(model, dataset, { dates, stock: stocks[row]!, top, threads });
+    const at = dates.indexOf(t);
+    expect([...one.rows.subarray(at * top, (at + 1) * top)].filter((other) => other >= 0)).toHaveLength(found.length);
+    expect([...one.rows.subarray(top, 2 * top)].every((other) => other === -1)).toBe(true);
+  }
 });
 
 describe("peers and clusters of a run", () => {
