@@ -137,7 +137,8 @@ export class ASTGNNFactorModel extends Module {
     const selection = selectDates(input);
     checkDataset(this, selection.dataset);
     const run = { threads: resolveThreads(options.threads), signal: options.signal };
-    const neutral = await predictionNeutraliser(options.neutralise, selection.dataset, this.#description, run);
+    // Nothing is waited for without need: the prediction is under way when this returns, and the dataset may be disposed.
+    const neutral = options.neutralise === undefined ? undefined : await predictionNeutraliser(options.neutralise, selection.dataset, this.#description, run);
     const { packed, left, ledger } = await neutralPredictions(neutral, selection, () => predictPacked(native, selection, { riskFactors: options.riskFactors ?? false, ...run }));
     const predictions = alignToPanel(selection, left, this.config.numPredictions);
     const similarity = averageStatistics(packed.statistics);
