@@ -12,7 +12,7 @@ let count = 0;
 /** A package folder with the real install script and these files. */
 function clone(files: Record<string, string>, where = join(root, `clone-${++count}`)): string {
   write(where, { "package.json": '{"name":"astgnn","version":"0.0.0","type":"module"}', "scripts/keep": "", ...files });
-  for (const name of ["install.mjs", "sources.json"]) copyFileSync(join(repository, "scripts", name), join(where, "scripts", name));
+  for (const name of ["install.mjs", "bundle-vega.mjs", "sources.json"]) copyFileSync(join(repository, "scripts", name), join(where, "scripts", name));
   return where;
 }
 
