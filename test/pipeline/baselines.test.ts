@@ -52,6 +52,9 @@ describe("compareRun", () => {
     expect(started).toEqual([1]);
     // A run is no trial of the one that it is a baseline of.
     expect((await evaluateRun(at("run"), { source: panel })).trials.map((path) => path.slice(folder.length + 1))).toEqual(["alone"]);
+    // Nobody has peers there, so there is nothing to correlate.
+    const { valid } = JSON.parse(readFileSync(at("alone/report.json"), "utf8")) as { valid: Record<string, unknown> };
+    expect([valid["peerCorrelation"], valid["effectiveNeighbours"], valid["emptyShare"]]).toEqual([null, null, 1]);
     expect((await compareRun(at("alone"), { source: panel, baselines: ["no-graph"] })).leftOut).toEqual([{ name: "no-graph", reason: "the run has no graph" }]);
   });
 
