@@ -33,6 +33,12 @@ export function value(number: Maybe, format: (value: number) => string, reason: 
   return isNumber(number) ? { text: format(number) } : { text: DASH, reason };
 }
 
+/** Decimals by which the largest of some numbers has about three digits that say something: at least `least`. */
+export function digitsOf(numbers: readonly number[], least: number): number {
+  const most = Math.max(...numbers.map(Math.abs));
+  return most > 0 ? Math.min(6, Math.max(least, 1 - Math.floor(Math.log10(most)))) : least;
+}
+
 /** A date as people write it: 2 January 2013. */
 export function longDate(date: string): string {
   const parsed = new Date(`${date}T00:00:00Z`);

@@ -62,6 +62,13 @@ export function fullReport(): ReportNumbers {
       warnings: [{ reason: "graph_is_average", text: "A has 39 effective neighbours of 40 allowed.", seed: 0 }],
     },
     ledger: { entries: [{ stage: "source", reason: "zero_open", count: 3450, unit: "values", text: "values of <script>open</script> are zero, which means missing" }], rowsRead: 100000, rowsKept: 96550 },
+    comparison: {
+      dates: 420, rows: 16800, rowsLeftOut: 0, model: { name: "model", ic: 0.11, rankIc: 0.1, icir: 0.7, icT: 13, rankIcT: 12 },
+      baselines: ["reversal of one day", "momentum <b>252 less 21</b>", "ridge"].map((name, i) => ({
+        name, ic: 0.02 * i - 0.01, rankIc: 0.01 * i, icir: 0.1, icT: 2 * i - 1.5, rankIcT: 1.5, difference: { mean: 0.08, standardError: 0.01, t: 8, p: 1e-9, lag: 5 }, missing: 10 * i,
+      })),
+      leftOut: [{ name: "GRU without a graph", reason: "the run has no folder of it" }],
+    },
     audit: {
       passed: false,
       findings: [

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { evaluate } from "../../lib/metrics/evaluate.js";
 import { renderReport } from "../../lib/report/render.js";
 import { chromiumPath, launch } from "./chromium.js";
-import { fullReport } from "./numbers.js";
+import { fullReport, market, stored } from "./numbers.js";
 
 const lookAtPage = readFileSync(fileURLToPath(new URL("in-page.js", import.meta.url)), "utf8").replace(/^\/[/*].*$/gm, "");
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -58,6 +59,19 @@ describe.skipIf(chromiumPath === undefined)("a report in Chromium", () => {
     const { violations } = await page.evaluate<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>("axe.run()");
     expect(violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
     expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  test.each([
+    ["one date", 1, 12],
+    ["two stocks", 30, 2],
+  ])("of %s the page is laid out as well", async (_, dates, stocks) => {
+    const { predictions, labels, options } = market(dates, stocks);
+    writeFileSync(join(folder, "little.html"), await renderReport(stored({ test: evaluate(predictions, labels, options) })));
+    const page = await browser.newPage(VIEWS[2]![1]);
+    await page.goto(pathToFileURL(join(folder, "little.html")).href);
+    await unfold(page);
+    expect(await faultsOf(page)).toEqual([]);
     await page.close();
   });
 

@@ -1,4 +1,5 @@
 import type { Spec } from "../vega.js";
+import { thinned, unbrokenRuns } from "./points.js";
 import { axisY, niceScale, spreadOut } from "./scale.js";
 import { textWidth } from "./text-width.js";
 import { COLOURS, heightOf, TEXT } from "./theme.js";
@@ -47,14 +48,29 @@ export function lineChart(input: LinesInput, width: number): Spec {
     : { type: "quantitative", scale: { nice: false, zero: false, ...(xs.length === 1 ? { domain: [xs[0]! - 1, xs[0]! + 1] } : {}) }, axis: { values: wholeTicks(xs, width), format: ".0f", labelOverlap: false, labelFlush: false } };
   const encodeX = { field: "x", ...horizontal };
   const encodeY = { field: "y", type: "quantitative", ...y };
+  const runs = unbrokenRuns(xs, isTime);
+  const detail = { field: "run", type: "nominal" };
+  /** What is drawn of a series, in runs: none goes over a gap or a value that is no number. */
+  const points = <P extends { y: number; y2?: number }>(values: readonly number[], pointOf: (i: number) => P): (P & { x: number; run: number })[] => {
+    let run = 0;
+    return runs.flatMap(([begin, end]) => {
+      run++;
+      return thinned(values.slice(begin, end), 2 * width).flatMap((k) => {
+        const point = pointOf(begin + k);
+        if (Number.isFinite(point.y) && Number.isFinite(point.y2 ?? 0)) return [{ x: xs[begin + k]!, run, ...point }];
+        run++;
+        return [];
+      });
+    });
+  };
   const layers: Spec[] = [];
   if (bars !== undefined) {
-    const values = xs.flatMap((at, i) => (Number.isFinite(bars.values[i]) ? [{ x: at, y: bars.values[i] }] : []));
-    layers.push({ data: { values }, mark: { type: "area", interpolate: "step", color: bars.colour, line: false }, encoding: { x: encodeX, y: { ...encodeY, stack: null } } });
+    const values = points(bars.values, (i) => ({ y: bars.values[i]! }));
+    layers.push({ data: { values }, mark: { type: "area", interpolate: "step", color: bars.colour, line: false }, encoding: { x: encodeX, y: { ...encodeY, stack: null }, detail } });
   }
   if (band !== undefined) {
-    const values = xs.flatMap((at, i) => (Number.isFinite(band.low[i]) && Number.isFinite(band.high[i]) ? [{ x: at, y: band.low[i], y2: band.high[i] }] : []));
-    layers.push({ data: { values }, mark: { type: "area", color: band.colour, opacity: 1, line: false }, encoding: { x: encodeX, y: encodeY, y2: { field: "y2" } } });
+    const values = points(band.high, (i) => ({ y: band.low[i]!, y2: band.high[i]! }));
+    layers.push({ data: { values }, mark: { type: "area", color: band.colour, opacity: 1, line: false }, encoding: { x: encodeX, y: encodeY, y2: { field: "y2" }, detail } });
   }
   if (hasZero) layers.push({ data: { values: [{ y: 0 }] }, mark: { type: "rule", color: COLOURS.zero }, encoding: { y: encodeY } });
   const [begin, end] = [Math.min(...xs), Math.max(...xs)];
@@ -67,9 +83,9 @@ export function lineChart(input: LinesInput, width: number): Spec {
     layers.push({ data: { values: [{ x: time(at), text }] }, mark: { type: "text", align: "left", dx: 6, baseline: "bottom", color: COLOURS.muted }, encoding: { x: encodeX, y: { value: -2 }, text: { field: "text" } } });
   }
   for (const line of lines) {
-    const values = xs.map((at, i) => ({ x: at, y: Number.isFinite(line.values[i]) ? line.values[i] : null }));
-    const isAlone = values.filter((point) => point.y !== null).length === 1;
-    layers.push({ data: { values }, mark: { type: "line", color: line.colour, strokeWidth: line.isThin ? 1.2 : 1.9, invalid: "break-paths-show-domains", ...(line.hasPoints === true || isAlone ? { point: { filled: true, size: 34, color: line.colour } } : {}) }, encoding: { x: encodeX, y: encodeY } });
+    const values = points(line.values, (i) => ({ y: line.values[i]! }));
+    const isAlone = values.length === 1;
+    layers.push({ data: { values }, mark: { type: "line", color: line.colour, strokeWidth: line.isThin ? 1.2 : 1.9, ...(line.hasPoints === true || isAlone ? { point: { filled: true, size: 34, color: line.colour } } : {}) }, encoding: { x: encodeX, y: encodeY, detail } });
   }
   if (isNamed) layers.push(...endLabels(lines, xs, scale.domain, height, encodeX, encodeY));
   return { width, height, autosize: { type: "fit", contains: "padding" }, padding: { left: 1, top: marks.length > 0 ? 24 : 8, bottom: 1, right: 8 }, layer: layers };

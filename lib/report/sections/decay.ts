@@ -1,6 +1,6 @@
 import { barChart, type Bar } from "../charts/bars.js";
 import { COLOURS } from "../charts/theme.js";
-import { count, decimals, fixed, isNumber, value } from "../format.js";
+import { count, decimals, digitsOf, fixed, isNumber, value } from "../format.js";
 import { mainSplit, type ReportNumbers, type SplitNumbers } from "../numbers.js";
 import { withoutIc, withoutPrices } from "../reasons.js";
 import type { Block, Section } from "../section.js";
@@ -20,10 +20,11 @@ function horizons(split: SplitNumbers, reason: string): Block {
   const title = "IC by horizon";
   const decay = split.decay ?? [];
   if (split.decay === null) return { kind: "absent", title, reason };
+  const digits = digitsOf(decay.map(({ ic }) => ic ?? 0), 3);
   const bars = decay.flatMap(({ from, to, ic, icT }): Bar[] => {
     if (!isNumber(ic)) return [];
     const [low, high] = aroundT(ic, icT);
-    return [{ name: rangeOf(from, to), value: ic, low, high, label: fixed(ic, 3), colour: ic < 0 ? COLOURS.second : COLOURS.first }];
+    return [{ name: rangeOf(from, to), value: ic, low, high, label: fixed(ic, digits), colour: ic < 0 ? COLOURS.second : COLOURS.first }];
   });
   if (bars.length === 0) return { kind: "absent", title, reason: "No date has returns over any of the horizons." };
   return {
@@ -49,7 +50,8 @@ function rangeOf(from: number | null, to: number | null): string {
 
 function autocorrelation({ autocorrelation: lags }: SplitNumbers): Block {
   const title = "Rank autocorrelation";
-  const bars = Object.entries(lags).flatMap(([lag, mean]): Bar[] => (isNumber(mean) ? [{ name: lag, value: mean, label: fixed(mean, 2), colour: mean < 0 ? COLOURS.second : COLOURS.first }] : []));
+  const digits = digitsOf(Object.values(lags).filter(isNumber), 2);
+  const bars = Object.entries(lags).flatMap(([lag, mean]): Bar[] => (isNumber(mean) ? [{ name: lag, value: mean, label: fixed(mean, digits), colour: mean < 0 ? COLOURS.second : COLOURS.first }] : []));
   if (bars.length === 0) return { kind: "absent", title, reason: "No two dates have predictions that differ for the same stocks." };
   return {
     kind: "figure",
