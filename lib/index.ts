@@ -46,7 +46,7 @@ export type { PartIc } from "./metrics/breakdown.js";
 export type { CostOptions } from "./metrics/costs.js";
 export type { HorizonIc } from "./metrics/decay.js";
 export type { DeflatedIc, Trial } from "./metrics/deflation.js";
-export type { NeutralIc, StyleExposure } from "./metrics/exposures.js";
+export type { NeutralIc, NeutralMean, StyleExposure } from "./metrics/exposures.js";
 export { pairedDifference, type PairedDifference, type PairedDifferenceOptions } from "./metrics/paired-difference.js";
 export { adjustedRandIndex } from "./metrics/adjusted-rand.js";
 export { averagePredictions } from "./metrics/average-predictions.js";
