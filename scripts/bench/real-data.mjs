@@ -82,6 +82,7 @@ export async function timeDatasets(file, threads, rounds) {
 /** The same columns through DuckDB alone, chunk by chunk; values stay in DuckDB's vectors. */
 export async function scanTable(file, columns) {
   const start = performance.now();
+  const cpu = process.cpuUsage();
   const instance = await DuckDBInstance.create(":memory:");
   const connection = await instance.connect();
   const quoted = columns.map((name) => `"${name.replaceAll('"', '""')}"`).join(", ");
@@ -91,5 +92,6 @@ export async function scanTable(file, columns) {
   const seconds = (performance.now() - start) / 1e3;
   connection.closeSync();
   instance.closeSync();
-  return { seconds, rows };
+  const { user, system } = process.cpuUsage(cpu);
+  return { seconds, cpuSeconds: (user + system) / 1e6, rows };
 }
