@@ -45,6 +45,7 @@ th { color: var(--muted); background: var(--paper); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td.word, th.word { text-align: left; }
 details { margin-top: 18px; font-size: 14.5px; }
+details + details { margin-top: 2px; }
 summary { cursor: pointer; color: var(--muted); width: fit-content; padding: 4px 0; }
 summary:hover { color: var(--ink); }
 :focus-visible { outline: 2px solid var(--first); outline-offset: 2px; border-radius: 2px; }
