@@ -120,13 +120,14 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
     const told = report[name] ?? {};
     const pairs = storedPairs(run.training, widthOf(predictions), widthOf(labels));
     const market = panel === undefined || predictions.dates.length === 0 ? {} : marketOf(panel, predictions);
-    const isOfTraining = exposures === undefined && named !== undefined && known === undefined;
+    const lacksExposures = named !== undefined && known === undefined;
+    const ofTraining = (name: string): number | null => (exposures === undefined ? numberOrNull(told[name]) : null);
     const about = { ...labels, ...labelOf(run) };
     return {
       ...study(predictions, about, pairs, evaluatePairs(predictions, labels, pairs), { ...statistics, ...market, trials: trials[name] }, known?.of),
       factorUnits: factorUnits(predictions, about, pairs, { ...statistics, ...market }, known?.of),
       // Those of the training, where they cannot be computed again.
-      ...(isOfTraining ? { neutralIc: numberOrNull(told["neutralIc"]), neutralIcir: numberOrNull(told["neutralIcir"]), neutralRankIc: numberOrNull(told["neutralRankIc"]) } : {}),
+      ...(lacksExposures ? { neutral: null, neutralIc: ofTraining("neutralIc"), neutralIcir: ofTraining("neutralIcir"), neutralRankIc: ofTraining("neutralRankIc") } : {}),
       ...(Object.fromEntries(TOLD.map((name) => [name, numberOrNull(told[name])])) as Record<(typeof TOLD)[number], number | null>),
     };
   };

@@ -38,8 +38,8 @@ export async function exposuresOfRun(
       signal,
     });
   } catch (error) {
-    if (!(error instanceof AstgnnError) || !["ERR_NATIVE_MISSING", "ERR_LIBTORCH_MISSING"].includes(error.code)) throw error;
-    return warn({ reason: "no_exposures", text: `Exposures cannot be made: ${error.message} The neutral IC is left out.` }, onWarning) as undefined;
+    if (!(error instanceof AstgnnError) || !["ERR_NATIVE_MISSING", "ERR_LIBTORCH_MISSING", "ERR_LIBTORCH_VERSION"].includes(error.code)) throw error;
+    return warn({ reason: "no_exposures", text: `Exposures cannot be made: ${error.message} The neutral IC is that of the training, where it has one.` }, onWarning) as undefined;
   }
 }
 

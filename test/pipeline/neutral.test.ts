@@ -1,5 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { packageRoot } from "../../lib/binding/package-root.js";
 import { labelExposures } from "../../lib/data/exposures.js";
 import { ASTGNNFactorModel, audit, Ensemble, evaluate, evaluatePredictions, evaluateRun, loadRun, openPanel, train, walkForward, type Dataset, type Panel, type TrainingRun } from "../../lib/index.js";
 import { pearson, summary } from "../../lib/metrics/statistics.js";
@@ -93,6 +96,10 @@ describe("a training on labels made neutral", () => {
     // Numbers of the training stay where the data are out of reach.
     const far = await evaluateRun(at("run"), { source: at("late.csv"), bootstrapDraws: 1, onWarning: () => {} });
     expect(far.test).toMatchObject({ neutral: null, neutralIc: expect.closeTo(trained.test.neutralIc, 12) as number });
+    // Nor does an evaluation need the core.
+    const bare = spawnSync(process.execPath, [join(packageRoot, "dist/cli/main.js"), "evaluate", "--run", at("run"), "--bootstrap-draws", "1", "--json"], { encoding: "utf8", env: { ...process.env, ASTGNN_LIBTORCH: at("nowhere") } });
+    expect(bare.stderr).toMatch(/Exposures cannot be made: .*ASTGNN_LIBTORCH/);
+    expect((JSON.parse(bare.stdout) as { test: object }).test).toMatchObject({ neutral: null, neutralIc: expect.closeTo(trained.test.neutralIc, 12) as number });
     await expect(evaluateRun(at("run"), { exposures: ["sectors"] })).rejects.toThrow(/lacks the column sectors for exposures/);
   });
 
