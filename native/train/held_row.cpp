@@ -166,7 +166,7 @@ HeldRow::Values HeldRow::from_state(const Tensor& h, const Tensor& features,
     x = own + layer.sign * mixed + layer.bias;
   }
   if (model.config.relational_skip) x = at::cat({x, current}, 1);
-  values.scores = model.prediction->forward(x, {}).select(1, column_);
+  values.scores = model.prediction->forward(x, {}).select(1, column_).contiguous();
   return values;
 }
 

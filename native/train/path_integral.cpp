@@ -11,14 +11,11 @@
 namespace astgnn::train {
 namespace {
 
-constexpr int64_t kFirst = 8;  // stretches
+constexpr int64_t kFirst = 16;                         // stretches
 constexpr double kJump = 0x1p-12, kShortest = 0x1p-34;  // lengths of stretches
 constexpr int64_t kMost = 1 << 18;  // evaluations; then what is open stays as it is
 // Of the scores' range along the line, or of 1 where that is less.
 constexpr double kAllowedGap = 2e-7, kAllowedStretchGap = 5e-8;
-
-const double kNode[3] = {0.5 - 0.5 * std::sqrt(0.6), 0.5, 0.5 + 0.5 * std::sqrt(0.6)};
-constexpr double kWeight[3] = {5.0 / 18, 8.0 / 18, 5.0 / 18};
 
 Tensor column(const std::vector<double>& values) {
   auto tensor = at::empty({static_cast<int64_t>(values.size()), 1}, at::kDouble);
@@ -28,39 +25,53 @@ Tensor column(const std::vector<double>& values) {
 
 }  // namespace
 
-PathIntegral::PathIntegral(Tensor from, Tensor to, int64_t nodes, Score score)
-    : from_(std::move(from)),
-      span_(to - from_),
-      nodes_(std::max<int64_t>(nodes, 3)),
-      score_(std::move(score)) {}
+PathIntegral::PathIntegral(Tensor from, Tensor to, int64_t most, Score score)
+    : from_(std::move(from)), span_(to - from_), most_(most), score_(std::move(score)) {}
 
 double PathIntegral::gap() const { return end - begin - parts.sum().item<double>(); }
 
 double PathIntegral::done() const { return covered_; }
 
+std::vector<PathIntegral::Shared> PathIntegral::evaluate(const std::vector<double>& at) {
+  at::AutoGradMode with_gradient(true);
+  const auto points = (from_ + column(at) * span_).requires_grad_(true);  // [Q, C]
+  const auto values = score_(points);
+  const auto& scores = values.scores;
+  const auto gradients = torch::autograd::grad({scores.sum()}, {points})[0];
+  const auto slopes = gradients.mv(span_);
+  evaluations += points.size(0);
+  std::vector<Shared> made;
+  for (size_t i = 0; i < at.size(); ++i) {
+    const auto q = static_cast<int64_t>(i);
+    made.push_back(std::make_shared<Point>(Point{at[i], scores.const_data_ptr<double>()[i],
+                                                 slopes.const_data_ptr<double>()[i],
+                                                 gradients[q].clone(),
+                                                 values.kept.defined() ? values.kept[q].clone()
+                                                                       : Tensor()}));
+  }
+  return made;
+}
+
 void PathIntegral::start() {
   parts = at::zeros_like(span_);
   covered_ = 0;
-  for (int64_t i = kFirst; i-- > 0;) {
-    const double width = 1.0 / kFirst;
-    open_.push_back({i * width, (i + 1) * width, ends_[i], ends_[i + 1]});
-  }
+  for (int64_t i = kFirst; i-- > 0;) open_.push_back({first_[i], first_[i + 1]});
 }
 
 bool PathIntegral::step() {
-  if (ends_.empty()) {
-    c10::NoGradGuard no_grad;
-    for (int64_t i = 0; i <= kFirst; ++i) {
-      const Tensor point = from_ + static_cast<double>(i) / kFirst * span_;
-      ends_.push_back(score_(point.unsqueeze(0)).scores.item<double>());
-    }
-    evaluations += kFirst + 1;
-    begin = ends_.front();
-    end = ends_.back();
+  if (first_.size() <= kFirst) {
+    std::vector<double> at;
+    for (auto i = static_cast<int64_t>(first_.size());
+         i <= kFirst && static_cast<int64_t>(at.size()) < most_; ++i)
+      at.push_back(static_cast<double>(i) / kFirst);
+    for (auto& point : evaluate(at)) first_.push_back(std::move(point));
+    if (first_.size() <= kFirst) return true;
+    begin = first_.front()->score;
+    end = first_.back()->score;
     double range = 0, size = 0;
-    for (const double score : ends_) {
-      range = std::max(range, std::abs(score - begin));
-      size = std::max(size, std::abs(score));
+    for (const auto& point : first_) {
+      range = std::max(range, std::abs(point->score - begin));
+      size = std::max(size, std::abs(point->score));
     }
     // Rounding is 1e-15 of the scores.
     unit_ = std::max(std::min(range, 1.0), 1e-6 * std::max(size, 1e-6));
@@ -70,40 +81,28 @@ bool PathIntegral::step() {
   }
 
   std::vector<Stretch> taken;
-  while (!open_.empty() && static_cast<int64_t>(taken.size()) < nodes_ / 3) {
+  std::vector<double> at;
+  while (!open_.empty() && static_cast<int64_t>(taken.size()) < most_) {
     taken.push_back(open_.back());
     open_.pop_back();
+    at.push_back(0.5 * (taken.back().from->at + taken.back().to->at));
   }
-  std::vector<double> at, weight(3 * taken.size(), 0.0);
-  for (const auto& stretch : taken)
-    for (const double node : kNode) at.push_back(stretch.from + node * (stretch.to - stretch.from));
-  const auto points = (from_ + column(at) * span_).requires_grad_(true);  // [Q, C]
-  Tensor scores, gradient;
-  {
-    at::AutoGradMode with_gradient(true);
-    scores = score_(points).scores;
-    gradient = torch::autograd::grad({scores.sum()}, {points})[0];
-  }
-  evaluations += points.size(0);
-  const auto slopes = gradient.mv(span_);
-  const double *score = scores.const_data_ptr<double>(), *slope = slopes.const_data_ptr<double>();
+  const auto middles = evaluate(at);
   for (size_t i = 0; i < taken.size(); ++i) {
-    const auto& [from, to, score_from, score_to] = taken[i];
-    const double width = to - from;
-    double integral = 0;
-    for (int k = 0; k < 3; ++k) integral += width * kWeight[k] * slope[3 * i + k];
-    const double gap = score_to - score_from - integral;
+    const auto& [from, to] = taken[i];
+    const auto& middle = middles[i];
+    const double width = to->at - from->at;
+    const double gap = to->score - from->score -
+                       width / 6 * (from->slope + 4 * middle->slope + to->slope);
     if (std::abs(gap) > tolerance_ && width > kShortest && evaluations < kMost &&
         !(width <= kJump && cross(taken[i], gap))) {
-      const double middle = 0.5 * (from + to);
-      open_.push_back({middle, to, score[3 * i + 1], score_to});
-      open_.push_back({from, middle, score_from, score[3 * i + 1]});
+      open_.push_back({middle, to});
+      open_.push_back({from, middle});
       continue;
     }
-    for (int k = 0; k < 3; ++k) weight[3 * i + k] = width * kWeight[k];
+    parts += width / 6 * span_ * (from->gradient + 4 * middle->gradient + to->gradient);
     covered_ += width;
   }
-  parts += span_ * column(weight).t().mm(gradient).squeeze(0);
   if (!open_.empty()) return true;
   if (std::abs(gap()) <= kAllowedGap * unit_ || evaluations >= kMost / 2) return false;
   tolerance_ /= 8;
@@ -112,17 +111,19 @@ bool PathIntegral::step() {
 }
 
 bool PathIntegral::cross(const Stretch& stretch, double jump) {
-  at::AutoGradMode with_gradient(true);
-  const auto points =
-      (from_ + column({stretch.from, stretch.to}) * span_).requires_grad_(true);  // [2, C]
-  const auto values = score_(points);
-  if (!values.kept.defined()) return false;
-  evaluations += 2;
-  const auto change = values.kept[1].to(at::kDouble) - values.kept[0].to(at::kDouble);
+  if (!stretch.from->kept.defined()) return false;
+  const auto change =
+      stretch.to->kept.to(at::kDouble) - stretch.from->kept.to(at::kDouble);  // [N + 1]
   if (!change.any().item<bool>()) return false;
+  at::AutoGradMode with_gradient(true);
+  const auto point = (from_ + column({0.5 * (stretch.from->at + stretch.to->at)}) * span_)
+                         .requires_grad_(true);  // [1, C]
+  const auto values = score_(point);
+  ++evaluations;
   const auto distance = at::where(change == 0, at::zeros({}, at::kDouble),
-                                  change * (values.products[1] - values.smallest[1]));
-  const auto pull = torch::autograd::grad({distance.sum()}, {points})[0][1] * span_;
+                                  change * (values.products - values.smallest).squeeze(0));
+  const auto pull =
+      torch::autograd::grad({distance.sum()}, {point})[0].squeeze(0) * span_;
   const double total = pull.sum().item<double>();
   if (!std::isfinite(total) || total == 0) return false;
   parts += jump / total * pull;

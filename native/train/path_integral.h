@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "train/held_row.h"
@@ -12,17 +13,17 @@ namespace astgnn::train {
 // parts_c = (to_c - from_c) times the integral over t in [0, 1] of d score / d p_c at p = from + t
 // (to - from), so that parts sum to end - begin (integrated gradients; Aumann-Shapley values).
 //
-// Gauss-Legendre with three nodes on stretches of the line. The sum over the coordinates of a
-// stretch is known, the scores of its ends: where they miss it by more than a tolerance (ReLU has
-// bends) the stretch is halved. Where top_k exchanges a stock the score jumps: the jump
-// goes to the coordinates in proportion to how they move the product that
-// crosses the threshold (the derivative of the step, as a distribution).
+// Simpson's rule on stretches of the line. The sum over the coordinates of a stretch is known, the
+// scores of its ends: where they miss it by more than a tolerance (ReLU has bends) the stretch is
+// halved; its ends and middle are kept. Where top_k exchanges a stock the score jumps: the jump
+// goes to the coordinates in proportion to how they move the product that crosses the threshold
+// (the derivative of the step, as a distribution).
 class PathIntegral {
  public:
   using Score = std::function<HeldRow::Values(const Tensor& points)>;  // points [Q, C]
 
-  // nodes: how many points a call of `score` takes at once, at least 3.
-  PathIntegral(Tensor from, Tensor to, int64_t nodes, Score score);
+  // most: how many points a call of `score` takes at once.
+  PathIntegral(Tensor from, Tensor to, int64_t most, Score score);
   // One call of `score`; true while there is more to do.
   bool step();
 
@@ -33,18 +34,25 @@ class PathIntegral {
   int64_t evaluations = 0;
 
  private:
-  struct Stretch {
-    double from, to, score_from, score_to;
+  struct Point {
+    double at, score, slope;
+    Tensor gradient;  // [C]
+    Tensor kept;      // [N + 1] with top_k
   };
+  using Shared = std::shared_ptr<const Point>;
+  struct Stretch {
+    Shared from, to;
+  };
+  std::vector<Shared> evaluate(const std::vector<double>& at);
   void start();
   // Where top_k keeps others at the end of a short stretch than at its beginning: gives the jump to
   // the coordinates.
   bool cross(const Stretch& stretch, double jump);
 
   Tensor from_, span_;
-  int64_t nodes_;
+  int64_t most_;
   Score score_;
-  std::vector<double> ends_;  // scores at the ends of the first stretches
+  std::vector<Shared> first_;  // ends of the first stretches
   std::vector<Stretch> open_;
   double unit_ = 0, tolerance_ = 0, covered_ = 0;
 };

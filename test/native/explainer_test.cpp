@@ -73,11 +73,12 @@ const Kind kKinds[] = {
        c.num_tgc_layers = 3;
        c.relational_input = "state";
      }},
-    {"relative attention, learned scale, skip, both", Graph::kComplete,
+    {"relative attention, learned scale, skip, both, three predictions", Graph::kComplete,
      [](nn::Config& c) {
        c.gat_residual = "subtract";
        c.similarity_scale = "learned";
        c.relational_skip = true;
+       c.num_predictions = 3;
        c.relational_input = "both";
      }},
     {"attention alone, two predictions, no hidden layer", Graph::kComplete,
