@@ -46,6 +46,13 @@ class Piece : public Napi::AsyncWorker {
     held_ = Napi::Persistent(held.As<Napi::Object>());
   }
   void Execute() override { work_(); }
+  // Where the environment ends meanwhile nobody waits, and no value can be made.
+  void OnWorkComplete(Napi::Env env, napi_status status) override {
+    try {
+      Napi::AsyncWorker::OnWorkComplete(env, status);
+    } catch (const Napi::Error&) {
+    }
+  }
   void OnOK() override { deferred_.Resolve(finish_(Env())); }
   void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 

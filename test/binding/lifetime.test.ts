@@ -73,6 +73,25 @@ test("a worker that is terminated while it trains ends alone; the process and an
   expect(session.steps).toBe(300);
 });
 
+test("a worker that is terminated while a table is checked ends alone", async () => {
+  for (let i = 0; i < 3; i++) {
+    const worker = new Worker(`import { parentPort } from "node:worker_threads"; import { loadTables } from ${JSON.stringify(`file://${compiled}`)};
+      const [stocks, dates, tables] = [4000, 1000, loadTables()];
+      const present = new Uint8Array(stocks * dates).fill(1);
+      const input = { stocks, present, columns: [new Float32Array(present.length)], codes: [], prices: [], high: -1, low: -1, filling: [0], filled: new Uint8Array(present.length) };
+      const check = tables.createCheck(input);
+      tables.checkDates(check, input, 0, dates, new Uint8Array(dates * tables.dateBytes(check)));
+      parentPort.postMessage("busy");`, { eval: true, execArgv: ["--input-type=module"] });
+    const exited = new Promise((resolve) => worker.once("exit", resolve));
+    await new Promise<void>((resolve, reject) => {
+      worker.once("message", () => resolve());
+      worker.once("error", reject);
+    });
+    await worker.terminate();
+    await exited;
+  }
+});
+
 test("JavaScript's thread makes no pool of threads", () => {
   const result = spawnSync(process.execPath, ["--input-type=module", "-e", `
     import { readdirSync } from "node:fs";
