@@ -17,7 +17,8 @@ type Written = Record<string, unknown> & { run?: string; json?: boolean };
 export function auditCommand(terminal: Terminal): Command {
   const command = new Command("audit")
     .description("look for leaks and other reasons not to believe numbers, in data or in a run; exit code 1 where there is one; what every finding means: docs/audit.md")
-    .option("--run <folder>", "run folder of astgnn train: its own data and options, so only --data or --sql may be added; its report.html and report.json get the findings");
+    .option("--run <folder>", "run folder of astgnn train: its own data and options, so only --data or --sql may be added, for later data too, which are then checked against the training; its report.html and report.json get the findings");
+  command.option("--as-of <date>", "with --run and --data that go on after those of the run: the date that they should reach, YYYY-MM-DD (default: today)");
   command.option("--shuffled", "also train the run's model for one epoch on shuffled labels and in reversed time, with three seeds each");
   addSourceFlags(command);
   for (const group of GROUPS) addFlags(command, group);
@@ -27,7 +28,7 @@ export function auditCommand(terminal: Terminal): Command {
     .action(async (written: Written) => {
       try {
         const found = written.run === undefined ? await ofData(written, terminal) : await ofRun(written.run, written);
-        if (written.run !== undefined) await addToReport(written.run, found, terminal);
+        if (written.run !== undefined && found.live !== true) await addToReport(written.run, found, terminal);
         print(found, written.json === true, terminal);
         if (!found.passed) process.exitCode = 1;
       } catch (error) {
@@ -53,7 +54,7 @@ async function ofRun(folder: string, written: Written): Promise<Audit> {
     throw new AstgnnError("ERR_OPTION", `${foreign.long} goes with --data: a run is audited with its own options, its data read as run.json says.`, { option: foreign.long!, next: "Leave it out." });
   }
   const { audit } = await import("../evaluate/audit/audit.js");
-  return interruptible((signal) => audit(folder, { source: namedSource(written), shuffled: written["shuffled"], signal } as AuditRunOptions));
+  return interruptible((signal) => audit(folder, { source: namedSource(written), ...(written["asOf"] === undefined ? {} : { asOf: written["asOf"] }), shuffled: written["shuffled"], signal } as AuditRunOptions));
 }
 
 /** The audit stands whether or not the folder can be written. */

@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { DatasetOptions } from "../../data/dataset-options.js";
 import { Panel } from "../../data/panel.js";
 import type { PanelSource } from "../../data/source/panel-source.js";
+import { isIsoDate } from "../../data/calendar.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { resolveOptions } from "../../options.js";
 import { readDescription } from "../../run/description.js";
@@ -12,6 +13,8 @@ import { loadRun } from "../../run/load.js";
 import type { EpochEvent } from "../../run/records.js";
 import { awaitReplacement } from "../../run/replacement.js";
 import { openRunData } from "../run-data.js";
+import { LIVE_CHECKS, liveCheck } from "../live/live-check.js";
+import { lastKnown } from "../live/live-subject.js";
 import { chosenOnTest } from "./chosen-on-test.js";
 import { bySeverity, type Finding } from "./finding.js";
 import { filledInputs } from "./filled-inputs.js";
@@ -35,12 +38,19 @@ export interface Audit {
   readonly findings: readonly Finding[];
   /** What was looked at, also where nothing was found. */
   readonly checks: readonly string[];
+  /** True where later data than those of a run were checked, and not the run itself. */
+  readonly live?: boolean;
 }
 
 /** How to audit a run. */
 export interface AuditRunOptions {
-  /** The data of the run, at another place or already open. Default: what the run was trained on, read again. */
+  /**
+   * The data of the run, at another place or already open; or data that go on after them, to be scored: then these are checked against the training.
+   * Default: what the run was trained on, read again.
+   */
   readonly source?: PanelSource | Panel | undefined;
+  /** Up to when data that go on should reach, YYYY-MM-DD. Default: today. */
+  readonly asOf?: string | undefined;
   /** Also train the model for one epoch on shuffled labels and in reversed time, with three seeds: as long as six epochs of the run. Default false. */
   readonly shuffled?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -48,6 +58,7 @@ export interface AuditRunOptions {
 
 const RunOptionsSchema = z.strictObject({
   source: z.custom<PanelSource | Panel>((value) => typeof value === "string" || (typeof value === "object" && value !== null)).optional().describe("a file, a list of files, { sql } or a panel"),
+  asOf: z.string().refine(isIsoDate).default(() => new Date().toISOString().slice(0, 10)).describe("a date as YYYY-MM-DD"),
   shuffled: z.boolean().default(false).describe("true or false"),
   signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
 });
@@ -100,12 +111,18 @@ async function audited(panel: Panel, options: DatasetOptions, run: AuditedRun | 
   return { passed: findings.every(({ severity }) => severity !== "fail"), findings: bySeverity(findings), checks };
 }
 
-async function auditRun(folder: string, { source, shuffled, signal }: AuditRunOptions): Promise<Audit> {
+async function auditRun(folder: string, { source, shuffled, asOf, signal }: AuditRunOptions): Promise<Audit> {
   await awaitReplacement(folder);
   const description = await readDescription(folder);
-  const panel = await openRunData(folder, description, source, signal);
-  const { extremeReturns: _, ...options } = description.dataset;
   using loaded = await loadRun(folder, { device: "cpu" });
+  const given = source === undefined || source instanceof Panel ? source : await loaded.openPanel(source, { onWarning: () => {}, signal });
+  const known = given === undefined || given.fingerprint === description.fingerprint ? undefined : lastKnown(description);
+  if (known !== undefined && given!.dates.at(-1)! > known) {
+    const findings = await liveCheck(folder, description, loaded, given!, { known, asOf: asOf!, signal });
+    return { passed: findings.every(({ severity }) => severity !== "fail"), findings: bySeverity(findings), checks: LIVE_CHECKS, live: true };
+  }
+  const panel = await openRunData(folder, description, given?.fingerprint === description.fingerprint ? given : source, signal);
+  const { extremeReturns: _, ...options } = description.dataset;
   const members = description.members?.map((name) => join(folder, name)) ?? [folder];
   const histories = await Promise.all(members.map(readHistory));
   const run: AuditedRun = { folder, description, models: loaded.models, histories, ...(await storedIcs(folder)) };

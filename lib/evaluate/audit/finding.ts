@@ -28,6 +28,11 @@ export type FindingCode =
   | "filled_inputs"
   | "unmatched_groups"
   | "unmatched_edges"
+  | "stale_data"
+  | "missing_dates"
+  | "feature_moved"
+  | "universe_shrank"
+  | "scores_stopped"
   | "row_count_jump";
 
 /** One thing that makes numbers less believable, or not at all; where it is, as far as that applies. */
