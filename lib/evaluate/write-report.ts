@@ -9,14 +9,20 @@ import type { RunDescription } from "../run/description.js";
 import type { EpochEvent } from "../run/records.js";
 import type { Audit } from "./audit/audit.js";
 import type { BaselineComparison } from "./baselines/compare.js";
+import type { DayNumbers, ExplanationNumbers, PartNumbers } from "../report/sections/explanations.js";
+import type { DayExplanation } from "./explain/explain-day.js";
+import type { Explanation } from "./explain/explanation.js";
 import type { PredictionsEvaluation } from "./evaluate-predictions.js";
 import type { RunEvaluation } from "./evaluate-run.js";
 
 /** Version of report.json: it grows where a field goes or changes its meaning. */
 const SCHEMA_VERSION = 1;
 
-/** What a report gets: an evaluation of the run, of predictions, or an audit. */
-export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit };
+/** What a report gets: an evaluation of the run, of predictions, an audit, or why a day's highest and lowest scores are what they are (`explainDay`). */
+export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit } | { readonly explanations: DayExplanation };
+
+/** Peers and features that a report names of each stock. */
+const NAMED_PARTS = 4;
 
 /** What else a report is told. */
 export interface WriteReportOptions {
@@ -43,7 +49,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
     throw new AstgnnError("ERR_OPTION", `${folder} holds a run, whose report would be lost.`, { option: "out", file: folder, next: "Name another folder." });
   }
   const before = predictions === undefined ? await readReport(folder) : {};
-  const { audit, valid, test, ledger, ...rest } = part as Partial<RunEvaluation> & { audit?: Audit };
+  const { audit, explanations, valid, test, ledger, ...rest } = part as Partial<RunEvaluation> & { audit?: Audit; explanations?: DayExplanation };
   const splits = Object.fromEntries(Object.entries({ valid, test }).flatMap(([name, split]) => (split === undefined ? [] : [[name, { ...before[name as "test"], ...split }]])));
   // A comparison is of the rows that the test had then: a walk-forward may have more folds by now.
   const { rows, rowsLeftOut } = before.comparison ?? {};
@@ -58,6 +64,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
     ...rest,
     ...(ledger === undefined ? {} : { ledger }),
     ...(audit === undefined ? {} : { audit }),
+    ...(explanations === undefined ? {} : { explanations: dayNumbers(explanations) }),
   };
   const json = `${JSON.stringify(report, null, 2)}\n`;
   // The page is made of what the file has, so that the two cannot differ.
@@ -69,6 +76,20 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
   } catch (cause) {
     throw new AstgnnError("ERR_OPTION", `Cannot write the report into ${folder}: ${(cause as Error).message}.`, { option: "out", file: folder, cause, next: "Name a folder that can be written." });
   }
+}
+
+function dayNumbers({ date, top, bottom }: DayExplanation): DayNumbers {
+  const of = ({ ticker, score, own, baseline, peers, features }: Explanation): ExplanationNumbers => {
+    const [namedPeers, otherPeers] = largest(peers.map(({ ticker: name, part }) => ({ name, part })));
+    const [namedFeatures, otherFeatures] = largest(features);
+    return { ticker, score, own, baseline: baseline.score, peers: namedPeers, otherPeers, features: namedFeatures, otherFeatures };
+  };
+  return { date, top: top.map(of), bottom: bottom.map(of) };
+}
+
+/** The first parts, which are the largest, and the sum of the others. */
+function largest(parts: readonly { readonly name: string; readonly part: number }[]): [named: PartNumbers[], others: number] {
+  return [parts.slice(0, NAMED_PARTS).map(({ name, part }) => ({ name, part })), parts.slice(NAMED_PARTS).reduce((sum, { part }) => sum + part, 0)];
 }
 
 async function readReport(folder: string): Promise<Partial<ReportNumbers>> {

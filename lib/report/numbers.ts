@@ -5,6 +5,7 @@ import type { DateStatistics } from "../run/report.js";
 import type { EpochRecord, SplitMetrics } from "../run/records.js";
 import type { AuditNumbers } from "./sections/audit.js";
 import type { ComparisonNumbers } from "./sections/baselines.js";
+import type { DayNumbers } from "./sections/explanations.js";
 import type { FoldNumbers } from "./sections/folds.js";
 import type { SubjectNumbers } from "./subject.js";
 
@@ -45,6 +46,7 @@ export interface ReportNumbers {
   /** The command that began the training. */
   readonly command?: string | undefined;
   readonly audit?: AuditNumbers | undefined;
+  readonly explanations?: DayNumbers | undefined;
   /** The test beside baselines. */
   readonly comparison?: ComparisonNumbers | undefined;
   /** Of a walk-forward. */

@@ -6,6 +6,7 @@ import { costsSection } from "./sections/costs.js";
 import { dataSection } from "./sections/data.js";
 import { decaySection } from "./sections/decay.js";
 import { definitionsSection } from "./sections/definitions.js";
+import { explanationsSection } from "./sections/explanations.js";
 import { exposuresSection } from "./sections/exposures.js";
 import { factorsSection } from "./sections/factors.js";
 import { foldsSection } from "./sections/folds.js";
@@ -29,6 +30,7 @@ export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   partsSection,
   graphSection,
   factorsSection,
+  explanationsSection,
   trainingSection,
   dataSection,
   definitionsSection,

@@ -69,6 +69,11 @@ export function fullReport(): ReportNumbers {
       })),
       leftOut: [{ name: "GRU without a graph", reason: "the run has no folder of it" }],
     },
+    explanations: {
+      date: "2017-08-11",
+      top: ["S001", "<script>", "S003"].map((ticker, i) => explained(ticker, 0.9 - 0.1 * i)),
+      bottom: ["S007", "S008"].map((ticker, i) => explained(ticker, -0.8 + 0.1 * i)),
+    },
     audit: {
       passed: false,
       findings: [
@@ -78,6 +83,11 @@ export function fullReport(): ReportNumbers {
       checks: ["values of later dates", "scaling by the whole sample"],
     },
   });
+}
+
+function explained(ticker: string, score: number) {
+  const parts = ["volatility_20", "<b>return_1</b>", "close_over_mean_20", "overnight_return"].map((name, i) => ({ name, part: score / (i + 2) }));
+  return { ticker, score, own: 0.4 * score, baseline: 0.01, peers: parts.slice(1), otherPeers: -0.03, features: parts, otherFeatures: 0.002 };
 }
 
 function byDate(dates: readonly string[]) {

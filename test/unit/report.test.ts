@@ -37,6 +37,13 @@ describe("the page of a report", () => {
     expect(text).toContain("The audit failed: 1 finding because of which these numbers cannot be believed.");
   });
 
+  it("says why the day's highest and lowest scores are what they are", async () => {
+    const text = textOf(await renderReport(fullReport()));
+    expect(text).toContain("The highest and lowest scores of 11 August 2017.");
+    expect(text).toContain("S001 0.9000 0.3600 +0.5400 volatility_20 +0.4500, &lt;b&gt;return_1&lt;/b&gt; +0.3000, close_over_mean_20 +0.2250, overnight_return +0.1800, all others +0.0020");
+    expect(text).toContain("S007 −0.8000 −0.3200 −0.4800");
+  });
+
   it("names the command where no audit was made", async () => {
     const text = textOf(await renderReport({ ...fullReport(), audit: undefined }));
     expect(text).toContain("Not audited for leaks. astgnn audit --run first does it.");
