@@ -63,11 +63,11 @@ describe("the tarball", () => {
 
   it("stays small", () => {
     const bytes = (pattern: RegExp): number => tarball.files.filter(({ path }) => pattern.test(path)).reduce((sum, file) => sum + file.bytes, 0);
-    // A quarter more than was measured (1.27, 0.66 and, for the one platform, 4.7 MB): LibTorch linked in, fixtures or source maps packed would not fit.
-    expect(bytes(/^dist\/(?!vendor\/)/)).toBeLessThan(1.6e6);
+    // A quarter more than was measured (1.73, 0.91 and, for the one platform, 4.7 MB): LibTorch linked in, fixtures or source maps packed would not fit.
+    expect(bytes(/^dist\/(?!vendor\/)/)).toBeLessThan(2.2e6);
     // Vega and Vega-Lite: 0.84 MB, of which 0.28 are downloaded.
     expect(bytes(/^dist\/vendor\//)).toBeLessThan(0.95e6);
-    expect(bytes(/^native\//)).toBeLessThan(0.83e6);
+    expect(bytes(/^native\//)).toBeLessThan(1.14e6);
     expect(bytes(new RegExp(`^prebuilds/${platform}/(astgnn\\.node|${coreName.replace(".", "\\.")})$`))).toBeLessThan(5.9e6);
     // The CUDA library with code for seven GPUs, as a release has it: 3.3 MB. Of everyday, with two, it is 1.6 MB.
     expect(bytes(new RegExp(`^prebuilds/${platform}/${cudaName.replace(".", "\\.")}$`))).toBeLessThan(4.1e6);
