@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Database } from "../../lib/data/source/database.js";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { ASTGNNFactorModel, evaluate, evaluatePredictions, evaluateRun, marketOf, openPanel, train, type TrainOptions } from "../../lib/index.js";
+import { ASTGNNFactorModel, evaluate, evaluatePredictions, evaluateRun, explainDay, loadRun, marketOf, openPanel, train, type TrainOptions, writeReport } from "../../lib/index.js";
 import { astgnn } from "./cli-capture.js";
 
 const market = simulateMarket({ seed: 5, stocks: 31, dates: 80 });
@@ -174,6 +174,23 @@ describe("astgnn evaluate", () => {
     expect((JSON.parse(readFileSync(at("runs/first/report.json"), "utf8")) as { audit: unknown }).audit).toMatchObject({ findings });
     await astgnn("evaluate", "--run", at("runs/first"), "--json");
     expect(page()).not.toContain("Not audited");
+  });
+
+  it("gets why a day's scores are what they are, the largest parts by name and the sum of the others", async () => {
+    using run = await loadRun(at("runs/first"));
+    const panel = await run.openPanel(at("prices.csv"));
+    const dataset = await panel.dataset({ description: run.dataset });
+    const day = await explainDay(run, dataset, { count: 2, threads: 1 });
+    await writeReport(at("runs/first"), { explanations: day });
+    const { explanations } = JSON.parse(readFileSync(at("runs/first/report.json"), "utf8")) as { explanations: { top: { ticker: string; score: number; own: number; peers: { part: number }[]; otherPeers: number; baseline: number; features: { part: number }[]; otherFeatures: number }[] } };
+    const sum = (parts: readonly { part: number }[]): number => parts.reduce((total, { part }) => total + part, 0);
+    for (const { score, own, peers, otherPeers, baseline, features, otherFeatures } of explanations.top) {
+      // What explain promises of its sums.
+      expect(own + sum(peers) + otherPeers).toBeCloseTo(score, 5);
+      expect(baseline + sum(features) + otherFeatures).toBeCloseTo(score, 5);
+    }
+    const html = readFileSync(at("runs/first/report.html"), "utf8");
+    for (const { ticker } of [...day.top, ...day.bottom]) expect(html).toContain(`<td data-name="Stock">${ticker}</td>`);
   });
 
   it("prints a table of at most 100 columns in which nothing touches", async () => {
