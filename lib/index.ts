@@ -70,7 +70,7 @@ export type { CommonExposure } from "./evaluate/peers/members.js";
 export type { RealisedCorrelation } from "./evaluate/peers/realised.js";
 export { explain, type Explainable, type ExplainOptions, type ExplainSettings } from "./evaluate/explain/explain.js";
 export { explainDay, type DayExplanation, type ExplainDayOptions } from "./evaluate/explain/explain-day.js";
-export { explainRun, type ExplainRunOptions } from "./evaluate/explain/explain-run.js";
+export { explainRun, explainRunDay, type ExplainRunDayOptions, type ExplainRunOptions } from "./evaluate/explain/explain-run.js";
 export type { Explanation, FeaturePart, PeerPart } from "./evaluate/explain/explanation.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 

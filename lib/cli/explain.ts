@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { ExplainRunOptions } from "../evaluate/explain/explain-run.js";
+import type { DayExplanation } from "../evaluate/explain/explain-day.js";
 import type { Explanation } from "../evaluate/explain/explanation.js";
 import { trainSchema } from "../train/options.js";
 import { panelFlags } from "./data-flags.js";
@@ -12,8 +13,8 @@ import { decimals, type Terminal } from "./terminal.js";
 const explainFlags: FlagGroup = {
   title: "Explanation",
   flags: [
-    { flags: "--date <date>", option: "date", kind: "text", help: "date of the score, YYYY-MM-DD" },
-    { flags: "--ticker <ticker>", option: "ticker", kind: "text", help: "stock of the score" },
+    { flags: "--date <date>", option: "date", kind: "text", help: "date of the score, YYYY-MM-DD (default without --ticker: the newest)" },
+    { flags: "--ticker <ticker>", option: "ticker", kind: "text", help: "stock of the score (default: the five highest and the five lowest of the date, which also go into the report of the run)" },
     { flags: "--prediction <number>", option: "prediction", kind: "scalar", help: "which of the model's predictions, from 0 (default: 0)" },
     ...flagsOf("Explanation", { threads: trainSchema.shape.threads }).flags,
   ],
@@ -37,18 +38,23 @@ export function explainCommand(terminal: Terminal): Command {
     .action(async (written: Record<string, unknown> & { run: string; json?: boolean }) => {
       try {
         const source = namedSource(written);
-        const options = { ...panelOptionsFrom(written), ...optionsFrom(explainFlags, written) } as unknown as ExplainRunOptions;
-        options.date = String(written["date"] ?? "");
-        options.ticker = String(written["ticker"] ?? "");
-        const { explainRun } = await import("../evaluate/explain/explain-run.js");
-        const explanation = await interruptible((signal) =>
-          explainRun(written.run, source, {
-            ...options,
-            onWarning: ({ text }) => terminal.err(`astgnn explain: ${inFlags(text, [panelFlags])}`),
-            onProgress: (done) => terminal.progress(`explaining ${options.ticker}: ${Math.round(100 * done)} %`),
-            signal,
-          }),
-        );
+        const options = {
+          ...panelOptionsFrom(written),
+          ...optionsFrom(explainFlags, written),
+          onWarning: ({ text }: { text: string }) => terminal.err(`astgnn explain: ${inFlags(text, [panelFlags])}`),
+          onProgress: (done: number) => terminal.progress(`explaining: ${Math.round(100 * done)} %`),
+        } as unknown as ExplainRunOptions;
+        const { explainRun, explainRunDay } = await import("../evaluate/explain/explain-run.js");
+        if (written["ticker"] === undefined) {
+          const explanations = await interruptible((signal) => explainRunDay(written.run, source, { ...options, signal }));
+          terminal.clearProgress();
+          const { writeReport } = await import("../evaluate/write-report.js");
+          await writeReport(written.run, { explanations }).catch((error: Error) => terminal.err(`astgnn explain: ${error.message}`));
+          if (written.json === true) return terminal.out(JSON.stringify(explanations));
+          for (const line of dayLines(explanations)) terminal.out(line);
+          return;
+        }
+        const explanation = await interruptible((signal) => explainRun(written.run, source, { ...options, ticker: String(written["ticker"]), signal }));
         terminal.clearProgress();
         if (written.json === true) return terminal.out(JSON.stringify(explanation));
         for (const line of explanationLines(explanation)) terminal.out(line);
@@ -56,6 +62,14 @@ export function explainCommand(terminal: Terminal): Command {
         throw namingFlags(error, GROUPS);
       }
     });
+}
+
+function dayLines({ date, top, bottom }: DayExplanation): string[] {
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  const rows = [...top, ...[...bottom].reverse()].map(({ ticker, score, own, peers, features }) => [
+    ticker, signed(score), signed(own), signed(sum(peers.map((peer) => peer.throughSimilarity))), signed(sum(peers.map((peer) => peer.throughAttention))), `${features[0]!.name} ${signed(features[0]!.part)}`,
+  ]);
+  return [`highest and lowest scores of ${date}`, ...table(["stock", "score", "own", "through A", "attention", "largest feature"], rows)];
 }
 
 function explanationLines({ ticker, date, score, own, peers, baseline, dates, features }: Explanation): string[] {

@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ASTGNNFactorModel, Ensemble, explain, explainDay, explainRun, openPanel, Tensor, train, type Dataset, type Explanation, type ModelOptions, type StateDict } from "../../lib/index.js";
+import { ASTGNNFactorModel, Ensemble, explain, explainDay, explainRun, openPanel, Tensor, train, type Dataset, type DayExplanation, type Explanation, type ModelOptions, type StateDict } from "../../lib/index.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
 import { smallDataset } from "../unit/small-dataset.js";
 import { astgnn } from "./cli-capture.js";
@@ -140,12 +141,25 @@ describe("astgnn explain", () => {
     expect(text.out).toContain("the date's median stock has");
   });
 
+  it("explains the highest and lowest scores without --ticker, and puts them into the report of the run", async () => {
+    await astgnn("evaluate", "--run", out);
+    const { code, out: json, err } = await astgnn("explain", "--run", out, "--json");
+    expect([code, err]).toEqual([0, ""]);
+    const { date: newest, top, bottom } = JSON.parse(json) as DayExplanation;
+    expect([newest, top.length, bottom.length]).toEqual([days.at(-1), 5, 5]);
+    [...top, ...bottom].forEach(expectSums);
+    const report = JSON.parse(readFileSync(join(out, "report.json"), "utf8")) as { explanations: { top: { ticker: string; score: number }[] } };
+    expect(report.explanations.top.map(({ ticker, score }) => [ticker, score])).toEqual(top.map(({ ticker, score }) => [ticker, score]));
+    expect(readFileSync(join(out, "report.html"), "utf8")).toContain("Why these scores");
+    const text = await astgnn("explain", "--run", out, "--date", days[155]!);
+    expect(text.out.split("\n")).toHaveLength(12);
+  });
+
   it("ends with 1 for a date that the data lack and with 2 for an unknown ticker or a flag left out", async () => {
     const other = await astgnn("explain", "--run", out, "--date", "2031-01-04", "--ticker", "S003");
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining(`2031-01-04 is no date of`) });
     expect(other.err).toContain(`Next to it: ${days.at(-1)}.`);
     expect(await astgnn("explain", "--run", out, "--date", days[155]!, "--ticker", "S0003")).toMatchObject({ code: 2, err: expect.stringContaining("Did you mean S0") });
-    expect(await astgnn("explain", "--run", out, "--date", days[155]!)).toMatchObject({ code: 2, err: expect.stringContaining("--ticker") });
     expect(await astgnn("explain", "--run", out, "--ticker", "S003")).toMatchObject({ code: 2, err: expect.stringContaining("--date") });
   });
 });

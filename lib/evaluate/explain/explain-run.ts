@@ -4,6 +4,7 @@ import type { PanelSource } from "../../data/source/panel-source.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { loadRun } from "../../run/load.js";
 import { explain, type ExplainOptions } from "./explain.js";
+import { explainDay, type DayExplanation, type ExplainDayOptions } from "./explain-day.js";
 import type { Explanation } from "./explanation.js";
 
 /** Which score to explain, and how the data are opened: by default as those of the run were. */
@@ -26,6 +27,26 @@ export async function explainRun(folder: string, source: PanelSource | undefined
   refuseOtherDate(panel, date);
   const dataset = await panel.dataset({ description: run.dataset, from: date, threads, signal, maxDropped: panelOptions.maxDropped });
   return await explain(run, dataset, { date, ticker, prediction, threads, signal, onProgress });
+}
+
+/** Which day of a run's scores to explain, and how the data are opened. */
+export interface ExplainRunDayOptions extends Omit<ExplainDayOptions, "signal">, PanelOptions {}
+
+/**
+ * Explains the highest and the lowest scores that a stored run gives on a date, the newest of the data by default. `writeReport` takes them into the
+ * report of the run: `await writeReport(folder, { explanations })`.
+ *
+ * @param source undefined: what the run was trained on, read again
+ * @throws AstgnnError as `explainDay`, `loadRun` and `openPanel`
+ */
+export async function explainRunDay(folder: string, source: PanelSource | undefined, options: ExplainRunDayOptions = {}): Promise<DayExplanation> {
+  const { date, count, prediction, threads, onProgress, ...panelOptions } = options;
+  const { signal } = panelOptions;
+  using run = await loadRun(folder, { device: "cpu" });
+  const panel = await run.openPanel(source, panelOptions);
+  if (date !== undefined) refuseOtherDate(panel, date);
+  const dataset = await panel.dataset({ description: run.dataset, from: date ?? panel.dates.at(-1), threads, signal, maxDropped: panelOptions.maxDropped });
+  return await explainDay(run, dataset, { date, count, prediction, threads, signal, onProgress });
 }
 
 /** @throws AstgnnError ERR_DATA for a date that the panel does not have, naming those around it */
