@@ -13,7 +13,7 @@ import type { DayNumbers, ExplanationNumbers, PartNumbers } from "../report/sect
 import type { DayExplanation } from "./explain/explain-day.js";
 import type { Explanation } from "./explain/explanation.js";
 import type { PredictionsEvaluation } from "./evaluate-predictions.js";
-import type { RunEvaluation } from "./evaluate-run.js";
+import { evaluateRun, type RunEvaluation } from "./evaluate-run.js";
 
 /** Version of report.json: it grows where a field goes or changes its meaning. */
 const SCHEMA_VERSION = 1;
@@ -36,7 +36,7 @@ export interface WriteReportOptions {
 
 /**
  * Writes numbers into report.json of a folder and makes report.html of it, a page for people that needs nothing else. Of a run, what the two said before
- * stays: the training's own numbers, and the evaluation beside an audit.
+ * stays: the training's own numbers, and the evaluation beside an audit; a run that was not evaluated yet is, on what it was trained on.
  *
  * @param folder a run folder, or with `options.predictions` any other
  * @example
@@ -49,7 +49,10 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
     throw new AstgnnError("ERR_OPTION", `${folder} holds a run, whose report would be lost.`, { option: "out", file: folder, next: "Name another folder." });
   }
   const before = predictions === undefined ? await readReport(folder) : {};
-  const { audit, explanations, valid, test, ledger, ...rest } = part as Partial<RunEvaluation> & { audit?: Audit; explanations?: DayExplanation };
+  // A training of the library says less of its splits than the page shows.
+  const isUnevaluated = isRun && !("test" in part) && before.test !== undefined && before.test.daily === undefined;
+  const whole = isUnevaluated ? { ...(await evaluateRun(folder, { onWarning: () => {} })), ...part } : part;
+  const { audit, explanations, valid, test, ledger, ...rest } = whole as Partial<RunEvaluation> & { audit?: Audit; explanations?: DayExplanation };
   const splits = Object.fromEntries(Object.entries({ valid, test }).flatMap(([name, split]) => (split === undefined ? [] : [[name, { ...before[name as "test"], ...split }]])));
   // A comparison is of the rows that the test had then: a walk-forward may have more folds by now.
   const { rows, rowsLeftOut } = before.comparison ?? {};

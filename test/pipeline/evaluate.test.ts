@@ -176,6 +176,16 @@ describe("astgnn evaluate", () => {
     expect(page()).not.toContain("Not audited");
   });
 
+  it("evaluates a run of the library that was not yet, before an audit is added", async () => {
+    const report = (): { test: { icT?: number; ic: number; dates: number } } => JSON.parse(readFileSync(at("runs/longer/report.json"), "utf8")) as never;
+    expect(report().test.icT).toBeUndefined();
+    const { err } = await astgnn("audit", "--run", at("runs/longer"), "--json");
+    expect(err).toBe("");
+    const { ic, icT, dates } = report().test;
+    expect(icT).toBeTypeOf("number");
+    expect(readFileSync(at("runs/longer/report.html"), "utf8")).toContain(`<h1>IC ${ic.toFixed(4).replace("-", "−")} on ${dates} test dates</h1>`);
+  });
+
   it("gets why a day's scores are what they are, the largest parts by name and the sum of the others", async () => {
     using run = await loadRun(at("runs/first"));
     const panel = await run.openPanel(at("prices.csv"));
