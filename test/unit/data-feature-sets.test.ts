@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DatasetOptions } from "../../lib/data/dataset-options.js";
 import { STYLE_FEATURES } from "../../lib/data/features.js";
@@ -137,6 +139,24 @@ describe("all sets", () => {
     const ranks = [...column.keys()].sort((a, b) => column[a]! - column[b]!);
     expect(ranks.map((n) => sized.values("size")[270 * 12 + n]!)).toEqual([...sized.values("size").slice(270 * 12, 271 * 12)].sort((a, b) => a - b));
     await expect(panel.dataset({ description: dataset.describe() })).rejects.toThrow(expect.objectContaining({ code: "ERR_DATA", column: "size" }));
+  });
+});
+
+const nasdaq = fileURLToPath(new URL("../../../shared/data/nasdaq.parquet", import.meta.url));
+
+describe("loadings of real prices", () => {
+  if (!existsSync(nasdaq)) console.log("skipped: loadings of real prices, for ../shared/data is not here");
+
+  test.skipIf(!existsSync(nasdaq))("have the same bits with any number of threads", async () => {
+    // A window of 480 dates of a thousand stocks: from there on MKL decomposes in another way where it may have several threads.
+    const source = { sql: `SELECT date, ticker, close FROM read_parquet('${nasdaq}') WHERE date < '2013-01-31'` };
+    const loadingsWith = async (threads: number): Promise<Float32Array> => {
+      const real = await openPanel(source, { onWarning: () => {} });
+      const { features } = await real.dataset({ features: ["loadings"], loadings: { window: 480, halfLife: 300, count: 40 }, window: 1, split: { fractions: [1, 0, 0] }, maxDropped: 1, threads });
+      return features;
+    };
+    const one = Buffer.from((await loadingsWith(1)).buffer);
+    for (const threads of [2, 3]) expect(Buffer.from((await loadingsWith(threads)).buffer).equals(one), `${threads} threads`).toBe(true);
   });
 });
 

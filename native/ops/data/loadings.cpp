@@ -1,6 +1,7 @@
 #include "ops/data/loadings.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -40,6 +41,12 @@ void put_columns(const at::Tensor& from, const std::vector<int64_t>& columns, in
   for (int64_t r = 0; r < held.size(0); ++r)
     for (const int64_t column : columns) values[r * stocks + column] = *at++;
 }
+
+struct OneThreadEach {
+  const int before = at::get_num_threads();
+  OneThreadEach() { at::set_num_threads(1); }
+  ~OneThreadEach() { at::set_num_threads(before); }
+};
 
 }  // namespace
 
@@ -181,9 +188,10 @@ bool Loadings::step() {
       failure = std::current_exception();
     }
   };
-  // Inside a parallel region products and decompositions run on one thread: the same bits whatever
-  // the number of threads.
-#pragma omp parallel
+  // Products and decompositions take one thread each, and MKL knows it: where it may have more, it
+  // decomposes in another way even inside a parallel region. The same bits whatever the number.
+  const OneThreadEach one_thread_each;
+#pragma omp parallel num_threads(one_thread_each.before)
   {
 #pragma omp for schedule(dynamic, 1)
     for (int64_t r = next_; r < end; ++r) {
