@@ -81,6 +81,10 @@ async function show(written: Written, terminal: Terminal): Promise<void> {
       ticker === undefined
         ? await clustersOfRun(written.run, { ...common, ...optionsFrom(clusterFlags, written) })
         : await peersOfRun(written.run, { ...common, ...optionsFrom(stockFlags, written), ticker });
+    if ("peers" in found) {
+      const { writeReport } = await import("../evaluate/write-report.js");
+      await writeReport(written.run, { stockPeers: found }).catch((error: Error) => terminal.err(`astgnn peers: ${error.message}`));
+    }
     if (written.json === true) return terminal.out(JSON.stringify(found));
     for (const line of "peers" in found ? peersText(found) : clustersText(found)) terminal.out(line);
   });

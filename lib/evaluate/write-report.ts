@@ -5,6 +5,7 @@ import { AstgnnError } from "../errors.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
 import type { ReportNumbers } from "../report/numbers.js";
 import { renderReport } from "../report/render.js";
+import type { StockPeers } from "./peers/peers.js";
 import type { RunDescription } from "../run/description.js";
 import type { EpochEvent } from "../run/records.js";
 import type { Audit } from "./audit/audit.js";
@@ -18,8 +19,8 @@ import { evaluateRun, type RunEvaluation } from "./evaluate-run.js";
 /** Version of report.json: it grows where a field goes or changes its meaning. */
 const SCHEMA_VERSION = 1;
 
-/** What a report gets: an evaluation of the run, of predictions, an audit, or why a day's highest and lowest scores are what they are (`explainDay`). */
-export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit } | { readonly explanations: DayExplanation };
+/** What a report gets: an evaluation of the run, of predictions, an audit, why a day's highest and lowest scores are what they are (`explainDay`), or a stock's peers (`peersOfRun`). */
+export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit } | { readonly explanations: DayExplanation } | { readonly stockPeers: StockPeers };
 
 /** Peers and features that a report names of each stock. */
 const NAMED_PARTS = 4;
@@ -52,7 +53,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
   // A training of the library says less of its splits than the page shows.
   const isUnevaluated = isRun && !("test" in part) && before.test !== undefined && before.test.daily === undefined;
   const whole = isUnevaluated ? { ...(await evaluateRun(folder, { onWarning: () => {} })), ...part } : part;
-  const { audit, explanations, valid, test, ledger, ...rest } = whole as Partial<RunEvaluation> & { audit?: Audit; explanations?: DayExplanation };
+  const { audit, explanations, stockPeers, valid, test, ledger, ...rest } = whole as Partial<RunEvaluation> & { audit?: Audit; explanations?: DayExplanation; stockPeers?: StockPeers };
   const splits = Object.fromEntries(Object.entries({ valid, test }).flatMap(([name, split]) => (split === undefined ? [] : [[name, { ...before[name as "test"], ...split }]])));
   // A comparison is of the rows that the test had then: a walk-forward may have more folds by now.
   const { rows, rowsLeftOut } = before.comparison ?? {};
@@ -68,6 +69,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
     ...(ledger === undefined ? {} : { ledger }),
     ...(audit === undefined ? {} : { audit }),
     ...(explanations === undefined ? {} : { explanations: dayNumbers(explanations) }),
+    ...(stockPeers === undefined ? {} : { peers: [...(before.peers ?? []).filter(({ ticker }) => ticker !== stockPeers.ticker), stockPeers] }),
   };
   const json = `${JSON.stringify(report, null, 2)}\n`;
   // The page is made of what the file has, so that the two cannot differ.

@@ -7,6 +7,7 @@ import type { AuditNumbers } from "./sections/audit.js";
 import type { ComparisonNumbers } from "./sections/baselines.js";
 import type { DayNumbers } from "./sections/explanations.js";
 import type { FoldNumbers } from "./sections/folds.js";
+import type { StockPeersNumbers } from "./sections/peers.js";
 import type { SubjectNumbers } from "./subject.js";
 
 /** A value as JSON keeps it: every number may be null, where it was NaN. */
@@ -47,6 +48,8 @@ export interface ReportNumbers {
   readonly command?: string | undefined;
   readonly audit?: AuditNumbers | undefined;
   readonly explanations?: DayNumbers | undefined;
+  /** Of the stocks that were asked for, each on the date that was last. */
+  readonly peers?: readonly StockPeersNumbers[] | undefined;
   /** The test beside baselines. */
   readonly comparison?: ComparisonNumbers | undefined;
   /** Of a walk-forward. */

@@ -13,6 +13,7 @@ import { foldsSection } from "./sections/folds.js";
 import { graphSection } from "./sections/graph.js";
 import { icSection } from "./sections/ic.js";
 import { partsSection } from "./sections/parts.js";
+import { peersSection } from "./sections/peers.js";
 import { quantilesSection } from "./sections/quantiles.js";
 import { reproduceSection } from "./sections/reproduce.js";
 import { trainingSection } from "./sections/training.js";
@@ -29,6 +30,7 @@ export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   exposuresSection,
   partsSection,
   graphSection,
+  peersSection,
   factorsSection,
   explanationsSection,
   trainingSection,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -220,6 +220,10 @@ describe("peers and clusters of a run", () => {
     expect(code).toBe(0);
     expect(JSON.parse(out)).toEqual(JSON.parse(JSON.stringify(await peers(model, dataset, { ...quiet, date, ticker: market.tickers[7]!, top: 3, lookBack: 4 }))));
     const text = await astgnn("peers", "--run", at("run"), "--date", date, "--ticker", market.tickers[7]!, "--top", "3", "--look-back", "4");
+    // One table of the stock, of the date that was asked for last.
+    const page = readFileSync(at("run/report.html"), "utf8");
+    expect(new Set(page.match(/SIM08 \(industry \d\) on [^<"]*/g)).size).toBe(1);
+    for (const { ticker, group } of (JSON.parse(out) as { peers: { ticker: string; group?: string }[] }).peers) expect(page).toContain(`<td>${ticker}${group === undefined ? "" : ` (${group})`}</td>`);
     expect(text.out).toMatch(/^SIM08 \(industry \d\) on .*: its 3 heaviest peers in A\nticker +weight +cosine +corr\. 60 +next 20\* +peer since \(dates\) +listed by +group\nSIM/);
     expect(text.out).toMatch(/\nmean +.*\nall others +.*\n\n\* over the 20 dates after .*: known only afterwards$/);
     const all = await astgnn("peers", "--run", at("run"), "--date", date, "--json");
