@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <unordered_map>
 
 #include "ops/to_device.h"
 #include "train/panel.h"
@@ -58,17 +57,12 @@ void standardise(const float* returns, at::ArrayRef<int32_t> stocks,
   for (double& value : x) value -= sum / known;
 }
 
-// Rows of a date that nobody may be similar to: with groups those that are alone in theirs.
-std::vector<bool> rows_without_peers(const Panel& panel, int64_t date, size_t rows,
-                                     bool within_groups) {
-  std::vector<bool> alone(rows, within_groups);
-  if (!within_groups || panel.graph == Panel::Graph::kNone || !panel.groups.defined()) return alone;
+// Of a date of two rows.
+bool in_one_group(const Panel& panel, int64_t date) {
+  if (panel.graph == Panel::Graph::kNone || !panel.groups.defined()) return false;
   const auto* group =
       panel.groups.const_data_ptr<int32_t>() + panel.row_offsets.const_data_ptr<int32_t>()[date];
-  std::unordered_map<int32_t, size_t> sizes;
-  for (size_t i = 0; i < rows; ++i) ++sizes[group[i]];
-  for (size_t i = 0; i < rows; ++i) alone[i] = sizes[group[i]] == 1;
-  return alone;
+  return group[0] == group[1];
 }
 
 }  // namespace
@@ -88,8 +82,7 @@ FutureReturns future_returns(const Panel& panel, const PackedBatch& packed, int6
         at::ArrayRef<int32_t>(packed.stocks).slice(first, packed.offsets[d + 1] - first);
     const auto volatility = volatilities(panel, date, stocks);
     std::vector<double> x(stocks.size());
-    const auto alone = rows_without_peers(panel, date, stocks.size(), within_groups);
-    const bool a_pair = stocks.size() == 2 && !alone[0];
+    const bool a_pair = stocks.size() == 2 && (!within_groups || in_one_group(panel, date));
     for (int64_t h = 0; h < days; ++h) {
       const auto* returns = panel.returns.const_data_ptr<float>() + (date + h + 1) * width;
       standardise(returns, stocks, volatility, x);
@@ -97,7 +90,7 @@ FutureReturns future_returns(const Panel& panel, const PackedBatch& packed, int6
       for (const double value : x) total += std::isnan(value) ? 0 : value;
       for (size_t i = 0; i < stocks.size(); ++i) {
         const int64_t cell = (first + static_cast<int64_t>(i)) * days + h;
-        to_x[cell] = alone[i] ? kUnknown : x[i];
+        to_x[cell] = x[i];
         if (a_pair) continue;
         to_known[cell] = std::isnan(x[i]) ? 0 : x[i];
         to_others[cell] =

@@ -15,15 +15,13 @@ struct PackedBatch;
 
 // x [R, H]: the return of day t + h over the sample standard deviation of the stock's 60 daily
 // returns up to t (20 of them at least), clipped to +-4, less its mean over the rows of t. NaN
-// where the return is missing or the deviation is missing or 0, of a stock that no other may be
-// similar to, throughout a date whose samples may not look H days ahead (Panel::return_ends), and
-// in filler.
+// where the return is missing or the deviation is missing or 0, throughout a date whose samples may
+// not look H days ahead (Panel::return_ends), and in filler.
 struct FutureReturns {
   int64_t days;  // H
   Tensor host;   // x on the CPU
   Tensor x;      // x where the panel is
-  // There too, [R, H]: x with 0 for a missing one, those of stocks without peers included, and its
-  // mean over the date's other rows. Both are 0 where
+  // There too, [R, H]: x with 0 for NaN, and its mean over the date's other rows. Both are 0 where
   // a date's only two rows are similar: each one's peers are all others, and rounding must not tell
   // them apart.
   Tensor known, others;

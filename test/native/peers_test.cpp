@@ -195,31 +195,6 @@ void two_stocks() {
   }
 }
 
-// Who is alone in its group has no peers, so that nothing can be said of them: without a graph of
-// nobody.
-void alone() {
-  Panel panel = panel_with_returns();
-  const auto together = train::pack(panel, kDates, at::kDouble, 0, 1, 0, {{2}});
-  const auto stocks = at::tensor(together.stocks, at::kLong);
-  // Stocks 0 to 6 are a group, the others each their own.
-  const auto row_stocks = panel.row_stocks.to(at::kLong);
-  panel.groups = at::where(row_stocks.lt(7), at::zeros_like(row_stocks), row_stocks).to(at::kInt);
-  panel.prepare();
-  const auto apart = train::pack(panel, kDates, at::kDouble, 0, 1, 0, {{2}, true});
-  const auto lonely = stocks.ge(7).unsqueeze(1).expand({-1, 2});
-  check::equal(apart.future(2).host.nan_to_num(9),
-               together.future(2).host.masked_fill(lonely, NAN).nan_to_num(9),
-               "stocks without peers are left out");
-  check::equal(apart.future(2).known, together.future(2).known, "and may be what others are not");
-  panel.graph = Panel::Graph::kNone;
-  panel.prepare();
-  const auto nobody = train::pack(panel, kDates, at::kDouble, 0, 1, 0, {{2}, true});
-  const Tensor value = std::get<0>(train::co_movement_loss(
-      *embedding_with("groups", 0, true), at::randn({stocks.numel(), 3}, at::kDouble), nobody,
-      nobody.future(2)));
-  check::that(std::isnan(value.item<double>()), "without a graph there is nothing to correlate");
-}
-
 // A that knows nothing scores 0, and one that knows the groups of the returns scores high.
 void means_something() {
   Panel panel = small_panel(1, 2, kHistory);
@@ -327,7 +302,6 @@ int main() {
   stays_within_reach();
   check::each_instruction_set([](const std::string& name) { loss(", " + name); });
   two_stocks();
-  alone();
   means_something();
   hubs();
   predictions();
