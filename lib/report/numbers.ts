@@ -1,5 +1,6 @@
 import type { Ledger } from "../data/types.js";
 import type { Evaluation } from "../metrics/study.js";
+import type { FactorUnits } from "../metrics/units.js";
 import type { RunDescription } from "../run/description.js";
 import type { DateStatistics } from "../run/report.js";
 import type { EpochRecord, SplitMetrics } from "../run/records.js";
@@ -20,7 +21,7 @@ export type Stored<V> = V extends number
       : V;
 
 /** One split: what a training says of it, what an evaluation says, or both. */
-export type SplitNumbers = Stored<Evaluation> & Partial<Stored<Omit<SplitMetrics, keyof Evaluation>>>;
+export type SplitNumbers = Stored<Evaluation> & Partial<Stored<Omit<SplitMetrics, keyof Evaluation>>> & { readonly factorUnits?: Stored<FactorUnits> | null | undefined };
 
 /** How a run was made, as run.json says, without the clock: the same run writes the same report. */
 export type RunNumbers = Stored<Omit<RunDescription, "formatVersion" | "status" | "ledger" | "timing" | "memoryEstimateBytes" | "bestEpoch" | "kind">>;

@@ -17,6 +17,7 @@ import { peersSection } from "./sections/peers.js";
 import { quantilesSection } from "./sections/quantiles.js";
 import { reproduceSection } from "./sections/reproduce.js";
 import { trainingSection } from "./sections/training.js";
+import { unitsSection } from "./sections/units.js";
 
 /** The sections of a report below the first screen, in the order of the page. */
 export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
@@ -29,6 +30,7 @@ export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   costsSection,
   exposuresSection,
   partsSection,
+  unitsSection,
   graphSection,
   peersSection,
   factorsSection,

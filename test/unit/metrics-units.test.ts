@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { PanelValues } from "../../lib/data/types.js";
 import { normalQuantile } from "../../lib/data/ranks.js";
 import { randomBits } from "../../lib/metrics/random.js";
+import type { ReportNumbers } from "../../lib/report/numbers.js";
+import { unitsSection } from "../../lib/report/sections/units.js";
 import { factorUnits } from "../../lib/metrics/units.js";
 
 const [DATES, STOCKS] = [40, 30];
@@ -56,5 +58,13 @@ describe("factor units", () => {
     expect(constant.correlation[0]![1]).toBe(0);
     expect(constant.units[1]!.ic).toBe(0);
     expect(constant.together!.ic).toBeCloseTo(constant.units[0]!.ic, 12);
+  });
+
+  it("are a section of the report of a run with several", () => {
+    const report = (units: unknown): ReportNumbers => ({ test: { dates: DATES, factorUnits: JSON.parse(JSON.stringify(units)) as unknown } }) as ReportNumbers;
+    const [worth, alike] = unitsSection(report(found))!.blocks;
+    expect(worth).toMatchObject({ rows: [["unit 0", { text: found.units[0]!.ic.toFixed(4) }], ["unit 1", { text: found.units[1]!.ic.toFixed(4) }], ["unit 2"], ["mean of z-scores", { text: found.together!.ic.toFixed(4) }]].map((row) => expect.arrayContaining(row.map((cell) => (typeof cell === "string" ? cell : expect.objectContaining(cell))))) });
+    expect(alike).toMatchObject({ rows: [["unit 0", { text: "1.00" }, expect.anything(), { text: "1.00" }], expect.anything(), expect.anything()] });
+    expect(unitsSection(report(null))).toBeUndefined();
   });
 });
