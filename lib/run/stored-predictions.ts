@@ -62,8 +62,8 @@ async function readSplit(
   const filled = { predictions: values(columns.predictions), labels: values(columns.labels) };
   const seen = new Uint8Array(dates.length * tickers.length);
   const selected = [...columns.predictions, ...columns.labels].map((name) => `${quoted(name)}::DOUBLE`).join(", ");
-  const stream = await database.stream(`SELECT strftime(date, '%Y-%m-%d'), ticker, ${selected} ${where}`, file);
-  for (let chunk = await database.fetch(stream, file); chunk !== null; chunk = await database.fetch(stream, file)) {
+  const result = await database.result(`SELECT strftime(date, '%Y-%m-%d'), ticker, ${selected} ${where}`, file);
+  for (let chunk = await database.fetch(result, file); chunk !== null; chunk = await database.fetch(result, file)) {
     const cells = chunk.getColumns();
     for (let row = 0; row < chunk.rowCount; row++) {
       const [date, ticker] = [String(cells[0]![row]), String(cells[1]![row])];

@@ -36,6 +36,14 @@ describe("A DuckDB connection of the caller's", () => {
     connection.closeSync();
   });
 
+  test("is refused where its query fails after the first rows", async () => {
+    const [good, bad] = [folder.write("good.csv", csv(rows)), folder.write("bad.csv", `date,ticker,close\n${Array.from({ length: 60_000 }, (_, i) => `2020-01-02,T${i},${i === 59_000 ? "text" : "1.5"}`).join("\n")}`)];
+    const connection = await (await DuckDBInstance.create(":memory:")).connect();
+    await expect(openPanel({ sql: `SELECT * FROM read_csv('${bad}', sample_size = 100)`, connection }, quiet)).rejects.toThrow(/^Cannot read the query: .*Could not convert string "text" to 'DOUBLE'/);
+    expectSame(await openPanel({ sql: `SELECT * FROM '${good}'`, connection }), await openPanel(good));
+    connection.closeSync();
+  });
+
   test("must be one", async () => {
     await expect(openPanel({ sql: "SELECT 1", connection: {} } as unknown as PanelSource)).rejects.toThrow(/^Expected a DuckDBConnection of @duckdb\/node-api v.* for source\.connection but received /);
   });

@@ -65,9 +65,9 @@ export class Database implements AsyncDisposable {
     return reader.getRowsJS();
   }
 
-  /** A result to be read chunk by chunk with {@link fetch}. */
-  async stream(sql: string, file: string): Promise<DuckDBResult> {
-    return this.#guard(file, () => this.#connection.stream(sql));
+  /** A whole result, to be read chunk by chunk with {@link fetch}: of one that is streamed DuckDB's JavaScript does not tell that it failed half-way. */
+  async result(sql: string, file: string): Promise<DuckDBResult> {
+    return this.#guard(file, () => this.#connection.run(sql));
   }
 
   /** The next chunk, or null at the end. */
@@ -104,7 +104,7 @@ export class Database implements AsyncDisposable {
   /** On the caller's connection. */
   async #scanHere(sql: string, table: NativeTable, file: string): Promise<void> {
     const tables = loadTables();
-    const result = await this.stream(sql, file);
+    const result = await this.result(sql, file);
     for (let chunk = await this.fetch(result, file); chunk !== null; chunk = await this.fetch(result, file)) tables.appendChunk(table, chunk.rowCount, chunkMemory(chunk, result));
   }
 
