@@ -65,7 +65,6 @@ export function explainCommand(terminal: Terminal): Command {
 }
 
 function dayLines({ date, top, bottom }: DayExplanation): string[] {
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const rows = [...top, ...[...bottom].reverse()].map(({ ticker, score, own, peers, features }) => [
     ticker, signed(score), signed(own), signed(sum(peers.map((peer) => peer.throughSimilarity))), signed(sum(peers.map((peer) => peer.throughAttention))), `${features[0]!.name} ${signed(features[0]!.part)}`,
   ]);
@@ -73,7 +72,6 @@ function dayLines({ date, top, bottom }: DayExplanation): string[] {
 }
 
 function explanationLines({ ticker, date, score, own, peers, baseline, dates, features }: Explanation): string[] {
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const lines = [
     `${ticker} on ${date}: score ${signed(score)}`,
     `own ${signed(own)}, ${peers.length} peers through A ${signed(sum(peers.map((peer) => peer.throughSimilarity)))}, through the attention ${signed(sum(peers.map((peer) => peer.throughAttention)))}`,
@@ -90,6 +88,7 @@ function explanationLines({ ticker, date, score, own, peers, baseline, dates, fe
   return lines;
 }
 
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const signed = (value: number): string => `${value < 0 ? "-" : "+"}${decimals(Math.abs(value))}`;
 
 /** Rows under their heads, the first column to the left. */

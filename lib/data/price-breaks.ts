@@ -4,6 +4,7 @@ import { warn, type Warning } from "../warn.js";
 import { PRICE_COLUMNS } from "./source/columns.js";
 import type { LedgerBuilder } from "./ledger.js";
 import { Pace } from "./pace.js";
+import { median } from "./ranks.js";
 
 /** A return that looks like a split, a spin-off or a special dividend that the prices were not adjusted for. */
 export interface PriceBreak {
@@ -124,12 +125,6 @@ function usualDay(close: Columns["close"], volume: Columns["volume"], before: nu
     money.push(traded * price);
   }
   return { returns, move: sum / returns, shares, money };
-}
-
-function median(values: number[]): number {
-  const sorted = values.sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** How many breaks a stock has had up to each date [dates * stocks]: prices of one number can be compared. Undefined where there is none. */

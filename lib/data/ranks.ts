@@ -11,6 +11,12 @@ export function averageTieRanks(values: Float64Array): Float64Array {
   return ranks;
 }
 
+/** The middle value, of an even number the mean of the two in the middle; NaN for none. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+}
+
 /**
  * Inverse of the standard normal distribution function for 0 < p < 1 (Wichura 1988, algorithm AS 241, PPND16: relative error about 1e-16);
  * -Infinity at 0, Infinity at 1, NaN outside.

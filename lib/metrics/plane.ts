@@ -3,7 +3,7 @@ import { widthOf } from "./aligned.js";
 import type { DateRows } from "./ranked-dates.js";
 
 /** One prediction or horizon as [dates, stocks], its stocks in the order of `columns`; not a copy where nothing changes. */
-export function predictionPlane(values: PanelValues, k: number, columns?: Int32Array): DateRows {
+export function planeOf(values: PanelValues, k: number, columns?: Int32Array): DateRows {
   const width = widthOf(values);
   if (width === 1 && columns === undefined) return values.data;
   const stocks = values.tickers.length;

@@ -13,7 +13,7 @@ import { testMean } from "./hac.js";
 import { Lookup } from "./lookup.js";
 import { labelBook, Market } from "./market.js";
 import type { Metrics } from "./pairs.js";
-import { predictionPlane } from "./plane.js";
+import { planeOf } from "./plane.js";
 import { quantileReturns, quantileTurnover } from "./quantiles.js";
 import { rankDates, type DateRows, type RankedDates } from "./ranked-dates.js";
 import { mean } from "./statistics.js";
@@ -137,8 +137,8 @@ export function study(
   const { dates } = predictions;
   const columns = ascending(predictions.tickers);
   const tickers = columns === undefined ? predictions.tickers : Array.from(columns, (n) => predictions.tickers[n]!);
-  const ranked = rankDates(predictionPlane(predictions, pair[0], columns), dates.length, tickers.length);
-  const returns = predictionPlane(labels, pair[1], columns);
+  const ranked = rankDates(planeOf(predictions, pair[0], columns), dates.length, tickers.length);
+  const returns = planeOf(labels, pair[1], columns);
   // A label column may look at no later date: 0.
   const horizonDays = options.horizonDays ?? Math.max(1, labels.horizonDays?.[pair[1]] ?? 1);
   const lagDays = options.lagDays ?? labels.lagDays ?? 0;
@@ -157,7 +157,7 @@ export function study(
   const intercepts = given === undefined ? groups : given.groups;
   const neutralOf = (of: RankedDates, labelled: DateRows): NeutralIc => neutralIc(of, labelled, exposures ?? { names: [], of: () => new Float64Array(0) }, intercepts, horizonDays);
   const neutral = exposures === undefined && intercepts === undefined ? null : neutralOf(ranked, returns);
-  const others = neutral === null ? [] : pairs.slice(1).map(([p, l]) => neutralOf(rankDates(predictionPlane(predictions, p, columns), dates.length, tickers.length), predictionPlane(labels, l, columns)));
+  const others = neutral === null ? [] : pairs.slice(1).map(([p, l]) => neutralOf(rankDates(planeOf(predictions, p, columns), dates.length, tickers.length), planeOf(labels, l, columns)));
   return {
     ...metrics,
     horizonDays,

@@ -2,7 +2,7 @@ import type { LabelValues, PanelValues } from "../data/types.js";
 import { averagePredictions } from "./average-predictions.js";
 import { PairedStocks } from "./paired-stocks.js";
 import { evaluatePairs } from "./pairs.js";
-import { predictionPlane } from "./plane.js";
+import { planeOf } from "./plane.js";
 import { rankDates } from "./ranked-dates.js";
 import { mean } from "./statistics.js";
 import { study, type Evaluation, type ExposuresFor, type StudyOptions } from "./study.js";
@@ -34,7 +34,7 @@ export function factorUnits(
 ): FactorUnits | null {
   if (pairs.length < 2) return null;
   const [dates, stocks] = predictions.shape;
-  const single = pairs.map(([p]): PanelValues => ({ ...predictions, data: predictionPlane(predictions, p), shape: [dates, stocks] }));
+  const single = pairs.map(([p]): PanelValues => ({ ...predictions, data: planeOf(predictions, p), shape: [dates, stocks] }));
   const numbers = (values: PanelValues, horizon: number): UnitEvaluation => {
     const whole = study(values, labels, [[0, horizon]], evaluatePairs(values, labels, [[0, horizon]]), { ...options, trials: undefined, bootstrapDraws: 1 }, known);
     return Object.fromEntries(OF_UNIT.map((name) => [name, whole[name]])) as unknown as UnitEvaluation;

@@ -72,8 +72,3 @@ function datesWithRows({ dates, rowOffsets }: Dataset): number[] {
 export function rowsOn({ rowOffsets, rowStocks }: Dataset, t: number): Int32Array {
   return rowStocks.subarray(rowOffsets[t]!, rowOffsets[t + 1]!);
 }
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
-}

@@ -1,6 +1,7 @@
+import { median } from "../../data/ranks.js";
 import { breathe } from "../../run/breathe.js";
 import type { Finding } from "../audit/finding.js";
-import { median, rowsOn, type LiveSubject, type Sampled } from "./live-subject.js";
+import { rowsOn, type LiveSubject, type Sampled } from "./live-subject.js";
 
 const BINS = 10;
 /** Above it a distribution counts as moved by the usual rule. */
@@ -17,8 +18,7 @@ const FLOOR = 1e-4;
 
 /**
  * Features, before processors, whose cross-section is another than in the training: population stability index by date over ten bins of equal share in the
- * training and one of missing values. Its median over the newest
- * dates must pass .25 and one and a half times the largest median over as many consecutive dates of the training itself.
+ * training and one of missing values. Its median over the newest dates must pass .25 and one and a half times the largest median over as many consecutive dates of the training itself.
  */
 export async function movedFeatures({ live, news, reference, train }: LiveSubject): Promise<Finding[]> {
   const newest = news.slice(-NEWEST);

@@ -1,5 +1,6 @@
+import { median } from "../../data/ranks.js";
 import { percent, type Finding } from "../audit/finding.js";
-import { median, rowsOn, type LiveSubject } from "./live-subject.js";
+import { rowsOn, type LiveSubject } from "./live-subject.js";
 
 const NEWEST = 20;
 const BEFORE = 250;
