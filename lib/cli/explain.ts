@@ -8,7 +8,7 @@ import { addSourceFlags, namedSource, panelOptionsFrom } from "./data-source.js"
 import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { flagsOf } from "./schema-flags.js";
-import { decimals, type Terminal } from "./terminal.js";
+import { aligned, decimals, type Terminal } from "./terminal.js";
 
 const explainFlags: FlagGroup = {
   title: "Explanation",
@@ -93,6 +93,5 @@ const signed = (value: number): string => `${value < 0 ? "-" : "+"}${decimals(Ma
 
 /** Rows under their heads, the first column to the left. */
 function table(heads: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const widths = heads.map((head, c) => Math.max(head.length, ...rows.map((row) => row[c]!.length)));
-  return [heads, ...rows].map((row) => `  ${row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join("  ")}`);
+  return aligned([heads, ...rows], (column) => column > 0).map((line) => `  ${line}`);
 }

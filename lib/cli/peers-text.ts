@@ -1,7 +1,7 @@
 import type { Cluster, DateClusters } from "../evaluate/peers/clusters.js";
 import type { StockPeers } from "../evaluate/peers/peers.js";
 import type { RealisedCorrelation } from "../evaluate/peers/realised.js";
-import { decimals } from "./terminal.js";
+import { aligned, decimals } from "./terminal.js";
 
 /** The peers of a stock as lines of a table. */
 export function peersText({ date, ticker, group, peers, averages }: StockPeers): string[] {
@@ -15,7 +15,7 @@ export function peersText({ date, ticker, group, peers, averages }: StockPeers):
   const mean = (name: string, of: RealisedCorrelation): string[] => [name, "", "", ...correlations(of, known), "", "", ""];
   return [
     `${title}: its ${peers.length} heaviest peers in A`,
-    ...table([["ticker", "weight", "cosine", "corr. 60", ...(known ? ["next 20*"] : []), "peer since (dates)", "listed by", "group"], ...rows, mean("mean", averages.peers), mean("all others", averages.others)], known ? 5 : 4),
+    ...aligned([["ticker", "weight", "cosine", "corr. 60", ...(known ? ["next 20*"] : []), "peer since (dates)", "listed by", "group"], ...rows, mean("mean", averages.peers), mean("all others", averages.others)], (column) => column > 0 && column < (known ? 5 : 4)),
     ...footnote(known, date),
   ];
 }
@@ -45,10 +45,4 @@ function correlations({ correlation60, correlationNext20 }: RealisedCorrelation,
 
 function footnote(known: boolean, date: string): string[] {
   return known ? ["", `* over the 20 dates after ${date}: known only afterwards`] : [];
-}
-
-/** Columns 1 to `numbers - 1` to the right, the others to the left. */
-function table(rows: readonly (readonly string[])[], numbers: number): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => row.map((cell, column) => (column > 0 && column < numbers ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join("  ").trimEnd());
 }

@@ -44,3 +44,9 @@ export function processTerminal(): Terminal {
 export function decimals(value: number | null | undefined, digits = 4): string {
   return value === null || value === undefined || !Number.isFinite(value) ? "-" : value.toFixed(digits);
 }
+
+/** Rows of as many cells under one another, two spaces apart; columns of numbers stand right. */
+export function aligned(rows: readonly (readonly string[])[], isNumber: (column: number) => boolean): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => row.map((cell, column) => (isNumber(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join("  ").trimEnd());
+}

@@ -13,7 +13,7 @@ import { sampleOptionsFrom } from "./data-source.js";
 import { optionsFrom, type FlagGroup } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
-import { decimals, type Terminal } from "./terminal.js";
+import { aligned, decimals, type Terminal } from "./terminal.js";
 import type { TrainingProgress } from "./training-progress.js";
 
 /** Flags of `walkForward`. */
@@ -104,6 +104,5 @@ export function foldTable(folds: readonly (Fold | FoldResult)[]): string[] {
     return [fold.name, span(fold.train), span(fold.valid as Fold["valid"]), span(fold.test), ...result];
   });
   const head = ["fold", "train", "valid", "test", ...(rows[0]!.length > 4 ? ["valid IC", "test IC"] : [])];
-  const widths = head.map((title, c) => Math.max(title.length, ...rows.map((row) => row[c]!.length)));
-  return [head, ...rows].map((row) => row.map((cell, c) => (c < 4 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join("  ").trimEnd());
+  return aligned([head, ...rows], (column) => column >= 4);
 }
