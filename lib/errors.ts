@@ -11,6 +11,7 @@ export type ErrorCode =
   | "ERR_OUT_OF_MEMORY"
   | "ERR_DISPOSED"
   | "ERR_BUSY"
+  | "ERR_JOBS"
   | "ERR_ABORTED"
   | "ERR_CHECKPOINT"
   | "ERR_RUN_EXISTS"

@@ -7,6 +7,7 @@ import { evaluateCommand } from "./evaluate.js";
 import { explainCommand } from "./explain.js";
 import { infoCommand } from "./info.js";
 import { peersCommand } from "./peers.js";
+import { planCommand } from "./plan.js";
 import { predictCommand } from "./predict.js";
 import { setupCommand } from "./setup.js";
 import { processTerminal, type Terminal } from "./terminal.js";
@@ -56,7 +57,7 @@ function programFor(terminal: Terminal): Command {
       writeErr: () => {},
       outputError: () => {},
     });
-  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), explainCommand(terminal), auditCommand(terminal), peersCommand(terminal), watchCommand(terminal)];
+  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), planCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), explainCommand(terminal), auditCommand(terminal), peersCommand(terminal), watchCommand(terminal)];
   for (const command of commands) {
     command.copyInheritedSettings(program);
     if (!command.options.some((option) => option.long === "--json")) command.option("--json", "print JSON on stdout and nothing else");

@@ -3,82 +3,75 @@ import type { Panel } from "../data/panel.js";
 import { AstgnnError } from "../errors.js";
 import type { EpochEvent } from "../run/records.js";
 import type { TrainEvents } from "../train/events.js";
-import { resolveModelOptions } from "../model/config.js";
-import { presets, type PresetName } from "../presets.js";
 import { gibibytes } from "../train/memory.js";
-import { resolveTrainOptions, type TrainOptions } from "../train/options.js";
+import { resolveTrainOptions } from "../train/options.js";
 import { commandLine } from "./command-line.js";
-import { datasetFlags, panelFlags } from "./data-flags.js";
-import { addSourceFlags, datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
-import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./flags.js";
+import { datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
+import { addFlags, inFlags, namingFlags } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
-import { modelFlags } from "./model-flags.js";
-import { precisionFlags, usePrecision } from "./precision-flags.js";
+import { usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
-import { trainFlags } from "./train-flags.js";
+import { addTrainFlags, TRAIN_GROUPS, trainingFrom } from "./train-command.js";
+import { planFlags, type PlannedRun, refuseJob, trainPlan } from "./train-plan.js";
 import { TrainingProgress } from "./training-progress.js";
-import { trainFolds, walkForwardFlags } from "./walk-forward.js";
-
-/** A part of the options of `panel.dataset`, of the model and of `train`. */
-const presetFlags: FlagGroup = {
-  title: "Preset",
-  flags: [{ flags: "--preset <name>", option: "preset", kind: "text", help: `options of samples, model and training by a name, which other flags override: ${Object.keys(presets).join(" or ")}` }],
-};
-const GROUPS = [panelFlags, presetFlags, datasetFlags, modelFlags, trainFlags, walkForwardFlags, precisionFlags] as const;
+import { trainFolds } from "./walk-forward.js";
 
 type Written = Record<string, unknown> & { json?: boolean };
 
 /** `astgnn train`: reads data, trains, and leaves a run folder. */
 export function trainCommand(terminal: Terminal): Command {
-  const command = new Command("train").description("train a model on a long table of stocks");
-  addSourceFlags(command);
-  for (const group of GROUPS) addFlags(command, group);
-  command
-    .addOption(new Option("--no-graph", "the ablation: every stock on its own, in attention and in A").helpGroup("Samples:"))
-    .addOption(new Option("--json", "one JSON object per line on stdout").helpGroup("Output:"))
-    .addOption(new Option("--debug", "on failure also print the stack").helpGroup("Output:"));
-  let namesGraph = false;
-  let refusesGraph = false;
-  command.on("option:graph", () => (namesGraph = true)).on("option:no-graph", () => (refusesGraph = true));
+  const command = addTrainFlags(new Command("train").description("train a model on a long table of stocks, or the runs of a plan"));
+  addFlags(command, planFlags);
+  command.addOption(new Option("--json", "one JSON object per line on stdout").helpGroup("Output:")).addOption(new Option("--debug", "on failure also print the stack").helpGroup("Output:"));
+  const check = bothGraphs(command);
   return command.action(async (written: Written) => {
-    if (namesGraph && refusesGraph) {
-      throw new AstgnnError("ERR_OPTION", "Both --graph and --no-graph are given.", { option: "--no-graph", next: "Give one of them." });
-    }
+    check();
     try {
+      if (written["plan"] !== undefined) return await trainPlan(command, (planned) => trainFrom(planned.written, planned.command, terminal, planned), terminal);
+      refuseJob(written);
       await trainFrom(written, commandLine(command), terminal);
     } catch (error) {
-      throw namingFlags(error, GROUPS);
+      throw namingFlags(error, TRAIN_GROUPS);
     }
   });
 }
 
-async function trainFrom(written: Written, command: string, terminal: Terminal): Promise<void> {
-  const preset = optionsFrom(presetFlags, written) as { preset?: PresetName };
-  const model: Record<string, unknown> = { ...preset, ...modelOptionsFrom(written) };
-  const options: TrainOptions = { ...preset, ...optionsFrom(trainFlags, written) };
+/** Throws once a command line that has both was read. */
+function bothGraphs(command: Command): () => void {
+  let namesGraph = false;
+  let refusesGraph = false;
+  command.on("option:graph", () => (namesGraph = true)).on("option:no-graph", () => (refusesGraph = true));
+  return () => {
+    if (!namesGraph || !refusesGraph) return;
+    throw new AstgnnError("ERR_OPTION", "Both --graph and --no-graph are given.", { option: "--no-graph", next: "Give one of them." });
+  };
+}
+
+/** `open` in place of `openPanel`; `isEvaluated` false: leaves the evaluation to whoever makes the ensemble. */
+async function trainFrom(written: Written, command: string, terminal: Terminal, { open = openPanelLate, isEvaluated = true }: Partial<PlannedRun> = {}): Promise<void> {
+  // Reading may take a while; a typo should not have to wait for it.
+  const { preset, model, training: options } = trainingFrom(written);
   const source = sourceFrom(written);
   const panelOptions = panelOptionsFrom(written);
   const progress = new TrainingProgress(terminal, written.json === true);
-  // Reading may take a while; a typo should not have to wait for it.
-  resolveModelOptions(model);
   if (written["walkForward"] !== undefined) {
     await usePrecision(written, model["device"] as string | undefined);
     using _ = redrawn(progress, terminal);
-    const onWarning = ({ text }: { text: string }): void => terminal.err(`astgnn train: ${inFlags(text, GROUPS)}`);
+    const onWarning = ({ text }: { text: string }): void => terminal.err(`astgnn train: ${inFlags(text, TRAIN_GROUPS)}`);
     const { epochs, seeds } = resolveTrainOptions(options);
     const events = (fold: () => string): TrainEvents => listeners(terminal, progress, { epochs, seeds }, written.json === true, fold);
-    return await trainFolds({ written, source, panelOptions: { ...panelOptions, onWarning }, preset, model, training: options, events }, progress, terminal);
+    return await trainFolds({ written, source, panelOptions: { ...panelOptions, onWarning }, preset, model, training: options, events, open }, progress, terminal);
   }
   refuseFold(written);
   const datasetOptions = { ...preset, ...datasetOptionsFrom(written) };
   const { epochs, patience, datesPerStep, seeds, out } = resolveTrainOptions(options);
   await usePrecision(written, model["device"] as string | undefined);
-  const [{ ASTGNNFactorModel }, { openPanel }, { train }] = await Promise.all([import("../model/model.js"), import("../data/panel.js"), import("../train/train.js")]);
+  const [{ ASTGNNFactorModel }, { train }] = await Promise.all([import("../model/model.js"), import("../train/train.js")]);
   await interruptible(async (signal) => {
     using _ = redrawn(progress, terminal);
     progress.begin(`reading ${typeof source === "string" ? source : "data"}`);
-    const panel = await openPanel(source, { ...panelOptions, onWarning: ({ text }) => terminal.err(`astgnn train: ${inFlags(text, GROUPS)}`), signal });
+    const panel = await open(source, { ...panelOptions, onWarning: ({ text }) => terminal.err(`astgnn train: ${inFlags(text, TRAIN_GROUPS)}`), signal });
     progress.begin("making the dataset");
     const dataset = await panel.dataset({ ...datasetOptions, threads: options.threads, signal });
     if (written.json !== true) {
@@ -90,7 +83,7 @@ async function trainFrom(written: Written, command: string, terminal: Terminal):
     progress.plan({ epochs, patience, datesPerStep, seeds, validDates: parts[1]!, scoredDates: out === undefined ? 0 : parts.reduce((a, b) => a + b) });
     using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
     const run = await train(untrained, dataset, { ...options, ...listeners(terminal, progress, { epochs, seeds }, written.json === true), signal });
-    if (out !== undefined) {
+    if (out !== undefined && isEvaluated) {
       progress.begin("evaluating the run");
       await reportOn(out, panel, command, terminal, signal);
     }
@@ -107,6 +100,8 @@ async function trainFrom(written: Written, command: string, terminal: Terminal):
   });
 }
 
+const openPanelLate: PlannedRun["open"] = async (source, options) => (await import("../data/panel.js")).openPanel(source, options);
+
 function refuseFold(written: Written): void {
   if (written["fold"] === undefined) return;
   throw new AstgnnError("ERR_OPTION", "--fold names a part of a walk-forward, and no --walk-forward is given.", { option: "--fold", next: "Add --walk-forward, or leave it out." });
@@ -121,18 +116,6 @@ async function reportOn(folder: string, source: Panel, command: string, terminal
     if (!(error instanceof AstgnnError)) throw error;
     terminal.err(`astgnn train: The run is finished, but not evaluated: ${error.message}`);
   }
-}
-
-/** The model's options; `--no-graph` leaves each stock alone in A. */
-function modelOptionsFrom(written: Written): Record<string, unknown> {
-  const options = optionsFrom(modelFlags, written);
-  const { seed } = optionsFrom(trainFlags, written);
-  if (seed !== undefined) options["seed"] = seed;
-  if (written["graph"] !== false) return options;
-  if (options["similarityGraph"] === "complete") {
-    throw new AstgnnError("ERR_OPTION", "--no-graph and --similarity-graph complete contradict each other.", { option: "--no-graph", next: "Leave one out." });
-  }
-  return { ...options, similarityGraph: "groups", excludeSelf: true };
 }
 
 /** Nothing where there are no validation dates. */
@@ -164,6 +147,6 @@ function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, see
       const left = event.epoch < epochs ? `  ${progress.timeLeft}${fold === undefined ? "" : " of the fold"}` : "";
       terminal.out(`${member(event.seed)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}${left}`);
     },
-    onWarning: (event) => terminal.err(`astgnn train: ${fold === undefined ? "" : `${fold()}: `}${inFlags(event.text, GROUPS)}`),
+    onWarning: (event) => terminal.err(`astgnn train: ${fold === undefined ? "" : `${fold()}: `}${inFlags(event.text, TRAIN_GROUPS)}`),
   };
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { PanelOptions } from "../data/panel.js";
+import type { Panel, PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import { AstgnnError } from "../errors.js";
 import type { Fold } from "../evaluate/walk-forward/folds.js";
@@ -42,11 +42,12 @@ export interface FoldTraining {
   readonly model: Record<string, unknown>;
   readonly training: TrainOptions;
   readonly events: (fold: () => string) => TrainEvents;
+  readonly open: (source: PanelSource, options: PanelOptions) => Promise<Panel>;
 }
 
-/** `astgnn train --walk-forward`: trains folds, and evaluates their tests together once all are there. */
-export async function trainFolds({ written, source, panelOptions, preset, model, training, events }: FoldTraining, progress: TrainingProgress, terminal: Terminal): Promise<void> {
-  const { walkForward: json, fold } = optionsFrom(walkForwardFlags, written);
+/** What `walkForward` is told, `fold` and callbacks apart. */
+export function walkForwardOptionsFrom({ written, preset, model, training }: Pick<FoldTraining, "written" | "preset" | "model" | "training">): WalkForwardOptions {
+  const { walkForward: json } = optionsFrom(walkForwardFlags, written);
   if (typeof json !== "object") throw new AstgnnError("ERR_OPTION", `Expected JSON for --walk-forward but received ${JSON.stringify(json)}.`, { option: "--walk-forward", next: 'Write e.g. --walk-forward \'{"train":"3y","valid":"1y","step":"6m"}\'.' });
   const rule = resolveOptions(z.strictObject(foldShape), json, "--walk-forward");
   const { out, resume: _, overwrite, ...recipe } = training;
@@ -57,15 +58,23 @@ export async function trainFolds({ written, source, panelOptions, preset, model,
   const [named] = Object.keys(foreign);
   if (named !== undefined) throw new AstgnnError("ERR_OPTION", `split.${named} does not go with --walk-forward, which cuts the splits itself.`, { option: `split.${named}`, next: "Leave it out." });
   const { seed: __, ...architecture } = model;
-  const job = (fold as string | undefined) ?? environmentJob(terminal);
-
-  const options = { ...rule, ...(start === undefined ? {} : { start }), dataset: { ...preset, ...samples }, model: architecture, training: recipe, out, fold: job } as WalkForwardOptions;
+  const options = { ...rule, ...(start === undefined ? {} : { start }), dataset: { ...preset, ...samples }, model: architecture, training: recipe, out } as WalkForwardOptions;
   resolveWalkForward(options);
-  const [{ openPanel }, { walkForward }] = await Promise.all([import("../data/panel.js"), import("../evaluate/walk-forward/walk-forward.js")]);
+  return options;
+}
+
+/** `astgnn train --walk-forward`: trains folds, and evaluates their tests together once all are there. */
+export async function trainFolds(asked: FoldTraining, progress: TrainingProgress, terminal: Terminal): Promise<void> {
+  const { written, source, panelOptions, training, events, open } = asked;
+  const { fold } = optionsFrom(walkForwardFlags, written) as { fold?: string };
+  const options: WalkForwardOptions = { ...walkForwardOptionsFrom(asked), fold: fold ?? environmentJob("--fold", terminal) };
+  resolveWalkForward(options);
+  const { out } = options;
+  const { walkForward } = await import("../evaluate/walk-forward/walk-forward.js");
   const { epochs, patience, datesPerStep } = resolveTrainOptions(training);
   const done = await interruptible(async (signal) => {
     progress.begin(`reading ${typeof source === "string" ? source : "data"}`);
-    const panel = await openPanel(source, { ...panelOptions, signal });
+    const panel = await open(source, { ...panelOptions, signal });
     let [current, shown] = ["", written.json === true];
     const onFold: WalkForwardOptions["onFold"] = ({ fold: { name, train, valid, test }, index, folds, seeds, ledger }) => {
       current = written.json === true ? name : `fold ${index + 1}/${folds.length}`;
@@ -75,7 +84,7 @@ export async function trainFolds({ written, source, panelOptions, preset, model,
       for (const line of foldTable(folds)) terminal.err(line);
       printLedger(terminal, ledger);
     };
-    return { ...(await walkForward(panel, { ...options, training: { ...recipe, ...events(() => current) }, onFold, signal })), ledger: panel.ledger };
+    return { ...(await walkForward(panel, { ...options, training: { ...options.training, ...events(() => current) }, onFold, signal })), ledger: panel.ledger };
   });
   progress.end();
   const { folds, missing, evaluation, ledger } = done;
@@ -85,14 +94,14 @@ export async function trainFolds({ written, source, panelOptions, preset, model,
   terminal.out(`test IC ${decimals(ic)} (t ${decimals(icT, 2)}) on ${dates} dates of ${folds.length} folds; the walk-forward is in ${out}, and astgnn evaluate --run ${out} shows it`);
 }
 
-/** The part of the process in an array of Slurm or an indexed job of Kubernetes; undefined outside of both. */
-function environmentJob(terminal: Terminal): string | undefined {
+/** The part of the process in an array of Slurm or an indexed job of Kubernetes; undefined outside of both. `flag` would say it instead. */
+export function environmentJob(flag: string, terminal: Terminal): string | undefined {
   const { SLURM_ARRAY_TASK_ID: task, SLURM_ARRAY_TASK_MIN: first, SLURM_ARRAY_TASK_STEP: step, SLURM_ARRAY_TASK_COUNT: count, JOB_COMPLETION_INDEX: completion } = process.env;
   const set = [["SLURM_ARRAY_TASK_ID", task], ["JOB_COMPLETION_INDEX", completion]].find(([, value]) => value !== undefined && value !== "");
   if (set === undefined) return undefined;
   const [variable, value] = set as [string, string];
   const job = variable === "JOB_COMPLETION_INDEX" ? `${Number(value) + 1}` : `${(Number(value) - Number(first ?? 1)) / Number(step ?? 1) + 1}${count === undefined ? "" : `/${count}`}`;
-  terminal.err(`astgnn train: ${variable} is ${value}, so this is --fold ${job}; --fold 1/1 trains all folds`);
+  terminal.err(`astgnn train: ${variable} is ${value}, so this is ${flag} ${job}; ${flag} 1/1 trains all`);
   return job;
 }
 

@@ -234,7 +234,7 @@ describe("astgnn train --walk-forward", () => {
       Object.assign(process.env, variables);
       const { err } = await astgnn(...flags("array", "--epochs", "1"));
       for (const name of Object.keys(variables)) delete process.env[name];
-      expect(err).toContain(`so this is --fold ${job}; --fold 1/1 trains all folds`);
+      expect(err).toContain(`so this is --fold ${job}; --fold 1/1 trains all`);
     }
     expect(["fold-01", "fold-02", "fold-03"].map((name) => existsSync(at(`array/${name}/model.safetensors`)))).toEqual([false, true, true]);
     process.env["JOB_COMPLETION_INDEX"] = "7";

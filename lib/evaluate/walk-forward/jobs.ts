@@ -1,10 +1,10 @@
 import { AstgnnError, invalidOption } from "../../errors.js";
 
-/** One of several jobs that share a walk-forward. */
+/** One of several jobs that share a walk-forward or a plan. */
 export interface Job {
   /** From 1. */
   readonly index: number;
-  /** Undefined: one for each fold. */
+  /** Undefined: one for each fold, or each part of the plan. */
   readonly count: number | undefined;
 }
 
@@ -17,9 +17,9 @@ export interface Task {
 }
 
 /** @throws AstgnnError ERR_OPTION for anything but `K/N` or `K`, whole numbers from 1 with K up to N */
-export function parseJob(text: string): Job {
+export function parseJob(text: string, option = "fold"): Job {
   const [, index, count] = /^([1-9]\d{0,5})(?:\/([1-9]\d{0,5}))?$/.exec(text) ?? [];
-  if (index === undefined || (count !== undefined && Number(index) > Number(count))) throw invalidOption("fold", "K/N or K, whole numbers from 1 with K up to N,", text);
+  if (index === undefined || (count !== undefined && Number(index) > Number(count))) throw invalidOption(option, "K/N or K, whole numbers from 1 with K up to N,", text);
   return { index: Number(index), count: count === undefined ? undefined : Number(count) };
 }
 

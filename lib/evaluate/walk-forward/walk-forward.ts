@@ -60,6 +60,11 @@ export async function walkForward(panel: Panel, options: WalkForwardOptions): Pr
   return { out: resolved.out, folds, missing, evaluation };
 }
 
+/** The folds of a walk-forward, without training any. @throws AstgnnError ERR_OPTION; ERR_DATA where a part of a fold has no date */
+export function foldsOf(panel: Panel, options: WalkForwardOptions): Fold[] {
+  return plan(panel, resolveWalkForward(options)).folds;
+}
+
 /** The folds, and all that they have in common as run.json keeps it. */
 function plan(panel: Panel, options: ResolvedWalkForward): { folds: Fold[]; description: WalkForwardDescription } {
   const { train: trainLength, valid, step, mode, start, recipe } = options;
