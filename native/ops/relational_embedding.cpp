@@ -98,8 +98,9 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
       "Tensor scale, bool exclude_self, int top_k, float p, Tensor? key) -> (Tensor z, Tensor "
       "statistics)");
   // Rows ordered by (date, group). inputs: what layers 1, 2, ... saw; graph [4, R]: sum of a row's
-  // weights without the diagonal, the diagonal, threshold, largest score; values = X W of all
-  // layers side by side and sums, what their neighbours' add up to, [R, widths padded].
+  // weights without the diagonal, the diagonal, threshold, largest score; values, what A multiplies
+  // in each layer (X W, or X where A comes first), side by side, and sums, what the neighbours' add
+  // up to, [R, widths padded].
   m.def(
       "_relational_embedding_forward(Tensor x, Tensor m, Tensor[] weights, Tensor[] biases, "
       "float[] signs, Tensor offsets, Tensor? groups, Tensor[] segments, "

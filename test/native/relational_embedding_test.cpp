@@ -136,15 +136,21 @@ void special_scores(const std::string& path) {
   }
 }
 
+// A comes before W where a layer is wider than its input, in vectors of any instruction set: in none
+// of these layers, in the first and the last, in the one between.
 void central_differences(const std::string& path) {
+  const std::vector<std::vector<int64_t>> widths = {{7, 7, 5, 3}, {2, 9, 4, 17}, {9, 2, 9, 2}};
   for (const bool grouped : {false, true}) {
-    Options o{{0, 3, 14}, std::nullopt, true, grouped ? 0 : 4, 0.7, 0.2, 3};
-    if (grouped) o.groups = at::randint(0, 4, {14}, at::kInt);
-    auto inputs = draw(o, at::kDouble);
-    check::gradient([&](const std::vector<Tensor>& in) { return std::get<0>(call(kEmbed, in, o)); },
-                    inputs,
-                    grouped ? ("central differences with groups" + path)
-                            : ("central differences with top_k" + path));
+    for (size_t order = 0; order < widths.size(); ++order) {
+      Options o{{0, 3, 14}, std::nullopt, true, grouped ? 0 : 4, 0.7, 0.2, 3};
+      if (grouped) o.groups = at::randint(0, 4, {14}, at::kInt);
+      o.widths = widths[order];
+      auto inputs = draw(o, at::kDouble);
+      check::gradient(
+          [&](const std::vector<Tensor>& in) { return std::get<0>(call(kEmbed, in, o)); }, inputs,
+          "central differences with " + std::string(grouped ? "groups" : "top_k") + ", widths " +
+              std::to_string(order) + path);
+    }
   }
 }
 
@@ -266,8 +272,9 @@ int main() {
     compare(draw(o, at::kDouble), o, 1e-10, where + ", top 20)");
   }
   // Only what is asked for is computed, and what is computed is the same.
-  {
+  for (const int64_t hidden : {7, 40}) {
     Options o{{0, 33}, std::nullopt, true, 0, 0.7, 0.2, 2};
+    o.widths[1] = hidden;
     const auto inputs = draw(o, at::kDouble);
     auto some = leaves(inputs);
     some[0] = inputs[0];

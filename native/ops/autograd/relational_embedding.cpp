@@ -4,7 +4,8 @@
 // sign) e) / D) g + E'^T G (E' = E without its diagonal), dW = X^T dV, dX = dV W^T. Then, over all
 // layers at once, with d_i = G_i . (Y'_i + e_i V_i) / D_i: U_ij = [S_ij > 0] (E_ij (G_i . V_j -
 // d_i) + E_ji (G_j . V_i - d_j)), dS_ii = e_i G_i . (r_i V_i - Y'_i) / D_i, dM = scale (U M + 2
-// diag(dS_ii) M), dscale = sum(M dM) / (2 scale). The choice of the top_k has no gradient. Saved:
+// diag(dS_ii) M), dscale = sum(M dM) / (2 scale). A kernel may take A before W, ((I + sign A) X) W:
+// then X stands for V and g W^T for g above, dW = ((I + sign A) X)^T g, dX = dV. The choice of the top_k has no gradient. Saved:
 // the op's inputs, which are alive anyway, what each inner layer saw, V, Y', r, e and the
 // thresholds, all [R, width]; E is computed again. An inner input is positive exactly where ReLU
 // and dropout let the value through.

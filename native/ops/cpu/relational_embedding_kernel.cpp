@@ -1,6 +1,8 @@
-// Layers side by side: all of a row's V = X W lie in one row of `values`, their sums over the graph
-// in one row of `sums`, each layer padded to whole vectors. The backward keeps both, so that dM
-// needs one pass over the pairs for all layers. Rows are brought into the order of (date, group)
+// Layers side by side: what A multiplies lies, all layers of a row, in one row of `values`, their
+// sums over the graph in one row of `sums`, each layer padded to whole vectors. That is X W, or X
+// where it is narrower: (I + sign A) X is then made again from both in the backward, which needs
+// no pass over the pairs for a first layer whose X has no gradient. The backward keeps values and
+// sums, so that dM needs one pass for all layers. Rows are brought into the order of (date, group)
 // first, so that the rows of a segment are adjacent; without groups that order is the packed one.
 // Products with weights run on one thread per fixed range of rows, and what is summed over rows is
 // summed range by range, in order.
@@ -13,91 +15,14 @@
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
-#include "ops/cpu/dropout_mask.h"
-#include "ops/cpu/matrix.h"
+#include "ops/cpu/relational_rows.h"
 #include "ops/cpu/similarity_graph.h"
-#include "ops/ops.h"
-#include "ops/segments.h"
 
 namespace astgnn::ops {
 namespace {
 
 using at::Tensor;
 using Optional = std::optional<Tensor>;
-
-// Rows of a packed matrix in the order of the segments, and back.
-template <class T>
-Tensor ordered(const Tensor& packed_any, const Segments& segments) {
-  const Tensor packed = packed_any.contiguous();
-  if (segments.ordered) return packed;
-  Tensor out = at::empty_like(packed);
-  const int64_t width = packed.size(1);
-  for (size_t place = 0; place < segments.rows.size(); ++place) {
-    std::copy_n(packed.const_data_ptr<T>() + segments.rows[place] * width, width,
-                out.mutable_data_ptr<T>() + place * width);
-  }
-  return out;
-}
-template <class T>
-Tensor packed(const Tensor& ordered, const Segments& segments) {
-  if (segments.ordered) return ordered;
-  Tensor out = at::empty_like(ordered);
-  const int64_t width = ordered.size(1);
-  for (size_t place = 0; place < segments.rows.size(); ++place) {
-    std::copy_n(ordered.const_data_ptr<T>() + place * width, width,
-                out.mutable_data_ptr<T>() + segments.rows[place] * width);
-  }
-  return out;
-}
-
-// M as the similarity takes it, and the backward for its gradient: times the mask of site kRisk,
-// row by row.
-template <class T>
-Tensor dropped_factors(const Tensor& ordered, const Segments& segments, const DropoutMask& mask) {
-  if (!mask.active()) return ordered;
-  Tensor out = ordered.clone();
-  const int64_t factors = out.size(1);
-  for (size_t place = 0; place < segments.rows.size(); ++place) {
-    mask.apply(out.mutable_data_ptr<T>() + place * factors, segments.rows[place], 0, factors);
-  }
-  return out;
-}
-
-// Where each layer's columns lie.
-struct Layout {
-  std::vector<int64_t> widths, starts;
-  int64_t total = 0;
-
-  Layout(at::TensorList weights, int64_t lanes) {
-    for (const Tensor& weight : weights) {
-      widths.push_back(weight.size(1));
-      starts.push_back(total);
-      total += (weight.size(1) + lanes - 1) / lanes * lanes;
-    }
-  }
-  int64_t layers() const { return static_cast<int64_t>(widths.size()); }
-  int64_t padded(int64_t layer) const {
-    return (layer + 1 < layers() ? starts[layer + 1] : total) - starts[layer];
-  }
-};
-
-// body(range, first row, rows) with ATen and MKL on this thread only. Ranges depend on the number
-// of rows alone.
-int64_t rows_of_range(int64_t rows) {
-  constexpr int64_t kRows = 128, kRanges = 32;
-  return std::max(kRows, (rows / kRanges + kRows - 1) / kRows * kRows);
-}
-int64_t count_ranges(int64_t rows) {
-  return (rows + rows_of_range(rows) - 1) / rows_of_range(rows);
-}
-template <class Body>
-void each_range(int64_t rows, Body&& body) {
-  const int64_t step = rows_of_range(rows);
-  each_in_parallel(count_ranges(rows), [&](int64_t k) {
-    const SequentialRegion sequential;
-    body(k, k * step, std::min(step, rows - k * step));
-  });
-}
 
 // z, statistics, inputs of layers 1, 2, ..., and what the backward needs (all but z in the order of
 // the segments): the graph's rows, V and its sums.
@@ -131,23 +56,25 @@ Forward relational_embedding_forward(const Tensor& x_any, const Tensor& m_any,
     const Tensor x = ordered<scalar_t>(x_any.detach(), segments);
     const Tensor m = dropped_factors<scalar_t>(ordered<scalar_t>(m_any.detach(), segments),
                                                segments, DropoutMask(p, key, kRisk));
-    Tensor last = at::empty({rows, layout.widths.back()}, like);
+    Tensor last = at::empty({rows, weights.back().size(1)}, like);
     SimilarityGraph<scalar_t> graph(segments, m.const_data_ptr<scalar_t>(), m.size(1), options,
                                     kept.mutable_data_ptr<scalar_t>(), true);
     std::vector<double> neighbours(rows);
     for (int64_t l = 0; l < layers; ++l) {
-      const bool inner = l + 1 < layers;
-      const int64_t width = layout.widths[l], padded = layout.padded(l);
+      const bool inner = l + 1 < layers, early = layout.inputs[l];
+      const int64_t below = weights[l].size(0), width = weights[l].size(1),
+                    padded = layout.padded(l), whole = graph.whole(width);
       const Tensor input = l == 0 ? x : inputs[l - 1];
       scalar_t* value = values.mutable_data_ptr<scalar_t>() + layout.starts[l];
       scalar_t* sum = sums.mutable_data_ptr<scalar_t>() + layout.starts[l];
-      const int64_t below = weights[l].size(0);
-      const Tensor wide = at::zeros({below, padded}, like);
+      const Tensor wide = at::zeros({below, whole}, like);
       wide.slice(1, 0, width).copy_(weights[l]);
       const scalar_t* from = input.const_data_ptr<scalar_t>();
       const scalar_t* weight = wide.const_data_ptr<scalar_t>();
       each_range(rows, [&](int64_t, int64_t first, int64_t count) {
-        kernels.row_products(from + first * below, count, below, weight, padded / kernels.lanes,
+        if (early) return pad_rows(from + first * below, count, below, value + first * layout.total,
+                                   padded, layout.total);
+        kernels.row_products(from + first * below, count, below, weight, whole / kernels.lanes,
                              value + first * layout.total, layout.total);
       });
       graph.apply(value, layout.total, padded / kernels.lanes, sum, layout.total, false, false,
@@ -155,11 +82,29 @@ Forward relational_embedding_forward(const Tensor& x_any, const Tensor& m_any,
       const DropoutMask mask(inner ? p : 0.0, key, kTgc + l);
       scalar_t* out = (inner ? inputs[l] : last).mutable_data_ptr<scalar_t>();
       const scalar_t* bias = flat_biases[l].const_data_ptr<scalar_t>();
+      const Tensor none = at::zeros({early ? below : 0}, like);
       each_range(rows, [&](int64_t, int64_t first, int64_t count) {
-        kernels.similarity_combine(
-            {count, width, layout.total, value + first * layout.total, sum + first * layout.total,
-             graph.others() + first, graph.own() + first},
-            static_cast<scalar_t>(signs[l]), bias, inner, out + first * width, width);
+        const SimilarityRows<scalar_t> part = {count,
+                                               layout.widths[l],
+                                               layout.total,
+                                               value + first * layout.total,
+                                               sum + first * layout.total,
+                                               graph.others() + first,
+                                               graph.own() + first};
+        const scalar_t sign = static_cast<scalar_t>(signs[l]);
+        scalar_t* to = out + first * width;
+        if (early) {
+          const Tensor mixed = at::empty({count, below}, like),
+                       product = at::empty({count, whole}, like);
+          scalar_t* seen = mixed.mutable_data_ptr<scalar_t>();
+          kernels.similarity_combine(part, sign, none.const_data_ptr<scalar_t>(), false, seen,
+                                     below);
+          kernels.row_products(seen, count, below, weight, whole / kernels.lanes,
+                               product.mutable_data_ptr<scalar_t>(), whole);
+          add_bias(product.const_data_ptr<scalar_t>(), whole, count, width, bias, inner, to);
+        } else {
+          kernels.similarity_combine(part, sign, bias, inner, to, width);
+        }
         if (!mask.active()) return;
         for (int64_t i = first; i < first + count; ++i)
           mask.apply(out + i * width, segments.rows[i], 0, width);
@@ -208,42 +153,66 @@ std::vector<Tensor> relational_embedding_backward(
     scalar_t* mean = means.mutable_data_ptr<scalar_t>();
     scalar_t* diagonal = mean + rows;
     for (int64_t l = layers - 1; l >= 0; --l) {
-      const int64_t width = layout.widths[l], padded = layout.padded(l), start = layout.starts[l],
-                    below = weights[l].size(0);
+      const int64_t below = weights[l].size(0), width = weights[l].size(1),
+                    padded = layout.padded(l), start = layout.starts[l];
+      const bool early = layout.inputs[l], inward = l > 0 || x_gradient;
       const Tensor input = l == 0 ? x : inputs[l - 1];
-      Tensor dy = at::empty({rows, padded}, x.options()),
-             parts = at::empty({ranges, below + 1, width}, x.options());
+      const Tensor dy = at::empty({rows, padded}, x.options()),
+                   parts = at::empty({ranges, below + 1, width}, x.options()),
+                   none = at::zeros({early ? below : 0}, x.options());
       const scalar_t* grad = g.const_data_ptr<scalar_t>();
       scalar_t* direct = dy.mutable_data_ptr<scalar_t>();
       scalar_t* scaled = weighted.mutable_data_ptr<scalar_t>() + start;
       each_range(rows, [&](int64_t k, int64_t first, int64_t count) {
         const int64_t place = first * layout.total;
-        kernels.similarity_prepare(
-            {count, width, layout.total, values.const_data_ptr<scalar_t>() + place + start,
-             sums.const_data_ptr<scalar_t>() + place + start, graph.others() + first,
-             graph.own() + first},
-            static_cast<scalar_t>(signs[l]), grad + first * width, width, scaled + place,
-            direct + first * padded, padded, graph_gradient ? mean + first : nullptr,
-            diagonal + first);
+        const scalar_t sign = static_cast<scalar_t>(signs[l]);
+        const SimilarityRows<scalar_t> part = {count,
+                                               layout.widths[l],
+                                               layout.total,
+                                               values.const_data_ptr<scalar_t>() + place + start,
+                                               sums.const_data_ptr<scalar_t>() + place + start,
+                                               graph.others() + first,
+                                               graph.own() + first};
         scalar_t* total = parts.mutable_data_ptr<scalar_t>() + (k * (below + 1) + below) * width;
         std::fill_n(total, width, scalar_t(0));
         for (int64_t i = first; i < first + count; ++i) {
           const scalar_t* row = grad + i * width;
           for (int64_t c = 0, end = width; c < end; ++c) total[c] += row[c];
         }
+        const scalar_t* to_mix = grad + first * width;  // gradient of what A was applied to
+        Tensor back;
+        if (early) {
+          const Tensor own = g.slice(0, first, first + count),
+                       mixed = at::empty({count, below}, x.options());
+          kernels.similarity_combine(part, sign, none.const_data_ptr<scalar_t>(), false,
+                                     mixed.mutable_data_ptr<scalar_t>(), below);
+          multiply(parts.select(0, k).slice(0, 0, below), mixed.t(), own);
+          if (!inward && !graph_gradient) return;
+          back = at::empty({count, below}, x.options());
+          multiply(back, own, weights[l].t());
+          to_mix = back.const_data_ptr<scalar_t>();
+        }
+        kernels.similarity_prepare(part, sign, to_mix, layout.widths[l], scaled + place,
+                                   direct + first * padded, padded,
+                                   graph_gradient ? mean + first : nullptr, diagonal + first);
       });
-      graph.apply(scaled, layout.total, padded / kernels.lanes, direct, padded, true, true,
-                  nullptr);
+      if (!early || inward) {
+        graph.apply(scaled, layout.total, padded / kernels.lanes, direct, padded, true, true,
+                    nullptr);
+      }
       Tensor next;
       if (l > 0) next = at::empty({rows, below}, x.options());
       if (l == 0 && x_gradient) next = dx;
       each_range(rows, [&](int64_t k, int64_t first, int64_t count) {
-        const Tensor own = dy.slice(0, first, first + count).slice(1, 0, width),
-                     seen = input.slice(0, first, first + count);
-        multiply(parts.select(0, k).slice(0, 0, below), seen.t(), own);
+        const Tensor own = dy.slice(0, first, first + count).slice(1, 0, layout.widths[l]);
+        const Tensor seen = input.slice(0, first, first + count);
+        if (!early) multiply(parts.select(0, k).slice(0, 0, below), seen.t(), own);
         if (!next.defined()) return;
         Tensor out = next.slice(0, first, first + count);
-        multiply(out, own, weights[l].t());
+        if (early)
+          out.copy_(own);
+        else
+          multiply(out, own, weights[l].t());
         if (l == 0) return;
         scalar_t* through = out.mutable_data_ptr<scalar_t>();
         const scalar_t* value = seen.const_data_ptr<scalar_t>();
