@@ -143,11 +143,17 @@ export interface NativeFeaturesInput {
   /** Needed by loadings: values [refreshes, count, stocks] of makeLoadings, and per date which refresh holds, -1 where none does. */
   loadings?: { values: Float32Array; refreshes: number; count: number };
   refreshOf?: Int32Array;
-  /** Of style exposures: the column, where there is one; 1 where the table has a row; year * 12 + month of each date. */
+  /** Of style exposures: the column, where there is one; year * 12 + month of each date. */
   size?: NativeColumn;
-  present?: Uint8Array;
   months?: Int32Array;
+  /** 1 where the table has a row: needed by style exposures and with `maxMissingDates`. */
+  present?: Uint8Array;
   processors: readonly NativeProcessor[];
+  /**
+   * Where it is given, stocks share memory that do not live at the same time, from so many dates before their first row, close or membership to their last:
+   * such are the windows of rows. Else every stock has its own on all dates.
+   */
+  maxMissingDates?: number;
   /** First date whose features are made; what they look back on may lie before. Default 0. */
   first?: number;
   /** Features made alike, of other dates of the same stocks: those from its date `knownFrom` on are those from `first` on, and are copied. */
@@ -177,9 +183,9 @@ export interface NativeLoadingsInput {
 /** Resident features [dates made, stocks, F]. */
 export interface NativeFeatures {
   readonly disposed: boolean;
-  /** A copy. */
+  /** A copy, [dates, stocks, F]: with `maxMissingDates` NaN where a stock does not live, if stocks share memory. */
   toTypedArray(): Float32Array;
-  /** A copy of one of the dates made, [F, stocks]. */
+  /** The same of one of the dates made, [F, stocks]. */
   ofDate(date: number): Float32Array;
   /** Idempotent. Jobs and panels that use them keep their share. */
   dispose(): void;

@@ -37,7 +37,7 @@ export async function makeExposures(
   const refreshes = loadings === undefined ? undefined : planRefreshes(panel.dates, loadings, basis);
   let set: FeatureSet | undefined;
   if (names.length > 0) {
-    set = await featureSet(panel, { features: written, featureNames: names, sources, processors: [], loadings, basis, from: undefined }, refreshes, undefined, run, first);
+    set = await featureSet(panel, { features: written, featureNames: names, sources, processors: [], loadings, basis, from: undefined, maxMissingDates: 0 }, refreshes, undefined, run, first);
   }
   const reach = exposureLookBack({ ...list, loadings: undefined });
   return {

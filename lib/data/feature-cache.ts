@@ -22,7 +22,7 @@ export interface FeatureSet {
 }
 
 /** Which features, and what they go through. */
-type FeatureCut = Pick<ResolvedDatasetOptions, "features" | "featureNames" | "sources" | "processors" | "loadings" | "basis" | "from">;
+type FeatureCut = Pick<ResolvedDatasetOptions, "features" | "featureNames" | "sources" | "processors" | "loadings" | "basis" | "from" | "maxMissingDates">;
 
 /** How to compute. */
 export interface FeatureRun {
@@ -129,12 +129,12 @@ function numberOf(basis: LoadingsBasis): number {
  * @throws AstgnnError ERR_DATA where a processor has nothing to be fitted on or a value is beyond single precision; ERR_OPTION, ERR_OUT_OF_MEMORY, ERR_ABORTED
  */
 export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: RefreshPlan | undefined, fit: FitDates | undefined, run: FeatureRun, first = 0): Promise<FeatureSet> {
-  const { features, featureNames, processors, loadings } = cut;
+  const { features, featureNames, processors, loadings, maxMissingDates } = cut;
   const cache = caches.get(panel) ?? new FeatureCache();
   caches.set(panel, cache);
   const native = nativeProcessors(processors, featureNames, fit);
   const basedOn = cut.basis === undefined ? undefined : numberOf(cut.basis);
-  const by = JSON.stringify({ features, featureNames, loadings, basedOn, processors, fit: isFittedHere(processors, featureNames) ? fit : undefined });
+  const by = JSON.stringify({ features, featureNames, loadings, basedOn, processors, maxMissingDates, fit: isFittedHere(processors, featureNames) ? fit : undefined });
   const made: Made = { by, first, dates: panel.dates.length - first };
   const set = await cache.get(made, async () => {
     const known = cache.known(made) ?? inherited.get(panel)?.known(made);
@@ -144,7 +144,10 @@ export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: R
       dates: panel.dates.length,
       stocks: panel.tickers.length,
       universe: panel.universe,
+      present: panel.present,
       processors: native,
+      maxMissingDates,
+      ...(panel.has("close") ? { close: panel.values("close") } : {}),
       ...sourcesOf(panel, cut.sources),
       ...(basis === undefined ? {} : { loadings: { values: basis.values, refreshes: basis.dates.length, count: basis.count }, refreshOf: plan!.refreshOf }),
       ...(panel.segments === undefined ? {} : { segments: panel.segments }),
@@ -160,7 +163,7 @@ export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: R
 }
 
 /** The features as the core takes them, with the columns that they are made of. */
-function sourcesOf(panel: PanelGrid, features: readonly Feature[]): Pick<NativeFeaturesInput, "sources" | "open" | "high" | "low" | "close" | "volume" | "size" | "present" | "months"> {
+function sourcesOf(panel: PanelGrid, features: readonly Feature[]): Pick<NativeFeaturesInput, "sources" | "open" | "high" | "low" | "close" | "volume" | "size" | "months"> {
   const sources = features.map(({ name, set, index }) => {
     if (set === undefined) return panel.values(name);
     if (set === "ohlcv") return name;
@@ -171,7 +174,7 @@ function sourcesOf(panel: PanelGrid, features: readonly Feature[]): Pick<NativeF
   if (!needs("style")) return { sources, ...(needs("ohlcv") ? prices() : {}) };
   const months = Int32Array.from(panel.dates, (date) => 12 * Number(date.slice(0, 4)) + Number(date.slice(5, 7)) - 1);
   const size = features.some(({ set, name }) => set === "style" && name === "size") ? { size: panel.values("size") } : {};
-  return { sources, ...prices(), ...size, present: panel.present, months };
+  return { sources, ...prices(), ...size, months };
 }
 
 async function computed(input: NativeFeaturesInput, { threads, signal, onDates }: FeatureRun): Promise<NativeFeaturesResult> {

@@ -140,7 +140,7 @@ export interface Dataset {
   /** Label horizons in panel dates (L of them); one entry 0 for a label column. */
   readonly horizons: readonly number[];
   readonly lagDays: number;
-  /** Processed features `[(t * stocks + n) * F + f]`; finite on every date of every sample's window. A copy of the core's, made when first read. */
+  /** Processed features `[(t * stocks + n) * F + f]`; finite on every date of every sample's window; NaN before a stock's first date and after its last where stocks share memory. A copy of the core's, made when first read. */
   readonly features: Float32Array;
   /** Rows of date t are `rowStocks[rowOffsets[t] .. rowOffsets[t + 1]]`, ascending stock indices: [dates + 1]. */
   readonly rowOffsets: Int32Array;

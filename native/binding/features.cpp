@@ -1,9 +1,12 @@
 // Features of a panel. The job reads JavaScript's arrays where they lie: the promise's table keeps
 // these alive.
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 #include "binding/held.h"
 #include "binding/model_task.h"
@@ -45,10 +48,12 @@ ops::Processor read_processor(Napi::Value value, int64_t features) {
 
 class FeaturesTask : public Task {
  public:
-  // known: features of other dates, those from known_from on being input's first.
-  FeaturesTask(ops::PanelFeaturesInput input, std::shared_ptr<FeaturesHandle> known,
-               int64_t known_from, int thread_count)
+  // lives: of stocks that may share slots. known: features of other dates, those from known_from on
+  // being input's first.
+  FeaturesTask(ops::PanelFeaturesInput input, std::optional<ops::LivesInput> lives,
+               std::shared_ptr<FeaturesHandle> known, int64_t known_from, int thread_count)
       : input_(std::move(input)),
+        lives_(lives),
         known_(std::move(known)),
         known_from_(known_from),
         handle_(std::make_shared<FeaturesHandle>()) {
@@ -98,20 +103,23 @@ class FeaturesTask : public Task {
 
  private:
   void begin() {
-    const int64_t M = input_.made(), N = input_.stocks;
-    handle_->values = at::empty({M, N, input_.features()}, at::kFloat);
-    handle_->missing = at::zeros({M, N, input_.mask_bytes()}, at::kByte);
-    handle_->incomplete = at::zeros({M}, at::kByte);
+    const int64_t M = input_.made();
+    auto& slots = input_.slots = lives_ ? ops::Slots(*lives_) : ops::Slots(M, input_.stocks);
     if (known_) {
-      input_.known = std::min(M, known_->values.size(0) - known_from_);
-      const auto copy = [&](const at::Tensor& to, const at::Tensor& from) {
-        to.narrow(0, 0, input_.known).copy_(from.narrow(0, known_from_, input_.known));
-      };
-      copy(handle_->values, known_->values);
-      copy(handle_->missing, known_->missing);
-      copy(handle_->incomplete, known_->incomplete);
-      known_.reset();
+      input_.known = std::min(M, known_->dates() - known_from_);
+      if (!slots.take_over(known_->slots, known_from_, input_.known)) input_.known = 0;
     }
+    handle_->values = at::empty({M, slots.count(), input_.features()}, at::kFloat);
+    handle_->missing = at::zeros({M, slots.count(), input_.mask_bytes()}, at::kByte);
+    handle_->incomplete = at::zeros({M}, at::kByte);
+    handle_->slots = slots;
+    if (input_.known > 0) {
+      copy_known(handle_->values, known_->values);
+      copy_known(handle_->missing, known_->missing);
+      handle_->incomplete.narrow(0, 0, input_.known)
+          .copy_(known_->incomplete.narrow(0, known_from_, input_.known));
+    }
+    known_.reset();
     work_ = std::make_unique<ops::PanelFeatures>(
         std::move(input_),
         ops::PanelFeaturesOutput{handle_->values.mutable_data_ptr<float>(),
@@ -119,7 +127,27 @@ class FeaturesTask : public Task {
                                  handle_->incomplete.mutable_data_ptr<uint8_t>()});
   }
 
+  // Of the known dates, what the stocks hold in both.
+  void copy_known(const at::Tensor& to, const at::Tensor& from) const {
+    const auto &slots = handle_->slots, &others = known_->slots;
+    if (slots.of_stock().empty() && others.of_stock().empty()) {
+      to.narrow(0, 0, input_.known).copy_(from.narrow(0, known_from_, input_.known));
+      return;
+    }
+    const int64_t bytes = to.stride(1) * to.element_size();
+    auto* out = static_cast<char*>(to.mutable_data_ptr());
+    const auto* in = static_cast<const char*>(from.const_data_ptr());
+    for (int64_t t = 0; t < input_.known; ++t) {
+      for (int64_t n = 0; n < slots.stocks(); ++n) {
+        if (!slots.holds(t, n)) continue;
+        std::copy_n(in + ((t + known_from_) * others.count() + others.slot(n)) * bytes, bytes,
+                    out + (t * slots.count() + slots.slot(n)) * bytes);
+      }
+    }
+  }
+
   ops::PanelFeaturesInput input_;
+  std::optional<ops::LivesInput> lives_;
   std::shared_ptr<FeaturesHandle> known_;
   int64_t known_from_;
   std::shared_ptr<FeaturesHandle> handle_;
@@ -198,28 +226,60 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
   int64_t known_from = 0;
   if (data.has("known")) {
     known = unwrap<FeaturesHandle>(info.Env(), data.get("known"), "known");
-    if (known->values.size(1) != size.stocks || known->values.size(2) != input.features())
+    if (known->stocks() != size.stocks || known->values.size(2) != input.features())
       throw BindingError("ERR_SHAPE", "Expected known features of the same stocks and number.");
-    known_from = data.integer("knownFrom", 0, known->values.size(0) - 1);
+    known_from = data.integer("knownFrom", 0, known->dates() - 1);
+  }
+  std::optional<ops::LivesInput> lives;
+  if (data.has("maxMissingDates")) {
+    lives = ops::LivesInput{size.dates,
+                            size.stocks,
+                            input.first,
+                            data.integer("maxMissingDates", 0),
+                            data.required<uint8_t>("present", size.cells),
+                            input.universe,
+                            {}};
+    if (data.has("close")) lives->close = data.column("close", size.cells);
   }
   const auto on_date = read_function(info[2], "onDates");
-  auto task = std::make_shared<FeaturesTask>(std::move(input), std::move(known), known_from,
+  auto task = std::make_shared<FeaturesTask>(std::move(input), lives, std::move(known), known_from,
                                              read_threads(info[1]));
   return job_to_js(info.Env(), task,
                    Environment::of(info.Env()).start(task, on_date, data.take()));
+}
+
+// Features of dates in the order of the stocks [dates, stocks, F]: NaN where a stock does not live.
+at::Tensor by_stock(const FeaturesHandle& handle, int64_t first, int64_t dates) {
+  const auto values = handle.values.narrow(0, first, dates);
+  const auto& slots = handle.slots;
+  if (slots.of_stock().empty()) return values;
+  const int64_t F = values.size(2);
+  auto dense = at::full({dates, slots.stocks(), F}, std::numeric_limits<float>::quiet_NaN());
+  auto* out = dense.mutable_data_ptr<float>();
+  const auto* in = values.const_data_ptr<float>();
+  for (int64_t t = 0; t < dates; ++t) {
+    for (int64_t n = 0; n < slots.stocks(); ++n) {
+      if (slots.lives(first + t, n))
+        std::copy_n(in + (t * slots.count() + slots.slot(n)) * F, F,
+                    out + (t * slots.stocks() + n) * F);
+    }
+  }
+  return dense;
 }
 
 const Method kFeaturesMethods[] = {
     {"disposed", is_disposed<FeaturesHandle>, true},
     {"toTypedArray",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
-       return to_typed_array(info.Env(), self<FeaturesHandle>(info)->values);
+       const auto handle = self<FeaturesHandle>(info);
+       return to_typed_array(info.Env(), by_stock(*handle, 0, handle->dates()));
      }},
     {"ofDate",
      [](const Napi::CallbackInfo& info) -> Napi::Value {
-       const auto& values = self<FeaturesHandle>(info)->values;
-       const int64_t date = read_integer(info[0], "date", 0, values.size(0) - 1);
-       return to_typed_array(info.Env(), values.select(0, date).t().contiguous());
+       const auto handle = self<FeaturesHandle>(info);
+       const int64_t date = read_integer(info[0], "date", 0, handle->dates() - 1);
+       return to_typed_array(info.Env(),
+                             by_stock(*handle, date, 1).select(0, 0).t().contiguous());
      }},
     {"dispose", dispose<FeaturesHandle>},
 };

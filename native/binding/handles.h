@@ -5,6 +5,7 @@
 
 #include "binding/arguments.h"
 #include "binding/handle.h"
+#include "ops/data/slots.h"
 #include "train/train.h"
 
 namespace astgnn::binding {
@@ -41,8 +42,17 @@ struct ModuleHandle {
 
 // A panel's features, shared by the datasets and the native panels that use them.
 struct FeaturesHandle {
-  at::Tensor values;                // [dates, stocks, F] float32
-  at::Tensor missing, incomplete;   // as in ops::PanelFeaturesOutput
+  at::Tensor values;               // [dates, slots, F] float32
+  at::Tensor missing, incomplete;  // as in ops::PanelFeaturesOutput
+  ops::Slots slots{0, 0};
+
+  int64_t dates() const { return values.size(0); }
+  int64_t stocks() const { return slots.stocks(); }
+  void require_size(int64_t dates_wanted, int64_t stocks_wanted, const char* name) const {
+    if (dates() != dates_wanted || stocks() != stocks_wanted)
+      throw BindingError("ERR_SHAPE",
+                         std::string("Expected ") + name + " of the same dates and stocks.");
+  }
 };
 
 struct SessionHandle {

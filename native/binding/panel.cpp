@@ -29,11 +29,9 @@ at::Tensor read_sized(Napi::Object data, const char* key, at::ScalarType type, i
   return tensor;
 }
 
-// The tensor of a handle, shared, or a copy of a typed array.
-template <typename Handle>
-at::Tensor read_shared(Napi::Env env, Napi::Object data, const char* key, at::IntArrayRef shape,
-                       at::Tensor Handle::* tensor) {
-  auto shared = unwrap<Handle>(env, data.Get(key), key).get()->*tensor;
+// The tensor of a handle, shared.
+at::Tensor read_shared(Napi::Env env, Napi::Object data, const char* key, at::IntArrayRef shape) {
+  const auto shared = unwrap<TensorHandle>(env, data.Get(key), key)->tensor;
   if (shared.sizes() != shape || shared.scalar_type() != at::kFloat || !shared.is_contiguous())
     throw BindingError("ERR_SHAPE", std::string("Expected another shape for ") + key + ".");
   return shared;
@@ -53,16 +51,23 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
   auto panel = std::make_shared<train::Panel>();
   panel->window = read_integer(data.Get("window"), "window", 1, INT32_MAX);
   const bool shares = !data.Get("features").IsTypedArray();
-  panel->features = shares ? read_shared(info.Env(), data, "features", {dates, stocks, width},
-                                         &FeaturesHandle::values)
-                           : read_shaped(data, "features", {dates, stocks, width});
+  if (shares) {
+    const auto handle = unwrap<FeaturesHandle>(info.Env(), data.Get("features"), "features");
+    handle->require_size(dates, stocks, "features");
+    if (handle->values.size(2) != width)
+      throw BindingError("ERR_SHAPE", "Expected another number of features.");
+    panel->features = handle->values;
+    panel->slots = handle->slots;
+  } else {
+    panel->features = read_shaped(data, "features", {dates, stocks, width});
+    panel->slots = {dates, stocks};
+  }
   panel->row_offsets = read_sized(data, "rowOffsets", at::kInt, dates + 1);
   panel->row_stocks = read_sized(data, "rowStocks", at::kInt, -1);
   if (has(data, "targets"))
     panel->targets = data.Get("targets").IsTypedArray()
                          ? read_shaped(data, "targets", {dates, stocks, horizons})
-                         : read_shared(info.Env(), data, "targets", {dates, stocks, horizons},
-                                       &TensorHandle::tensor);
+                         : read_shared(info.Env(), data, "targets", {dates, stocks, horizons});
   if (has(data, "returns")) {
     panel->returns = read_shaped(data, "returns", {dates, stocks});
     panel->return_ends = read_sized(data, "returnEnds", at::kInt, dates);

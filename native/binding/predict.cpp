@@ -259,8 +259,8 @@ class PeerListsTask : public ModelTask {
         list(block.const_data_ptr<double>() + (row - lo) * count, row, count, row - first, order);
     }
     if (features_.defined()) {
-      const auto stocks = at::tensor(out.batch.stocks, at::kLong).to(panel_->device());
-      features_.narrow(0, done_, count).copy_(panel_->features[date].index_select(0, stocks));
+      features_.narrow(0, done_, count)
+          .copy_(panel_->features[date].index_select(0, out.batch.sequences.stock));
     }
     done_ += stock_ ? 1 : count;
   }
@@ -300,7 +300,7 @@ Napi::Value peer_lists(const Napi::CallbackInfo& info) {
   std::optional<int32_t> stock;
   if (has(options, "stock"))
     stock = static_cast<int32_t>(
-        read_integer(options.Get("stock"), "stock", 0, panel->features.size(1) - 1));
+        read_integer(options.Get("stock"), "stock", 0, panel->stocks() - 1));
   const bool features = read_boolean(options.Get("features"), "features");
   if (stock && features) throw BindingError("ERR_OPTION", "Expected no stock beside features.");
   auto task = std::make_shared<PeerListsTask>(

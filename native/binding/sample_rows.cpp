@@ -70,8 +70,7 @@ Napi::Value sample_rows(const Napi::CallbackInfo& info) {
   Held data(info[0], "input");
   const auto features = unwrap<FeaturesHandle>(info.Env(), data.get("features"), "features");
   const Size size = read_size(data);
-  if (features->values.size(0) != size.dates || features->values.size(1) != size.stocks)
-    throw BindingError("ERR_SHAPE", "Expected features of the same dates and stocks.");
+  features->require_size(size.dates, size.stocks, "features");
   ops::SampleRowsInput rows{};
   rows.dates = size.dates;
   rows.stocks = size.stocks;
@@ -82,6 +81,7 @@ Napi::Value sample_rows(const Napi::CallbackInfo& info) {
   if (data.has("close")) rows.close = data.column("close", size.cells);
   rows.present = data.required<uint8_t>("present", size.cells);
   rows.universe = data.required<uint8_t>("universe", size.cells);
+  rows.slots = &features->slots;
   rows.values = features->values.const_data_ptr<float>();
   rows.missing = features->missing.const_data_ptr<uint8_t>();
   rows.incomplete = features->incomplete.const_data_ptr<uint8_t>();

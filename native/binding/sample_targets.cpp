@@ -100,8 +100,8 @@ std::optional<ops::NeutralTo> read_neutral(Napi::Env env, Held& data, const Size
   neutral.clip = read_number(given.Get("clip"), "clip");
   if (has(given, "exposures")) {
     exposures = unwrap<FeaturesHandle>(env, given.Get("exposures"), "exposures");
-    if (exposures->values.size(0) != size.dates || exposures->values.size(1) != size.stocks)
-      throw BindingError("ERR_SHAPE", "Expected exposures of the same dates and stocks.");
+    exposures->require_size(size.dates, size.stocks, "exposures");
+    neutral.slots = &exposures->slots;
     neutral.exposures = exposures->values.const_data_ptr<float>();
     neutral.count = exposures->values.size(2);
   }

@@ -25,8 +25,9 @@ struct Batch {
 
 // A window of the resident panel, or dense sequences [T, R, F].
 struct Sequences {
-  Tensor dense;               // defined: the input is dense
-  Tensor panel, date, stock;  // else these
+  Tensor dense;  // defined: the input is dense
+  // Else these: [dates, slots, F], and per row its last date and the slot of its stock, int64 [R].
+  Tensor panel, date, stock;
   int64_t window = 0;
   Tensor last(at::ScalarType dtype) const;  // x_T [R, F]
 };

@@ -31,7 +31,7 @@ Tensor copy_of(const std::vector<int64_t>& values) {
 // self-loops.
 void pack_edges(const Panel& panel, const PackedBatch& packed, ops::Graph& graph) {
   std::vector<int64_t> edge_offsets{0}, targets;
-  std::vector<int64_t> row_of(panel.features.size(1), -1);
+  std::vector<int64_t> row_of(panel.stocks(), -1);
   for (size_t d = 0; d < packed.dates.size(); ++d) {
     const int64_t lo = packed.offsets[d], hi = packed.offsets[d + 1], date = packed.dates[d];
     for (int64_t row = lo; row < hi; ++row) row_of[packed.stocks[row]] = row;
@@ -69,12 +69,13 @@ Tensor pack_groups(const Panel& panel, const PackedBatch& packed, int64_t rows) 
 // What rows are read and which numbers they draw, in one block that goes to the device at once: the
 // dropout key (row 0: seed, step; row r + 1: panel date, row within its date), dates, stocks and
 // where the dates' rows lie.
-void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, int64_t rows, at::Device device) {
+void pack_rows(const Panel& panel, PackedBatch& packed, uint64_t seed, int64_t step,
+               int64_t rows) {
   const int64_t bounds = static_cast<int64_t>(packed.offsets.size());
   const auto block = at::empty({2 * (rows + 1) + 2 * rows + bounds}, at::kLong);
   auto* key = block.mutable_data_ptr<int64_t>();
-  int64_t *date = key + 2 * (rows + 1), *stock = date + rows;
-  const int64_t *const dates = date, *const stocks = stock;
+  int64_t *date = key + 2 * (rows + 1), *slot = date + rows;
+  const int64_t *const dates = date, *const slots = slot;
   *key++ = static_cast<int64_t>(seed);
   *key++ = step;
   for (size_t d = 0; d < packed.dates.size(); ++d) {
@@ -83,17 +84,18 @@ void pack_rows(PackedBatch& packed, uint64_t seed, int64_t step, int64_t rows, a
       *key++ = row - packed.offsets[d];
     }
   }
-  stock = std::copy(packed.stocks.begin(), packed.stocks.end(), stock);
+  slot = std::transform(packed.stocks.begin(), packed.stocks.end(), slot,
+                        [&](int32_t stock) { return panel.slots.slot(stock); });
   // The first row's window: filler has no number that is not finite unless its batch has one.
   for (int64_t row = packed.offsets.back(); row < rows; ++row) {
     *key++ = *date++ = dates[0];
     *key++ = row;
-    *stock++ = stocks[0];
+    *slot++ = slots[0];
   }
-  std::copy(packed.offsets.begin(), packed.offsets.end(), stock);
+  std::copy(packed.offsets.begin(), packed.offsets.end(), slot);
 
   const auto parts =
-      ops::to_device(block, device).split_with_sizes({2 * (rows + 1), rows, rows, bounds});
+      ops::to_device(block, panel.device()).split_with_sizes({2 * (rows + 1), rows, rows, bounds});
   packed.batch.key = parts[0].view({-1, 2});
   packed.sequences.date = parts[1];
   packed.sequences.stock = parts[2];
@@ -119,8 +121,10 @@ Tensor pack_targets(const Panel& panel, const PackedBatch& packed, int64_t rows,
 void Panel::check() const {
   TORCH_CHECK(features.defined() && features.dim() == 3 && features.scalar_type() == at::kFloat &&
                   features.is_contiguous() && features.is_cpu(),
-              "features: expected float32 [dates, stocks, F]");
-  const int64_t dates = features.size(0), stocks = features.size(1);
+              "features: expected float32 [dates, slots, F]");
+  const int64_t dates = features.size(0), stocks = this->stocks();
+  TORCH_CHECK(slots.dates() == dates && slots.count() == features.size(1), "slots: ", slots.dates(),
+              " dates and ", slots.count(), " slots for features ", features.sizes());
   TORCH_CHECK(window >= 1, "window: expected an integer >= 1 but got ", window);
   check_int32("row_offsets", row_offsets, dates + 1);
   const auto* offsets = row_offsets.const_data_ptr<int32_t>();
@@ -138,6 +142,8 @@ void Panel::check() const {
                   " is no stock index below ", stocks);
       TORCH_CHECK(row == offsets[date] || stock[row - 1] < stock[row],
                   "row_stocks: expected ascending stocks within date ", date);
+      TORCH_CHECK(slots.lives(date - window + 1, stock[row]) && slots.lives(date, stock[row]),
+                  "row_stocks: stock ", stock[row], " has no features in the window of date ", date);
     }
   }
   if (targets.defined()) {
@@ -170,12 +176,14 @@ void Panel::check() const {
 }
 
 void Panel::prepare(at::Device device) {
+  if (slots.stocks() == 0 && features.defined() && features.dim() == 3)
+    slots = {features.size(0), features.size(1)};
   check();
   features = features.to(device);
   neighbour_offsets.clear();
   neighbours.clear();
   if (graph != Graph::kEdges) return;
-  const int64_t stocks = features.size(1), edges = edge_source.numel();
+  const int64_t stocks = this->stocks(), edges = edge_source.numel();
   const auto* source = edge_source.const_data_ptr<int32_t>();
   const auto* target = edge_target.const_data_ptr<int32_t>();
   std::vector<std::vector<Neighbour>> lists(stocks);
@@ -249,7 +257,7 @@ PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType
   }
   packed.sequences.panel = panel.features;
   packed.sequences.window = panel.window;
-  pack_rows(packed, seed, step, rows, panel.device());
+  pack_rows(panel, packed, seed, step, rows);
   if (panel.targets.defined()) {
     packed.host_targets = pack_targets(panel, packed, rows, dtype);
     packed.targets = ops::to_device(packed.host_targets, panel.device());

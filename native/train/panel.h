@@ -6,17 +6,19 @@
 #include <vector>
 
 #include "nn/modules.h"
+#include "ops/data/slots.h"
 #include "train/future_returns.h"
 
 namespace astgnn::train {
 
 using at::Tensor;
 
-// features [dates, S, F] float32; rows of date t are row_stocks[row_offsets[t] .. row_offsets[t +
-// 1]], ascending stocks.
+// features [dates, slots, F] float32, of stock n in slot slots.slot(n); rows of date t are
+// row_stocks[row_offsets[t] .. row_offsets[t + 1]], ascending stocks. S stocks.
 struct Panel {
   enum class Graph { kComplete, kGroups, kEdges, kNone };
-  Tensor features;  // [dates, S, F] float32, on the device
+  Tensor features;  // [dates, slots, F] float32, on the device
+  ops::Slots slots{0, 0};  // left so: slot n is stock n's
   Tensor targets;   // [dates, S, L] float32, undefined where there are none
   Tensor returns;   // daily [dates, S] float32 CPU, NaN where missing, or undefined
   // int32 CPU [dates], where there are returns: the last date at whose return samples of a date
@@ -29,9 +31,11 @@ struct Panel {
   int64_t window = 1;
   Graph graph = Graph::kComplete;
 
-  // To be called once when all fields are set: checks shapes, ranges (row dates >= window - 1) and
-  // indices, sorts the edges and moves the features to the device.
+  // To be called once when all fields are set: checks shapes, ranges (row dates >= window - 1),
+  // indices and that rows hold the slots of their windows, sorts the edges and moves the features to
+  // the device.
   void prepare(at::Device device = at::kCPU);
+  int64_t stocks() const { return slots.stocks(); }
   at::Device device() const { return features.device(); }
   int64_t rows(int64_t date) const;
   size_t bytes() const;

@@ -74,7 +74,8 @@ bool neutralise(TargetWorker& worker, int64_t count, const NeutralTo& to, int64_
     worker.beyond[i] = values[i] - seen;
     values[i] = seen;
   }
-  const ExposureDate date{to.exposures + t * stocks * to.count,
+  const int64_t slots = to.slots == nullptr ? 0 : to.slots->count();
+  const ExposureDate date{to.exposures + t * slots * to.count, to.slots,
                           to.groups == nullptr ? nullptr : to.groups + t * stocks};
   const auto fit = worker.residuals->take(values, count, worker.stock.data(), date);
   for (int64_t i = 0; i < count; ++i) values[i] += worker.beyond[i];

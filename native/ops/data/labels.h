@@ -46,7 +46,8 @@ struct LabelTransform {
 
 // What labels are made neutral to before they are transformed.
 struct NeutralTo {
-  const float* exposures = nullptr;  // [dates, stocks, count], NaN where missing
+  const float* exposures = nullptr;  // [dates, slots, count], NaN where missing
+  const Slots* slots = nullptr;
   int64_t count = 0;
   const int32_t* groups = nullptr;  // [dates, stocks], or null: one intercept for all
   int64_t group_count = 0;

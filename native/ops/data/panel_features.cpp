@@ -28,6 +28,11 @@ struct PanelFeatures::Worker {
   PriceFeatures prices;
   CrossSection cross_section;
   std::vector<double> values;  // one feature of one date
+  // Stocks of the date that hold their slots, and these.
+  struct Holder {
+    int32_t stock, slot;
+  };
+  std::vector<Holder> holders;
   Beyond beyond{0, -1, 0};
 };
 
@@ -150,18 +155,27 @@ void PanelFeatures::fit(int64_t feature) {
   }
 }
 
+void PanelFeatures::find_holders(Worker& worker, int64_t date) const {
+  worker.holders.clear();
+  for (int64_t n = 0; n < input_.stocks; ++n) {
+    if (input_.slots.holds(date - input_.first, n))
+      worker.holders.push_back(
+          {static_cast<int32_t>(n), static_cast<int32_t>(input_.slots.slot(n))});
+  }
+}
+
 // Rounds worker.values to single precision.
 void PanelFeatures::store(Worker& worker, int64_t feature, int64_t date) {
-  const int64_t N = input_.stocks, F = input_.features();
-  float* out = output_.features + (date - input_.first) * N * F + feature;
+  const int64_t S = input_.slots.count(), F = input_.features();
+  float* out = output_.features + (date - input_.first) * S * F + feature;
   bool is_complete = true;
-  for (int64_t n = 0; n < N; ++n) {
-    const double value = worker.values[n];
+  for (const auto& [stock, slot] : worker.holders) {
+    const double value = worker.values[stock];
     const float rounded = static_cast<float>(value);
     is_complete &= value == value;
-    out[n * F] = value == value ? rounded : std::numeric_limits<float>::quiet_NaN();
+    out[slot * F] = value == value ? rounded : std::numeric_limits<float>::quiet_NaN();
     if (rounded - rounded != 0 && value == value) {
-      const Beyond found{feature, date * N + n, value};
+      const Beyond found{feature, date * input_.stocks + stock, value};
       if (precedes(found, worker.beyond)) worker.beyond = found;
     }
   }
@@ -169,14 +183,15 @@ void PanelFeatures::store(Worker& worker, int64_t feature, int64_t date) {
 }
 
 void PanelFeatures::make_date(Worker& worker, int64_t date) {
-  const int64_t N = input_.stocks, bytes = input_.mask_bytes();
+  const int64_t S = input_.slots.count(), bytes = input_.mask_bytes();
   const int64_t count = static_cast<int64_t>(input_.processors.size());
+  find_holders(worker, date);
   for (int64_t f = 0; f < input_.features(); ++f) {
     double* values = worker.values.data();
     base(worker, f, date, values);
-    uint8_t* mask = output_.missing + (date - input_.first) * N * bytes + f / 8;
-    for (int64_t n = 0; n < N; ++n)
-      mask[n * bytes] |= static_cast<uint8_t>((values[n] != values[n]) << f % 8);
+    uint8_t* mask = output_.missing + (date - input_.first) * S * bytes + f / 8;
+    for (const auto& [stock, slot] : worker.holders)
+      mask[slot * bytes] |= static_cast<uint8_t>((values[stock] != values[stock]) << f % 8);
     process(worker, 0, count, f, date, values);
     store(worker, f, date);
   }

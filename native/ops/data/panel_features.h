@@ -1,5 +1,5 @@
 // Features of a panel: computed from prices or taken from columns, processed per date, rounded to
-// single precision and written once to their place in [dates, stocks, F], a block of dates at a
+// single precision and written once to their place in [dates, slots, F], a block of dates at a
 // time. In double precision until then.
 #pragma once
 
@@ -9,6 +9,7 @@
 
 #include "ops/data/cross_section.h"
 #include "ops/data/price_features.h"
+#include "ops/data/slots.h"
 #include "ops/data/style.h"
 
 namespace astgnn::ops {
@@ -53,6 +54,7 @@ struct PanelFeaturesInput {
   const int32_t* segments;      // [dates, stocks] or null
   std::vector<Processor> processors;
   int64_t fit_from = 0, fit_to = -1;  // training dates, both inclusive
+  Slots slots{0, 0};                  // of the stocks, from date `first` on
 
   int64_t features() const { return static_cast<int64_t>(sources.size()); }
   int64_t made() const { return dates - first; }
@@ -60,11 +62,12 @@ struct PanelFeaturesInput {
   int64_t mask_bytes() const { return (features() + 7) / 8; }
 };
 
-// Where the results go, M = made() dates; the masks are zero before.
+// Where the results go, M = made() dates; the masks are zero before. What no stock holds of a slot
+// is not written.
 struct PanelFeaturesOutput {
-  float* features;  // [M, stocks, F]
+  float* features;  // [M, slots, F]
   // Bit f % 8 of byte f / 8 of a cell: feature f was missing before the processors ran.
-  uint8_t* missing;     // [M, stocks, mask_bytes]
+  uint8_t* missing;     // [M, slots, mask_bytes]
   uint8_t* incomplete;  // [M]: 1 where a feature of the date is missing after they ran
 };
 
@@ -98,6 +101,7 @@ class PanelFeatures {
                double* values) const;
   void make_exposures(int64_t from, int64_t to);
   void fit(int64_t feature);
+  void find_holders(Worker& worker, int64_t date) const;
   void make_date(Worker& worker, int64_t date);
   void store(Worker& worker, int64_t feature, int64_t date);
 

@@ -42,7 +42,7 @@ Residuals::Fit Residuals::take(double* values, int64_t count, const int32_t* sto
     double sum = 0, squares = 0;
     int64_t missing = 0;
     for (int64_t i = 0; i < count; ++i) {
-      const double value = exposures.values[stock[i] * exposures_ + k];
+      const double value = exposures.values[exposures.slots->slot(stock[i]) * exposures_ + k];
       column_[i] = value;
       if (value != value) {
         ++missing;

@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/data/slots.h"
+
 namespace astgnn::ops {
 
 // Exposures of one date.
 struct ExposureDate {
-  const float* values;    // [stocks, exposures]; NaN counts as the mean of its column
+  const float* values;    // [slots, exposures]; NaN counts as the mean of its column
+  const Slots* slots;
   const int32_t* groups;  // [stocks], or null: one intercept. Those below 0 share one.
 };
 

@@ -62,7 +62,7 @@ void count_missing(const SampleRowsInput& in, int64_t date, uint8_t* now, int64_
   const int64_t F = in.features;
   for (int64_t n = 0; n < in.stocks; ++n) {
     if ((now[n] & kRead) == 0) continue;
-    const int64_t cell = date * in.stocks + n;
+    const int64_t cell = date * in.slots->count() + in.slots->slot(n);
     const uint8_t* mask = in.missing + cell * in.mask_bytes;
     bool is_known = std::all_of(mask, mask + in.mask_bytes, [](uint8_t m) { return m == 0; });
     if (!is_known) {

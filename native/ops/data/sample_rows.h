@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "ops/data/grid.h"
+#include "ops/data/slots.h"
 
 namespace astgnn::ops {
 
@@ -15,7 +15,8 @@ struct SampleRowsInput {
   const uint8_t* present;       // [dates, stocks]: where this is 1
   const uint8_t* universe;      // [dates, stocks]
   // As in PanelFeaturesOutput.
-  const float* values;  // [dates, stocks, features]
+  const Slots* slots;
+  const float* values;  // [dates, slots, features]
   const uint8_t* missing;
   const uint8_t* incomplete;
   int64_t mask_bytes;
