@@ -63,6 +63,14 @@ export { evaluatePredictions, type EvaluatePredictionsOptions, type PredictionsE
 export { writeReport, type ReportPart, type WriteReportOptions } from "./evaluate/write-report.js";
 export { audit, type Audit, type AuditRunOptions } from "./evaluate/audit/audit.js";
 export type { Finding, FindingCode, Severity } from "./evaluate/audit/finding.js";
+export { backtest, type Backtest, type BacktestTerms } from "./portfolio/backtest/backtest.js";
+export { backtestNumbers } from "./portfolio/backtest/numbers.js";
+export { backtestRun, type RunBacktestOptions } from "./portfolio/backtest/of-run.js";
+export type { BacktestOptions, BacktestSource, BookName, Known, PredictionsSource, ScheduleSource, TargetWeights, WeightsSource } from "./portfolio/backtest/options.js";
+export type { BacktestDays, Delisting, Fill } from "./portfolio/backtest/run.js";
+export type { BacktestStatistics } from "./portfolio/backtest/statistics.js";
+export type { CapacityPoint } from "./portfolio/backtest/capacity.js";
+export type { BacktestNumbers } from "./report/sections/backtest.js";
 export { peers, type Peer, type PeersOptions, type StockPeers } from "./evaluate/peers/peers.js";
 export { clusters, type Cluster, type ClustersOptions, type DateClusters } from "./evaluate/peers/clusters.js";
 export { clustersOfRun, peersOfRun, type RunPeersOptions } from "./evaluate/peers/run.js";

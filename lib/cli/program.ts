@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { packageVersion } from "../binding/package-root.js";
 import { AstgnnError } from "../errors.js";
 import { auditCommand } from "./audit.js";
+import { backtestCommand } from "./backtest.js";
 import { demoCommand } from "./demo.js";
 import { evaluateCommand } from "./evaluate.js";
 import { explainCommand } from "./explain.js";
@@ -57,7 +58,20 @@ function programFor(terminal: Terminal): Command {
       writeErr: () => {},
       outputError: () => {},
     });
-  const commands = [setupCommand(), infoCommand(), demoCommand(terminal), trainCommand(terminal), planCommand(terminal), predictCommand(terminal), evaluateCommand(terminal), explainCommand(terminal), auditCommand(terminal), peersCommand(terminal), watchCommand(terminal)];
+  const commands = [
+    setupCommand(),
+    infoCommand(),
+    demoCommand(terminal),
+    trainCommand(terminal),
+    planCommand(terminal),
+    predictCommand(terminal),
+    evaluateCommand(terminal),
+    explainCommand(terminal),
+    auditCommand(terminal),
+    peersCommand(terminal),
+    backtestCommand(terminal),
+    watchCommand(terminal),
+  ];
   for (const command of commands) {
     command.copyInheritedSettings(program);
     if (!command.options.some((option) => option.long === "--json")) command.option("--json", "print JSON on stdout and nothing else");

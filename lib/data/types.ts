@@ -24,14 +24,14 @@ export interface LabelValues extends PanelValues {
 /** One kind of loss between the source and the samples: what was dropped or set missing, why, and how many. */
 export interface LedgerEntry {
   /** Where it happened, in reading order. */
-  readonly stage: "source" | "clean" | "features" | "rows" | "labels" | "split" | "graph";
+  readonly stage: "source" | "clean" | "features" | "rows" | "labels" | "split" | "graph" | "fills";
   /** Stable key, e.g. `zero_volume`, `incomplete_window`, `purged_train_valid`. */
   readonly reason: string;
   /** One sentence for people. */
   readonly text: string;
   readonly count: number;
   /** What is counted. */
-  readonly unit: "rows" | "values" | "stocks" | "dates" | "edges";
+  readonly unit: "rows" | "values" | "stocks" | "dates" | "edges" | "orders";
 }
 
 /** Counts of what was read and of what was dropped or set missing; nothing is dropped without a line here. */

@@ -6,10 +6,12 @@ import { writeFileAtomically } from "../model/atomic-write.js";
 import type { ReportNumbers } from "../report/numbers.js";
 import { renderReport } from "../report/render.js";
 import type { StockPeers } from "./peers/peers.js";
+import type { Ledger } from "../data/types.js";
 import type { RunDescription } from "../run/description.js";
 import type { EpochEvent } from "../run/records.js";
 import type { Audit } from "./audit/audit.js";
 import type { BaselineComparison } from "./baselines/compare.js";
+import type { BacktestNumbers } from "../report/sections/backtest.js";
 import type { DayNumbers, ExplanationNumbers, PartNumbers } from "../report/sections/explanations.js";
 import type { DayExplanation } from "./explain/explain-day.js";
 import type { Explanation } from "./explain/explanation.js";
@@ -19,8 +21,8 @@ import { evaluateRun, type RunEvaluation } from "./evaluate-run.js";
 /** Version of report.json: it grows where a field goes or changes its meaning. */
 const SCHEMA_VERSION = 1;
 
-/** What a report gets: an evaluation of the run, of predictions, an audit, why a day's highest and lowest scores are what they are (`explainDay`), or a stock's peers (`peersOfRun`). */
-export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit } | { readonly explanations: DayExplanation } | { readonly stockPeers: StockPeers };
+/** What a report gets: an evaluation of the run, of predictions, an audit, why a day's highest and lowest scores are what they are (`explainDay`), a stock's peers (`peersOfRun`), or a book held through the prices (`backtest`). */
+export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit } | { readonly explanations: DayExplanation } | { readonly stockPeers: StockPeers } | { readonly backtest: BacktestNumbers; readonly ledger?: Ledger | undefined };
 
 /** Peers and features that a report names of each stock. */
 const NAMED_PARTS = 4;
@@ -31,8 +33,8 @@ export interface WriteReportOptions {
   readonly comparison?: BaselineComparison | undefined;
   /** The command that made the run. Default: what the report says already. */
   readonly command?: string | undefined;
-  /** Names of the file of predictions and of the prices, where there is no run. */
-  readonly predictions?: { readonly name: string; readonly prices: string } | undefined;
+  /** Names of the file of predictions or weights and of the prices, where there is no run; `kind` "backtest" for a report that is about a backtest alone. */
+  readonly predictions?: { readonly name: string; readonly prices: string; readonly kind?: "predictions" | "backtest" | undefined } | undefined;
 }
 
 /**
@@ -53,7 +55,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
   // A training of the library says less of its splits than the page shows.
   const isUnevaluated = isRun && !("test" in part) && before.test !== undefined && before.test.daily === undefined;
   const whole = isUnevaluated ? { ...(await evaluateRun(folder, { onWarning: () => {} })), ...part } : part;
-  const { audit, explanations, stockPeers, valid, test, ledger, ...rest } = whole as Partial<RunEvaluation> & { audit?: Audit; explanations?: DayExplanation; stockPeers?: StockPeers };
+  const { audit, explanations, stockPeers, backtest, valid, test, ledger, ...rest } = whole as Partial<RunEvaluation> & { audit?: Audit; explanations?: DayExplanation; stockPeers?: StockPeers; backtest?: BacktestNumbers };
   const splits = Object.fromEntries(Object.entries({ valid, test }).flatMap(([name, split]) => (split === undefined ? [] : [[name, { ...before[name as "test"], ...split }]])));
   // A comparison is of the rows that the test had then: a walk-forward may have more folds by now.
   const { rows, rowsLeftOut } = before.comparison ?? {};
@@ -61,7 +63,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
   const report = {
     ...before,
     schemaVersion: SCHEMA_VERSION,
-    ...(predictions === undefined ? await aboutRun(folder, isRun) : { subject: { kind: "predictions", ...predictions } }),
+    ...(predictions === undefined ? await aboutRun(folder, isRun) : { subject: { ...predictions, kind: predictions.kind ?? "predictions" } }),
     ...(command === undefined ? {} : { command }),
     comparison: comparison ?? kept,
     ...splits,
@@ -70,6 +72,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
     ...(audit === undefined ? {} : { audit }),
     ...(explanations === undefined ? {} : { explanations: dayNumbers(explanations) }),
     ...(stockPeers === undefined ? {} : { peers: [...(before.peers ?? []).filter(({ ticker }) => ticker !== stockPeers.ticker), stockPeers] }),
+    ...(backtest === undefined ? {} : { backtests: [...(before.backtests ?? []).filter(({ name }) => name !== backtest.name), backtest] }),
   };
   const json = `${JSON.stringify(report, null, 2)}\n`;
   // The page is made of what the file has, so that the two cannot differ.

@@ -90,8 +90,12 @@ export function labelBook(ranked: RankedDates, labels: DateRows, weighting: Weig
 }
 
 /** As many portfolios as entries fall into the days for which one is held; one where entries are further apart than that. */
-function portfoliosFor(entries: Int32Array, horizonDays: number): number {
+export function portfoliosFor(entries: Int32Array, horizonDays: number): number {
+  return Math.max(1, Math.round(horizonDays / usualGap(entries)));
+}
+
+/** Median number of price dates from one entry to the next, 1 for fewer than two. */
+export function usualGap(entries: Int32Array): number {
   const gaps = entries.subarray(1).map((entry, k) => entry - entries[k]!).sort();
-  const usual = gaps.length === 0 ? 1 : gaps[gaps.length >> 1]!;
-  return Math.max(1, Math.round(horizonDays / usual));
+  return gaps.length === 0 ? 1 : gaps[gaps.length >> 1]!;
 }

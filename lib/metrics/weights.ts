@@ -1,4 +1,5 @@
 import { invalidOption } from "../errors.js";
+import { quantileOf } from "./quantiles.js";
 import type { RankedDates } from "./ranked-dates.js";
 
 /** Writes the weights of date `t`, one per stock, 0 where a stock is not held. */
@@ -32,6 +33,25 @@ export function topWeights(k: number): Weighting {
     const [row, count] = [t * stocks, counts[t]!];
     const held = Math.min(k, count);
     for (let i = count - held; i < count; i++) weights[order[row + i]!] = 1 / held;
+  };
+}
+
+/** The top quantile against the bottom one, equal weights within each: gross 1, net 0. Nothing is held where one of them is empty. */
+export function quantileWeights(quantiles: number): Weighting {
+  if (!Number.isInteger(quantiles) || quantiles < 2) throw invalidOption("quantiles", "a whole number from 2", quantiles);
+  return ({ stocks, order, counts }, t, weights) => {
+    weights.fill(0);
+    const [row, count] = [t * stocks, counts[t]!];
+    if (count < 2) return;
+    let [bottom, top] = [0, 0];
+    for (let i = 0; i < count; i++) {
+      const quantile = quantileOf(i, count, quantiles);
+      if (quantile === 1) bottom++;
+      else if (quantile === quantiles) top++;
+    }
+    if (bottom === 0 || top === 0) return;
+    for (let i = 0; i < bottom; i++) weights[order[row + i]!] = -0.5 / bottom;
+    for (let i = count - top; i < count; i++) weights[order[row + i]!] = 0.5 / top;
   };
 }
 

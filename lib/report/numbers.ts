@@ -5,6 +5,7 @@ import type { RunDescription } from "../run/description.js";
 import type { DateStatistics } from "../run/report.js";
 import type { EpochRecord, SplitMetrics } from "../run/records.js";
 import type { AuditNumbers } from "./sections/audit.js";
+import type { BacktestNumbers } from "./sections/backtest.js";
 import type { ComparisonNumbers } from "./sections/baselines.js";
 import type { DayNumbers } from "./sections/explanations.js";
 import type { FoldNumbers } from "./sections/folds.js";
@@ -53,6 +54,8 @@ export interface ReportNumbers {
   readonly peers?: readonly StockPeersNumbers[] | undefined;
   /** The test beside baselines. */
   readonly comparison?: ComparisonNumbers | undefined;
+  /** Books held through the prices, by name. */
+  readonly backtests?: readonly BacktestNumbers[] | undefined;
   /** Of a walk-forward. */
   readonly folds?: readonly FoldNumbers[] | undefined;
   /** Folders of folds that are not finished. */

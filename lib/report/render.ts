@@ -3,7 +3,8 @@ import { html, Html, type Fragment } from "./html.js";
 import type { ReportNumbers } from "./numbers.js";
 import { CSS } from "./page-css.js";
 import type { Block, Cell, Figure, Section, Table } from "./section.js";
-import { SECTIONS } from "./sections.js";
+import { sectionsFor } from "./sections.js";
+import { backtestOverview } from "./sections/backtest-overview.js";
 import { overviewOf, type Overview } from "./sections/overview.js";
 import { drawChart } from "./vega.js";
 
@@ -15,8 +16,8 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /** The page of a report: one file that fetches nothing and has no script. The same numbers give the same bytes. */
 export async function renderReport(numbers: ReportNumbers): Promise<string> {
-  const overview = overviewOf(numbers);
-  const sections = SECTIONS.flatMap((sectionOf) => sectionOf(numbers) ?? []);
+  const overview = numbers.subject.kind === "backtest" ? backtestOverview(numbers) : overviewOf(numbers);
+  const sections = sectionsFor(numbers).flatMap((sectionOf) => sectionOf(numbers) ?? []);
   const drawn: Html[] = [];
   for (const section of sections) drawn.push(await sectionMarkup(section));
   const first = overview.figure === undefined ? undefined : await figureMarkup({ ...overview.figure }, "overview");

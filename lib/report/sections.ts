@@ -1,6 +1,7 @@
 import type { ReportNumbers } from "./numbers.js";
 import type { SectionOf } from "./section.js";
 import { auditSection } from "./sections/audit.js";
+import { backtestSection } from "./sections/backtest.js";
 import { baselinesSection } from "./sections/baselines.js";
 import { costsSection } from "./sections/costs.js";
 import { dataSection } from "./sections/data.js";
@@ -20,7 +21,7 @@ import { trainingSection } from "./sections/training.js";
 import { unitsSection } from "./sections/units.js";
 
 /** The sections of a report below the first screen, in the order of the page. */
-export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
+const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   auditSection,
   foldsSection,
   baselinesSection,
@@ -28,6 +29,7 @@ export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   quantilesSection,
   decaySection,
   costsSection,
+  backtestSection,
   exposuresSection,
   partsSection,
   unitsSection,
@@ -40,3 +42,11 @@ export const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   definitionsSection,
   reproduceSection,
 ];
+
+/** Those of a report without predictions. */
+const OF_BACKTEST: readonly SectionOf<ReportNumbers>[] = [backtestSection, dataSection, reproduceSection];
+
+/** The sections that a report of a subject has. */
+export function sectionsFor(numbers: ReportNumbers): readonly SectionOf<ReportNumbers>[] {
+  return numbers.subject.kind === "backtest" ? OF_BACKTEST : SECTIONS;
+}

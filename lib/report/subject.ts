@@ -1,8 +1,8 @@
 /** What the numbers of a report are about. */
 export interface SubjectNumbers {
-  /** Of the run folder, or of the file of predictions. */
+  /** Of the run folder, or of the file of predictions or weights. */
   readonly name: string;
-  readonly kind: "run" | "ensemble" | "walk-forward" | "predictions";
-  /** Data that predictions of another tool are held against; a run says so itself. */
+  readonly kind: "run" | "ensemble" | "walk-forward" | "predictions" | "backtest";
+  /** Data that predictions or weights of another tool are held against; a run says so itself. */
   readonly prices?: string | undefined;
 }

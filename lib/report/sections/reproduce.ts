@@ -12,7 +12,9 @@ function text(part: unknown): string {
 /** How to get the same numbers again. */
 export function reproduceSection({ run, command, subject, trials = [] }: ReportNumbers): Section {
   const blocks: Block[] = [];
-  if (subject.kind === "predictions") {
+  if (subject.kind === "backtest") {
+    blocks.push({ kind: "listing", title: "Command", text: command ?? `astgnn backtest --weights ${subject.name} --data ${subject.prices ?? "FILE"} --out FOLDER` });
+  } else if (subject.kind === "predictions") {
     blocks.push({ kind: "listing", title: "Command", text: `astgnn evaluate --predictions ${subject.name} --data ${subject.prices ?? "FILE"} --out FOLDER` });
   } else {
     const again = `astgnn evaluate --run ${subject.name}`;
