@@ -82,6 +82,16 @@ export { explainRun, explainRunDay, type ExplainRunDayOptions, type ExplainRunOp
 export type { Explanation, FeaturePart, PeerPart } from "./evaluate/explain/explanation.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
+export { compareRisk, type ComparedName, type CompareRiskOptions } from "./risk/compare.js";
+export type { FactorForm } from "./risk/factor-form.js";
+export type { PortfolioKind, RiskComparison, RiskJudgement, RiskPair } from "./risk/judge.js";
+export type { RiskModelOptions } from "./risk/options.js";
+export type { RiskDate } from "./risk/risk-date.js";
+export { riskForms, riskModel, type RiskOptions } from "./risk/risk-model.js";
+export { RiskModel, type FactorReturns } from "./risk/estimator.js";
+export { sampleCovariances, type ReturnWindow, type SampleCovarianceName } from "./risk/sample-covariance.js";
+export type { RiskSource } from "./risk/walk.js";
+
 export { demonstrate, type Demonstration } from "./demo/demonstrate.js";
 export type { DemonstrationOptions } from "./demo/options.js";
 export { simulateMarket, writeSimulatedMarket, type ResolvedSimulation, type SimulatedMarket, type SimulationOptions } from "./demo/simulate.js";

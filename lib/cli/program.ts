@@ -10,6 +10,7 @@ import { infoCommand } from "./info.js";
 import { peersCommand } from "./peers.js";
 import { planCommand } from "./plan.js";
 import { predictCommand } from "./predict.js";
+import { riskCommand } from "./risk.js";
 import { setupCommand } from "./setup.js";
 import { processTerminal, type Terminal } from "./terminal.js";
 import { trainCommand } from "./train.js";
@@ -69,6 +70,7 @@ function programFor(terminal: Terminal): Command {
     explainCommand(terminal),
     auditCommand(terminal),
     peersCommand(terminal),
+    riskCommand(terminal),
     backtestCommand(terminal),
     watchCommand(terminal),
   ];

@@ -10,6 +10,6 @@ export interface FactorForm {
   readonly exposures: Float64Array;
   /** F, [factors, factors], symmetric and positive semidefinite: of daily returns, not annualised. */
   readonly factorCovariance: Float64Array;
-  /** v, [stocks], above 0: of daily returns, not annualised. */
+  /** v, [stocks], above 0 but for the plain sample covariance, which has none: of daily returns, not annualised. */
   readonly specificVariance: Float64Array;
 }

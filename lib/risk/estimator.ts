@@ -1,0 +1,250 @@
+import { AstgnnError } from "../errors.js";
+import { resolveOptions } from "../options.js";
+import { crossSection, winsorise } from "./factor-returns.js";
+import { FactorCovariance } from "./factor-covariance.js";
+import type { FactorForm } from "./factor-form.js";
+import { RiskModelOptionsSchema, type ResolvedRiskModel, type RiskModelOptions } from "./options.js";
+import { Regime } from "./regime.js";
+import { checkRiskDate, type RiskDate } from "./risk-date.js";
+import { readRisk, writeRisk } from "./risk-file.js";
+import { SpecificRisk } from "./specific-risk.js";
+
+/** Name of the factor that every stock has an exposure of 1 to. */
+export const MARKET = "market";
+/** Dates after which forecasts are good enough to be compared with what came. */
+const REGIME_FROM = 42;
+
+/** A date's regression, as a record of how well the factors explain. */
+export interface FactorReturns {
+  readonly date: string;
+  /** In the order of {@link RiskModel.factors}. */
+  readonly returns: Float64Array;
+  /** Weighted R² of the date's returns on the exposures of the date before; NaN where it has none. */
+  readonly r2: number;
+  readonly stocks: number;
+  readonly winsorised: number;
+}
+
+/**
+ * A factor risk model that learns date by date: {@link RiskModel.update} extends sums, whatever the length of the history, and {@link RiskModel.form} is the
+ * covariance of the next date's returns as of the newest date. After Menchero, Orr and Wang (2011), USE4.
+ */
+export class RiskModel {
+  /** The market, the exposures, then the groups. */
+  readonly factors: readonly string[];
+  readonly options: ResolvedRiskModel;
+  readonly #exposures: readonly string[];
+  readonly #groups: readonly string[];
+  readonly #covariance: FactorCovariance;
+  readonly #specific: SpecificRisk;
+  readonly #regimes: { readonly factors: Regime; readonly specific: Regime } | undefined;
+  readonly #slots = new Map<string, number>();
+  readonly #history: FactorReturns[] = [];
+  #newest: RiskDate | undefined;
+  #own: Float64Array | undefined;
+  #volatilities: Float64Array | undefined;
+
+  /**
+   * @param exposures names of the columns of every date's exposures
+   * @param groups names of the groups, where dates have groups
+   * @throws AstgnnError ERR_OPTION
+   */
+  constructor(exposures: readonly string[], groups: readonly string[] = [], options: RiskModelOptions = {}) {
+    this.options = resolveOptions(RiskModelOptionsSchema, options, "riskModel");
+    this.#exposures = exposures;
+    this.#groups = groups;
+    this.factors = [MARKET, ...exposures, ...groups];
+    this.#covariance = new FactorCovariance(this.factors.length, this.options);
+    this.#specific = new SpecificRisk({ halfLife: this.options.specificHalfLife, lags: this.options.specificLags, structural: this.options.structural, shrinkage: this.options.shrinkage, buckets: this.options.sizeBuckets });
+    const { regimeHalfLife } = this.options;
+    this.#regimes = regimeHalfLife === false ? undefined : { factors: new Regime(regimeHalfLife), specific: new Regime(regimeHalfLife) };
+  }
+
+  /** The newest date; undefined before the first. */
+  get date(): string | undefined {
+    return this.#newest?.date;
+  }
+
+  /** Dates whose returns were explained. */
+  get dates(): number {
+    return this.#covariance.count;
+  }
+
+  /** Factor returns and R² of every date since the model was made or loaded. */
+  get history(): readonly FactorReturns[] {
+    return this.#history;
+  }
+
+  /**
+   * Takes a date in: its returns are explained by the exposures of the date before, its exposures are kept for the next.
+   *
+   * @throws AstgnnError ERR_DATA naming ticker, date and factor: a date that is not after the newest, a ticker that stands twice, an exposure that is NaN in part, a
+   *   price of zero; ERR_SHAPE
+   */
+  update(day: RiskDate): void {
+    checkRiskDate(day, this.#exposures, this.#groups.length, this.date);
+    const before = this.#newest;
+    this.#newest = known(day, this.#exposures.length);
+    if (before === undefined) return;
+    const returns = new Float64Array(before.tickers.length).fill(NaN);
+    const at = new Map(day.tickers.map((ticker, i) => [ticker, i]));
+    for (const [i, ticker] of before.tickers.entries()) returns[i] = day.returns[at.get(ticker) ?? -1] ?? NaN;
+    const count = returns.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
+    if (count === 0) return;
+    const winsorised = this.options.winsorise === false ? 0 : winsorise(returns, this.options.winsorise);
+    const exposures = this.#matrix(before);
+    const { factorReturns, residuals, r2 } = crossSection({
+      exposures, returns, weights: weightsOf(before), factors: this.factors.length,
+      constraint: this.#groups.length === 0 ? undefined : { first: 1 + this.#exposures.length, weights: groupWeights(before, this.#groups.length) },
+      ridge: this.options.ridge, ridgeFrom: 1,
+    });
+    const bySlot = this.#bySlot(before.tickers, residuals);
+    if (this.#regimes !== undefined && this.dates >= REGIME_FROM) {
+      this.#regimes.factors.update(meanSquare(factorReturns, this.#factorVolatilities()));
+      this.#regimes.specific.update(meanSquare(bySlot, this.#ownVolatilities()));
+    }
+    this.#covariance.update(factorReturns);
+    this.#specific.update(bySlot);
+    this.#own = this.#volatilities = undefined;
+    this.#history.push({ date: day.date, returns: factorReturns, r2, stocks: count, winsorised });
+  }
+
+  /**
+   * Covariance of the next date's returns, of the stocks of the newest date.
+   *
+   * @throws AstgnnError ERR_DATA where there are not more dates than factors, whose covariance would be singular
+   */
+  form(): FactorForm {
+    const day = this.#newest;
+    const K = this.factors.length;
+    if (day === undefined || this.dates <= K) {
+      throw new AstgnnError("ERR_DATA", `A risk model of ${K} factors (${this.factors.slice(0, 4).join(", ")}${K > 4 ? ", ..." : ""}) has the returns of ${this.dates} dates: its factor covariance is singular.`, {
+        ...(day === undefined ? {} : { date: day.date }), next: "Give it more dates than factors, or fewer factors.",
+      });
+    }
+    const exposures = this.#matrix(day);
+    const factorCovariance = this.#covariance.covariance();
+    const slots = Int32Array.from(day.tickers, (ticker) => this.#slots.get(ticker) ?? -1);
+    const volatilities = this.#specific.volatilities(this.#ownVolatilities(), slots, exposures, K, day.sizes === undefined ? undefined : Float64Array.from(day.sizes));
+    const [common, specific] = [this.#regimes?.factors.variance ?? 1, this.#regimes?.specific.variance ?? 1];
+    return {
+      date: day.date,
+      tickers: day.tickers,
+      factors: this.factors,
+      exposures,
+      factorCovariance: factorCovariance.map((value) => value * common),
+      specificVariance: volatilities.map((value) => value * value * specific),
+    };
+  }
+
+  /**
+   * The model as a safetensors file: tensors `exposures`, `factor_covariance` and `specific_variance` of the newest date for other readers, and the state that
+   * {@link RiskModel.read} goes on from.
+   */
+  write(): Uint8Array {
+    return writeRisk({
+      form: this.dates > this.factors.length ? this.form() : undefined,
+      day: this.#newest, exposures: this.#exposures, groups: this.#groups, slots: [...this.#slots.keys()], options: this.options,
+      state: {
+        ...named("covariance", this.#covariance.state()), ...named("specific", this.#specific.state()),
+        ...(this.#regimes === undefined ? {} : { "regime.factors": this.#regimes.factors.state(), "regime.specific": this.#regimes.specific.state() }),
+      },
+    });
+  }
+
+  /**
+   * A model from the bytes of {@link RiskModel.write}: told the next date, it is to the last bit the one that was written. Its history of factor returns begins anew.
+   *
+   * @throws AstgnnError ERR_CHECKPOINT
+   */
+  static read(bytes: Uint8Array): RiskModel {
+    const { day, exposures, groups, slots, options, state } = readRisk(bytes);
+    const model = new RiskModel(exposures, groups, options);
+    for (const ticker of slots) model.#slots.set(ticker, model.#slots.size);
+    model.#newest = day;
+    const part = (name: string): Record<string, Float64Array> => Object.fromEntries(Object.entries(state).flatMap(([key, value]) => (key.startsWith(`${name}.`) ? [[key.slice(name.length + 1), value as Float64Array]] : [])));
+    model.#covariance.restore(part("covariance"));
+    model.#specific.restore(part("specific"));
+    const regimes = part("regime");
+    model.#regimes?.factors.restore(regimes["factors"]!);
+    model.#regimes?.specific.restore(regimes["specific"]!);
+    return model;
+  }
+
+  /** Specific volatility of every slot, by its own history. */
+  #ownVolatilities(): Float64Array {
+    return (this.#own ??= this.#specific.own());
+  }
+
+  #factorVolatilities(): Float64Array {
+    return (this.#volatilities ??= this.#covariance.volatilities());
+  }
+
+  #bySlot(tickers: readonly string[], residuals: Float64Array): Float64Array {
+    for (const ticker of tickers) if (!this.#slots.has(ticker)) this.#slots.set(ticker, this.#slots.size);
+    const out = new Float64Array(this.#slots.size).fill(NaN);
+    for (const [i, ticker] of tickers.entries()) out[this.#slots.get(ticker)!] = residuals[i]!;
+    return out;
+  }
+
+  /**
+   * Exposures with the market before and dummies of groups behind: [stocks, factors]. Exposures are taken from their mean by the weights of the regression: the market's
+   * return then is the mean return, and its volatility not what other factors cancel.
+   */
+  #matrix(day: RiskDate): Float64Array {
+    const { tickers, exposures, groups } = day;
+    const [K, own] = [this.factors.length, this.#exposures.length];
+    const out = new Float64Array(tickers.length * K);
+    const weights = weightsOf(day);
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const mean = new Float64Array(own);
+    for (let i = 0; i < tickers.length; i++) for (let k = 0; k < own; k++) mean[k]! += (weights[i]! * exposures[i * own + k]!) / total;
+    for (let i = 0; i < tickers.length; i++) {
+      out[i * K] = 1;
+      for (let k = 0; k < own; k++) out[i * K + 1 + k] = exposures[i * own + k]! - mean[k]!;
+      const group = groups?.[i] ?? -1;
+      if (group >= 0) out[i * K + 1 + own + group] = 1;
+    }
+    return out;
+  }
+}
+
+function named(name: string, state: Readonly<Record<string, Float64Array | Float32Array>>): Record<string, Float64Array | Float32Array> {
+  return Object.fromEntries(Object.entries(state).map(([key, value]) => [`${name}.${key}`, value]));
+}
+
+/** A copy without the stocks that are not in. */
+function known({ date, tickers, returns, exposures, groups, sizes }: RiskDate, K: number): RiskDate {
+  const rows = tickers.map((_, i) => i).filter((i) => K === 0 || Number.isFinite(exposures[i * K]));
+  const values = new Float64Array(rows.length * K);
+  for (const [to, i] of rows.entries()) for (let k = 0; k < K; k++) values[to * K + k] = exposures[i * K + k]!;
+  return {
+    date, tickers: rows.map((i) => tickers[i]!), returns: Float64Array.from(rows, (i) => returns[i]!), exposures: values,
+    ...(groups === undefined ? {} : { groups: Int32Array.from(rows, (i) => groups[i]!) }),
+    ...(sizes === undefined ? {} : { sizes: Float64Array.from(rows, (i) => sizes[i]!) }),
+  };
+}
+
+function weightsOf({ tickers, sizes }: RiskDate): Float64Array {
+  return sizes === undefined ? new Float64Array(tickers.length).fill(1) : Float64Array.from(sizes, Math.sqrt);
+}
+
+/** What the returns of groups are weighted by where they are to sum to 0: capitalisation, or the number of stocks. */
+function groupWeights({ groups, sizes }: RiskDate, count: number): Float64Array {
+  const out = new Float64Array(count);
+  for (let i = 0; i < (groups?.length ?? 0); i++) if (groups![i]! >= 0) out[groups![i]!]! += sizes?.[i] ?? 1;
+  const total = out.reduce((sum, value) => sum + value, 0);
+  return total > 0 ? out.map((value) => value / total) : out;
+}
+
+/** Mean of (value / volatility)^2 over what has both; NaN without. */
+function meanSquare(values: Float64Array, volatilities: Float64Array): number {
+  let [sum, count] = [0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const ratio = values[i]! / (volatilities[i] ?? NaN);
+    if (!Number.isFinite(ratio)) continue;
+    sum += ratio * ratio;
+    count++;
+  }
+  return count > 0 ? sum / count : NaN;
+}
