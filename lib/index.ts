@@ -14,7 +14,7 @@ export type { PanelOrigin, ReadingOptions } from "./data/origin.js";
 export type { ArrowSource, ArrowTable, PanelSource, QlibSource, QuerySource } from "./data/source/panel-source.js";
 export type { DatasetCall, DatasetOptions, DatasetProgress, Label, LabelTransform, LoadingsOptions, Processor, SplitOptions } from "./data/dataset-options.js";
 export type { FeatureSetName } from "./data/features.js";
-export type { DailyReturns, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredLoadings, StoredProcessor } from "./data/types.js";
+export type { DailyReturns, DataDigests, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, LedgerEntry, PanelValues, Split, StoredLabel, StoredLabelTransform, StoredLoadings, StoredProcessor } from "./data/types.js";
 
 export { ASTGNNFactorModel, type ForwardOutput, type Neighbour } from "./model/model.js";
 export type { InitialisationOptions, ModelConfig, ModelOptions } from "./model/config.js";

@@ -33,11 +33,11 @@ export interface NativeTables {
   /** Frees what is left of a table that is laid out. */
   release(table: NativeTable): void;
   createCheck(input: CheckInput): NativeCheck;
-  /** Bytes of the fingerprint that a date may take. */
-  dateBytes(check: NativeCheck): number;
-  /** Writes the bytes of the fingerprint of dates `from` up to `to` into `out`, then cleans them; how many bytes. `input` is kept until then. */
-  checkDates(check: NativeCheck, input: CheckInput, from: number, to: number, out: Uint8Array): Promise<number>;
+  /** Cleans dates `from` up to `to` and digests them. `input` is kept until then. */
+  checkDates(check: NativeCheck, input: CheckInput, from: number, to: number): Promise<void>;
   checkCounts(check: NativeCheck): CheckCounts;
+  /** SHA-256 over `head`, all parts of one date after the other, and `tail`. */
+  digestWhole(input: GridParts, dates: number, head: Uint8Array, tail: Uint8Array): Promise<Uint8Array>;
   /** Per date from `first` on: stocks that are there, and those that are not though they are within `neighbours` dates before and after. */
   countAbsent(filled: Uint8Array, stocks: number, first: number, neighbours: number, there: Int32Array, absent: Int32Array): Promise<void>;
   /** Pairs of cells: a close that is not within `low` to `high` times the last one before it, and the cell of that. */
@@ -95,13 +95,16 @@ export interface ReadRows {
   readonly groups?: readonly string[];
 }
 
-/** A grid to check, [dates * stocks]. */
-export interface CheckInput {
+/** What digests cover of a grid [dates * stocks]: who has a row, columns and codes at the rows. */
+export interface GridParts {
   readonly stocks: number;
   readonly present: Uint8Array;
-  /** In the order of the fingerprint. */
   readonly columns: readonly (Float32Array | Float64Array)[];
   readonly codes: readonly (Uint8Array | Int32Array)[];
+}
+
+/** A grid to check. */
+export interface CheckInput extends GridParts {
   /** Columns whose values of zero or less become missing. */
   readonly prices: readonly number[];
   /** Columns that both become missing where high is below low; -1: none. */
@@ -111,10 +114,20 @@ export interface CheckInput {
   readonly filling: readonly number[];
   /** Set to 1 in cells that are. */
   readonly filled: Uint8Array;
+  /** Set to the digests of all parts: [parts, dates, 32]. */
+  readonly digests: Uint8Array;
+}
+
+/** Values of a column that cleaning made missing. */
+export interface Replaced {
+  readonly cells: Int32Array;
+  readonly values: Float64Array;
 }
 
 export interface CheckCounts {
   readonly prices: readonly { readonly zero: number; readonly negative: number; readonly positive: number }[];
+  /** Of each price column. */
+  readonly replaced: readonly Replaced[];
   readonly crossed: number;
   readonly kept: number;
 }

@@ -92,7 +92,7 @@ async function withFolds(trials: readonly PlannedTrial[], flags: readonly string
     const options = walkForwardOptionsFrom({ written, preset, model, training });
     const [{ openPanel }, { foldsOf }] = await Promise.all([import("../data/panel.js"), import("../evaluate/walk-forward/walk-forward.js")]);
     panel ??= await interruptible((signal) => openPanel(sourceFrom(written), { ...panelOptionsFrom(written), onWarning: () => {}, signal }));
-    counted.push({ ...trial, folds: foldsOf(panel, options).length });
+    counted.push({ ...trial, folds: (await foldsOf(panel, options)).length });
   }
   return counted;
 }

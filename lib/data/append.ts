@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { countEmpty, findPartialDates, NEIGHBOURS, pricedCells } from "./coverage.js";
 import { Database } from "./source/database.js";
 import { readEdges } from "./edges.js";
-import { checkGrid } from "./fingerprint.js";
+import { checkGrid } from "./check-grid.js";
+import { KEYS, PanelDigests, type DateDigests } from "./digests.js";
 import { readGroups, type Groups } from "./groups.js";
 import { lengthen, widen, type GridArray } from "./grow.js";
 import { LedgerBuilder } from "./ledger.js";
@@ -27,7 +27,7 @@ export interface AppendOptions {
  * The parts of a panel with rows of later dates: cleaned, checked and counted as `openPanel` does it, the dates that there were untouched. Costs what the
  * new dates hold; the whole panel is laid out anew where a ticker is new.
  */
-export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreaks">, rows: NewRows, { maxDropped = panel.origin.options.maxDropped!, onWarning }: AppendOptions): Promise<PanelParts> {
+export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreaks">, known: Pick<PanelParts, "digests" | "core">, rows: NewRows, { maxDropped = panel.origin.options.maxDropped!, onWarning }: AppendOptions): Promise<PanelParts> {
   const checked = checkRows(panel, rows);
   const { dates: days, tickers: rowTickers } = checked;
   const tickers = union(panel.tickers, rowTickers);
@@ -46,7 +46,7 @@ export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreak
   const flags = new Map<string, Uint8Array>();
   if (block.universe !== undefined) flags.set("universe", block.universe);
   if (block.tradable !== undefined) flags.set("tradable", block.tradable);
-  const { fingerprint, cleaned, filled, kept } = await checkGrid({ dates: days, tickers, present: block.present, values: block.values, flags, groups, edges }, ledger);
+  const { digests, cleaned, filled, kept } = await checkGrid({ dates: days, tickers, present: block.present, values: block.values, flags, groups }, ledger);
 
   const when = days.length === 1 ? days[0]! : `${days[0]!} to ${days.at(-1)!}`;
   const pricedNow = block.values.has("close") ? filled : undefined;
@@ -63,7 +63,7 @@ export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreak
   };
   const pace = new Pace();
   const values = new Map<string, Float32Array | Float64Array>();
-  for (const name of panel.columns) {
+  for (const name of block.values.keys()) {
     values.set(name, put(panel.values(name), NaN, block.values.get(name)!));
     await pace.step();
   }
@@ -77,20 +77,33 @@ export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreak
   await findPartialDates(table, priced, ledger, (text) => warn({ reason: "partial_dates", text }, onWarning), before);
   const found = await findPriceBreaks(values, dates, tickers, before);
   const { extremeReturns } = panel;
+  const joined = groups === undefined ? undefined : joinGroups(panel.groups!, groups, (codes) => grow(codes, -1), first);
+  const dateDigests = joinDigests(known.digests.dates, digests);
+  // Of all dates, where what they are made of changed for all of them: places of stocks, codes of groups.
+  if (isWider) dateDigests.set(KEYS, (await checkGrid({ dates, tickers, present, values: new Map(), flags: new Map(), groups: undefined })).digests.get(KEYS)!);
+  if (joined !== undefined && joined.names !== panel.groups!.names) dateDigests.set("groups", (await checkGrid({ dates, tickers, present, values: new Map(), flags: new Map(), groups: joined })).digests.get("groups")!);
   reportPriceBreaks(found, panel.source, { extremeReturns, onWarning }, ledger);
   return {
     source: panel.source,
     origin: panel.origin,
     table,
     universe: panel.universe === panel.present ? present : put(panel.universe, 0, universe),
-    groups: groups === undefined ? undefined : joinGroups(panel.groups!, groups, (codes) => grow(codes, -1), first),
+    groups: joined,
     edges,
     priceBreaks: joinBreaks(panel.priceBreaks, found.breaks),
     segments: extremeReturns === "missing" ? growSegments(panel.segments, found, grow, first, length, N) : undefined,
     extremeReturns,
     ledger: joinLedgers(panel.ledger, ledger.build(block.rows, kept)),
-    fingerprint: createHash("sha256").update(panel.fingerprint).update(fingerprint).digest("hex"),
+    digests: new PanelDigests({ dates, tickers, groups: joined, edges }, dateDigests),
+    core: known.core,
+    later: undefined,
+    replaced: undefined,
   };
+}
+
+/** The digests of the dates before and of the new ones, of what is known of both. */
+function joinDigests(before: DateDigests, added: DateDigests): Map<string, Uint8Array> {
+  return new Map([...before].flatMap(([part, digests]) => (added.has(part) ? [[part, Buffer.concat([digests, added.get(part)!])] as const] : [])));
 }
 
 /** The tickers of both, sorted; the panel's own list where none is new. */

@@ -2,13 +2,15 @@ import { AstgnnError } from "../errors.js";
 import { warn } from "../warn.js";
 import { countEmpty, findPartialDates } from "./coverage.js";
 import { readEdges } from "./edges.js";
-import { checkGrid } from "./fingerprint.js";
+import { checkGrid } from "./check-grid.js";
+import { PanelDigests } from "./digests.js";
 import { checkGroups, readGroups } from "./groups.js";
 import type { LedgerBuilder } from "./ledger.js";
 import { refuseLoss } from "./loss.js";
 import type { PanelParts } from "./panel-grid.js";
 import type { PanelOptions } from "./panel-options.js";
 import { findPriceBreaks, reportPriceBreaks, segmentsOf } from "./price-breaks.js";
+import { readAtOnce } from "./source/columns.js";
 import type { Database } from "./source/database.js";
 import type { DenseTable } from "./source/long-table.js";
 
@@ -16,13 +18,13 @@ import type { DenseTable } from "./source/long-table.js";
 export type CheckOptions = PanelOptions & { readonly maxDropped: number; readonly extremeReturns: "warn" | "error" | "missing" };
 
 /**
- * Everything about a table on the grid that does not depend on where it came from: groups and edges, fingerprint, impossible prices, universe, losses,
+ * Everything about a table on the grid that does not depend on where it came from: groups and edges, digests, impossible prices, universe, losses,
  * partial dates and price breaks.
  *
  * @param name the source as messages name it
  * @throws AstgnnError ERR_DATA
  */
-export async function checkTable(database: Database, dense: DenseTable, name: string, options: CheckOptions, ledger: LedgerBuilder): Promise<Omit<PanelParts, "origin">> {
+export async function checkTable(database: Database, dense: DenseTable, name: string, options: CheckOptions, ledger: LedgerBuilder): Promise<Omit<PanelParts, "origin" | "later">> {
   const { maxDropped, onWarning, groupColumn, universeColumn, extremeReturns } = options;
   const checks = { ledger, maxDropped, onWarning };
   const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
@@ -31,7 +33,11 @@ export async function checkTable(database: Database, dense: DenseTable, name: st
   const flags = new Map<string, Uint8Array>();
   if (dense.universe !== undefined) flags.set("universe", dense.universe);
   if (dense.tradable !== undefined) flags.set("tradable", dense.tradable);
-  const { fingerprint, cleaned, filled, kept } = await checkGrid({ dates: dense.dates, tickers: dense.tickers, present: dense.present, values: dense.values, flags, groups, edges }, ledger);
+  const { dates, tickers, present } = dense;
+  // Columns that nobody named are digested when they are used, so that a fingerprint does not depend on how a panel was read.
+  const core = options.columns ?? readAtOnce([...dense.values.keys()]);
+  const values = new Map(core.map((column) => [column, dense.values.get(column)!]));
+  const { digests, cleaned, replaced, filled, kept } = await checkGrid({ dates, tickers, present, values, flags, groups }, ledger);
   const priced = dense.values.has("close") ? filled : undefined;
   const universe = dense.universe ?? priced ?? dense.present;
   if (!universe.includes(1)) {
@@ -64,6 +70,8 @@ export async function checkTable(database: Database, dense: DenseTable, name: st
     segments: extremeReturns === "missing" ? segmentsOf(found, dense.dates.length, dense.tickers.length) : undefined,
     extremeReturns,
     ledger: ledger.build(dense.rows, kept),
-    fingerprint,
+    digests: new PanelDigests({ dates, tickers, groups, edges }, digests),
+    core,
+    replaced,
   };
 }

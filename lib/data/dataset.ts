@@ -17,7 +17,7 @@ import { LedgerBuilder } from "./ledger.js";
 import { datesWithLoadings, planRefreshes } from "./loadings.js";
 import { PanelDataset } from "./panel-dataset.js";
 import type { PanelGrid } from "./panel-grid.js";
-import { NEUTRALISE, requireFeatureColumns, requireGraph, resolveDataset, type ResolvedDatasetOptions } from "./resolve-dataset.js";
+import { NEUTRALISE, requireFeatureColumns, requireGraph, resolveDataset, usedColumns, type ResolvedDatasetOptions } from "./resolve-dataset.js";
 import { sampleTargets } from "./sample-targets.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
@@ -28,6 +28,8 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   requireFeatureColumns(whole, asked);
   refuseShortPanel(whole.dates, asked, whole.source);
   requireGraph(whole, asked.graph);
+  const columns = usedColumns(whole, asked);
+  await whole.read(columns, run);
   const { from, window } = asked;
   // The newest dates alone: those that windows read. Look-backs of the features lie before them.
   const first = from === undefined ? 0 : firstSample(whole, from, asked) - window + 1;
@@ -84,6 +86,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
     const dataset = new PanelDataset({
       panel,
       cut,
+      digests: panel.digests(columns),
       shape,
       features,
       exposures,

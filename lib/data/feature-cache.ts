@@ -3,7 +3,7 @@ import { loadCore } from "../binding/load.js";
 import type { NativeFeatures, NativeFeaturesInput, NativeFeaturesResult } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import type { ResolvedProcessor } from "./dataset-options.js";
-import type { Feature } from "./feature-sets.js";
+import { columnsOf, type Feature } from "./feature-sets.js";
 import { STYLE_FEATURES, type FeatureSetName } from "./features.js";
 import { makeLoadings, refreshesFrom, type LoadingsBasis, type RefreshPlan } from "./loadings.js";
 import { fittedProcessors, isFittedHere, nativeProcessors, type FitDates } from "./native-processors.js";
@@ -130,6 +130,7 @@ function numberOf(basis: LoadingsBasis): number {
  */
 export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: RefreshPlan | undefined, fit: FitDates | undefined, run: FeatureRun, first = 0): Promise<FeatureSet> {
   const { features, featureNames, processors, loadings, maxMissingDates } = cut;
+  await panel.read(columnsOf(cut.sources), run);
   const cache = caches.get(panel) ?? new FeatureCache();
   caches.set(panel, cache);
   const native = nativeProcessors(processors, featureNames, fit);

@@ -48,7 +48,8 @@ export function checkRows(panel: PanelGrid, rows: NewRows): CheckedRows {
   refuseRepeats(dates, dateOf, tickers);
 
   const { groupColumn, universeColumn, tradableColumn } = panel.origin.options;
-  const named = [...panel.columns, ...[universeColumn, tradableColumn, groupColumn].filter((name) => name !== undefined)];
+  const numbers = panel.columns.filter((name) => panel.isRead(name));
+  const named = [...numbers, ...[universeColumn, tradableColumn, groupColumn].filter((name) => name !== undefined)];
   const columns = requireColumns(rows.columns, named, tickers.length);
   const at: Where = (row) => ({ date: dates[dateOf[row]!]!, ticker: tickers[row]! });
   const flag = (name: string | undefined): Uint8Array | undefined => (name === undefined ? undefined : readFlags(columns.get(name)!, 0, tickers.length, `rows.columns.${name}`, at));
@@ -56,7 +57,7 @@ export function checkRows(panel: PanelGrid, rows: NewRows): CheckedRows {
     dates,
     dateOf,
     tickers,
-    values: new Map(panel.columns.map((name) => [name, refuseInfinite(readNumbers(columns.get(name)!, 0, tickers.length, `rows.columns.${name}`, at), name, at)])),
+    values: new Map(numbers.map((name) => [name, refuseInfinite(readNumbers(columns.get(name)!, 0, tickers.length, `rows.columns.${name}`, at), name, at)])),
     universe: flag(universeColumn),
     tradable: flag(tradableColumn),
     groups: groupColumn === undefined ? undefined : tickers.map((_, row) => readGroup(columns.get(groupColumn)!, row, `rows.columns.${groupColumn}`, at)),

@@ -21,11 +21,11 @@ export function firstSample({ dates, source }: PanelGrid, from: string, history:
 
 /** The dates of a panel from `first` on, as a panel: nothing is copied. */
 export function newestDates(panel: PanelGrid, first: number): PanelGrid {
-  const { tickers, groups, edges, columns, extremeReturns, ledger, fingerprint, source, origin } = panel;
+  const { tickers, groups, edges, columns, extremeReturns, ledger, source, origin } = panel;
   const from = first * tickers.length;
   return {
     dates: Object.freeze(panel.dates.slice(first)),
-    tickers, columns, extremeReturns, ledger, fingerprint, source, origin,
+    tickers, columns, extremeReturns, ledger, source, origin,
     universe: panel.universe.subarray(from),
     present: panel.present.subarray(from),
     tradable: panel.tradable?.subarray(from),
@@ -33,6 +33,9 @@ export function newestDates(panel: PanelGrid, first: number): PanelGrid {
     groups: groups === undefined ? undefined : { codes: groups.codes.subarray(from), names: groups.names },
     edges: edges === undefined ? undefined : edgesFrom(edges, first),
     has: (column) => panel.has(column),
+    isRead: (column) => panel.isRead(column),
+    read: (names, options) => panel.read(names, options),
+    digests: (names) => panel.digests(names),
     values: (column) => panel.values(column).subarray(from),
   };
 }

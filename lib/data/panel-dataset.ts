@@ -2,6 +2,7 @@ import type { NativeTensor } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import { dailyReturns } from "./daily-returns.js";
 import { attachExposures, type PanelExposures } from "./exposures.js";
+import { fingerprintOf } from "./digests.js";
 import type { FeatureSet } from "./feature-cache.js";
 import type { LabelShape } from "./labels.js";
 import { attachBasis } from "./loadings.js";
@@ -10,12 +11,14 @@ import type { PanelOrigin } from "./origin.js";
 import type { PanelGrid } from "./panel-grid.js";
 import { storedOptions, type ResolvedDatasetOptions } from "./resolve-dataset.js";
 import type { SplitPlan } from "./splits.js";
-import type { DailyReturns, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, Split } from "./types.js";
+import type { DailyReturns, DataDigests, Dataset, DatasetDescription, Edges, GraphKind, LabelValues, Ledger, Split } from "./types.js";
 
 /** What a dataset is put together from. */
 export interface PanelDatasetParts {
   readonly panel: PanelGrid;
   readonly cut: ResolvedDatasetOptions;
+  /** Of the columns that it uses. */
+  readonly digests: DataDigests;
   readonly shape: LabelShape;
   readonly features: FeatureSet;
   /** What labels were made neutral to. */
@@ -71,6 +74,7 @@ export class PanelDataset implements Dataset {
   readonly unlabelled: Split;
   readonly ledger: Ledger;
   readonly fingerprint: string;
+  readonly digests: DataDigests;
   readonly origin: PanelOrigin;
   readonly options: Readonly<Record<string, unknown>>;
   readonly splitSummary: Readonly<Record<string, unknown>>;
@@ -101,7 +105,8 @@ export class PanelDataset implements Dataset {
     this.test = new DatasetSplit("test", this, plan.test);
     this.unlabelled = new DatasetSplit("unlabelled", this, plan.unlabelled);
     this.ledger = parts.ledger;
-    this.fingerprint = panel.fingerprint;
+    this.fingerprint = fingerprintOf(parts.digests);
+    this.digests = parts.digests;
     this.origin = panel.origin;
     this.#cut = cut;
     this.#held = { features: parts.features, exposures: parts.exposures, targets: parts.targets, isFree: false };

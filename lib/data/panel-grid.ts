@@ -1,8 +1,11 @@
+import type { Replaced } from "../binding/table-types.js";
+import type { PanelDigests } from "./digests.js";
 import type { Groups } from "./groups.js";
 import type { PanelOrigin } from "./origin.js";
 import type { PriceBreak } from "./price-breaks.js";
 import type { DenseTable } from "./source/long-table.js";
-import type { Edges, Ledger } from "./types.js";
+import type { LaterColumns } from "./source/roles.js";
+import type { DataDigests, Edges, Ledger } from "./types.js";
 
 /** A panel as datasets read it; cells of its grid are t * stocks + n. */
 export interface PanelGrid {
@@ -24,15 +27,19 @@ export interface PanelGrid {
   readonly segments: Int32Array | undefined;
   readonly extremeReturns: "warn" | "error" | "missing";
   readonly ledger: Ledger;
-  /** SHA-256 (hex) over sorted (date, ticker, columns), groups and edges. */
-  readonly fingerprint: string;
   /** The source as messages name it. */
   readonly source: string;
   readonly origin: PanelOrigin;
   /** Whether the panel has the column. */
   has(column: string): boolean;
-  /** A column as [dates * stocks], NaN where missing; not a copy. */
+  /** Reads columns that were not needed when the panel was opened. */
+  read(columns: readonly string[], options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+  /** Whether the values of the column are in memory. */
+  isRead(column: string): boolean;
+  /** A column as [dates * stocks], NaN where missing; not a copy. It has been read. */
   values(column: string): Float32Array | Float64Array;
+  /** Digests of what all panels have and of these columns, which have been read. */
+  digests(columns: readonly string[]): DataDigests;
 }
 
 /** The parts of a panel; cells of the dense grid are t * stocks + n. */
@@ -47,5 +54,11 @@ export interface PanelParts {
   readonly segments: Int32Array | undefined;
   readonly extremeReturns: "warn" | "error" | "missing";
   readonly ledger: Ledger;
-  readonly fingerprint: string;
+  readonly digests: PanelDigests;
+  /** Columns that the fingerprint covers: those that were read at once. */
+  readonly core: readonly string[];
+  /** Columns that are read when they are needed. */
+  readonly later: LaterColumns | undefined;
+  /** What cleaning replaced, by column; undefined where it is not known of all dates. */
+  readonly replaced: ReadonlyMap<string, Replaced> | undefined;
 }

@@ -2,12 +2,16 @@ import { AstgnnError } from "../errors.js";
 import { resolveOptions } from "../options.js";
 import { warn } from "../warn.js";
 import { appendRows, type AppendOptions } from "./append.js";
+import { checkGrid } from "./check-grid.js";
 import { checkTable, type CheckOptions } from "./check-table.js";
 import { buildDataset } from "./dataset.js";
 import type { DatasetOptions } from "./dataset-options.js";
+import { fingerprintOf, type PanelDigests } from "./digests.js";
 import { inheritFeatures } from "./feature-cache.js";
 import type { Groups } from "./groups.js";
 import type { NewRows } from "./new-rows.js";
+import { legacyFingerprint, offerLegacyFingerprint } from "./legacy-fingerprint.js";
+import { readLater } from "./later-columns.js";
 import { LedgerBuilder } from "./ledger.js";
 import { originOf, type PanelOrigin } from "./origin.js";
 import { PanelDataOptionsSchema, PanelOptionsSchema, type PanelDataOptions, type PanelOptions } from "./panel-options.js";
@@ -16,11 +20,14 @@ import type { PriceBreak } from "./price-breaks.js";
 import { Database } from "./source/database.js";
 import { readMemory, requireTable, type PanelData } from "./source/memory.js";
 import { readSource } from "./source/read-source.js";
-import type { ReadSource } from "./source/roles.js";
+import type { LaterColumns, ReadSource } from "./source/roles.js";
 import type { PanelSource } from "./source/panel-source.js";
-import type { Dataset, Edges, Ledger } from "./types.js";
+import type { DataDigests, Dataset, Edges, Ledger } from "./types.js";
 
 export type { PanelOptions } from "./panel-options.js";
+
+/** What a panel knows of the data that it holds: for panels that are made of it. */
+export let digestedParts: (panel: Panel) => Pick<PanelParts, "digests" | "core" | "replaced">;
 
 /**
  * A long table of stocks, laid out on the grid of its dates x its tickers: what datasets are cut from.
@@ -34,7 +41,7 @@ export class Panel implements PanelGrid {
   readonly dates: readonly string[];
   /** Sorted. */
   readonly tickers: readonly string[];
-  /** Names of the numeric columns. */
+  /** Names of the numeric columns, those that are read when they are needed among them. */
   readonly columns: readonly string[];
   /** 1 where the stock counts on the date: [dates * stocks]. */
   readonly universe: Uint8Array;
@@ -50,13 +57,22 @@ export class Panel implements PanelGrid {
   readonly segments: Int32Array | undefined;
   readonly extremeReturns: "warn" | "error" | "missing";
   readonly ledger: Ledger;
-  /** SHA-256 (hex) over sorted (date, ticker, columns), groups and edges; where rows were appended, over the fingerprint before and that of these rows. */
+  /**
+   * SHA-256 (hex) over digests of the sorted (date, ticker) rows, groups, edges, and the columns that `columns` names or else prices, as they are after cleaning.
+   * It does not depend on the format of the source, nor on whether rows were appended or read with the others. A dataset has one of the columns that it uses.
+   */
   readonly fingerprint: string;
   /** The source as messages name it. */
   readonly source: string;
   /** What it was read from and how, as run.json keeps it. */
   readonly origin: PanelOrigin;
-  readonly #values: ReadonlyMap<string, Float32Array | Float64Array>;
+  readonly #values: Map<string, Float32Array | Float64Array>;
+  readonly #digests: PanelDigests;
+  readonly #core: readonly string[];
+  readonly #later: LaterColumns | undefined;
+  readonly #replaced: PanelParts["replaced"];
+  /** Columns are read one call after the other. */
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(parts: PanelParts) {
     this.source = parts.source;
@@ -64,7 +80,11 @@ export class Panel implements PanelGrid {
     this.dates = Object.freeze(parts.table.dates);
     this.tickers = Object.freeze(parts.table.tickers);
     this.#values = parts.table.values;
-    this.columns = Object.freeze([...parts.table.values.keys()]);
+    this.#digests = parts.digests;
+    this.#core = parts.core;
+    this.#later = parts.later;
+    this.#replaced = parts.replaced;
+    this.columns = Object.freeze([...(parts.later?.order ?? parts.table.values.keys())]);
     this.universe = parts.universe;
     this.present = parts.table.present;
     this.tradable = parts.table.tradable;
@@ -74,7 +94,7 @@ export class Panel implements PanelGrid {
     this.priceBreaks = parts.priceBreaks;
     this.segments = parts.segments;
     this.extremeReturns = parts.extremeReturns;
-    this.fingerprint = parts.fingerprint;
+    this.fingerprint = fingerprintOf(parts.digests.of(parts.core));
   }
 
   /**
@@ -94,18 +114,71 @@ export class Panel implements PanelGrid {
 
   /** Whether the panel has the column. */
   has(column: string): boolean {
+    return this.#values.has(column) || this.#later?.names.includes(column) === true;
+  }
+
+  /** Whether the values of the column are in memory. */
+  isRead(column: string): boolean {
     return this.#values.has(column);
+  }
+
+  /**
+   * Reads columns that were not needed when the panel was opened, from the same source: datasets, audits and evaluations do so themselves.
+   *
+   * @example
+   * await panel.read(["turnover"]);
+   * console.log(panel.values("turnover").length);
+   * @throws AstgnnError ERR_DATA where the panel has no such column, or the source has changed since it was opened; as `openPanel`
+   */
+  async read(columns: readonly string[], { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    for (const column of columns) if (!this.has(column)) throw this.#lacks(column);
+    if (columns.every((column) => this.#values.has(column) && this.#digests.has(column))) return;
+    const reading = this.#reading.catch(() => undefined).then(() => this.#read(columns, signal));
+    this.#reading = reading;
+    return reading;
+  }
+
+  async #read(columns: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    const missing = columns.filter((column) => !this.#values.has(column));
+    if (missing.length > 0) {
+      const { values, digests } = await readLater(this.source, this.#later!, missing, (names) => this.#digests.of(names), signal);
+      this.#digests.add(digests);
+      for (const [column, grid] of values) this.#values.set(column, grid);
+    }
+    const held = columns.filter((column) => !this.#digests.has(column));
+    if (held.length === 0) return;
+    const { dates, tickers, present } = this;
+    const values = new Map(held.map((column) => [column, this.#values.get(column)!]));
+    // Prices that nobody named are no prices to be cleaned: they stand beside no close.
+    this.#digests.add((await checkGrid({ dates, tickers, present, values, flags: new Map(), groups: undefined })).digests);
+  }
+
+  #lacks(column: string): AstgnnError {
+    return new AstgnnError("ERR_DATA", `The panel has no column ${column}; it has ${this.columns.join(", ")}.`, { column, next: "Name one of its columns." });
   }
 
   /**
    * A column as [dates * stocks], NaN where missing; not a copy: its buffer must not be transferred while a dataset is computed, which reads it. Single precision where the source is.
    *
-   * @throws AstgnnError ERR_DATA where the panel has no such column
+   * @throws AstgnnError ERR_DATA where the panel has no such column, or has not read it
    */
   values(column: string): Float32Array | Float64Array {
     const values = this.#values.get(column);
-    if (values === undefined) throw new AstgnnError("ERR_DATA", `The panel has no column ${column}; it has ${this.columns.join(", ")}.`, { column, next: "Name one of its columns." });
-    return values;
+    if (values !== undefined) return values;
+    if (!this.has(column)) throw this.#lacks(column);
+    throw new AstgnnError("ERR_DATA", `Column ${column} of ${this.source} has not been read: nothing needed it so far.`, { file: this.source, column, next: `await panel.read(["${column}"]), or name it in columns of openPanel.` });
+  }
+
+  /**
+   * Digests of the parts of the data, as run.json keeps them: dates and tickers, flags, groups and edges, and these columns, which have been read. Default: those that
+   * the fingerprint covers.
+   */
+  digests(columns: readonly string[] = this.#core): DataDigests {
+    return this.#digests.of(columns);
+  }
+
+  static {
+    digestedParts = (panel) => ({ digests: panel.#digests, core: panel.#core, replaced: panel.#replaced });
   }
 
   /** First and last date, sizes and the share of cells in the universe: JSON-safe. */
@@ -130,7 +203,7 @@ export class Panel implements PanelGrid {
    * The panel with rows of later dates, which are cleaned, checked and counted as `openPanel` does it. This one stays as it is; the two share what they have
    * in common, so that a date costs what the date holds. New tickers may come in: then everything is laid out anew.
    *
-   * Groups and edges that come from files are read from these again.
+   * Columns that have not been read may be given, or else are none of the new panel. Groups and edges that come from files are read from these again.
    *
    * @example
    * panel = await panel.append({ dates: "2024-01-02", tickers: ["AAA", "BBB"], columns: { open, high, low, close, volume } });
@@ -138,7 +211,9 @@ export class Panel implements PanelGrid {
    *   unknown, a value infinite, or more than `maxDropped` is lost; ERR_OPTION
    */
   async append(rows: NewRows, options: AppendOptions = {}): Promise<Panel> {
-    const panel = new Panel(await appendRows(this, rows, options));
+    const given = Object.keys(rows?.columns ?? {}).filter((column) => this.#later?.names.includes(column) === true);
+    await this.read(given);
+    const panel = new Panel(await appendRows(this, digestedParts(this), rows, options));
     if (panel.tickers === this.tickers) inheritFeatures(panel, this);
     return panel;
   }
@@ -150,7 +225,9 @@ export class Panel implements PanelGrid {
    * @throws AstgnnError ERR_OPTION, ERR_DATA, ERR_LEAKAGE, ERR_OUT_OF_MEMORY or ERR_ABORTED
    */
   async dataset(options: DatasetOptions): Promise<Dataset> {
-    return buildDataset(this, options);
+    const dataset = await buildDataset(this, options);
+    offerLegacyFingerprint(dataset, () => legacyFingerprint(this, this.#replaced));
+    return dataset;
   }
 }
 
@@ -175,11 +252,11 @@ function refuseTwoGroups({ groupColumn, groups }: { readonly groupColumn?: unkno
 }
 
 /** Checks what was read and makes a panel of it. */
-async function panelOf(database: Database, { name, dense, notes }: ReadSource, options: CheckOptions, origin: PanelOrigin): Promise<Panel> {
+async function panelOf(database: Database, { name, dense, notes, later }: ReadSource, options: CheckOptions, origin: PanelOrigin): Promise<Panel> {
   const ledger = new LedgerBuilder();
   for (const { reason, count, unit, text, warning } of notes) {
     ledger.add("source", reason, count, unit, text);
     if (count > 0 && warning !== undefined) warn({ reason, text: `${count} ${warning}` }, options.onWarning);
   }
-  return new Panel({ ...(await checkTable(database, dense, name, options, ledger)), origin });
+  return new Panel({ ...(await checkTable(database, dense, name, options, ledger)), origin, later });
 }

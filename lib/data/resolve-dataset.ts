@@ -18,6 +18,7 @@ import { exposureLookBack, listExposures, requireExposures, type ExposureList } 
 import { columnsOf, defaultProcessors, hasSet, listFeatures, lookBackOf, type Feature, type WrittenFeatures } from "./feature-sets.js";
 import { requireBasis, type LoadingsBasis } from "./loadings.js";
 import type { PanelGrid } from "./panel-grid.js";
+import { PRICE_COLUMNS } from "./source/columns.js";
 import type { GraphKind } from "./types.js";
 
 /** The option that names what labels are made neutral to. */
@@ -147,6 +148,19 @@ export function requireFeatureColumns(panel: PanelGrid, { features, sources, exp
     throw new AstgnnError("ERR_LEAKAGE", `Column ${label.column} is both the label and an exposure of ${NEUTRALISE}.`, { column: label.column, option: NEUTRALISE, next: "Take it out of the exposures." });
   }
   requireExposures(panel, exposures, NEUTRALISE);
+}
+
+/**
+ * The columns of the panel that a dataset is made of: those of features, label and exposures, the close, and all prices where breaks in them make values missing.
+ */
+export function usedColumns(panel: PanelGrid, { sources, exposures, split, label }: ResolvedDatasetOptions): string[] {
+  const used = [
+    ...columnsOf(sources),
+    ...("column" in label ? [label.column] : []),
+    ...(exposures === undefined || split === undefined ? [] : columnsOf(exposures.sources)),
+    ...(panel.extremeReturns === "missing" ? PRICE_COLUMNS : ["close"]),
+  ];
+  return [...new Set(used)].filter((name) => panel.has(name));
 }
 
 /** @throws AstgnnError ERR_OPTION where the panel lacks what the graph needs */

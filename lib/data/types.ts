@@ -1,6 +1,12 @@
 import type { FeatureSetName } from "./features.js";
 import type { PanelOrigin } from "./origin.js";
 
+/**
+ * SHA-256 (hex) of the parts of data by their names: "dates and tickers", "column close" and other columns, "universe", "tradable", "groups" and "edges" where there are such.
+ * JSON-safe, sorted by name.
+ */
+export type DataDigests = Readonly<Record<string, string>>;
+
 /** Values aligned to a panel: `data[(t * stocks + n) * width + k]`, NaN where a stock is not in. `shape` is [dates, stocks] or [dates, stocks, width]. */
 export interface PanelValues {
   readonly data: Float32Array | Float64Array;
@@ -166,8 +172,10 @@ export interface Dataset {
   /** The newest dates, which have rows but no label yet: in no split, but `predict` scores them. */
   readonly unlabelled: Split;
   readonly ledger: Ledger;
-  /** SHA-256 (hex) over sorted (date, ticker, columns) of the panel, groups and edges. */
+  /** SHA-256 (hex) over sorted (date, ticker) rows of the panel, the columns that the dataset uses, groups and edges. */
   readonly fingerprint: string;
+  /** SHA-256 (hex) of each of these, by which data that differ say in what; undefined where it is not a panel's. */
+  readonly digests?: DataDigests | undefined;
   /** What the panel was read from and how, as stored in run.json; undefined where it is not a panel's. */
   readonly origin: PanelOrigin | undefined;
   /** The resolved options, JSON-safe, as stored in run.json. */

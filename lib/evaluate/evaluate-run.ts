@@ -19,6 +19,7 @@ import { readStoredPredictions, type StoredSplit } from "../run/stored-predictio
 import { warn, type Warning } from "../warn.js";
 import { exposuresOfRun, neutralisedBy } from "./exposures-of-run.js";
 import { marketOf } from "./market-of.js";
+import { differenceFrom, isPanel } from "./run-data.js";
 import { findTrials, storedPairs, type StoredIdentity } from "./trials.js";
 import { foldResults, foldStatistics, readFoldTests, unfinished, type FoldResult } from "./walk-forward/stitch.js";
 
@@ -112,7 +113,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   };
   const hasDates = stored.valid.predictions.dates.length + stored.test.predictions.dates.length > 0;
   const { panel, why = null } = hasDates ? await dataOf(folder, run, source, { onWarning, signal }) : {};
-  const trials = await findTrials(folder, run);
+  const trials = await findTrials(folder, run, panel, signal);
   const named = exposures ?? neutralisedBy(run);
   const known = panel === undefined || named === undefined ? undefined : await exposuresOfRun(folder, run, panel, named, { onWarning, signal });
   const split = (name: "valid" | "test"): SplitEvaluation => {
@@ -166,15 +167,12 @@ async function dataOf(folder: string, run: StoredRun, source: PanelSource | Pane
   if (from === undefined) return without(`The run in ${folder} does not say what it was trained on.`);
   try {
     const panel = isPanel(from) ? from : await openPanel(from, { ...run.panel, onWarning: () => {}, ...(signal === undefined ? {} : { signal }) });
-    return panel.fingerprint === run.fingerprint ? { panel } : without(`${panel.source} does not hold the data that the run in ${folder} was trained on: their fingerprints differ.`);
+    const difference = await differenceFrom(folder, run, panel, signal);
+    return difference === undefined ? { panel } : without(difference);
   } catch (error) {
     if (!(error instanceof AstgnnError) || error.code === "ERR_ABORTED") throw error;
     return without(`The data of the run in ${folder} cannot be read: ${error.message}`);
   }
-}
-
-function isPanel(source: PanelSource | Panel): source is Panel {
-  return typeof source === "object" && "fingerprint" in source;
 }
 
 async function readJson<V>(file: string): Promise<V> {

@@ -3,6 +3,7 @@ import { resolveThreads } from "../binding/threads.js";
 import { LoadingsSchema, type ResolvedLoadings } from "../data/dataset-options.js";
 import { listExposures, requireExposures, type ExposureList } from "../data/exposure-list.js";
 import { groupsByDate, makeExposures, type PanelExposures } from "../data/exposures.js";
+import { columnsOf } from "../data/feature-sets.js";
 import type { LoadingsBasis } from "../data/loadings.js";
 import type { NeutralTo } from "../data/neutral-to.js";
 import type { Panel } from "../data/panel.js";
@@ -33,6 +34,7 @@ export interface KnownExposures {
 export async function knownExposures(panel: Panel, names: readonly string[], { loadings, basis, hasSize, signal }: ExposureMaking): Promise<KnownExposures> {
   const list = listExposures(names, loadings ?? LoadingsSchema.parse({}), hasSize ?? panel.has("size"), "exposures");
   requireExposures(panel, list, "exposures");
+  await panel.read(columnsOf(list.sources), { signal });
   const made = list.sources.every(({ set }) => set === undefined) ? columnsAsTheyAre(panel, list) : await madeByCore(panel, list, basis, signal);
   const stocks = panel.tickers.length;
   return {

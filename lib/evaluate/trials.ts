@@ -1,9 +1,13 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { agree } from "../data/digests.js";
+import type { Panel } from "../data/panel.js";
+import type { DataDigests } from "../data/types.js";
 import { widthOf } from "../metrics/aligned.js";
 import type { Trial } from "../metrics/deflation.js";
 import { evaluatePairs } from "../metrics/pairs.js";
+import { differenceFrom } from "./run-data.js";
 import { readStoredPredictions, type EVALUATED_SPLITS } from "../run/stored-predictions.js";
 import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
 
@@ -16,6 +20,7 @@ type SplitName = (typeof EVALUATED_SPLITS)[number];
 export interface StoredIdentity {
   status?: string;
   fingerprint?: string;
+  digests?: DataDigests;
   config?: unknown;
   dataset?: unknown;
   training?: { loss?: Loss; datesPerStep?: number };
@@ -33,17 +38,18 @@ export interface Trials {
 }
 
 /**
- * Finds what else was tried: finished runs below the parent folder on the same data (fingerprint) with the same validation and test dates. Seeds
+ * Finds what else was tried: finished runs below the parent folder on the same data with the same validation and test dates: the dates, tickers and columns that
+ * both used are the same. Seeds
  * of one configuration are one trial, whose daily ICs are means over its runs; those of the run's own configuration are none. Folders of hidden
  * names, links and runs that cannot be read are passed over.
  */
-export async function findTrials(folder: string, own: StoredIdentity): Promise<Trials> {
+export async function findTrials(folder: string, own: StoredIdentity, panel?: Panel, signal?: AbortSignal): Promise<Trials> {
   const self = await realpath(folder);
   const found = new Map<string, { folder: string; identity: StoredIdentity }[]>();
   for (const path of await runsBelow(dirname(resolve(folder)), DEPTH)) {
     if ((await realpath(path)) === self) continue;
     const identity = await readIdentity(path);
-    if (identity === undefined || identity.status !== "finished" || identity.fingerprint !== own.fingerprint || datesOf(identity) !== datesOf(own)) continue;
+    if (identity === undefined || identity.status !== "finished" || datesOf(identity) !== datesOf(own) || !(await isSameData(own, identity, path, panel, signal))) continue;
     const key = configurationOf(identity);
     if (key === configurationOf(own)) continue;
     found.set(key, [...(found.get(key) ?? []), { folder: path, identity }]);
@@ -56,6 +62,13 @@ export async function findTrials(folder: string, own: StoredIdentity): Promise<T
     for (const split of ["valid", "test"] as const) trials[split].push(meanOf(daily.map((series) => series[split])));
   }
   return trials;
+}
+
+/** Whether two runs are of the same data. Where one is of an older version, whose fingerprint covers all columns, only the data can tell. */
+async function isSameData(own: StoredIdentity, other: StoredIdentity, folder: string, panel: Panel | undefined, signal: AbortSignal | undefined): Promise<boolean> {
+  if (own.digests !== undefined && other.digests !== undefined) return agree(own.digests, other.digests);
+  if (own.digests === undefined && other.digests === undefined) return own.fingerprint === other.fingerprint;
+  return panel !== undefined && (await differenceFrom(folder, other, panel, signal)) === undefined;
 }
 
 /** Run folders below `root`, in the order of their names. What lies inside a run is the run's own. */

@@ -55,7 +55,7 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
   if (unknown !== undefined) throw invalidOption("compare", `some of ${COMPARED.join(", ")}`, compare);
   if (!Number.isInteger(window) || window < 20) throw invalidOption("window", "a whole number from 20", window);
   const panel = await openJudged(folder, options);
-  const [returns, N] = [new PanelReturns(panel, size), panel.tickers.length];
+  const [returns, N] = [await PanelReturns.of(panel, size, signal), panel.tickers.length];
   const samples = compare.filter((name): name is SampleCovarianceName => name !== "style");
   const judge = new Judge(["m", ...compare], panel.tickers);
   const styleNames = panel.groups === undefined ? ["style"] : ["style", "groups"];

@@ -16,9 +16,13 @@ export class PanelReturns {
   readonly #stocks: ReadonlyMap<string, number>;
 
   /** @param sizeColumn column of capitalisations; without it the mean of close times volume over 252 dates stands for size, where there is a volume */
-  constructor(panel: Panel, sizeColumn?: string) {
+  static async of(panel: Panel, sizeColumn: string | undefined, signal?: AbortSignal): Promise<PanelReturns> {
     if (!panel.has("close")) throw new AstgnnError("ERR_DATA", `${panel.source} has no column close to take returns of.`, { file: panel.source, column: "close", next: "A risk model needs prices." });
-    if (sizeColumn !== undefined) panel.values(sizeColumn);
+    if (sizeColumn !== undefined) await panel.read([sizeColumn], { signal });
+    return new PanelReturns(panel, sizeColumn);
+  }
+
+  private constructor(panel: Panel, sizeColumn: string | undefined) {
     this.#panel = panel;
     this.#sizeColumn = sizeColumn;
     [this.dates, this.tickers] = [panel.dates, panel.tickers];

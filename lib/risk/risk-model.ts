@@ -26,7 +26,7 @@ export interface RiskOptions extends Omit<WalkOptions, "split" | "to" | "lastFol
  */
 export async function riskModel(source: RiskSource, panel: Panel, { date, size, ...options }: RiskOptions = {}): Promise<RiskModel> {
   let newest: RiskModel | undefined;
-  for await (const { model } of walkRisk(source, panel, new PanelReturns(panel, size), { ...options, to: date, lastFold: true })) newest = model;
+  for await (const { model } of walkRisk(source, panel, await PanelReturns.of(panel, size, options.signal), { ...options, to: date, lastFold: true })) newest = model;
   if (newest === undefined || (date !== undefined && newest.date !== date)) throw missing(panel, date);
   return newest;
 }
@@ -39,7 +39,7 @@ export async function riskModel(source: RiskSource, panel: Panel, { date, size, 
  */
 export async function* riskForms(source: RiskSource, panel: Panel, dates: readonly string[], { size, ...options }: Omit<RiskOptions, "date"> = {}): AsyncGenerator<FactorForm> {
   const wanted = new Set(dates);
-  for await (const { model, date } of walkRisk(source, panel, new PanelReturns(panel, size), { ...options, to: dates.at(-1) })) {
+  for await (const { model, date } of walkRisk(source, panel, await PanelReturns.of(panel, size, options.signal), { ...options, to: dates.at(-1) })) {
     if (!wanted.delete(date)) continue;
     yield model.form();
   }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Dtype, Isa, Precision } from "../binding/types.js";
 import type { ReadingOptions } from "../data/origin.js";
 import type { PanelSource } from "../data/source/panel-source.js";
-import type { Dataset, Ledger } from "../data/types.js";
+import type { DataDigests, Dataset, Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 import type { WarningEvent } from "./records.js";
@@ -28,7 +28,10 @@ export interface RunDescription {
   source: PanelSource | null;
   panel: ReadingOptions | null;
   dataset: Dataset["options"];
+  /** SHA-256 over `digests`; in runs without these over all columns of the panel. */
   fingerprint: string;
+  /** SHA-256 of each part of the data that the run used; absent where the dataset is not a panel's, and in runs of older versions. */
+  digests?: DataDigests;
   split: Dataset["splitSummary"];
   /** What was dropped between source and dataset. */
   ledger: Ledger;
@@ -63,6 +66,7 @@ export interface WalkForwardDescription {
   /** Without a split: each fold has its own. */
   dataset: Dataset["options"];
   fingerprint: string;
+  digests?: DataDigests;
   /** How folds are cut. */
   walkForward: { train: string; valid: string | null; step: string; mode: "rolling" | "expanding"; start: string | null };
   folds: readonly StoredFold[];

@@ -1,6 +1,8 @@
 import { appendFile, mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
+import { legacyFingerprintOf } from "../data/legacy-fingerprint.js";
+import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
 import type { RunDescription } from "./description.js";
@@ -163,6 +165,12 @@ export function refuseOtherRun(stored: RunIdentity, now: RunIdentity, path: stri
     return { ...rest, training: { ...recipe, epochs: 0 } };
   };
   refuseDifference(without(stored), without(current), path);
+}
+
+/** The identity of a stored run with the fingerprint as it is made now, where that of an older version says that the data are those of the dataset. */
+export async function withFingerprintOf(dataset: Dataset, stored: RunIdentity): Promise<RunIdentity> {
+  const { fingerprint } = dataset;
+  return stored.fingerprint !== fingerprint && (await legacyFingerprintOf(dataset)) === stored.fingerprint ? { ...stored, fingerprint } : stored;
 }
 
 /**

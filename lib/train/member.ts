@@ -8,7 +8,7 @@ import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../data/native-panel.js";
 import { takeWeights, type Weights } from "../model/weights.js";
 import type { RunDescription } from "../run/description.js";
-import { inRunFolder, refuseOtherRun, type RunFolder } from "../run/folder.js";
+import { inRunFolder, refuseOtherRun, withFingerprintOf, type RunFolder } from "../run/folder.js";
 import type { EpochEvent, SplitMetrics, WarningEvent } from "../run/records.js";
 import { moduleScorer, type PackedScores } from "../run/scoring.js";
 import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "../run/state.js";
@@ -59,7 +59,7 @@ async function trainPlanned(
   model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, plan: TrainingPlan, folder: RunFolder | undefined, continues = false,
 ): Promise<MemberResult> {
   const stored = folder !== undefined && continues ? await readTrainingState(folder.file("last.safetensors")) : undefined;
-  if (stored !== undefined) refuseOtherRun(stored.identity, plan.identity, folder!.path);
+  if (stored !== undefined) refuseOtherRun(await withFingerprintOf(dataset, stored.identity), plan.identity, folder!.path);
   const run = new Member(model, dataset, options, plan, folder, stored);
   return run.train(await folder?.description());
 }

@@ -93,6 +93,7 @@ export function describeRun(
     panel: dataset.origin?.options ?? null,
     dataset: dataset.options,
     fingerprint,
+    ...(dataset.digests === undefined ? {} : { digests: dataset.digests }),
     split,
     ledger: dataset.ledger,
     threads,

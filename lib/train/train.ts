@@ -6,7 +6,7 @@ import { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import type { RunDescription } from "../run/description.js";
 import { Ensemble } from "../run/ensemble.js";
-import { inRunFolder, orKeep, refuseOtherRun, type RunFolder } from "../run/folder.js";
+import { inRunFolder, orKeep, refuseOtherRun, withFingerprintOf, type RunFolder } from "../run/folder.js";
 import type { EpochEvent, WarningEvent } from "../run/records.js";
 import { ensembleScorer } from "../run/scoring.js";
 import type { RunIdentity } from "../run/state.js";
@@ -71,7 +71,7 @@ async function trainMembers(
 ): Promise<TrainingRun> {
   const names = seeds.map((seed) => `seed-${seed}`);
   const before = continues ? await folder?.description() : undefined;
-  if (before !== undefined) refuseOtherEnsemble(before, names, plan.identity, folder!.path);
+  if (before !== undefined) await refuseOtherEnsemble(before, names, plan.identity, dataset, folder!.path);
   const threads = before === undefined || options.threadsAreGiven ? options.threads : before.threads;
   let description: RunDescription = {
     ...describeRun(model, dataset, plan, { kind: "ensemble", seeds: { model: null, train: seeds }, threads, members: names }),
@@ -127,10 +127,11 @@ async function trainMembers(
 }
 
 /** Compares the list of members; each member compares its own identity. */
-function refuseOtherEnsemble(before: RunDescription, names: readonly string[], now: RunIdentity, path: string): void {
+async function refuseOtherEnsemble(before: RunDescription, names: readonly string[], now: RunIdentity, dataset: Dataset, path: string): Promise<void> {
   if (JSON.stringify(before.members) !== JSON.stringify(names)) {
     throw new AstgnnError("ERR_CHECKPOINT", `The run in ${path} has the members ${before.members?.join(", ")}, now they are ${names.join(", ")}.`, { option: "seeds", file: path, next: `Resume with the seeds of the run, or name another folder.${orKeep(path)}` });
   }
-  const { config, dtype, dataset, split, fingerprint, training } = before;
-  refuseOtherRun({ config, dtype, dataset, split, fingerprint, recipe: training }, now, path);
+  const { config, dtype, split, fingerprint, training } = before;
+  const stored = { config, dtype, dataset: before.dataset, split, fingerprint, recipe: training };
+  refuseOtherRun(await withFingerprintOf(dataset, stored), now, path);
 }

@@ -1,7 +1,6 @@
 #include "table/check.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 namespace astgnn::table {
@@ -14,91 +13,73 @@ auto with_values(const GridColumn& column, Use&& use) {
 }
 
 template <class T>
-void put(uint8_t* out, T value) {
-  std::memcpy(out, &value, sizeof value);
+void replace(T* values, int64_t cell, Replaced& replaced) {
+  replaced.cells.push_back(static_cast<int32_t>(cell));
+  replaced.values.push_back(values[cell]);
+  values[cell] = std::numeric_limits<T>::quiet_NaN();
 }
 
 template <class T>
-void drop_not_positive(T* values, int64_t count, PriceCounts& counts) {
-  int32_t positive = 0, zero = 0, negative = 0;  // as wide as a float: 4 at a time
-  for (int64_t i = 0; i < count; ++i) {
-    positive += values[i] > 0;
-    zero += values[i] == 0;
-    negative += values[i] < 0;
+void drop_not_positive(T* values, int64_t from, int64_t to, PriceCounts& counts,
+                       Replaced& replaced) {
+  int32_t there = 0, dropped = 0;  // as wide as a float: 4 at a time
+  for (int64_t cell = from; cell < to; ++cell) {
+    there += values[cell] == values[cell];
+    dropped += values[cell] <= 0;
   }
-  counts.positive += positive;
-  counts.zero += zero;
-  counts.negative += negative;
-  if (zero + negative == 0) return;
-  for (int64_t i = 0; i < count; ++i)
-    if (values[i] <= 0) values[i] = std::numeric_limits<T>::quiet_NaN();
+  counts.positive += there - dropped;
+  for (int64_t cell = from; dropped > 0; ++cell) {
+    if (!(values[cell] <= 0)) continue;
+    ++(values[cell] == 0 ? counts.zero : counts.negative);
+    replace(values, cell, replaced);
+    --dropped;
+  }
 }
 
 }  // namespace
 
-int64_t GridCheck::date_bytes() const {
-  const auto width = static_cast<int64_t>(8 * columns.size() + 4 * codes.size() + 4);
-  return 4 + width * stocks;
+void GridCheck::clean(int64_t t) {
+  const int64_t first = t * parts.stocks, end = first + parts.stocks;
+  for (size_t p = 0; p < prices.size(); ++p)
+    with_values(parts.columns[prices[p]], [&](auto* values) {
+      drop_not_positive(values, first, end, counts[p], replaced[p]);
+    });
+  if (high < 0) return;
+  const auto of = [&](int64_t column) -> Replaced& {
+    return replaced[std::find(prices.begin(), prices.end(), column) - prices.begin()];
+  };
+  with_values(parts.columns[high], [&](auto* highs) {
+    with_values(parts.columns[low], [&](auto* lows) {
+      int32_t dropped = 0;
+      for (int64_t cell = first; cell < end; ++cell) dropped += highs[cell] < lows[cell];
+      crossed += dropped;
+      for (int64_t cell = first; dropped > 0; ++cell) {
+        if (!(highs[cell] < lows[cell])) continue;
+        replace(highs, cell, of(high));
+        replace(lows, cell, of(low));
+        --dropped;
+      }
+    });
+  });
 }
 
-int64_t GridCheck::step(int64_t from, int64_t to, uint8_t* const out) {
-  constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
+void GridCheck::step(int64_t from, int64_t to) {
   counts.resize(prices.size());
-  uint8_t* end = out;
+  replaced.resize(prices.size());
   for (int64_t t = from; t < to; ++t) {
-    const int64_t first = t * stocks;
-    const uint8_t* is_row = present + first;
-    // Every cell is written and the next one over it, unless it was that of a row: no branch.
-    uint8_t* const head = end;
-    int32_t count = 0;
-    for (int64_t n = 0; n < stocks; ++n) {
-      put(head + 4 + 4 * int64_t{count}, static_cast<int32_t>(n));
-      count += is_row[n];
-    }
-    put(head, count);
-    end += 4 + 4 * int64_t{count};
-    for (const GridColumn& column : columns) {
-      with_values(column, [&](const auto* values) {
-        uint8_t* next = end;
-        for (int64_t n = 0; n < stocks; ++n) {
-          const double value = values[first + n];
-          put(next, value == value ? value + 0.0 : kMissing);
-          next += 8 * is_row[n];
-        }
-        end = next;
-      });
-    }
-    for (const GridCodes& column : codes) {
-      for (int64_t n = 0; n < stocks; ++n) {
-        const int64_t cell = first + n;
-        put(end, column.flags != nullptr ? int32_t{column.flags[cell]} : column.codes[cell]);
-        end += 4 * is_row[n];
-      }
-    }
-
-    for (size_t p = 0; p < prices.size(); ++p)
-      with_values(columns[prices[p]], [&](auto* values) { drop_not_positive(values + first, stocks, counts[p]); });
-    if (high >= 0) {
-      with_values(columns[high], [&](auto* highs) {
-        with_values(columns[low], [&](auto* lows) {
-          for (int64_t cell = first; cell < first + stocks; ++cell) {
-            if (!(highs[cell] < lows[cell])) continue;
-            ++crossed;
-            highs[cell] = std::numeric_limits<float>::quiet_NaN();
-            lows[cell] = std::numeric_limits<float>::quiet_NaN();
-          }
-        });
-      });
-    }
+    const int64_t first = t * parts.stocks, end = first + parts.stocks;
+    clean(t);
+    date_digests_.write(t, dates, digests);
+    if (filled == nullptr) continue;
     for (const int64_t k : filling) {
-      with_values(columns[k], [&](const auto* values) {
-        for (int64_t cell = first; cell < first + stocks; ++cell)
-          filled[cell] |= values[cell] == values[cell];
+      with_values(parts.columns[k], [&](const auto* values) {
+        for (int64_t cell = first; cell < end; ++cell) filled[cell] |= values[cell] == values[cell];
       });
     }
-    kept += std::count(filled + first, filled + first + stocks, 1);
+    int32_t there = 0;
+    for (int64_t cell = first; cell < end; ++cell) there += filled[cell];
+    kept += there;
   }
-  return end - out;
 }
 
 void count_absent(const uint8_t* filled, int64_t dates, int64_t stocks, int64_t first,

@@ -1,22 +1,18 @@
-// What is looked at on every cell of a panel's grid [dates * stocks]: the bytes of its fingerprint,
-// impossible prices, which cells hold a value, dates that lack stocks, moves of prices.
+// What is looked at on every cell of a panel's grid [dates * stocks]: impossible prices, digests,
+// which cells hold a value, dates that lack stocks, moves of prices.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "table/digest.h"
+
 namespace astgnn::table {
 
-// A column of the grid, in the precision of its source; NaN is missing.
-struct GridColumn {
-  float* single = nullptr;
-  double* twice = nullptr;
-};
-
-// A column of codes or flags of the grid.
-struct GridCodes {
-  const uint8_t* flags = nullptr;
-  const int32_t* codes = nullptr;
+// Values of a column that became missing.
+struct Replaced {
+  std::vector<int32_t> cells;
+  std::vector<double> values;
 };
 
 struct PriceCounts {
@@ -26,25 +22,29 @@ struct PriceCounts {
 // One pass over the dates, in order.
 class GridCheck {
  public:
-  int64_t stocks = 0;
-  const uint8_t* present = nullptr;  // 1 where there is a row, else 0
-  std::vector<GridColumn> columns;  // in the order of the fingerprint
-  std::vector<GridCodes> codes;
+  GridCheck() : date_digests_(parts) {}
+  GridCheck(const GridCheck&) = delete;
+
+  GridParts parts;
   std::vector<int64_t> prices;   // columns whose values of zero or less become missing
   int64_t high = -1, low = -1;   // columns that both become missing where high < low, -1: none
   std::vector<int64_t> filling;  // columns of which one has to have a value
-  uint8_t* filled = nullptr;     // 1 where it does, after cleaning
+  uint8_t* filled = nullptr;     // 1 where it does, after cleaning; null where nobody asks
+  uint8_t* digests = nullptr;    // of what is left after cleaning: [parts, dates, 32]
+  int64_t dates = 0;
 
-  // Bytes that a date may take.
-  int64_t date_bytes() const;
-  // Writes dates from .. to - 1 as the fingerprint has them and cleans them. Returns the bytes:
-  // of each date the number of rows and their stocks (int32), every column (float64, one NaN, no
-  // negative zero) and every column of codes (int32) at these rows.
-  int64_t step(int64_t from, int64_t to, uint8_t* out);
+  // Cleans dates from .. to - 1 and digests them.
+  void step(int64_t from, int64_t to);
 
   std::vector<PriceCounts> counts;  // of each of `prices`
+  std::vector<Replaced> replaced;   // of each of `prices`
   int64_t crossed = 0;              // cells with high < low
   int64_t kept = 0;                 // cells that are filled
+
+ private:
+  void clean(int64_t t);
+
+  DateDigests date_digests_;
 };
 
 // Per date from `first` on: how many of the stocks that are there within `neighbours` dates before

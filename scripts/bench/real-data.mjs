@@ -36,7 +36,7 @@ export async function timePanel(file) {
   const seconds = (performance.now() - start) / 1e3;
   delay.disable();
   const { user, system } = process.cpuUsage(cpu);
-  const kept = new Set([panel.present, panel.universe, ...panel.columns.map((name) => panel.values(name))]);
+  const kept = new Set([panel.present, panel.universe, ...panel.columns.filter((name) => panel.isRead(name)).map((name) => panel.values(name))]);
   return {
     seconds,
     cpuSeconds: (user + system) / 1e6,
@@ -44,7 +44,7 @@ export async function timePanel(file) {
     residentBytes: [...kept].reduce((sum, { byteLength }) => sum + byteLength, 0),
     peakBytes: process.resourceUsage().maxRSS * 1024 - before,
     rows: panel.ledger.rowsRead,
-    columns: ["date", "ticker", ...panel.columns],
+    columns: ["date", "ticker", ...panel.columns.filter((name) => panel.isRead(name))],
     stocks: panel.tickers.length,
     dates: panel.dates.length,
   };

@@ -58,10 +58,12 @@ export function randomGrid({ dates: D, stocks: N, seed, missing = 0.01, universe
     segments: segments ? segmentOf : undefined,
     extremeReturns: segments ? "missing" : "warn",
     ledger: { entries: [], rowsRead: 0, rowsKept: 0 },
-    fingerprint: `seed ${seed}`,
     source: "a random grid",
     origin: { source: "random", options: {} },
     has: (name) => values.has(name),
+    isRead: (name) => values.has(name),
+    read: async () => undefined,
+    digests: () => ({ seed: String(seed) }),
     values: (name) => values.get(name)!,
   };
 }

@@ -107,7 +107,7 @@ describe("compareRun", () => {
   it("refuses unknown baselines, other data and a run that is not there", async () => {
     await expect(compareRun(at("run"), { baselines: ["lasso" as "ridge"] })).rejects.toThrow(/baselines.*"lasso"/);
     writeFileSync(at("more.csv"), `${readFileSync(at("prices.csv"), "utf8").trimEnd()}\n2030-01-01,SIM01,5,${"0,".repeat(7)}0\n`);
-    await expect(compareRun(at("run"), { source: at("more.csv"), baselines: ["ridge"] })).rejects.toThrow("their fingerprints differ");
+    await expect(compareRun(at("run"), { source: at("more.csv"), baselines: ["ridge"] })).rejects.toThrow("the dates and tickers are not the same");
     await expect(compareRun(at("nowhere"))).rejects.toThrow("holds no run");
   });
 });

@@ -93,7 +93,7 @@ describe("evaluateRun", () => {
     } finally {
       renameSync(at("moved.csv"), at("prices.csv"));
     }
-    expect(texts).toEqual([expect.stringMatching(/cannot be read: File .*prices\.csv does not exist/), expect.stringMatching(/more\.csv does not hold the data that the run .* their fingerprints differ/)]);
+    expect(texts).toEqual([expect.stringMatching(/cannot be read: File .*prices\.csv does not exist/), expect.stringMatching(/more\.csv does not hold the data that the run .* the dates and tickers are not the same/)]);
   });
 
   it("takes columns of the data as exposures, and refuses options that it does not know", async () => {

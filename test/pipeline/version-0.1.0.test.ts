@@ -18,7 +18,8 @@ const TOLERANCE = 1e-5;
 
 it("a run of 0.1.0 loads, scores as it did and is evaluated", async () => {
   setPrecision("highest");
-  const { valid, test } = await evaluateRun(run);
+  const { valid, test, withoutPrices } = await evaluateRun(run, { source: prices });
+  expect(withoutPrices).toBeNull();
   const report = JSON.parse(readFileSync(join(run, "report.json"), "utf8")) as Record<"valid" | "test", { ic: number; dates: number }>;
   expect([valid.dates, test.dates]).toEqual([report.valid.dates, report.test.dates]);
   expect(test.ic).toBeCloseTo(report.test.ic, 6);

@@ -49,6 +49,7 @@ function contents({ dates, tickers, columns, universe, present, tradable, groups
 async function expectEqual(appended: Panel, batch: Panel): Promise<void> {
   expect(contents(appended)).toEqual(contents(batch));
   for (const name of batch.columns) expect(appended.values(name)).toEqual(batch.values(name));
+  expect(appended.digests()).toEqual(batch.digests());
 }
 
 describe("panel.append", () => {
@@ -84,6 +85,7 @@ describe("panel.append", () => {
     await expectEqual(a, await open(between(0, 45), { columns: prices }));
     expect(b.values("close").at(-9)! - a.values("close")[44 * 9]!).toBeCloseTo(1, 5);
     expect(new Set([whole.fingerprint, base.fingerprint, a.fingerprint, b.fingerprint]).size).toBe(4);
+    expect(a.fingerprint).toBe((await open(between(0, 45), { columns: prices })).fingerprint);
     expect((await base.append(newRows(between(44, 45)), quiet)).fingerprint).toBe(a.fingerprint);
   });
 

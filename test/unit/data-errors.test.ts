@@ -81,7 +81,10 @@ const reading: Case[] = [
 
 describe("openPanel refuses", () => {
   test.each(reading)("$name", async ({ source, options, code, message, fields }) => {
-    const error = await failure(() => openPanel(source(), options));
+    const error = await failure(async () => {
+      const panel = await openPanel(source(), options);
+      await panel.read(panel.columns);
+    });
     expect(error.message).toMatch(message);
     expect(error).toMatchObject({ code, ...fields });
   });

@@ -180,6 +180,7 @@ describe("openPanel", () => {
       }
     });
     expect(panel.values("close")).toEqual(expected.close);
+    await panel.read(["beta"]);
     expect(panel.values("beta")).toEqual(expected.beta);
   });
 

@@ -30,6 +30,8 @@ const dates = [...new Set(rows.map((row) => row.date))].sort();
 const tickers = [...new Set(rows.map((row) => row.ticker))].sort();
 
 async function expectSame(panel: Panel, expected: Panel): Promise<void> {
+  for (const one of [panel, expected]) await one.read(one.columns);
+  expect(panel.digests(panel.columns)).toEqual(expected.digests(expected.columns));
   expect(panel.fingerprint).toBe(expected.fingerprint);
   expect(panel.dates).toEqual(expected.dates);
   expect(panel.tickers).toEqual(expected.tickers);

@@ -6,6 +6,11 @@ import { placeOf, type SourceTable } from "./table.js";
 /** Prices and volume, known by name: read wherever they are there, never below or at zero. */
 export const PRICE_COLUMNS = ["open", "high", "low", "close", "volume"] as const;
 
+/** The columns that are read when a panel is opened, of those that it has: prices, by which rows are cleaned, counted and checked; all where there is no close. */
+export function readAtOnce(columns: readonly string[]): string[] {
+  return columns.filter((name) => !columns.includes("close") || (PRICE_COLUMNS as readonly string[]).includes(name));
+}
+
 /** A numeric column and the SQL that yields it from `s` as FLOAT or DOUBLE. */
 export interface NumberColumn {
   readonly name: string;

@@ -20,11 +20,22 @@ export interface SourceNote extends Omit<LedgerEntry, "stage"> {
   readonly warning?: string;
 }
 
+/** Numeric columns of a source that have not been read. */
+export interface LaterColumns {
+  /** Names of all columns of the source, those that were read among them, in its order. */
+  readonly order: readonly string[];
+  readonly names: readonly string[];
+  /** Reads columns as they are by now. */
+  read(names: readonly string[], signal: AbortSignal | undefined): Promise<DenseTable>;
+}
+
 /** A source on the grid. */
 export interface ReadSource {
   /** As messages name it. */
   readonly name: string;
   readonly dense: DenseTable;
+  /** Undefined where every column was read. */
+  readonly later?: LaterColumns | undefined;
   readonly notes: readonly SourceNote[];
 }
 

@@ -12,7 +12,7 @@ import { readDescription } from "../../run/description.js";
 import { loadRun } from "../../run/load.js";
 import type { EpochEvent } from "../../run/records.js";
 import { awaitReplacement } from "../../run/replacement.js";
-import { openRunData } from "../run-data.js";
+import { differenceFrom, openRunData } from "../run-data.js";
 import { LIVE_CHECKS, liveCheck } from "../live/live-check.js";
 import { lastKnown } from "../live/live-subject.js";
 import { chosenOnTest } from "./chosen-on-test.js";
@@ -116,12 +116,13 @@ async function auditRun(folder: string, { source, shuffled, asOf, signal }: Audi
   const description = await readDescription(folder);
   using loaded = await loadRun(folder, { device: "cpu" });
   const given = source === undefined || source instanceof Panel ? source : await loaded.openPanel(source, { onWarning: () => {}, signal });
-  const known = given === undefined || given.fingerprint === description.fingerprint ? undefined : lastKnown(description);
+  const isSame = given !== undefined && (await differenceFrom(folder, description, given, signal)) === undefined;
+  const known = given === undefined || isSame ? undefined : lastKnown(description);
   if (known !== undefined && given!.dates.at(-1)! > known) {
     const findings = await liveCheck(folder, description, loaded, given!, { known, asOf: asOf!, signal });
     return { passed: findings.every(({ severity }) => severity !== "fail"), findings: bySeverity(findings), checks: LIVE_CHECKS, live: true };
   }
-  const panel = await openRunData(folder, description, given?.fingerprint === description.fingerprint ? given : source, signal);
+  const panel = await openRunData(folder, description, isSame ? given : source, signal);
   const { extremeReturns: _, ...options } = description.dataset;
   const members = description.members?.map((name) => join(folder, name)) ?? [folder];
   const histories = await Promise.all(members.map(readHistory));

@@ -1,3 +1,4 @@
+import type { Panel } from "../../data/panel.js";
 import { mean } from "../../metrics/statistics.js";
 import type { PlateauState } from "../../run/state.js";
 import { afterEpoch } from "../../train/schedule.js";
@@ -11,7 +12,7 @@ const LEAST_TRIALS = 5;
 const UPPER_HALF = 0.5;
 
 /** Epochs that the validation did not choose, and configurations that stand out on the test and not on the validation. */
-export async function chosenOnTest({ run, dataset }: AuditSubject): Promise<Finding[]> {
+export async function chosenOnTest({ run, dataset, panel }: AuditSubject): Promise<Finding[]> {
   if (run === undefined || dataset.test.dates.length === 0) return [];
   if (dataset.valid.dates.length === 0) {
     return [
@@ -25,7 +26,7 @@ export async function chosenOnTest({ run, dataset }: AuditSubject): Promise<Find
       },
     ];
   }
-  return [...otherEpochs(run), ...(await bestOfTrials(run))];
+  return [...otherEpochs(run), ...(await bestOfTrials(run, panel))];
 }
 
 /** Members whose kept epoch is not the best by the monitored metric of the validation, or is none that was validated. */
@@ -50,8 +51,8 @@ function otherEpochs({ histories, description }: AuditedRun): Finding[] {
   });
 }
 
-async function bestOfTrials({ folder, description, testIc, validIc }: AuditedRun): Promise<Finding[]> {
-  const { valid, test } = await findTrials(folder, description as StoredIdentity);
+async function bestOfTrials({ folder, description, testIc, validIc }: AuditedRun, panel: Panel): Promise<Finding[]> {
+  const { valid, test } = await findTrials(folder, description as StoredIdentity, panel);
   if (test.length + 1 < LEAST_TRIALS || testIc === undefined || validIc === undefined) return [];
   const validIcs = valid.map(({ ic }) => mean(ic));
   const isBest = test.every(({ ic }) => !(mean(ic) > testIc));

@@ -1,7 +1,6 @@
 import { pricedCells } from "../../data/coverage.js";
-import { checkGrid } from "../../data/fingerprint.js";
-import { LedgerBuilder } from "../../data/ledger.js";
-import { Panel } from "../../data/panel.js";
+import { checkGrid } from "../../data/check-grid.js";
+import { digestedParts, Panel } from "../../data/panel.js";
 import { findPriceBreaks, segmentsOf } from "../../data/price-breaks.js";
 import type { Dataset, Edges } from "../../data/types.js";
 import { below, randomBits, type RandomBits } from "../../metrics/random.js";
@@ -112,7 +111,7 @@ function sameBits(a: Float32Array | Int32Array, b: Float32Array | Int32Array): b
  * or all by NaN. It is cleaned anew: impossible prices, the universe of who has a price, and price breaks over all of its dates, which may take no notice of later ones.
  */
 async function withOtherFuture(panel: Panel, t: number, change: Change, random: RandomBits): Promise<Panel> {
-  const { tickers, columns, source, origin, ledger, fingerprint, extremeReturns, groups, edges, present, tradable } = panel;
+  const { tickers, columns, source, origin, ledger, extremeReturns, groups, edges, present, tradable } = panel;
   const dates = panel.dates.slice(0, t + 1 + AHEAD);
   const [kept, cells] = [(t + 1) * tickers.length, dates.length * tickers.length];
   const other = (copy: Float32Array | Float64Array): number => (below(random, IMPOSSIBLE) === 0 ? below(random, 2) - 1 : copy[below(random, kept)]! * (0.5 + random() / 2 ** 32));
@@ -123,10 +122,10 @@ async function withOtherFuture(panel: Panel, t: number, change: Change, random: 
   }));
   const table = { dates, tickers: [...tickers], rows: 0, present: present.subarray(0, cells), values, universe: undefined, tradable: tradable?.subarray(0, cells), groups: undefined, groupNames: [] };
   const later = new Map([...values].map(([column, copy]) => [column, copy.subarray(kept)]));
-  await checkGrid({ dates: dates.slice(t + 1), tickers, present: present.subarray(kept, cells), values: later, flags: new Map(), groups: undefined, edges: undefined }, new LedgerBuilder());
+  await checkGrid({ dates: dates.slice(t + 1), tickers, present: present.subarray(kept, cells), values: later, flags: new Map(), groups: undefined });
   const found = await findPriceBreaks(values, dates, tickers);
   return new Panel({
-    table, source, origin, ledger, fingerprint, extremeReturns,
+    table, source, origin, ledger, extremeReturns, ...digestedParts(panel), later: undefined,
     priceBreaks: found.breaks,
     segments: extremeReturns === "missing" ? segmentsOf(found, dates.length, tickers.length) : undefined,
     universe: origin.options.universeColumn === undefined ? (pricedCells(table, 0) ?? table.present) : panel.universe.subarray(0, cells),

@@ -1,5 +1,5 @@
 import type { DatasetOptions } from "../../data/dataset-options.js";
-import { Panel } from "../../data/panel.js";
+import { digestedParts, Panel } from "../../data/panel.js";
 import { findPriceBreaks, segmentsOf } from "../../data/price-breaks.js";
 import type { Edges } from "../../data/types.js";
 import type { Finding } from "./finding.js";
@@ -42,7 +42,7 @@ function canBeReversed(panel: Panel, label: { column?: string }, hasColumns: boo
 
 /** The panel with its last date first: each day opens where it closed. The dates keep their order, as names of the days. */
 async function inReversedTime(panel: Panel): Promise<Panel> {
-  const { source, origin, ledger, fingerprint, extremeReturns, groups, edges, present, universe, tradable, tickers } = panel;
+  const { source, origin, ledger, extremeReturns, groups, edges, present, universe, tradable, tickers } = panel;
   const [D, N] = [panel.dates.length, tickers.length];
   const backward = <A extends Float32Array | Float64Array | Uint8Array | Int32Array>(grid: A): A => {
     const copy = grid.slice() as A;
@@ -55,7 +55,7 @@ async function inReversedTime(panel: Panel): Promise<Panel> {
   const found = await findPriceBreaks(values, dates, tickers);
   return new Panel({
     table: { dates, tickers: [...tickers], rows: 0, present: backward(present), values, universe: undefined, tradable: tradable === undefined ? undefined : backward(tradable), groups: undefined, groupNames: [] },
-    source, origin, ledger, fingerprint, extremeReturns,
+    source, origin, ledger, extremeReturns, ...digestedParts(panel), later: undefined,
     priceBreaks: found.breaks,
     segments: extremeReturns === "missing" ? segmentsOf(found, D, N) : undefined,
     universe: backward(universe),

@@ -59,6 +59,8 @@ interface StoredOptions {
 
 /** Puts together what the checks share. */
 export async function auditSubject(panel: Panel, options: DatasetOptions, run: AuditedRun | undefined): Promise<AuditSubject & Disposable> {
+  // What is no feature may be what a feature was made of.
+  await panel.read(panel.columns, options);
   const dataset = await panel.dataset(options);
   const { features, loadings, label } = dataset.options as unknown as StoredOptions;
   const sources = listFeatures(features, loadings, panel.has("size"));

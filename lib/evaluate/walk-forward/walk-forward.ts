@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { packageVersion } from "../../binding/package-root.js";
 import { sampleCalendar } from "../../data/dataset.js";
 import type { DatasetOptions } from "../../data/dataset-options.js";
+import { fingerprintOf } from "../../data/digests.js";
 import type { Panel } from "../../data/panel.js";
-import { resolveDataset, storedOptions } from "../../data/resolve-dataset.js";
+import { requireFeatureColumns, resolveDataset, storedOptions, usedColumns } from "../../data/resolve-dataset.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { writeFileAtomically } from "../../model/atomic-write.js";
 import { FORMAT_VERSION } from "../../model/checkpoint.js";
@@ -17,6 +18,7 @@ import { refuseDifference } from "../../run/folder.js";
 import { recipeOf, type TrainOptions } from "../../train/options.js";
 import { train } from "../../train/train.js";
 import { evaluateRun, type RunEvaluation } from "../evaluate-run.js";
+import { differenceFrom } from "../run-data.js";
 import { writeReport } from "../write-report.js";
 import { planFolds, type Fold } from "./folds.js";
 import { tasksOf, type Task } from "./jobs.js";
@@ -47,10 +49,10 @@ export interface WalkForward {
 export async function walkForward(panel: Panel, options: WalkForwardOptions): Promise<WalkForward> {
   if (panel === null || typeof panel !== "object" || !("universe" in panel)) throw invalidOption("panel", "a panel", panel, "Open one with await openPanel(...).");
   const resolved = resolveWalkForward(options);
-  const { folds, description } = plan(panel, resolved);
+  const { folds, description } = await plan(panel, resolved);
   const seeds = [description.seeds].flat();
   const tasks = tasksOf(resolved.job, folds.length, seeds);
-  await begin(resolved.out, description);
+  await begin(resolved.out, description, panel, resolved.signal);
   for (const task of tasks) await trainFold(panel, resolved, folds, seeds, task);
   const missing = await unfinished(resolved.out, description);
   if (missing.length > 0) return { out: resolved.out, folds, missing, evaluation: undefined };
@@ -61,15 +63,19 @@ export async function walkForward(panel: Panel, options: WalkForwardOptions): Pr
 }
 
 /** The folds of a walk-forward, without training any. @throws AstgnnError ERR_OPTION; ERR_DATA where a part of a fold has no date */
-export function foldsOf(panel: Panel, options: WalkForwardOptions): Fold[] {
-  return plan(panel, resolveWalkForward(options)).folds;
+export async function foldsOf(panel: Panel, options: WalkForwardOptions): Promise<Fold[]> {
+  return (await plan(panel, resolveWalkForward(options))).folds;
 }
 
 /** The folds, and all that they have in common as run.json keeps it. */
-function plan(panel: Panel, options: ResolvedWalkForward): { folds: Fold[]; description: WalkForwardDescription } {
+async function plan(panel: Panel, options: ResolvedWalkForward): Promise<{ folds: Fold[]; description: WalkForwardDescription }> {
   const { train: trainLength, valid, step, mode, start, recipe } = options;
   // Splits are cut below: until then any will do.
   const { cut } = resolveDataset({ ...options.dataset, split: { fractions: [1, 0, 0] } } as DatasetOptions, panel.columns);
+  requireFeatureColumns(panel, cut);
+  const columns = usedColumns(panel, cut);
+  await panel.read(columns, options);
+  const digests = panel.digests(columns);
   const folds = planFolds({ dates: panel.dates, history: cut, ...sampleCalendar(panel, cut), embargo: cut.embargo }, { train: trainLength, valid, step, mode, start });
   const { config, dtype } = resolveModelOptions({ ...options.model, sequentialInputSize: cut.featureNames.length });
   const { split: _, ...dataset } = storedOptions(cut, panel);
@@ -86,7 +92,8 @@ function plan(panel: Panel, options: ResolvedWalkForward): { folds: Fold[]; desc
     source: panel.origin.source,
     panel: panel.origin.options,
     dataset,
-    fingerprint: panel.fingerprint,
+    fingerprint: fingerprintOf(digests),
+    digests,
     walkForward: { train: trainLength, valid: valid ?? null, step, mode, start: start ?? null },
     folds: folds as WalkForwardDescription["folds"],
     split: { valid: { first: null, last: null, dates: 0 }, test: { first: tests[0]!.first, last: tests.at(-1)!.last, dates: tests.reduce((sum, { dates }) => sum + dates, 0) } },
@@ -97,14 +104,16 @@ function plan(panel: Panel, options: ResolvedWalkForward): { folds: Fold[]; desc
 }
 
 /** Writes run.json, or compares the one that is there: the jobs of a walk-forward come in any order, and again. */
-async function begin(out: string, description: WalkForwardDescription): Promise<void> {
+async function begin(out: string, description: WalkForwardDescription, panel: Panel, signal: AbortSignal | undefined): Promise<void> {
   await lockRunFolder(out, async () => {
     const file = join(out, "run.json");
     const there = RUN_FILES.find((name) => existsSync(join(out, name)));
     if (there === undefined) return writeFileAtomically(file, `${JSON.stringify(description, null, 2)}\n`);
     const before = await readFile(file, "utf8").then((text) => JSON.parse(text) as WalkForwardDescription, () => undefined);
     if (before?.kind !== "walkForward") throw new AstgnnError("ERR_RUN_EXISTS", `${out} already holds a run (${there}).`, { option: "out", file: out, next: "Name another folder." });
-    refuseDifference(identity(before), identity(description), out);
+    // One of an older version has another fingerprint of the same data.
+    const isLegacy = before.digests === undefined && (await differenceFrom(out, before, panel, signal)) === undefined;
+    refuseDifference(identity(isLegacy ? { ...before, fingerprint: description.fingerprint } : before), identity(description), out);
   }, { waits: true });
 }
 
