@@ -26,24 +26,47 @@ export function rankDates(values: DateRows, dates: number, stocks: number): Rank
   if (values.length !== dates * stocks) throw new AstgnnError("ERR_SHAPE", `Expected ${dates} x ${stocks} predictions but received ${values.length}.`);
   const order = new Uint32Array(values.length);
   const counts = new Int32Array(dates);
-  const sorter = new RankSorter(stocks);
-  const present = new Float64Array(stocks);
-  const stockOf = new Uint32Array(stocks);
-  for (let t = 0; t < dates; t++) {
-    const row = t * stocks;
+  const ranker = new DateRanker(stocks);
+  for (let t = 0; t < dates; t++) counts[t] = ranker.write(values, t, order.subarray(t * stocks, (t + 1) * stocks));
+  return { values, dates, stocks, order, counts };
+}
+
+/** Sorts dates one at a time, with the same buffers for each. */
+export class DateRanker {
+  readonly #sorter: RankSorter;
+  readonly #present: Float64Array;
+  readonly #stockOf: Uint32Array;
+  readonly #order: Uint32Array;
+  readonly #counts = new Int32Array(1);
+
+  constructor(stocks: number) {
+    this.#sorter = new RankSorter(stocks);
+    this.#present = new Float64Array(stocks);
+    this.#stockOf = new Uint32Array(stocks);
+    this.#order = new Uint32Array(stocks);
+  }
+
+  /** {@link rankDates} of one date; the next call writes over it. */
+  rank(values: DateRows): RankedDates {
+    this.#counts[0] = this.write(values, 0, this.#order);
+    return { values, dates: 1, stocks: values.length, order: this.#order, counts: this.#counts };
+  }
+
+  /** Writes the order of date `t` and returns its count. */
+  write(values: DateRows, t: number, order: Uint32Array): number {
+    const [present, stockOf, stocks] = [this.#present, this.#stockOf, this.#present.length];
     let count = 0;
     for (let n = 0; n < stocks; n++) {
-      const value = values[row + n]!;
+      const value = values[t * stocks + n]!;
       if (Number.isNaN(value)) continue;
       if (value === Infinity || value === -Infinity) throw infinite("prediction", t, n);
       present[count] = value;
       stockOf[count++] = n;
     }
-    const ascending = sorter.order(present, count);
-    for (let i = 0; i < count; i++) order[row + i] = stockOf[ascending[i]!]!;
-    counts[t] = count;
+    const ascending = this.#sorter.order(present, count);
+    for (let i = 0; i < count; i++) order[i] = stockOf[ascending[i]!]!;
+    return count;
   }
-  return { values, dates, stocks, order, counts };
 }
 
 export function infinite(what: string, date: number, stock: number): AstgnnError {

@@ -35,6 +35,8 @@ interface Portfolio {
   readonly target: Float64Array;
   /** 1 where the target waits from an earlier date. */
   readonly waits: Uint8Array;
+  /** Stocks that it trades on the date: the first {@link Renewal.count}. */
+  readonly stocks: Int32Array;
   /** Sums of the positive and of the negative targets: what the longs and the shorts may come to. */
   long: number;
   short: number;
@@ -44,7 +46,7 @@ interface Portfolio {
 /** What a portfolio does on a date: the stocks that it trades, and what its others are worth. */
 interface Renewal {
   readonly portfolio: Portfolio;
-  readonly stocks: number[];
+  count: number;
   long: number;
   short: number;
   wantedLong: number;
@@ -73,6 +75,7 @@ export class Book {
   readonly #value: Float64Array;
   readonly #base: Float64Array;
   readonly #isTraded: Uint8Array;
+  readonly #traded: Int32Array;
   #decisions = 0;
 
   constructor(market: TradedMarket, portfolios: number, terms: BookTerms) {
@@ -82,11 +85,12 @@ export class Book {
     this.#market = market;
     this.#terms = terms;
     this.#portfolios = Array.from({ length: portfolios }, () => ({
-      shares: portfolios === 1 ? this.shares : new Float64Array(stocks), target: new Float64Array(stocks).fill(NaN), waits: new Uint8Array(stocks), long: 0, short: 0, isActive: false,
+      shares: portfolios === 1 ? this.shares : new Float64Array(stocks), target: new Float64Array(stocks).fill(NaN), waits: new Uint8Array(stocks), stocks: new Int32Array(stocks), long: 0, short: 0, isActive: false,
     }));
     this.#value = new Float64Array(stocks);
     this.#base = new Float64Array(stocks);
     this.#isTraded = new Uint8Array(stocks);
+    this.#traded = new Int32Array(stocks);
   }
 
   /** Gives the oldest portfolio new target weights, shares of the portfolio; they are filled by the next {@link trade}. */
@@ -149,13 +153,13 @@ export class Book {
     const { canTrade } = this.#market;
     return this.#portfolios.flatMap((portfolio) => {
       if (!portfolio.isActive) return [];
-      const renewal: Renewal = { portfolio, stocks: [], long: 0, short: 0, wantedLong: 0, wantedShort: 0 };
+      const renewal: Renewal = { portfolio, count: 0, long: 0, short: 0, wantedLong: 0, wantedShort: 0 };
       let isWaiting = false;
       for (let n = 0; n < this.shares.length; n++) {
         const target = portfolio.target[n]!;
         const isWanted = !Number.isNaN(target);
         if (isWanted && canTrade[n] === 1) {
-          renewal.stocks.push(n);
+          portfolio.stocks[renewal.count++] = n;
           if (target > 0) renewal.wantedLong += target;
           else renewal.wantedShort -= target;
           continue;
@@ -167,34 +171,36 @@ export class Book {
         else renewal.short -= value;
       }
       portfolio.isActive = isWaiting;
-      return renewal.stocks.length === 0 ? [] : [renewal];
+      return renewal.count === 0 ? [] : [renewal];
     });
   }
 
   /** Stocks that any portfolio trades, and of each what the other portfolios have. */
-  #stocksOf(renewals: readonly Renewal[]): number[] {
+  #stocksOf(renewals: readonly Renewal[]): Int32Array {
     this.#isTraded.fill(0);
-    for (const { stocks } of renewals) for (const n of stocks) this.#isTraded[n] = 1;
-    const traded: number[] = [];
+    for (const { portfolio, count } of renewals) for (let i = 0; i < count; i++) this.#isTraded[portfolio.stocks[i]!] = 1;
+    let count = 0;
     for (let n = 0; n < this.shares.length; n++) {
       if (this.#isTraded[n] === 0) continue;
-      traded.push(n);
+      this.#traded[count++] = n;
+      if (this.#portfolios.length === 1) continue;
       let others = 0;
       for (const portfolio of this.#portfolios) if (portfolio.shares[n] !== 0) others += portfolio.shares[n]!;
       for (const { portfolio } of renewals) if (!Number.isNaN(portfolio.target[n]!)) others -= portfolio.shares[n]!;
-      this.#base[n] = this.#portfolios.length === 1 ? 0 : others * this.#market.price[n]!;
+      this.#base[n] = others * this.#market.price[n]!;
     }
-    return traded;
+    return this.#traded.subarray(0, count);
   }
 
   /** Writes what each traded stock is to be worth where `left` is the value of the book after costs. */
-  #aim(renewals: readonly Renewal[], traded: readonly number[], left: number): void {
+  #aim(renewals: readonly Renewal[], traded: Int32Array, left: number): void {
     for (const n of traded) this.#value[n] = this.#base[n]!;
     for (const renewal of renewals) {
-      const { portfolio, stocks } = renewal;
+      const { target: targets, stocks } = renewal.portfolio;
       const [long, short] = scalesOf(renewal, left);
-      for (const n of stocks) {
-        const target = portfolio.target[n]!;
+      for (let i = 0; i < renewal.count; i++) {
+        const n = stocks[i]!;
+        const target = targets[n]!;
         this.#value[n]! += target * (target > 0 ? long : short) * left;
       }
     }
@@ -208,7 +214,7 @@ export class Book {
   }
 
   /** What trading to the values of {@link aim} costs: in fees, and by moving prices. */
-  #costs(traded: readonly number[], rates: Float64Array | undefined): { trading: number; impact: number } {
+  #costs(traded: Int32Array, rates: Float64Array | undefined): { trading: number; impact: number } {
     const { costBps, impact: coefficient } = this.#terms;
     let [value, impact] = [0, 0];
     for (const n of traded) {
@@ -220,7 +226,7 @@ export class Book {
   }
 
   /** The value V for which V and the costs of trading to weights of V are the value before: 0 where there is none. */
-  #valueAfterCosts(renewals: readonly Renewal[], traded: readonly number[], whole: number, rates: Float64Array | undefined): number {
+  #valueAfterCosts(renewals: readonly Renewal[], traded: Int32Array, whole: number, rates: Float64Array | undefined): number {
     const after = (left: number): number => {
       this.#aim(renewals, traded, left);
       const { trading, impact } = this.#costs(traded, rates);
@@ -246,7 +252,7 @@ export class Book {
     return low;
   }
 
-  #settle(renewals: readonly Renewal[], traded: readonly number[], left: number, rates: Float64Array | undefined): Traded {
+  #settle(renewals: readonly Renewal[], traded: Int32Array, left: number, rates: Float64Array | undefined): Traded {
     this.#aim(renewals, traded, left);
     const costs = this.#costs(traded, rates);
     let [value, stocks] = [0, 0];
@@ -264,7 +270,8 @@ export class Book {
     for (const renewal of renewals) {
       const { portfolio } = renewal;
       const [long, short] = scalesOf(renewal, left);
-      for (const n of renewal.stocks) {
+      for (let i = 0; i < renewal.count; i++) {
+        const n = portfolio.stocks[i]!;
         const target = portfolio.target[n]!;
         if (this.#portfolios.length > 1) portfolio.shares[n] = (target * (target > 0 ? long : short) * left) / this.#market.price[n]!;
         portfolio.target[n] = NaN;

@@ -8,7 +8,7 @@ import { AstgnnError, invalidOption } from "../../errors.js";
 import { checkPanelValues, refuseInfinite, widthOf } from "../../metrics/aligned.js";
 import { portfoliosFor, usualGap } from "../../metrics/market.js";
 import { planeOf } from "../../metrics/plane.js";
-import { rankDates } from "../../metrics/ranked-dates.js";
+import { DateRanker } from "../../metrics/ranked-dates.js";
 import { factorWeights, quantileWeights, topWeights, type Weighting } from "../../metrics/weights.js";
 import { BOOKS, type Known, type PredictionsSource, type ScheduleSource, type WeightsSource } from "./options.js";
 
@@ -43,9 +43,10 @@ export function decisionsOfPredictions(source: PredictionsSource, panel: Panel, 
   const placed = place({ data: values, shape: [predictions.dates.length, predictions.tickers.length], dates: predictions.dates, tickers: predictions.tickers }, panel, "predictions", { ledger, maxDropped });
   const weighting = weightingOf(source, book, values, predictions.dates.length);
   const row = new Float64Array(panel.tickers.length);
+  const ranker = new DateRanker(row.length);
   const decide = (t: number, weights: Float64Array): boolean => {
     if (!placed.read(t, row)) return false;
-    const ranked = rankDates(row, 1, row.length);
+    const ranked = ranker.rank(row);
     if (ranked.counts[0] === 0) return false;
     weighting(ranked, 0, weights);
     return true;

@@ -122,6 +122,8 @@ class ImpactHistory {
   readonly #days: number;
   readonly #returns: Float64Array[];
   readonly #traded: Float64Array[];
+  /** [stocks] sums over the dates in the buffers. */
+  readonly #sums: { readonly change: Float64Array; readonly squares: Float64Array; readonly changes: Int32Array; readonly value: Float64Array; readonly values: Int32Array };
   readonly #rates: Float64Array;
   #next = 0;
 
@@ -131,6 +133,7 @@ class ImpactHistory {
     this.#days = days;
     this.#returns = rows();
     this.#traded = rows();
+    this.#sums = { change: new Float64Array(stocks), squares: new Float64Array(stocks), changes: new Int32Array(stocks), value: new Float64Array(stocks), values: new Int32Array(stocks) };
     this.#rates = new Float64Array(stocks);
   }
 
@@ -140,31 +143,40 @@ class ImpactHistory {
     const [returns, traded] = [this.#returns[this.#next]!, this.#traded[this.#next]!];
     for (let n = 0; n < returns.length; n++) {
       const written = closes[row + n]!;
+      this.#count(n, returns[n]!, traded[n]!, -1);
       returns[n] = written > 0 ? close[n]! / before[n]! - 1 : NaN;
       traded[n] = written * this.#volumes[row + n]!;
+      this.#count(n, returns[n]!, traded[n]!, 1);
     }
     this.#next = (this.#next + 1) % this.#days;
+    if (this.#next === 0) this.#sumAnew();
+  }
+
+  /** Sums are carried from date to date, and made anew each time that the buffers are full, so that no rounding adds up. */
+  #sumAnew(): void {
+    for (const sums of Object.values(this.#sums)) sums.fill(0);
+    for (const [k, returns] of this.#returns.entries()) for (let n = 0; n < returns.length; n++) this.#count(n, returns[n]!, this.#traded[k]![n]!, 1);
+  }
+
+  #count(n: number, change: number, traded: number, sign: 1 | -1): void {
+    const sums = this.#sums;
+    if (!Number.isNaN(change)) {
+      sums.change[n]! += sign * change;
+      sums.squares[n]! += sign * change * change;
+      sums.changes[n]! += sign;
+    }
+    if (!Number.isNaN(traded)) {
+      sums.value[n]! += sign * traded;
+      sums.values[n]! += sign;
+    }
   }
 
   rates(): Float64Array {
-    const rates = this.#rates;
+    const [{ change, squares, changes, value, values }, rates] = [this.#sums, this.#rates];
     for (let n = 0; n < rates.length; n++) {
-      let [sum, squares, count, value, valued] = [0, 0, 0, 0, 0];
-      for (let k = 0; k < this.#days; k++) {
-        const change = this.#returns[k]![n]!;
-        if (!Number.isNaN(change)) {
-          sum += change;
-          squares += change * change;
-          count++;
-        }
-        const traded = this.#traded[k]![n]!;
-        if (!Number.isNaN(traded)) {
-          value += traded;
-          valued++;
-        }
-      }
-      const variance = Math.max(0, (squares - (sum * sum) / count) / (count - 1));
-      rates[n] = count > 1 && valued > 0 && value > 0 ? Math.sqrt(variance / (value / valued)) : NaN;
+      const count = changes[n]!;
+      const variance = Math.max(0, (squares[n]! - (change[n]! * change[n]!) / count) / (count - 1));
+      rates[n] = count > 1 && values[n]! > 0 && value[n]! > 0 ? Math.sqrt(variance / (value[n]! / values[n]!)) : NaN;
     }
     return rates;
   }

@@ -178,13 +178,18 @@ function exposureOf(book: Book, priceOf: (n: number) => number): Exposure {
 }
 
 function fillOf(book: Book, market: TradedMarket, value: number): Fill {
-  const stocks = Int32Array.from(book.shares.keys()).filter((n) => book.shares[n] !== 0);
-  return {
-    date: market.dates[market.date]!,
-    stocks,
-    weights: Float64Array.from(stocks, (n) => (book.shares[n]! * market.mark(n)) / value),
-    shares: Float64Array.from(stocks, (n) => book.shares[n]!),
-  };
+  let count = 0;
+  for (const shares of book.shares) if (shares !== 0) count++;
+  const [stocks, weights, held] = [new Int32Array(count), new Float64Array(count), new Float64Array(count)];
+  let i = 0;
+  for (let n = 0; n < book.shares.length; n++) {
+    const shares = book.shares[n]!;
+    if (shares === 0) continue;
+    stocks[i] = n;
+    weights[i] = (shares * market.mark(n)) / value;
+    held[i++] = shares;
+  }
+  return { date: market.dates[market.date]!, stocks, weights, shares: held };
 }
 
 function knownAt(book: Book, market: TradedMarket, panel: Panel, equity: number): Omit<Known, "risk"> {
