@@ -2,6 +2,7 @@ import { evaluate, type EvaluateOptions } from "../../lib/metrics/evaluate.js";
 import { randomBits } from "../../lib/metrics/random.js";
 import type { PanelValues } from "../../lib/data/types.js";
 import type { ReportNumbers } from "../../lib/report/numbers.js";
+import type { BacktestNumbers } from "../../lib/report/sections/backtest.js";
 
 /** Predictions and labels of a market in which the first know something of the second, and what else an evaluation takes. */
 export function market(dates: number, stocks: number, skill = 0.1, seed = 1, first = "2016-01-04") {
@@ -74,6 +75,7 @@ export function fullReport(): ReportNumbers {
       top: ["S001", "<script>", "S003"].map((ticker, i) => explained(ticker, 0.9 - 0.1 * i)),
       bottom: ["S007", "S008"].map((ticker, i) => explained(ticker, -0.8 + 0.1 * i)),
     },
+    backtests: [backtestOf("mean-variance", test.predictions.dates, 1), backtestOf("top <script>", test.predictions.dates.slice(30), 7)],
     audit: {
       passed: false,
       findings: [
@@ -88,6 +90,25 @@ export function fullReport(): ReportNumbers {
 function explained(ticker: string, score: number) {
   const parts = ["volatility_20", "<b>return_1</b>", "close_over_mean_20", "overnight_return"].map((name, i) => ({ name, part: score / (i + 2) }));
   return { ticker, score, own: 0.4 * score, baseline: 0.01, peers: parts.slice(1), otherPeers: -0.03, features: parts, otherFeatures: 0.002 };
+}
+
+function backtestOf(name: string, dates: readonly string[], seed: number): BacktestNumbers {
+  const random = normals(seed);
+  let [value, peak] = [1, 1];
+  const equity = dates.map(() => (value *= 1 + 0.0004 + 0.01 * random()));
+  return {
+    name, source: "Weights of <b>somebody</b>", return: 0.08, volatility: 0.16, sharpe: 0.5, t: 0.64, returnInterval: [-0.15, 0.31], drawdown: 0.21, drawdownFrom: dates[3]!, drawdownTo: dates[30]!, turnover: 0.41, tradedPerYear: 9.8,
+    costs: { trading: 0.005, impact: 0.012, borrow: 0.002, total: 0.019, interest: 0.001 }, grossReturn: 0.099, grossSharpe: 0.62, breakEvenBps: 91.2, totalReturn: value - 1, compoundedReturn: 0.07, gross: 1.2, net: 0.1,
+    positions: 24.2, dates: dates.length, first: dates[0]!, last: dates.at(-1)!, decisions: 20, portfolios: 1, ruined: seed === 1 ? null : dates.at(-1)!,
+    terms: { capital: 1e7, fill: seed === 1 ? "close" : "open", lagDays: 1, costBps: 5, borrowBps: 50, cashBps: 0, impact: 1, lotSize: 0, unfilled: "carry", delistingReturn: 0 },
+    daily: {
+      dates, equity, gross: dates.map((_, i) => 1.2 + 0.1 * Math.sin(i / 9)), net: dates.map((_, i) => 0.1 * Math.cos(i / 5)), traded: dates.map((_, i) => (i % 21 === 0 ? 0.8 : 0)),
+      drawdown: equity.map((each) => each / (peak = Math.max(peak, each)) - 1),
+    },
+    capacity: [1e5, 1e6, 1e7, 1e8, 1e9, 2e9].map((capital, i) => ({ capital, return: 0.1 - 0.04 * i, sharpe: i === 5 ? NaN : 0.7 - 0.2 * i, costs: { impact: 0.01 * i, total: 0.01 + 0.01 * i }, ruined: i === 5 ? dates[40]! : null })),
+    delistings: [{ ticker: "<script>", lastDate: dates[50]!, price: 12.3, weight: 0.02 }],
+    orders: [{ count: 12, text: "orders to sell waited: the stock had no price on the fill date or was not tradable" }],
+  };
 }
 
 function byDate(dates: readonly string[]) {

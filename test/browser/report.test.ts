@@ -75,6 +75,15 @@ describe.skipIf(chromiumPath === undefined)("a report in Chromium", () => {
     await page.close();
   });
 
+  test.each(VIEWS)("%s: that of a backtest alone is laid out as well", async (_, options) => {
+    writeFileSync(join(folder, "backtest.html"), await renderReport(stored({ subject: { name: "weights.csv", kind: "backtest", prices: "prices.parquet" }, backtests: fullReport().backtests!.slice(0, 1) })));
+    const page = await browser.newPage(options);
+    await page.goto(pathToFileURL(join(folder, "backtest.html")).href);
+    await unfold(page);
+    expect(await faultsOf(page)).toEqual([]);
+    await page.close();
+  });
+
   test("on paper the page has the width of a sheet, and every chart", async () => {
     const page = await open({ viewport: { width: 696, height: 1000 } });
     await page.emulateMedia({ media: "print" });

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { holdBook, type BookInput } from "../../lib/metrics/book.js";
 import { bookSummary } from "../../lib/metrics/costs.js";
+import { quantileReturns } from "../../lib/metrics/quantiles.js";
 import { rankDates } from "../../lib/metrics/ranked-dates.js";
-import { equalWeights, factorWeights, topWeights, type Weighting } from "../../lib/metrics/weights.js";
+import { equalWeights, factorWeights, quantileWeights, topWeights, type Weighting } from "../../lib/metrics/weights.js";
 import { closes, dates, expectClose, fixture, ranked, returns, stocks } from "./evaluation-fixture.js";
 
 /** Stocks that cannot be bought at the entry's close are not held; a missing close keeps the last price. */
@@ -73,6 +74,30 @@ describe("topWeights", () => {
     expect(Array.from(weights)).toEqual([1 / 3, 1 / 3, 0, 1 / 3]);
     expect(weights).toEqual(all);
     expect(() => topWeights(0)).toThrow("Expected a whole number from 1 for topK");
+  });
+});
+
+describe("quantileWeights", () => {
+  it("holds the top against the bottom quantile: gross 1, net 0, half of the spread of quantileReturns", () => {
+    const weights = new Float64Array(stocks);
+    const { daily } = quantileReturns(ranked, returns, 4);
+    for (let t = 0; t < dates; t++) {
+      quantileWeights(4)(ranked, t, weights);
+      const held = Array.from(weights.keys()).filter((n) => weights[n] !== 0);
+      if (held.length === 0 || held.some((n) => Number.isNaN(returns[t * stocks + n]!))) continue;
+      expect(weights.reduce((sum, weight) => sum + Math.abs(weight), 0)).toBeCloseTo(1, 14);
+      expect(weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(0, 14);
+      expect(2 * held.reduce((sum, n) => sum + weights[n]! * returns[t * stocks + n]!, 0)).toBeCloseTo(daily.spread[t]!, 14);
+    }
+  });
+
+  it("holds nothing of fewer stocks than it takes, and refuses one quantile", () => {
+    const weights = Float64Array.of(9, 9);
+    quantileWeights(2)(rankDates(Float64Array.of(1, NaN), 1, 2), 0, weights);
+    expect(Array.from(weights)).toEqual([0, 0]);
+    quantileWeights(5)(rankDates(Float64Array.of(1, 2), 1, 2), 0, weights);
+    expect(Array.from(weights)).toEqual([-0.5, 0.5]);
+    expect(() => quantileWeights(1)).toThrow("Expected a whole number from 2 for quantiles");
   });
 });
 

@@ -44,6 +44,17 @@ describe("the page of a report", () => {
     expect(text).toContain("S007 −0.8000 −0.3200 −0.4800");
   });
 
+  it("shows what books came to, and where nothing was left of one", async () => {
+    const text = textOf(await renderReport(fullReport()));
+    expect(text).toContain("mean-variance: Filled at the close of the date after the decision; 5 bp of each unit traded one way; 50 bp a year on what is short; square-root impact with coefficient 1 at a capital of 10 million.");
+    expect(text).toMatch(/top &lt;script&gt;: nothing was left on \d{4}-\d\d-\d\d, and the book ends there/);
+    const { backtests } = fullReport();
+    const alone = textOf(await renderReport(stored({ subject: { name: "weights.csv", kind: "backtest", prices: "/data/prices.parquet" }, backtests: backtests!.slice(0, 1) })));
+    expect(alone).toContain("Sharpe 0.50 after costs on 420 dates Return a year 8.0 %, 95 % interval −15.0 % to 31.0 %: zero is inside. t 0.64 by Newey and West.");
+    expect(alone).not.toMatch(WITHOUT_NUMBER);
+    expect(alone).not.toContain("RankIC");
+  });
+
   it("names the command where no audit was made", async () => {
     const text = textOf(await renderReport({ ...fullReport(), audit: undefined }));
     expect(text).toContain("Not audited for leaks. astgnn audit --run first does it.");
