@@ -2,7 +2,7 @@
 // step and layer, tiles of rows x (r, z, n of the input, n of the state) are summed in registers
 // and the gates applied there. The backward repeats the forward, keeping every gate, then walks the
 // dates down with all layers of a date together: what a layer hands to the one below never leaves
-// the cache.
+// the cache. Weight gradients are the product of several steps' rows at a time.
 #pragma once
 
 #include "ops/cpu/isa/dropout.h"
@@ -20,6 +20,13 @@ constexpr int kGateRows = 3;
 constexpr int kGateRows = 2;
 #endif
 
+// Of a value that is -0 where it was dropped and nowhere else.
+template <class T>
+ASTGNN_INLINE typename VectorOf<T>::Whole is_dropped(Vec<T> x) {
+  using Whole = typename VectorOf<T>::Whole;
+  return reinterpret_cast<Whole>(x) == reinterpret_cast<Whole>(broadcast(T(-0.0)));
+}
+
 // One layer's part of a block's scratch, [step, row, ...]; a forward without backward keeps two
 // states and one step of the rest.
 template <class T>
@@ -28,12 +35,12 @@ struct GruMemory {
   bool keep;
   T* states;   // [window + 1 or 2, rows, P]; state 0 is 0
   T* gates;    // [window, rows, 4 P]: r, z, n, W_hn h + b_hn; only where kept
-  T* masks;    // [window or 1, rows, P]
-  T* dropped;  // [window or 1, rows, P]: states times masks
+  T* mask;     // [rows, P]: of one step
+  T* dropped;  // [window or 1, rows, P]: states times their mask; -0 where dropped, and only there
 
   static int64_t size(int64_t rows, int64_t hidden, int64_t window, bool keep, bool dropout) {
     const int64_t step = rows * hidden;
-    return keep ? step * (window + 1 + 4 * window + (dropout ? 2 * window : 0))
+    return keep ? step * (window + 1 + 4 * window + (dropout ? window + 1 : 0))
                 : step * (2 + (dropout ? 2 : 0));
   }
   T* take(T* memory, int64_t window, bool dropout) {
@@ -42,12 +49,11 @@ struct GruMemory {
     memory += step * (keep ? window + 1 : 2);
     gates = memory;
     memory += keep ? 4 * step * window : 0;
-    masks = memory;
-    dropped = memory + step * kept;
-    return dropout ? memory + 2 * step * kept : memory;
+    mask = memory;
+    dropped = memory + step;
+    return dropout ? dropped + step * kept : memory;
   }
   T* state(int64_t t) const { return states + (keep ? t : t % 2) * rows * hidden; }
-  T* mask(int64_t t) const { return masks + (keep ? t : 0) * rows * hidden; }
   T* output(int64_t t, bool dropout) const {  // of step t: what the layer above sees
     return dropout ? dropped + (keep ? t : 0) * rows * hidden : state(t + 1);
   }
@@ -55,18 +61,30 @@ struct GruMemory {
 
 constexpr int64_t kGruMaxLayers = 64;
 
+// Rows of a block whose scratch of 20 steps stays in the second-level cache, and steps whose gate
+// gradients are gathered for one product.
+constexpr int64_t kGruBlock = 24, kGruSteps = 4;
+
+// From one row of gate gradients [4 P] to the next: not a power of two, which would put all rows
+// into a few sets of the cache.
 template <class T>
+ASTGNN_INLINE int64_t delta_stride(int64_t width) {
+  return 4 * width + kLanes<T>;
+}
+
+template <class T, int64_t rows = kGruBlock, int64_t steps = kGruSteps>
 int64_t gru_scratch(const GruLayers<T>& layers, int64_t window, bool backward) {
   const int64_t hidden = whole_vectors<T>(layers.hidden);
   int64_t total = 0, widest = hidden;
   for (int64_t l = 0; l < layers.count; ++l) {
     total +=
-        GruMemory<T>::size(kGruRows, hidden, window, backward, layers.layer[l].dropout.kept != 0);
+        GruMemory<T>::size(rows, hidden, window, backward, layers.layer[l].dropout.kept != 0);
     const int64_t inputs = whole_vectors<T>(layers.layer[l].inputs);
     widest = inputs > widest ? inputs : widest;
   }
-  // Backward: a carry per layer, gate gradients and the gradient below.
-  return backward ? total + kGruRows * (layers.count * hidden + 4 * hidden + widest) : total;
+  // Backward: a carry and the gathered gate gradients per layer, and the gradient below.
+  if (!backward) return total;
+  return total + rows * (layers.count * (hidden + steps * delta_stride<T>(hidden)) + widest);
 }
 
 // Row i's input at one step: a pointer per row, or rows that lie together.
@@ -99,8 +117,11 @@ ASTGNN_INLINE Vec<T> gru_gates(const GruLayer<T>& layer, const GruMemory<T>& mem
     store<T>(gates + 2 * width, n);
     store<T>(gates + 3 * width, sums[3]);
   }
-  if (layer.dropout.kept != 0)
-    store<T>(memory.output(t, true) + place, state * load(memory.mask(t) + place));
+  if (layer.dropout.kept != 0) {
+    const Vec<T> mask = load(memory.mask + place);
+    store<T>(memory.output(t, true) + place,
+             mask == T(0) ? broadcast(T(-0.0)) : state * mask + T(0));
+  }
   return state;
 }
 
@@ -163,7 +184,7 @@ void gru_masks(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& mem
                const GruBlock<T>& block, int64_t t) {
   DropoutSite site = layer.dropout;
   site.where += static_cast<uint32_t>(t);
-  T* mask = memory.mask(t);
+  T* mask = memory.mask;
   for (int64_t i = 0; i < memory.rows; ++i, mask += memory.hidden) {
     const int64_t count = i < block.rows ? hidden : 0;
     if (count > 0) dropout_mask(mask, site, block.first_row + i, 0, count);
@@ -193,6 +214,18 @@ T* gru_run(Products& products, const GruLayers<T>& layers, const GruBlock<T>& bl
   return scratch;
 }
 
+// body(part, first row) for parts of a block of at most `rows` rows each.
+template <class T, class Body>
+ASTGNN_INLINE void each_part(const GruBlock<T>& block, int64_t rows, Body&& body) {
+  for (int64_t i = 0; i < block.rows; i += rows) {
+    GruBlock<T> part = block;
+    part.rows = block.rows - i < rows ? block.rows - i : rows;
+    part.first_row += i;
+    part.x += i;
+    body(part, i);
+  }
+}
+
 template <class T, class Products>
 void gru_forward_with(Products& products, const GruLayers<T>& layers, const GruBlock<T>& block,
                       T* out, int64_t out_stride) {
@@ -205,16 +238,16 @@ void gru_forward_with(Products& products, const GruLayers<T>& layers, const GruB
   }
 }
 
-// Gate gradients of one step, [rows, 4 P] in the order dpn, dr, dz, dhn: the first three belong to
-// W_ih with its rows in the order n, r, z, the last three to W_hh. carry: dh in, the part of
-// dh_{t-1} that goes past the gates out.
+// Gate gradients of one step, [rows, 4 P] (delta_stride apart) in the order dpn, dr, dz, dhn: the
+// first three belong to W_ih with its rows in the order n, r, z, the last three to W_hh. carry: dh
+// in, the part of dh_{t-1} that goes past the gates out.
 template <class T>
 void gru_gate_gradients(const GruMemory<T>& memory, int64_t t, T* carry, T* deltas) {
   const int64_t width = memory.hidden;
   const T* before = memory.state(t);
   for (int64_t i = 0; i < memory.rows; ++i) {
     const T* gates = memory.gates + (t * memory.rows + i) * 4 * width;
-    T* delta = deltas + i * 4 * width;
+    T* delta = deltas + i * delta_stride<T>(width);
     for (int64_t k = 0; k < width; k += kLanes<T>) {
       const Vec<T> r = load(gates + k), z = load(gates + width + k),
                    n = load(gates + 2 * width + k), candidate = load(gates + 3 * width + k),
@@ -229,28 +262,30 @@ void gru_gate_gradients(const GruMemory<T>& memory, int64_t t, T* carry, T* delt
   }
 }
 
+// Of `count` steps from t on, one after the other in deltas.
 template <class T, class X>
 void gru_weight_gradients(const GruLayer<T>& layer, int64_t hidden, const GruMemory<T>& memory,
-                          const X& x, int64_t t, const T* deltas, const GruSums<T>& sums) {
-  const int64_t width = memory.hidden, vectors = 3 * width / kLanes<T>;
+                          const X& x, int64_t t, int64_t count, const T* deltas,
+                          const GruSums<T>& sums) {
+  const int64_t width = memory.hidden, vectors = 3 * width / kLanes<T>,
+                stride = delta_stride<T>(width);
   multiply_add<T, kTileRows, kTileVectors>(
-      sums.input, 3 * width, layer.inputs, vectors, memory.rows,
-      [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return x.at(k)[i]; }, deltas, 4 * width);
-  if (t > 0) {
-    const T* before = memory.state(t);
-    multiply_add<T, kTileRows, kTileVectors>(
-        sums.hidden, 3 * width, hidden, vectors, memory.rows,
-        [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return before[k * width + i]; },
-        deltas + width, 4 * width);
-  }
+      sums.input, 3 * width, layer.inputs, vectors, count * memory.rows,
+      [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return x.at(k)[i]; }, deltas, stride);
+  const int64_t skipped = t == 0 ? memory.rows : 0;  // the first state is 0
+  const T* before = memory.state(t) + skipped * width;
+  multiply_add<T, kTileRows, kTileVectors>(
+      sums.hidden, 3 * width, hidden, vectors, count * memory.rows - skipped,
+      [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return before[k * width + i]; },
+      deltas + skipped * stride + width, stride);
 }
 
 template <class T>
 void gru_bias_gradients(const GruMemory<T>& memory, const T* deltas, T* sums) {
-  const int64_t columns = 4 * memory.hidden;
+  const int64_t columns = 4 * memory.hidden, stride = delta_stride<T>(memory.hidden);
   for (int64_t c = 0; c < columns; c += kLanes<T>) {
     Vec<T> total = load(sums + c);
-    for (int64_t i = 0; i < memory.rows; ++i) total += load(deltas + i * columns + c);
+    for (int64_t i = 0; i < memory.rows; ++i) total += load(deltas + i * stride + c);
     store<T>(sums + c, total);
   }
 }
@@ -259,6 +294,7 @@ void gru_bias_gradients(const GruMemory<T>& memory, const T* deltas, T* sums) {
 template <class T>
 struct GruProducts {
   static constexpr int64_t kRows = 12;  // a block's rows are rounded up to a multiple
+  static constexpr int64_t kSteps = kGruSteps;
 
   void step(const GruLayers<T>& layers, const GruBlock<T>& block, const GruMemory<T>* memory,
             int64_t l, int64_t t) {
@@ -266,12 +302,21 @@ struct GruProducts {
       gru_step(layers.layer[l], layers.hidden, memory[l], x, t);
     });
   }
-  // Comes before the two below, with the same deltas.
+  // Of `count` steps from t on. With one step at a time it comes before the two below.
   void to_weights(const GruLayers<T>& layers, const GruBlock<T>& block, const GruMemory<T>* memory,
-                  int64_t l, int64_t t, const T* deltas, const GruSums<T>& sums) {
-    with_input(layers, block, memory, l, t, [&](const auto& x) ASTGNN_INLINE_LAMBDA {
-      gru_weight_gradients(layers.layer[l], layers.hidden, memory[l], x, t, deltas, sums);
-    });
+                  int64_t l, int64_t t, int64_t count, const T* deltas, const GruSums<T>& sums) {
+    const int64_t rows = memory[l].rows;
+    if (l > 0) {
+      const bool dropout = layers.layer[l - 1].dropout.kept != 0;
+      const DenseRows<T> x{memory[l - 1].output(t, dropout), memory[l].hidden};
+      return gru_weight_gradients(layers.layer[l], layers.hidden, memory[l], x, t, count, deltas,
+                                  sums);
+    }
+    const T* x[kSteps * kGruBlock];
+    for (int64_t k = 0; k < count * rows; ++k)
+      x[k] = block.x[k % rows] + (t + k / rows) * block.x_step;
+    gru_weight_gradients(layers.layer[0], layers.hidden, memory[0], ScatteredRows<T>{x, 0}, t,
+                         count, deltas, sums);
   }
   void to_state(const GruLayer<T>& layer, const GruMemory<T>& memory, const T* deltas, T* carry) {
     multiply(carry, memory.hidden, memory, deltas + memory.hidden, layer.back_hidden);
@@ -292,22 +337,25 @@ struct GruProducts {
   }
   static void multiply(T* out, int64_t columns, const GruMemory<T>& memory, const T* deltas,
                        const T* weights) {
-    const int64_t width = memory.hidden;
+    const int64_t width = memory.hidden, stride = delta_stride<T>(width);
     multiply_add<T, kTallRows, kTallVectors>(
         out, columns, memory.rows, columns / kLanes<T>, 3 * width,
-        [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return deltas[i * 4 * width + k]; },
+        [&](int64_t i, int64_t k) ASTGNN_INLINE_LAMBDA { return deltas[i * stride + k]; },
         weights, columns);
   }
 };
 
+// dx: of the first row of this part of a block of `dx_rows` rows.
 template <class T, class Products>
 void gru_backward_with(Products& products, const GruLayers<T>& layers, const GruBlock<T>& block,
-                       const T* grad, int64_t grad_stride, const GruSums<T>* sums, T* dx) {
+                       const T* grad, int64_t grad_stride, const GruSums<T>* sums, T* dx,
+                       int64_t dx_rows) {
   GruMemory<T> memory[kGruMaxLayers];
   T* carries = gru_run(products, layers, block, true, memory);
   const int64_t width = memory[0].hidden, rows = memory[0].rows, size = rows * width;
-  T* deltas = carries + layers.count * size;
-  T* below = deltas + 4 * size;
+  T* gathered = carries + layers.count * size;
+  const int64_t step = rows * delta_stride<T>(width), steps = Products::kSteps;
+  T* below = gathered + layers.count * steps * step;
   for (int64_t k = 0; k < layers.count * size; ++k) carries[k] = T(0);
   T* top = carries + (layers.count - 1) * size;
   for (int64_t i = 0; i < block.rows; ++i) {
@@ -317,9 +365,14 @@ void gru_backward_with(Products& products, const GruLayers<T>& layers, const Gru
     for (int64_t l = layers.count - 1; l >= 0; --l) {
       const GruLayer<T>& layer = layers.layer[l];
       T* carry = carries + l * size;
+      T* group = gathered + l * steps * step;
+      T* deltas = group + t % steps * step;
       gru_gate_gradients(memory[l], t, carry, deltas);
       gru_bias_gradients(memory[l], deltas, sums[l].bias);
-      products.to_weights(layers, block, memory, l, t, deltas, sums[l]);
+      if (t % steps == 0) {
+        const int64_t count = t + steps < block.window ? steps : block.window - t;
+        products.to_weights(layers, block, memory, l, t, count, group, sums[l]);
+      }
       if (t > 0) products.to_state(layer, memory[l], deltas, carry);
       if (l > 0) {
         T* lower = carries + (l - 1) * size;
@@ -329,17 +382,20 @@ void gru_backward_with(Products& products, const GruLayers<T>& layers, const Gru
         }
         for (int64_t k = 0; k < size; ++k) below[k] = T(0);
         products.to_input(layer, memory[l], deltas, below, width);
-        const T* mask = memory[l - 1].mask(t);
-        for (int64_t k = 0; k < size; k += kLanes<T>)
-          store<T>(lower + k, load(lower + k) + load(below + k) * load(mask + k));
+        const T* seen = memory[l - 1].output(t, true);
+        const T kept = static_cast<T>(layers.layer[l - 1].dropout.kept);
+        for (int64_t k = 0; k < size; k += kLanes<T>) {
+          const Vec<T> through = load(below + k) * kept;
+          store<T>(lower + k,
+                   load(lower + k) + (is_dropped<T>(load(seen + k)) ? Vec<T>{} : through));
+        }
         continue;
       }
       if (!dx) continue;
       const int64_t columns = whole_vectors<T>(layer.inputs);
       for (int64_t k = 0; k < rows * columns; ++k) below[k] = T(0);
       products.to_input(layer, memory[l], deltas, below, columns);
-      for (int64_t k = 0; k < block.rows * columns; ++k)
-        dx[t * block.rows * columns + k] = below[k];
+      for (int64_t k = 0; k < block.rows * columns; ++k) dx[t * dx_rows * columns + k] = below[k];
     }
   }
   products.finish(layers, sums);
@@ -348,13 +404,19 @@ void gru_backward_with(Products& products, const GruLayers<T>& layers, const Gru
 template <class T>
 void gru_forward(const GruLayers<T>& layers, const GruBlock<T>& block, T* out, int64_t out_stride) {
   GruProducts<T> products;
-  gru_forward_with(products, layers, block, out, out_stride);
+  each_part(block, kGruBlock, [&](const GruBlock<T>& part, int64_t row) {
+    gru_forward_with(products, layers, part, out + row * out_stride, out_stride);
+  });
 }
 template <class T>
 void gru_backward(const GruLayers<T>& layers, const GruBlock<T>& block, const T* grad,
                   int64_t grad_stride, const GruSums<T>* sums, T* dx) {
   GruProducts<T> products;
-  gru_backward_with(products, layers, block, grad, grad_stride, sums, dx);
+  const int64_t columns = whole_vectors<T>(layers.layer[0].inputs);
+  each_part(block, kGruBlock, [&](const GruBlock<T>& part, int64_t row) {
+    gru_backward_with(products, layers, part, grad + row * grad_stride, grad_stride, sums,
+                      dx ? dx + row * columns : dx, block.rows);
+  });
 }
 
 }  // namespace astgnn::ops::ASTGNN_ISA

@@ -72,7 +72,7 @@ ASTGNN_INLINE Vec<float> load_part(const float* p, int64_t count) {
 template <int kParts>
 class GruTileProducts {
  public:
-  static constexpr int64_t kRows = kTileHeight;
+  static constexpr int64_t kRows = kTileHeight, kBlock = kTileHeight, kSteps = 1;
 
   // Places everything into memory and returns its size in floats; null only measures.
   int64_t take(const GruLayers<float>& layers, bool backward, float* memory) {
@@ -85,7 +85,7 @@ class GruTileProducts {
       used += count * kTile / 2;
       return at;
     };
-    const int64_t rows = kGruRows / kTileHeight;
+    const int64_t rows = kBlock / kTileHeight;
     int64_t widest = chunks_;
     input_ = tiles(rows * tiles_of(layers.layer[0].inputs, kTileDepth));
     for (int64_t l = 0; l < layers.count; ++l) {
@@ -133,13 +133,13 @@ class GruTileProducts {
   }
 
   void to_weights(const GruLayers<float>& layers, const GruBlock<float>& block,
-                  const GruMemory<float>* memory, int64_t l, int64_t t, const float* deltas,
-                  const GruSums<float>& sums) {
+                  const GruMemory<float>* memory, int64_t l, int64_t t, int64_t,
+                  const float* deltas, const GruSums<float>& sums) {
     Layer& own = layer_[l];
     const int64_t width = memory[l].hidden, row_tiles = memory[l].rows / kTileHeight;
     if (own.gathered + row_tiles > 2 * kGathered) flush(layers.layer[l], own, sums);
     for (int64_t row = 0; row < row_tiles; ++row, ++own.gathered) {
-      pack_deltas(deltas + row * kTileHeight * 4 * width, row, own);
+      pack_deltas(deltas + row * kTileHeight * delta_stride<float>(width), row, own);
       gather(own, own.states, chunks_, [&](int64_t i, int64_t c) ASTGNN_INLINE_LAMBDA {
         return load(memory[l].state(t) + (row * kTileHeight + i) * width + c * kTileHeight);
       });
@@ -245,7 +245,8 @@ class GruTileProducts {
   // 16 rows of gate gradients [4 P] as the left operand of to_state and to_input and as the right
   // one of the weight gradients.
   void pack_deltas(const float* deltas, int64_t row, const Layer& own) {
-    const int64_t width = chunks_ * kTileHeight, pairs = own.gathered % 2 * 8;
+    const int64_t stride = delta_stride<float>(chunks_ * kTileHeight),
+                  pairs = own.gathered % 2 * 8;
     for (int64_t gate = 0; gate < 4; ++gate) {
       for (int64_t c = 0; c < 2 * depth_; ++c) {
         Brain* left = deltas_ + ((row * 4 + gate) * depth_ + c / 2) * kTile;
@@ -254,8 +255,8 @@ class GruTileProducts {
         for (int64_t i = 0; i < kTileHeight; i += 2) {
           Split<kParts> even = {}, odd = {};
           if (c < chunks_) {
-            even = split<kParts>(load(deltas + i * 4 * width + column * kTileHeight));
-            odd = split<kParts>(load(deltas + (i + 1) * 4 * width + column * kTileHeight));
+            even = split<kParts>(load(deltas + i * stride + column * kTileHeight));
+            odd = split<kParts>(load(deltas + (i + 1) * stride + column * kTileHeight));
             store_pair<kParts>(right, pairs + i / 2, even, odd);
           }
           store_row<kParts>(left, i, c % 2, even);
@@ -311,19 +312,22 @@ class GruTileProducts {
 
 template <int kParts>
 int64_t gru_tile_scratch(const GruLayers<float>& layers, int64_t window, bool backward) {
-  return gru_scratch<float>(layers, window, backward) +
-         GruTileProducts<kParts>().take(layers, backward, nullptr);
+  using Products = GruTileProducts<kParts>;
+  return gru_scratch<float, Products::kBlock, Products::kSteps>(layers, window, backward) +
+         Products().take(layers, backward, nullptr);
 }
 
 template <int kParts>
 void gru_tile_forward(const GruLayers<float>& layers, const GruBlock<float>& block, float* out,
                       int64_t out_stride) {
   GruTileProducts<kParts> products;
-  GruBlock<float> rest = block;
-  rest.scratch += products.take(layers, false, block.scratch);
-  products.clear(block.scratch);
+  const int64_t used = products.take(layers, false, block.scratch);
   Tiles::configure();
-  gru_forward_with(products, layers, rest, out, out_stride);
+  each_part(block, products.kBlock, [&](GruBlock<float> part, int64_t row) {
+    products.clear(part.scratch);
+    part.scratch += used;
+    gru_forward_with(products, layers, part, out + row * out_stride, out_stride);
+  });
   Tiles::release();
 }
 
@@ -332,11 +336,15 @@ void gru_tile_backward(const GruLayers<float>& layers, const GruBlock<float>& bl
                        const float* grad, int64_t grad_stride, const GruSums<float>* sums,
                        float* dx) {
   GruTileProducts<kParts> products;
-  GruBlock<float> rest = block;
-  rest.scratch += products.take(layers, true, block.scratch);
-  products.clear(block.scratch);
+  const int64_t used = products.take(layers, true, block.scratch),
+                columns = whole_vectors<float>(layers.layer[0].inputs);
   Tiles::configure();
-  gru_backward_with(products, layers, rest, grad, grad_stride, sums, dx);
+  each_part(block, products.kBlock, [&](GruBlock<float> part, int64_t row) {
+    products.clear(part.scratch);
+    part.scratch += used;
+    gru_backward_with(products, layers, part, grad + row * grad_stride, grad_stride, sums,
+                      dx ? dx + row * columns : dx, block.rows);
+  });
   Tiles::release();
 }
 
