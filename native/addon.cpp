@@ -13,6 +13,7 @@
 #include "binding/handles.h"
 #include "ops/cpu/caching_allocator.h"
 #include "ops/cpu/isa/kernels.h"
+#include "ops/cpu/product_order.h"
 #include "ops/precision.h"
 
 namespace astgnn::binding {
@@ -119,6 +120,7 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     at::get_num_threads();
     at::internal::lazy_init_num_threads();
     omp_set_num_threads(1);
+    astgnn::ops::fix_product_order();
     astgnn::ops::CachingAllocator::keep_nothing_on_this_thread();
     env.SetInstanceData(new Environment(env));
     Napi::Object exports(env, raw_exports);

@@ -1,8 +1,13 @@
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { invalidOption } from "../errors.js";
 import { quotaOfCores } from "./cgroup.js";
+
+/** Whether matrix products have the same bits for any number of threads (native/ops/cpu/product_order.h). */
+export function hasOneProductOrder(): boolean {
+  return cpus()[0]?.model.includes("Intel") === true && process.env["MKL_CBWR"] === undefined;
+}
 
 /**
  * Compute threads of a job: the option, else ASTGNN_THREADS, else the physical cores this process may use, within the quota of its control group.

@@ -340,6 +340,8 @@ export interface NativeTerm {
   horizonDays: number;
 }
 
+export type Reduction = "exact" | "fast";
+
 export interface NativeSessionOptions {
   objective: NativeTerm[];
   betas: [number, number];
@@ -351,6 +353,8 @@ export interface NativeSessionOptions {
   ema: number;
   /** Dropout key, 0 .. 2^32 - 1. */
   seed: number;
+  /** "exact": a backward per date, summed by a fixed tree. "fast": one backward per step. Default "exact". */
+  reduction?: Reduction;
   /** True: steps carry `blocks`, which slows them a little. Default false. */
   profile?: boolean;
   /** True: steps are CUDA graphs where they can be; batches are then filled up to a few row counts. Default false. */

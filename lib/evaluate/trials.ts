@@ -94,7 +94,7 @@ async function readIdentity(folder: string): Promise<StoredIdentity | undefined>
 
 /** Text that is the same for runs that differ in nothing but their seeds. */
 function configurationOf({ config, dataset, training = {}, walkForward }: StoredIdentity): string {
-  const { seed: _, seeds: __, cudaGraph: ___, ...recipe } = training as Record<string, unknown>;
+  const { seed: _, seeds: __, cudaGraph: ___, reduction: ____, ...recipe } = training as Record<string, unknown>;
   return JSON.stringify(sorted({ config, dataset, recipe, walkForward }));
 }
 

@@ -148,6 +148,9 @@ export class RunFolder {
   }
 }
 
+/** What a recipe that says nothing of it was trained with. */
+export const BEFORE_REDUCTION = { reduction: "fast" } as const;
+
 /**
  * Compares a run with its continuation.
  *
@@ -162,7 +165,7 @@ export function refuseOtherRun(stored: RunIdentity, now: RunIdentity, path: stri
   }
   const without = (identity: RunIdentity) => {
     const { recipe, ...rest } = identity;
-    return { ...rest, training: { ...recipe, epochs: 0 } };
+    return { ...rest, training: { ...BEFORE_REDUCTION, ...recipe, epochs: 0 } };
   };
   refuseDifference(without(stored), without(current), path);
 }

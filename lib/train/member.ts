@@ -1,4 +1,5 @@
 import { loadCore } from "../binding/load.js";
+import { hasOneProductOrder } from "../binding/threads.js";
 import type { NativeSession, NativeTerm } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { writeCheckpoint } from "../model/checkpoint.js";
@@ -18,7 +19,7 @@ import type { PhaseEvent } from "./events.js";
 import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
 import { writeResults } from "./finish.js";
 import { deviceBytes, gibibytes, namingMemory } from "./memory.js";
-import type { ResolvedTrainOptions } from "./options.js";
+import { continuing, type ResolvedTrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
 import { addStep, emptySums, trainMetrics } from "./running-sums.js";
 import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
@@ -59,7 +60,11 @@ async function trainPlanned(
   model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, plan: TrainingPlan, folder: RunFolder | undefined, continues = false,
 ): Promise<MemberResult> {
   const stored = folder !== undefined && continues ? await readTrainingState(folder.file("last.safetensors")) : undefined;
-  if (stored !== undefined) refuseOtherRun(await withFingerprintOf(dataset, stored.identity), plan.identity, folder!.path);
+  if (stored !== undefined) {
+    options = continuing(options, stored.identity.recipe);
+    plan = planTraining(model, dataset, options);
+    refuseOtherRun(await withFingerprintOf(dataset, stored.identity), plan.identity, folder!.path);
+  }
   const run = new Member(model, dataset, options, plan, folder, stored);
   return run.train(await folder?.description());
 }
@@ -284,7 +289,7 @@ class Member {
     if (plan.memoryBytes > 0.9 * available) {
       this.#warn({ reason: "memory", text: `Training is estimated to take ${gibibytes(plan.memoryBytes)} and ${model.device === "cpu" ? "this machine" : model.device} has ${gibibytes(available)}.` });
     }
-    if (this.stored !== undefined && this.stored.threads !== this.#threads) {
+    if (this.stored !== undefined && this.stored.threads !== this.#threads && !(options.reduction === "exact" && hasOneProductOrder())) {
       this.#warn({ reason: "threads_changed", text: `The run began with ${this.stored.threads} threads and goes on with ${this.#threads}: its weights will differ in the last digits from an uninterrupted run.` });
     }
     this.#callbacks.check();

@@ -48,7 +48,7 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
   if (options.monitor.startsWith("neutral") && labelExposures(dataset) === undefined) {
     throw new AstgnnError("ERR_OPTION", `The dataset names no exposures for monitor ${options.monitor}.`, { option: "monitor", next: "Name them in labelTransform.neutralise of the dataset, or choose another monitor." });
   }
-  const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep, cudaGraph } = options;
+  const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep, cudaGraph, reduction } = options;
   const objective = resolveLoss(options.loss, config.numPredictions, horizons, datesPerStep);
   for (const { name, horizonDays } of objective) if (name === "coMovement") requireFuture(dataset, horizonDays);
   return {
@@ -58,7 +58,7 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
     peerDays: objective.find(({ name }) => name === "coMovement")?.horizonDays ?? PEER_DAYS,
     stepsPerEpoch: stepsPerEpoch(dates, datesPerStep),
     consecutive: objective.some(({ name }) => name === "turnover"),
-    session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed, cudaGraph },
+    session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed, cudaGraph, reduction },
     identity: { config, dtype, recipe: recipeOf(options), dataset: dataset.options, split: dataset.splitSummary, fingerprint: dataset.fingerprint },
     memoryBytes: estimateTrainingBytes({ config, dtype, parameters: model.parameterCount, dataset, objective, datesPerStep, device: model.device }),
   };

@@ -12,7 +12,7 @@ import { ensembleScorer } from "../run/scoring.js";
 import type { RunIdentity } from "../run/state.js";
 import { writeResults } from "./finish.js";
 import { trainMember } from "./member.js";
-import { resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
+import { continuing, resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
 
 /** What a training returns. */
@@ -46,7 +46,7 @@ export interface TrainingRun {
  * Trains a model on the dataset's training dates, from its current weights, on the process's compute thread: the event loop stays free.
  * After every epoch the averaged weights (EMA) are validated; the model ends with those of the best epoch, without validation dates of the last. Meanwhile it holds what the last
  * `onEpoch` reported, and its initial weights until the first epoch ends: `predict`, `save`, `stateDict`, `forward` and `neighbours` may be
- * called at any time and use these weights, and an abort or an error leaves them. The same seed, machine and thread count give the same bits. With `out` a run folder is kept, from which `resume` continues to the same bits after any interruption.
+ * called at any time and use these weights, and an abort or an error leaves them. The same seed and machine give the same bits (`reduction`). With `out` a run folder is kept, from which `resume` continues to the same bits after any interruption.
  *
  * @example
  * const run = await train(model, dataset, { loss: "ic", epochs: 4, seed: 0, out: "runs/first", onEpoch: (e) => console.log(e.valid.ic) });
@@ -71,7 +71,11 @@ async function trainMembers(
 ): Promise<TrainingRun> {
   const names = seeds.map((seed) => `seed-${seed}`);
   const before = continues ? await folder?.description() : undefined;
-  if (before !== undefined) await refuseOtherEnsemble(before, names, plan.identity, dataset, folder!.path);
+  if (before !== undefined) {
+    options = continuing(options, before.training);
+    plan = planTraining(model, dataset, options);
+    await refuseOtherEnsemble(before, names, plan.identity, dataset, folder!.path);
+  }
   const threads = before === undefined || options.threadsAreGiven ? options.threads : before.threads;
   let description: RunDescription = {
     ...describeRun(model, dataset, plan, { kind: "ensemble", seeds: { model: null, train: seeds }, threads, members: names }),

@@ -12,6 +12,12 @@ std::shared_ptr<SessionHandle> session(const Napi::CallbackInfo& info) {
   return self<SessionHandle>(info);
 }
 
+bool read_reduction(Napi::Value value) {
+  const auto name = read_string(value, "reduction");
+  if (name != "exact" && name != "fast") expected("\"exact\" or \"fast\"", "reduction", value);
+  return name == "exact";
+}
+
 class SessionTask : public ModelTask {
  public:
   SessionTask(std::shared_ptr<SessionHandle> handle, int thread_count)
@@ -189,6 +195,7 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
       options, seed);
   handle->session->profile =
       has(object, "profile") && read_boolean(object.Get("profile"), "profile");
+  if (has(object, "reduction")) handle->session->exact = read_reduction(object.Get("reduction"));
   std::optional<std::string> not_captured;
   if (has(object, "cudaGraph") && read_boolean(object.Get("cudaGraph"), "cudaGraph"))
     not_captured = handle->session->capture_steps();

@@ -41,7 +41,7 @@ class PairwiseRank : public torch::autograd::Function<PairwiseRank> {
       const int64_t hi = std::min(lo + kBlock, n);
       const auto dy = y.slice(0, lo, hi).unsqueeze(1) - y;                     // [block, n]
       auto f = (p.slice(0, lo, hi).unsqueeze(1) - p).mul_(dy).neg_().relu_();  // [block, n]
-      total.add_(f.sum());
+      total.add_(f.sum(1).sum());  // in an order that no number of threads changes
       gradient.slice(0, lo, hi).copy_(f.gt_(0).mul_(dy).sum(1).mul_(-2 / pairs));
     }
     context->save_for_backward({gradient});

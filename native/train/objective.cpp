@@ -34,13 +34,15 @@ Loss prediction_loss(const Term& term, const Tensor& prediction, const Labels& l
   return rank_ic_loss(prediction, label, term.strength);
 }
 
+at::ArrayRef<int32_t> stocks_of(const PackedBatch& batch, size_t d) {
+  return at::ArrayRef<int32_t>(batch.stocks)
+      .slice(batch.offsets[d], batch.offsets[d + 1] - batch.offsets[d]);
+}
+
 Loss turnover_of(const Tensor& m, const PackedBatch& batch, size_t d) {
-  const auto stocks = [&](size_t date) {
-    return at::ArrayRef<int32_t>(batch.stocks)
-        .slice(batch.offsets[date], batch.offsets[date + 1] - batch.offsets[date]);
-  };
-  return turnover_between(m.slice(0, batch.offsets[d], batch.offsets[d + 1]), stocks(d),
-                          m.slice(0, batch.offsets[d + 1], batch.offsets[d + 2]), stocks(d + 1));
+  return turnover_between(m.slice(0, batch.offsets[d], batch.offsets[d + 1]), stocks_of(batch, d),
+                          m.slice(0, batch.offsets[d + 1], batch.offsets[d + 2]),
+                          stocks_of(batch, d + 1));
 }
 
 Loss term_of_date(const Term& term, const nn::Output& output, const PackedBatch& batch, size_t d) {
@@ -88,7 +90,7 @@ class LabelledDates {
  public:
   LabelledDates(const PackedBatch& batch, const Tensor& host_labels)
       : dates_(batch.dates.size()), horizons_(host_labels.size(1)) {
-    labelled_.resize(dates_ * horizons_);
+    count_.resize(dates_ * horizons_);
     rankable_.resize(dates_ * horizons_);
     const auto labels = host_labels.contiguous();
     AT_DISPATCH_FLOATING_TYPES(labels.scalar_type(), "labelled_dates", [&] {
@@ -99,8 +101,7 @@ class LabelledDates {
           for (size_t h = 0; h < horizons_; ++h, ++label) {
             const size_t entry = d * horizons_ + h;
             if (!std::isfinite(*label)) continue;
-            if (!labelled_[entry]) first[h] = *label;
-            labelled_[entry] = true;
+            if (count_[entry]++ == 0) first[h] = *label;
             if (*label != first[h]) rankable_[entry] = true;
           }
         }
@@ -108,40 +109,60 @@ class LabelledDates {
     });
   }
 
-  // Dates that have a label at none of these horizons, or no two that differ.
-  int64_t without(at::ArrayRef<int64_t> horizons, bool rankable) const {
-    const auto& defined = rankable ? rankable_ : labelled_;
+  // Dates that have so many labels at none of these horizons, or no two that differ.
+  int64_t without(at::ArrayRef<int64_t> horizons, bool rankable, int64_t least = 1) const {
     int64_t count = 0;
     for (size_t d = 0; d < dates_; ++d)
       count += std::none_of(horizons.begin(), horizons.end(), [&](int64_t h) {
-        return defined[d * horizons_ + static_cast<size_t>(h)];
+        const size_t entry = d * horizons_ + static_cast<size_t>(h);
+        return count_[entry] >= least && (rankable_[entry] || !rankable);
       });
     return count;
   }
 
  private:
   size_t dates_, horizons_;
-  std::vector<bool> labelled_, rankable_;  // [B, L]: one label; two that differ
+  std::vector<int64_t> count_;  // [B, L]: labels
+  std::vector<bool> rankable_;  // [B, L]: two that differ
 };
 
-// Turnover lives on neighbouring pairs: the last date of a batch starts none.
-size_t entries(const Term& term, const PackedBatch& batch) {
-  const size_t dates = batch.dates.size();
-  return term.name == "turnover" && dates > 0 ? dates - 1 : dates;
+bool share_a_stock(at::ArrayRef<int32_t> a, at::ArrayRef<int32_t> b) {
+  for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
+    if (a[i] == b[j]) return true;
+    ++(a[i] < b[j] ? i : j);
+  }
+  return false;
 }
 
 }  // namespace
+
+// Turnover lives on neighbouring pairs: the last date of a batch starts none.
+int64_t entries(const Term& term, const PackedBatch& batch) {
+  const auto dates = static_cast<int64_t>(batch.dates.size());
+  return term.name == "turnover" && dates > 0 ? dates - 1 : dates;
+}
 
 bool on_cross_sections(const Term& term) {
   return term.name == "mse" || term.name == "ic" || term.name == "coMovement";
 }
 
-std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const PackedBatch& batch) {
+std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const nn::Config& config,
+                                     const PackedBatch& batch) {
+  // What a fit on all risk factors takes (losses.h).
+  const int64_t enough = config.num_risk_factors + 2;
   std::optional<LabelledDates> labels;
   std::vector<int64_t> counts;
   for (const auto& term : terms) {
-    if (!on_cross_sections(term)) {
-      counts.push_back(0);
+    if (term.name == "turnover" || term.name == "vif" || term.name == "decorrelation") {
+      int64_t& count = counts.emplace_back(0);
+      for (int64_t d = 0; d < entries(term, batch); ++d) {
+        const auto stocks = stocks_of(batch, d);
+        if (term.name == "turnover") {
+          count += !share_a_stock(stocks, stocks_of(batch, d + 1));
+        } else {
+          count += static_cast<int64_t>(stocks.size()) < (term.name == "vif" ? enough : 2);
+        }
+      }
     } else if (term.name == "coMovement") {
       std::vector<int64_t> days(term.horizon_days);
       std::iota(days.begin(), days.end(), 0);
@@ -149,7 +170,13 @@ std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const Packe
       counts.push_back(future.without(days, /*rankable=*/true));
     } else {
       if (!labels) labels.emplace(batch, batch.host_targets);
-      counts.push_back(labels->without(term.horizons, /*rankable=*/term.name != "mse"));
+      if (term.name == "risk") {
+        std::vector<int64_t> all(batch.host_targets.size(1));
+        std::iota(all.begin(), all.end(), 0);
+        counts.push_back(labels->without(all, /*rankable=*/true, enough));
+      } else {
+        counts.push_back(labels->without(term.horizons, /*rankable=*/term.name != "mse"));
+      }
     }
   }
   return counts;
@@ -214,29 +241,32 @@ void check_objective(const std::vector<Term>& terms, int64_t predictions, const 
 }
 
 ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::ASTGNNFactorModel& model,
-                        const nn::Output& output, const PackedBatch& batch) {
+                        const nn::Output& output, const PackedBatch& batch,
+                        const std::vector<double>& factors) {
   ObjectiveValue objective;
-  const auto undefined = undefined_dates(terms, batch);
+  const auto undefined = undefined_dates(terms, model.config, batch);
   for (size_t i = 0; i < terms.size(); ++i) {
     const auto& term = terms[i];
     TermValue value;
-    const size_t count = entries(term, batch);
+    const int64_t count = entries(term, batch);
+    value.undefined = undefined[i];
     if (on_cross_sections(term)) {
-      value.undefined = undefined[i];
-      if (value.undefined < static_cast<int64_t>(count))
+      if (value.undefined < count)
         value.value = std::get<0>(cross_sectional_loss(term, model, output, batch));
     } else {
       std::vector<Tensor> defined;
-      for (size_t d = 0; d < count; ++d) {
+      for (int64_t d = 0; d < count; ++d) {
         const auto of_date = term_of_date(term, output, batch, d);
         if (of_date) defined.push_back(*of_date);
       }
-      value.undefined = static_cast<int64_t>(count - defined.size());
+      TORCH_INTERNAL_ASSERT(count - static_cast<int64_t>(defined.size()) == value.undefined,
+                            "a term is defined on other dates than its labels say");
       value.value = mean_of(defined);
     }
     if (value.value) {
       // Most objectives are one term of weight 1, and a product is a launch in either direction.
-      const auto weighted = term.weight == 1 ? *value.value : *value.value * term.weight;
+      const double factor = factors.empty() ? term.weight : factors[i];
+      const auto weighted = factor == 1 ? *value.value : *value.value * factor;
       objective.total = objective.total ? *objective.total + weighted : weighted;
     }
     objective.terms.push_back(std::move(value));
@@ -255,7 +285,7 @@ std::optional<int64_t> first_not_finite(const Term& term, const nn::ASTGNNFactor
     const auto first = std::find(of_date, of_date + finite.numel(), false) - of_date;
     return first < finite.numel() ? std::optional(batch.dates[first]) : std::nullopt;
   }
-  for (size_t d = 0; d < entries(term, batch); ++d) {
+  for (int64_t d = 0; d < entries(term, batch); ++d) {
     const auto value = term_of_date(term, output, batch, d);
     if (value && !at::isfinite(*value).item<bool>()) return batch.dates[d];
   }

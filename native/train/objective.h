@@ -41,13 +41,17 @@ Loss turnover_between(const Tensor& m, at::ArrayRef<int32_t> stocks, const Tenso
 
 // Terms that one op computes on all dates at once.
 bool on_cross_sections(const Term& term);
-// TermValue::undefined of such terms, from the labels alone.
-std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const PackedBatch& batch);
+// Dates of the batch that a term counts: all; for turnover the pairs of neighbours.
+int64_t entries(const Term& term, const PackedBatch& batch);
+// TermValue::undefined of each term, from labels and rows alone: no forward is needed.
+std::vector<int64_t> undefined_dates(const std::vector<Term>& terms, const nn::Config& config,
+                                     const PackedBatch& batch);
 
 // A date's prediction term is the mean over its pairs that are defined there; undefined where none
-// is.
+// is. factors: of the terms in the total, in place of their weights; empty: these.
 ObjectiveValue evaluate(const std::vector<Term>& terms, const nn::ASTGNNFactorModel& model,
-                        const nn::Output& output, const PackedBatch& batch);
+                        const nn::Output& output, const PackedBatch& batch,
+                        const std::vector<double>& factors = {});
 
 // Panel date index of the first date on which the term is defined and not finite (turnover: the
 // first date of that pair).

@@ -29,6 +29,10 @@ std::string not_finite_text(int64_t step, std::optional<int64_t> date_index,
   return what + " is not finite at step " + std::to_string(step) + where + ".";
 }
 
+Tensor with_norm(const Tensor& norm, const Tensor& numbers) {
+  return at::cat({norm.detach().to(at::kDouble).reshape({1}), numbers});
+}
+
 }  // namespace
 
 NotFinite::NotFinite(int64_t at_step, std::optional<int64_t> date, std::string of_term)
@@ -60,20 +64,21 @@ std::optional<std::string> Session::capture_steps() {
   return reason;
 }
 
-// Step `steps + 1` with its batch.
-std::pair<Session::Pass, PackedBatch> Session::begin(at::ArrayRef<int64_t> dates, bool fill) const {
+// Step `steps + 1`.
+Session::Pass Session::begin(at::ArrayRef<int64_t> dates, bool fill) const {
   Pass pass;
   pass.start = Clock::now();
   pass.dates = dates.vec();
   pass.step.step = steps + 1;
   for (const int64_t date : dates) pass.step.rows += panel_->rows(date);
   if (fill && pass.step.rows > 0) pass.filled = padded_rows(pass.step.rows);
-  auto batch = batch_of(pass);
-  return {std::move(pass), std::move(batch)};
+  return pass;
 }
 
-PackedBatch Session::batch_of(const Pass& pass) const {
-  auto packed = pack(*panel_, pass.dates, dtype_of(*model), seed_, pass.step.step, pass.filled,
+PackedBatch Session::batch_of(const Pass& pass) const { return batch_of(pass, pass.dates); }
+
+PackedBatch Session::batch_of(const Pass& pass, at::ArrayRef<int64_t> dates) const {
+  auto packed = pack(*panel_, dates, dtype_of(*model), seed_, pass.step.step, pass.filled,
                      future_of(terms_, model->config));
   // Once, for the model and for what the objective asks of its graph.
   if (!packed.stocks.empty()) packed.batch = model->with_segments(packed.batch);
@@ -95,11 +100,12 @@ Session::Forward Session::forward(const PackedBatch& batch) {
 }
 
 // Gradients stay in the parameters where a term is defined.
-Session::Forward Session::forward_backward(const PackedBatch& batch, BlockClock* clock) {
+Session::Forward Session::forward_backward(const PackedBatch& batch, BlockClock* clock,
+                                           const std::vector<double>& factors) {
   c10::AutoGradMode with_gradients(true);
   optimizer_->clear_gradients();
   auto out = forward(batch);
-  out.objective = evaluate(terms_, *model, out.output, batch);
+  out.objective = evaluate(terms_, *model, out.output, batch, factors);
   if (clock) clock->end_forward();
   if (out.objective.total) out.objective.total->backward();
   if (clock) clock->end_backward();
@@ -119,20 +125,118 @@ Session::Forward Session::forward_backward(Pass& pass, const PackedBatch& batch)
   return out;
 }
 
+std::vector<std::vector<int64_t>> Session::slots_of(const Pass& pass) const {
+  const bool linked = model->config.norm == "batch" ||
+                      std::any_of(terms_.begin(), terms_.end(),
+                                  [](const Term& term) { return term.name == "turnover"; });
+  if (linked || pass.dates.empty()) return {pass.dates};
+  std::vector<std::vector<int64_t>> slots;
+  for (const int64_t date : pass.dates) slots.push_back({date});
+  return slots;
+}
+
+// A term is a mean over the dates of the step that define it, which their labels tell beforehand:
+// a slot's share of the total is then known when its turn comes.
+Session::Sum Session::sum_over_slots(Pass& pass, bool keep) {
+  const size_t terms = terms_.size();
+  std::vector<PackedBatch> batches;
+  std::vector<std::vector<int64_t>> defined;  // [slots][terms] dates
+  std::vector<int64_t> counts(terms);
+  pass.step.undefined.assign(terms, 0);
+  for (const auto& dates : slots_of(pass)) {
+    const auto& batch = batches.emplace_back(batch_of(pass, dates));
+    auto& of_slot = defined.emplace_back();
+    const auto undefined = undefined_dates(terms_, model->config, batch);
+    for (size_t i = 0; i < terms; ++i) {
+      of_slot.push_back(entries(terms_[i], batch) - undefined[i]);
+      counts[i] += of_slot[i];
+      pass.step.undefined[i] += undefined[i];
+    }
+  }
+  for (const int64_t count : counts) pass.defined.push_back(count > 0);
+  pass.step.updated = std::any_of(counts.begin(), counts.end(), [](int64_t n) { return n > 0; });
+
+  const auto parameters = model->parameters();
+  const auto values = at::zeros({static_cast<int64_t>(batches.size()), static_cast<int64_t>(terms)},
+                                stop_.options().dtype(at::kDouble));
+  TreeSum gradients;
+  std::vector<Tensor> predictions, risk_factors;
+  for (size_t s = 0; s < batches.size(); ++s) {
+    std::vector<double> factors;
+    for (size_t i = 0; i < terms; ++i)
+      factors.push_back(counts[i] == 0 ? 0
+                                       : terms_[i].weight * static_cast<double>(defined[s][i]) /
+                                             static_cast<double>(counts[i]));
+    std::vector<Tensor> of_slot(parameters.size());
+    const bool any = std::any_of(defined[s].begin(), defined[s].end(),
+                                 [](int64_t dates) { return dates > 0; });
+    if (any || keep) {
+      std::optional<BlockClock> clock;
+      if (profile) clock.emplace(panel_->device());
+      const auto out = forward_backward(batches[s], clock ? &*clock : nullptr, factors);
+      if (clock) {
+        if (!pass.step.blocks) pass.step.blocks.emplace();
+        *pass.step.blocks += clock->times();
+      }
+      for (size_t i = 0; i < parameters.size(); ++i) of_slot[i] = parameters[i].grad();
+      for (size_t i = 0; i < terms; ++i)
+        if (const auto& value = out.objective.terms[i].value)
+          values[s][i].copy_(value->detach() * defined[s][i]);
+      if (keep) {
+        predictions.push_back(out.output.predictions.detach());
+        risk_factors.push_back(out.output.risk_factors.detach());
+      }
+    }
+    gradients.add(flat(of_slot, parameters));
+    optimizer_->clear_gradients();
+    batches[s] = {};
+  }
+
+  Sum sum;
+  sum.gradient = gradients.total();
+  std::vector<Tensor> numbers;
+  const auto sums = values.sum(0);
+  auto total = at::zeros({}, values.options());
+  for (size_t i = 0; i < terms; ++i) {
+    if (counts[i] == 0) continue;
+    numbers.push_back(sums[i] / counts[i]);
+    total = total + numbers.back() * terms_[i].weight;
+  }
+  if (pass.step.updated) numbers.insert(numbers.begin(), total);
+  sum.numbers = numbers.empty() ? at::empty({0}, values.options()) : at::stack(numbers);
+  if (keep) {
+    sum.output.predictions = at::cat(predictions);
+    sum.output.risk_factors = at::cat(risk_factors);
+  }
+  return sum;
+}
+
+Tensor Session::exact_step(Pass& pass, double learning_rate) {
+  BufferGuard buffers(*model);
+  const auto sum = sum_over_slots(pass, /*keep=*/false);
+  if (!pass.step.updated) return with_norm(at::zeros_like(stop_), sum.numbers);
+  auto parameters = model->parameters();
+  const auto gradients = parts_of(sum.gradient, parameters);
+  for (size_t i = 0; i < parameters.size(); ++i) parameters[i].mutable_grad() = gradients[i];
+  const auto norm = update(sum.numbers[0], optimizer_->next(learning_rate));
+  buffers.keep_changes_unless(stop_);
+  return with_norm(norm, sum.numbers);
+}
+
 // The norm.
 Tensor Session::update(const Tensor& total, const Tensor& numbers) {
   stop_.masked_fill_(total.detach().isfinite().logical_not(), 1);
   return optimizer_->apply(numbers, stop_);
 }
 
-// The norm, the total and the terms that are defined.
-Tensor Session::numbers_of(const ObjectiveValue& objective, const Tensor& norm) const {
-  std::vector<Tensor> numbers{norm};
+// The total and the terms that are defined.
+Tensor Session::numbers_of(const ObjectiveValue& objective) const {
+  std::vector<Tensor> numbers;
   if (objective.total) numbers.push_back(*objective.total);
   for (const auto& term : objective.terms)
     if (term.value) numbers.push_back(*term.value);
   for (auto& number : numbers) number = number.detach().to(at::kDouble);
-  return at::stack(numbers);
+  return numbers.empty() ? at::empty({0}, stop_.options().dtype(at::kDouble)) : at::stack(numbers);
 }
 
 void Session::read(Pass& pass, const Tensor& numbers) {
@@ -179,18 +283,19 @@ std::optional<int64_t> Session::date_of_gradient(const Pass& pass) {
   return std::nullopt;
 }
 
-Tensor Session::plain_step(Pass& pass, const PackedBatch& batch, double learning_rate) {
+Tensor Session::plain_step(Pass& pass, double learning_rate) {
   BufferGuard buffers(*model);
-  const auto [output, objective] = forward_backward(pass, batch);
-  if (!pass.step.updated) return numbers_of(objective, at::zeros_like(stop_));
+  const auto [output, objective] = forward_backward(pass, batch_of(pass));
+  if (!pass.step.updated) return with_norm(at::zeros_like(stop_), numbers_of(objective));
   const auto norm = update(*objective.total, optimizer_->next(learning_rate));
   buffers.keep_changes_unless(stop_);
-  return numbers_of(objective, norm);
+  return with_norm(norm, numbers_of(objective));
 }
 
 // As plain_step, of a batch whose tensors alone tell it from others of its shape.
-Tensor Session::graph_step(Pass& pass, PackedBatch& batch, double learning_rate) {
-  pass.step.undefined = undefined_dates(terms_, batch);
+Tensor Session::graph_step(Pass& pass, double learning_rate) {
+  const auto batch = batch_of(pass);
+  pass.step.undefined = undefined_dates(terms_, model->config, batch);
   const auto dates = static_cast<int64_t>(pass.dates.size());
   for (const int64_t undefined : pass.step.undefined) pass.defined.push_back(undefined < dates);
   pass.step.updated =
@@ -200,14 +305,17 @@ Tensor Session::graph_step(Pass& pass, PackedBatch& batch, double learning_rate)
   return graphs_->run({pass.filled, dates, pass.defined}, batch, numbers,
                       [this](const PackedBatch& given, const Tensor& update_numbers) {
                         const auto [output, objective] = forward_backward(given);
-                        return numbers_of(objective, update(*objective.total, update_numbers));
+                        return with_norm(update(*objective.total, update_numbers),
+                                         numbers_of(objective));
                       });
 }
 
 std::vector<Step> Session::advance(at::ArrayRef<int64_t> dates, double learning_rate) {
-  auto [pass, batch] = begin(dates, /*fill=*/graphs_ != nullptr);
-  HostCopy numbers(pass.filled > 0 ? graph_step(pass, batch, learning_rate)
-                                   : plain_step(pass, batch, learning_rate));
+  const bool captured = graphs_ && (!exact || dates.size() == 1);
+  auto pass = begin(dates, /*fill=*/captured);
+  HostCopy numbers(pass.filled > 0 ? graph_step(pass, learning_rate)
+                   : exact         ? exact_step(pass, learning_rate)
+                                   : plain_step(pass, learning_rate));
   ++steps;
   running_.push_back({std::move(pass), std::move(numbers)});
   return collect(kInFlight);
@@ -253,20 +361,33 @@ std::vector<Step> Session::collect(size_t may_run) {
 Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
   BufferGuard buffers(*model);
   TORCH_INTERNAL_ASSERT(running_.empty(), "the steps before this one have not been finished");
-  auto [pass, batch] = begin(dates, /*fill=*/false);
-  const auto [output, objective] = forward_backward(pass, batch);
+  auto pass = begin(dates, /*fill=*/false);
   Gradients result;
+  nn::Output output;
+  Tensor numbers;  // but for the norm
+  const auto parameters = model->parameters();
+  std::vector<Tensor> gradients;
+  if (exact) {
+    auto sum = sum_over_slots(pass, /*keep=*/true);
+    gradients = parts_of(sum.gradient, parameters);
+    numbers = std::move(sum.numbers);
+    output = std::move(sum.output);
+  } else {
+    const auto [given, objective] = forward_backward(pass, batch_of(pass));
+    for (const auto& parameter : parameters)
+      gradients.push_back(parameter.grad().defined() ? parameter.grad().contiguous()
+                                                     : at::zeros_like(parameter));
+    numbers = numbers_of(objective);
+    output = given;
+    optimizer_->clear_gradients();
+  }
   c10::NoGradGuard no_grad;
   std::vector<Tensor> norms;
-  for (const auto& entry : model->named_parameters()) {
-    const auto& parameter = entry.value();
-    auto gradient =
-        parameter.grad().defined() ? parameter.grad().contiguous() : at::zeros_like(parameter);
-    norms.push_back(at::linalg_vector_norm(gradient));
-    result.gradients.emplace_back(entry.key(), std::move(gradient));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    norms.push_back(at::linalg_vector_norm(gradients[i]));
+    result.gradients.emplace_back(optimizer_->names[i], std::move(gradients[i]));
   }
-  optimizer_->clear_gradients();
-  read(pass, HostCopy(numbers_of(objective, at::linalg_vector_norm(at::stack(norms)))).wait());
+  read(pass, HostCopy(with_norm(at::linalg_vector_norm(at::stack(norms)), numbers)).wait());
   pass.step.milliseconds =
       std::chrono::duration<double, std::milli>(Clock::now() - pass.start).count();
   if (pass.step.updated) buffers.keep_changes();

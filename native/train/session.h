@@ -14,6 +14,7 @@
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/panel.h"
+#include "train/reduction.h"
 #include "train/step_graph.h"
 
 namespace astgnn::train {
@@ -73,7 +74,10 @@ class Session {
   std::shared_ptr<nn::ASTGNNFactorModel> model, averaged;  // the same object where ema is 0
   int64_t steps = 0;
   bool profile = false;  // steps carry their block times
-  // From now on `advance` fills batches up to a few row counts (padded_rows), so that a GPU takes
+  // A step's gradient is the sum over its slots by a fixed tree, each with a backward of its own: a
+  // date, or all of its dates where a term or a norm links them. False: one backward for all.
+  bool exact = true;
+  // From now on `advance`, where its step is one backward, fills batches up to a few row counts (padded_rows), so that a GPU takes
   // steps as CUDA graphs. Returns why it does not where these steps cannot be captured; they are
   // what they were then, as `gradients` and `apply` are anyway.
   std::optional<std::string> capture_steps();
@@ -98,16 +102,29 @@ class Session {
     Pass pass;
     HostCopy numbers;  // of numbers_of
   };
-  std::pair<Pass, PackedBatch> begin(at::ArrayRef<int64_t> dates, bool fill) const;
+  Pass begin(at::ArrayRef<int64_t> dates, bool fill) const;
   PackedBatch batch_of(const Pass& pass) const;
+  PackedBatch batch_of(const Pass& pass, at::ArrayRef<int64_t> dates) const;
   Forward forward(const PackedBatch& batch);
-  Forward forward_backward(const PackedBatch& batch, BlockClock* clock = nullptr);
+  Forward forward_backward(const PackedBatch& batch, BlockClock* clock = nullptr,
+                           const std::vector<double>& factors = {});
   Forward forward_backward(Pass& pass, const PackedBatch& batch);
+  // The slots of a step in order: the dates of each.
+  std::vector<std::vector<int64_t>> slots_of(const Pass& pass) const;
+  // A step slot by slot.
+  struct Sum {
+    Tensor gradient;  // of all parameters, one after the other
+    Tensor numbers;   // the total and the terms that are defined
+    nn::Output output;
+  };
+  // keep: the outputs, of all dates.
+  Sum sum_over_slots(Pass& pass, bool keep);
+  Tensor exact_step(Pass& pass, double learning_rate);
   Tensor update(const Tensor& total, const Tensor& numbers);
-  Tensor numbers_of(const ObjectiveValue& objective, const Tensor& norm) const;
-  Tensor plain_step(Pass& pass, const PackedBatch& batch, double learning_rate);
-  Tensor graph_step(Pass& pass, PackedBatch& batch, double learning_rate);
-  // Fills in the step; throws NotFinite.
+  Tensor numbers_of(const ObjectiveValue& objective) const;
+  Tensor plain_step(Pass& pass, double learning_rate);
+  Tensor graph_step(Pass& pass, double learning_rate);
+  // Fills in the step from the norm and such numbers; throws NotFinite.
   void read(Pass& pass, const Tensor& numbers);
   std::optional<int64_t> date_to_blame(const Pass& pass, const Term& term);
   std::optional<int64_t> date_of_gradient(const Pass& pass);

@@ -44,7 +44,7 @@ function describe(e) {
     ...(onGpu ? [`- GPU: ${e.gpu}, ${Math.round(e.gpuMemoryMiB / 1024)} GiB; PyTorch's CUDA ${e.cuda}`] : []),
     `- machine: ${e.cpu}, ${e.cores} cores, ${e.memoryGiB} GiB, Linux ${e.kernel}; ${e.threads} compute threads on both sides`,
     `- date ${e.date}, commit ${e.commit}`,
-    `- ours: LibTorch ${e.libtorch}, Node.js ${e.node}, precision ${e.precision}, instructions ${e.isa}; peer: PyTorch ${e.torch}, Python ${e.python}, float32`,
+    `- ours: LibTorch ${e.libtorch}, Node.js ${e.node}, precision ${e.precision}, reduction ${e.reduction ?? "fast"}, instructions ${e.isa}; peer: PyTorch ${e.torch}, Python ${e.python}, float32`,
     `- same weights and windows give outputs that differ by at most ${Math.max(e.agreement.predictions, e.agreement.riskFactors).toExponential(1)}`,
     ...(onGpu ? GPU_NOTES : CPU_NOTES),
   ];

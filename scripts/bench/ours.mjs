@@ -17,7 +17,7 @@ if (precision && core.precisionOn(device) !== precision) throw new Error(`precis
 const realData = () => import("./real-data.mjs");
 const objective = [{ name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6, horizonDays: 10 }];
 /** torch.optim.AdamW's defaults, no clipping, no average of the weights. */
-const sessionOptions = { objective, betas: [0.9, 0.999], adamEps: 1e-8, weightDecay: 0.01, clipNorm: 0, ema: 0, seed: 0 };
+const sessionOptions = { objective, betas: [0.9, 0.999], adamEps: 1e-8, weightDecay: 0.01, clipNorm: 0, ema: 0, seed: 0, reduction: "exact" };
 
 const statusMiB = (field) => Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync("/proc/self/status", "utf8"))[1]) / 1024;
 
@@ -72,7 +72,7 @@ class Measured {
     this.panel = core.createPanel(this.source, device);
     this.memory = device === "cpu" ? new Memory() : new DeviceMemory();
     this.model = core.createModel(resolveConfig({ sequentialInputSize: f }), "float32", 0, device);
-    if (this.training) this.session = core.createSession(this.model, this.panel, { ...sessionOptions, cudaGraph });
+    if (this.training) this.session = core.createSession(this.model, this.panel, { ...sessionOptions, cudaGraph, ...(cudaGraph ? { reduction: "fast" } : {}) });
     else this.model.eval();
     if (this.session?.notCaptured !== undefined) throw new Error(`steps are no CUDA graphs: ${this.session.notCaptured}`);
   }
@@ -162,7 +162,7 @@ async function compare({ n, t, f, state, features, predictions, riskFactors }) {
 /** What the core computes with; its own word where it gives one. */
 function describe() {
   const { builtAgainst, cpu } = core.info();
-  return { builtAgainst, isa: cpu.isa, precision: core.precisionOn(device), model: resolveConfig({}) };
+  return { builtAgainst, isa: cpu.isa, precision: core.precisionOn(device), reduction: sessionOptions.reduction, model: resolveConfig({}) };
 }
 
 let measured;

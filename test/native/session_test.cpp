@@ -73,6 +73,44 @@ void steps_and_pieces() {
   }
 }
 
+// The total of a step over whole batches and date by date; and how slots are summed.
+void reductions() {
+  const auto panel = prepared_panel();
+  const std::vector<Term> terms{on_prediction("ic"), on_prediction("pairwiseRank", 0.3),
+                                on_factors("risk", 0.1), on_factors("vif", 0.05),
+                                on_prediction("mse", 0.2)};
+  Session exact(small_model(), panel, terms, {}, 3), fast(small_model(), panel, terms, {}, 3);
+  fast.exact = false;
+  for (const auto& dates : std::vector<std::vector<int64_t>>{{2, 3, 4}, {5, 6, 7}, {6}, {3}}) {
+    const auto a = exact.gradients(dates), b = fast.gradients(dates);
+    check::that(a.step.undefined == b.step.undefined && a.step.rows == b.step.rows &&
+                    std::isnan(a.step.loss) == std::isnan(b.step.loss),
+                "both reductions count the same");
+    check::close(a.predictions, b.predictions, 1e-6, "both predict the same");
+    if (!std::isnan(a.step.loss)) check::near(a.step.loss, b.step.loss, 1e-6, "and lose the same");
+    for (size_t i = 0; i < a.gradients.size(); ++i)
+      check::close(a.gradients[i].second, b.gradients[i].second, 1e-6,
+                   "the mean is over the defined dates of the step: " + a.gradients[i].first);
+  }
+  Session one(small_model(), panel, terms, {}, 3), other(small_model(), panel, terms, {}, 3);
+  other.exact = false;
+  one.step({4}, 1e-2);
+  other.step({4}, 1e-2);
+  check::that(same(one.state(), other.state()), "of one date they are the same to the last bit");
+
+  for (const size_t slots : {1, 2, 3, 5, 7, 8, 11}) {
+    std::vector<Tensor> values;
+    train::TreeSum sum;
+    for (size_t i = 0; i < slots; ++i) {
+      values.push_back(at::randn({64}));
+      sum.add(values.back().clone());
+    }
+    for (size_t stride = 1; stride < slots; stride *= 2)
+      for (size_t i = 0; i + stride < slots; i += 2 * stride) values[i] += values[i + stride];
+    check::equal(sum.total(), values[0], "slots are summed by stride doubling");
+  }
+}
+
 void random_numbers() {
   const auto panel = prepared_panel();
   const std::vector<Term> terms{on_prediction("mse")};
@@ -255,6 +293,7 @@ void refusals() {
 
 int main() {
   steps_and_pieces();
+  reductions();
   random_numbers();
   undefined_steps();
   broken_numbers();

@@ -5,6 +5,7 @@ import type { Panel } from "../../data/panel.js";
 import { AstgnnError } from "../../errors.js";
 import { ASTGNNFactorModel } from "../../model/model.js";
 import type { RunDescription, WalkForwardDescription } from "../../run/description.js";
+import { BEFORE_REDUCTION } from "../../run/folder.js";
 import type { TrainEvents } from "../../train/events.js";
 import type { TrainOptions } from "../../train/options.js";
 import { train } from "../../train/train.js";
@@ -48,7 +49,7 @@ async function trainWithoutGraph(folder: string, description: RunDescription | W
   const { extremeReturns: _, ...options } = description.dataset;
   const dataset = { ...options, graph: "none" };
   const model = { ...description.config, similarityGraph: "groups", excludeSelf: true, dtype: description.dtype } as const;
-  const recipe = { ...description.training, ...events, threads } as TrainOptions;
+  const recipe = { ...BEFORE_REDUCTION, ...description.training, ...events, threads } as TrainOptions;
   if (description.kind === "walkForward") {
     const { sequentialInputSize: __, ...architecture } = model;
     const { train: trainLength, valid, step, mode, start } = description.walkForward;

@@ -14,8 +14,8 @@ import { resolveModelOptions } from "../../model/config.js";
 import { ASTGNNFactorModel } from "../../model/model.js";
 import type { WalkForwardDescription } from "../../run/description.js";
 import { lockRunFolder, RUN_FILES } from "../../run/files.js";
-import { refuseDifference } from "../../run/folder.js";
-import { recipeOf, type TrainOptions } from "../../train/options.js";
+import { BEFORE_REDUCTION, refuseDifference } from "../../run/folder.js";
+import { continuing, recipeOf, type TrainOptions } from "../../train/options.js";
 import { train } from "../../train/train.js";
 import { evaluateRun, type RunEvaluation } from "../evaluate-run.js";
 import { differenceFrom } from "../run-data.js";
@@ -48,7 +48,7 @@ export interface WalkForward {
  */
 export async function walkForward(panel: Panel, options: WalkForwardOptions): Promise<WalkForward> {
   if (panel === null || typeof panel !== "object" || !("universe" in panel)) throw invalidOption("panel", "a panel", panel, "Open one with await openPanel(...).");
-  const resolved = resolveWalkForward(options);
+  const resolved = await asBegun(resolveWalkForward(options));
   const { folds, description } = await plan(panel, resolved);
   const seeds = [description.seeds].flat();
   const tasks = tasksOf(resolved.job, folds.length, seeds);
@@ -103,6 +103,14 @@ async function plan(panel: Panel, options: ResolvedWalkForward): Promise<{ folds
   return { folds, description: JSON.parse(JSON.stringify(description)) as WalkForwardDescription };
 }
 
+/** The options of one that was begun before there was `reduction`: it was fast, and stays so unless told otherwise. */
+async function asBegun(options: ResolvedWalkForward): Promise<ResolvedWalkForward> {
+  const before = await readFile(join(options.out, "run.json"), "utf8").then((text) => JSON.parse(text) as WalkForwardDescription, () => undefined);
+  if (before?.kind !== "walkForward") return options;
+  const recipe = continuing(options.recipe, before.training);
+  return recipe === options.recipe ? options : { ...options, recipe, training: { ...options.training, ...BEFORE_REDUCTION } };
+}
+
 /** Writes run.json, or compares the one that is there: the jobs of a walk-forward come in any order, and again. */
 async function begin(out: string, description: WalkForwardDescription, panel: Panel, signal: AbortSignal | undefined): Promise<void> {
   await lockRunFolder(out, async () => {
@@ -118,7 +126,7 @@ async function begin(out: string, description: WalkForwardDescription, panel: Pa
 }
 
 function identity({ config, dtype, training, seeds, dataset, walkForward: rule, fingerprint, folds }: WalkForwardDescription): object {
-  return { config, dtype, training, seeds, dataset, walkForward: rule, fingerprint, folds };
+  return { config, dtype, training: { ...BEFORE_REDUCTION, ...training }, seeds, dataset, walkForward: rule, fingerprint, folds };
 }
 
 /** Trains what a job has of a fold and is not finished; the job that finishes the last member also makes the ensemble. */
