@@ -80,6 +80,10 @@ export { explain, type Explainable, type ExplainOptions, type ExplainSettings } 
 export { explainDay, type DayExplanation, type ExplainDayOptions } from "./evaluate/explain/explain-day.js";
 export { explainRun, explainRunDay, type ExplainRunDayOptions, type ExplainRunOptions } from "./evaluate/explain/explain-run.js";
 export type { Explanation, FeaturePart, PeerPart } from "./evaluate/explain/explanation.js";
+export { optimise, type Portfolio } from "./portfolio/optimise.js";
+export type { Objective, OptimiseOptions } from "./portfolio/options.js";
+export type { Covariance, CovarianceMatrix } from "./portfolio/covariance.js";
+export type { ByTicker, NumbersFile } from "./portfolio/files.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";
 
 export { compareRisk, type ComparedName, type CompareRiskOptions } from "./risk/compare.js";

@@ -9,6 +9,7 @@ import { explainCommand } from "./explain.js";
 import { infoCommand } from "./info.js";
 import { peersCommand } from "./peers.js";
 import { planCommand } from "./plan.js";
+import { portfolioCommand } from "./portfolio.js";
 import { predictCommand } from "./predict.js";
 import { riskCommand } from "./risk.js";
 import { setupCommand } from "./setup.js";
@@ -71,6 +72,7 @@ function programFor(terminal: Terminal): Command {
     auditCommand(terminal),
     peersCommand(terminal),
     riskCommand(terminal),
+    portfolioCommand(terminal),
     backtestCommand(terminal),
     watchCommand(terminal),
   ];
