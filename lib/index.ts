@@ -94,6 +94,7 @@ export type { RiskDate } from "./risk/risk-date.js";
 export { riskForms, riskModel, type RiskOptions } from "./risk/risk-model.js";
 export { RiskModel, type FactorReturns } from "./risk/estimator.js";
 export { sampleCovariances, type ReturnWindow, type SampleCovarianceName } from "./risk/sample-covariance.js";
+export { similar, type SimilarOptions, type SimilarStock, type SimilarStocks } from "./risk/similar.js";
 export type { RiskSource } from "./risk/walk.js";
 
 export { demonstrate, type Demonstration } from "./demo/demonstrate.js";

@@ -12,6 +12,7 @@ import { planCommand } from "./plan.js";
 import { portfolioCommand } from "./portfolio.js";
 import { predictCommand } from "./predict.js";
 import { riskCommand } from "./risk.js";
+import { similarCommand } from "./similar.js";
 import { setupCommand } from "./setup.js";
 import { processTerminal, type Terminal } from "./terminal.js";
 import { trainCommand } from "./train.js";
@@ -73,6 +74,7 @@ function programFor(terminal: Terminal): Command {
     peersCommand(terminal),
     riskCommand(terminal),
     portfolioCommand(terminal),
+    similarCommand(terminal),
     backtestCommand(terminal),
     watchCommand(terminal),
   ];

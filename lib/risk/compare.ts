@@ -83,7 +83,7 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
 
 /** The static model: half-lives of half the window stand for its equal weights; no lags, no adjustment. */
 const fixed = (window: number): RiskModelOptions => ({
-  ridge: 0.01, volatilityHalfLife: window / 2, volatilityLags: 0, correlationHalfLife: window / 2, correlationLags: 0, regimeHalfLife: false,
+  standardise: false, ridge: 0.01, volatilityHalfLife: window / 2, volatilityLags: 0, correlationHalfLife: window / 2, correlationLags: 0, regimeHalfLife: false,
   specificHalfLife: window / 2, specificLags: 0, structural: false, shrinkage: 0,
 });
 

@@ -5,6 +5,7 @@ import { FactorCovariance } from "./factor-covariance.js";
 import type { FactorForm } from "./factor-form.js";
 import { RiskModelOptionsSchema, type ResolvedRiskModel, type RiskModelOptions } from "./options.js";
 import { Regime } from "./regime.js";
+import { DecayedVariances } from "./decayed-variances.js";
 import { checkRiskDate, type RiskDate } from "./risk-date.js";
 import { readRisk, writeRisk } from "./risk-file.js";
 import { SpecificRisk } from "./specific-risk.js";
@@ -13,6 +14,10 @@ import { SpecificRisk } from "./specific-risk.js";
 export const MARKET = "market";
 /** Dates after which forecasts are good enough to be compared with what came. */
 const REGIME_FROM = 42;
+
+/** Returns of a stock from which on it has a volatility of its own, and the least one as a share of the median. */
+const LEAST_RETURNS = 20;
+const LEAST_SCALE = 0.001;
 
 /** A date's regression, as a record of how well the factors explain. */
 export interface FactorReturns {
@@ -38,6 +43,10 @@ export class RiskModel {
   readonly #covariance: FactorCovariance;
   readonly #specific: SpecificRisk;
   readonly #regimes: { readonly factors: Regime; readonly specific: Regime } | undefined;
+  /** Volatilities of stocks' own returns, by slot, where returns are standardised by them. */
+  readonly #scale: DecayedVariances | undefined;
+  readonly #scaleCounts: number[] = [];
+  #scales: Float64Array | undefined;
   readonly #slots = new Map<string, number>();
   readonly #history: FactorReturns[] = [];
   #newest: RiskDate | undefined;
@@ -56,7 +65,8 @@ export class RiskModel {
     this.factors = [MARKET, ...exposures, ...groups];
     this.#covariance = new FactorCovariance(this.factors.length, this.options);
     this.#specific = new SpecificRisk({ halfLife: this.options.specificHalfLife, lags: this.options.specificLags, structural: this.options.structural, shrinkage: this.options.shrinkage, buckets: this.options.sizeBuckets });
-    const { regimeHalfLife } = this.options;
+    const { regimeHalfLife, standardise } = this.options;
+    this.#scale = standardise === false ? undefined : new DecayedVariances(0, standardise, 0, false);
     this.#regimes = regimeHalfLife === false ? undefined : { factors: new Regime(regimeHalfLife), specific: new Regime(regimeHalfLife) };
   }
 
@@ -85,16 +95,19 @@ export class RiskModel {
     checkRiskDate(day, this.#exposures, this.#groups.length, this.date);
     const before = this.#newest;
     this.#newest = known(day, this.#exposures.length);
-    if (before === undefined) return;
+    if (before === undefined) return this.#learnScale(day);
     const returns = new Float64Array(before.tickers.length).fill(NaN);
     const at = new Map(day.tickers.map((ticker, i) => [ticker, i]));
     for (const [i, ticker] of before.tickers.entries()) returns[i] = day.returns[at.get(ticker) ?? -1] ?? NaN;
+    const scales = this.#scalesOf(before.tickers);
+    if (scales !== undefined) for (const [i, scale] of scales.entries()) returns[i]! /= scale;
+    this.#learnScale(day);
     const count = returns.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
     if (count === 0) return;
     const winsorised = this.options.winsorise === false ? 0 : winsorise(returns, this.options.winsorise);
     const exposures = this.#matrix(before);
     const { factorReturns, residuals, r2 } = crossSection({
-      exposures, returns, weights: weightsOf(before), factors: this.factors.length,
+      exposures, returns, weights: this.#weightsOf(before), factors: this.factors.length,
       constraint: this.#groups.length === 0 ? undefined : { first: 1 + this.#exposures.length, weights: groupWeights(before, this.#groups.length) },
       ridge: this.options.ridge, ridgeFrom: 1,
     });
@@ -126,6 +139,8 @@ export class RiskModel {
     const factorCovariance = this.#covariance.covariance();
     const slots = Int32Array.from(day.tickers, (ticker) => this.#slots.get(ticker) ?? -1);
     const volatilities = this.#specific.volatilities(this.#ownVolatilities(), slots, exposures, K, day.sizes === undefined ? undefined : Float64Array.from(day.sizes));
+    const scales = this.#scalesOf(day.tickers);
+    if (scales !== undefined) for (const [i, scale] of scales.entries()) for (let k = 0; k < K; k++) exposures[i * K + k]! *= scale;
     const [common, specific] = [this.#regimes?.factors.variance ?? 1, this.#regimes?.specific.variance ?? 1];
     return {
       date: day.date,
@@ -133,7 +148,7 @@ export class RiskModel {
       factors: this.factors,
       exposures,
       factorCovariance: factorCovariance.map((value) => value * common),
-      specificVariance: volatilities.map((value) => value * value * specific),
+      specificVariance: volatilities.map((value, i) => (value * (scales?.[i] ?? 1)) ** 2 * specific),
     };
   }
 
@@ -147,6 +162,7 @@ export class RiskModel {
       day: this.#newest, exposures: this.#exposures, groups: this.#groups, slots: [...this.#slots.keys()], options: this.options,
       state: {
         ...named("covariance", this.#covariance.state()), ...named("specific", this.#specific.state()),
+        ...(this.#scale === undefined ? {} : { "scale.variances": this.#scale.state(), "scale.counts": Float64Array.from(this.#slots.values(), (slot) => this.#scaleCounts[slot] ?? 0) }),
         ...(this.#regimes === undefined ? {} : { "regime.factors": this.#regimes.factors.state(), "regime.specific": this.#regimes.specific.state() }),
       },
     });
@@ -165,6 +181,9 @@ export class RiskModel {
     const part = (name: string): Record<string, Float64Array> => Object.fromEntries(Object.entries(state).flatMap(([key, value]) => (key.startsWith(`${name}.`) ? [[key.slice(name.length + 1), value as Float64Array]] : [])));
     model.#covariance.restore(part("covariance"));
     model.#specific.restore(part("specific"));
+    const scale = part("scale");
+    model.#scale?.restore(scale["variances"]!);
+    model.#scaleCounts.push(...(scale["counts"] ?? []));
     const regimes = part("regime");
     model.#regimes?.factors.restore(regimes["factors"]!);
     model.#regimes?.specific.restore(regimes["specific"]!);
@@ -178,6 +197,35 @@ export class RiskModel {
 
   #factorVolatilities(): Float64Array {
     return (this.#volatilities ??= this.#covariance.volatilities());
+  }
+
+  /** Takes a date's own returns into the volatilities that later ones are divided by. */
+  #learnScale({ tickers, returns }: RiskDate): void {
+    if (this.#scale === undefined) return;
+    const own = this.#bySlot(tickers, Float64Array.from(returns));
+    if (own.length > this.#scale.size) this.#scale.grow(own.length);
+    for (const [slot, value] of own.entries()) if (!Number.isNaN(value)) this.#scaleCounts[slot] = (this.#scaleCounts[slot] ?? 0) + 1;
+    this.#scale.update(own);
+    this.#scales = undefined;
+  }
+
+  /** Volatilities of stocks' own returns; of one with fewer than 20, the median. Undefined where returns are not standardised. */
+  #scalesOf(tickers: readonly string[]): Float64Array | undefined {
+    if (this.#scale === undefined) return undefined;
+    const all = (this.#scales ??= this.#scale.variances().map(Math.sqrt));
+    const own = Float64Array.from(tickers, (ticker) => {
+      const slot = this.#slots.get(ticker) ?? -1;
+      return (this.#scaleCounts[slot] ?? 0) >= LEAST_RETURNS ? all[slot]! : NaN;
+    });
+    const known = own.filter((value) => value > 0).sort();
+    const median = known[known.length >> 1] ?? 1;
+    // A price that never moves would be held to be without risk.
+    return own.map((value) => (Number.isNaN(value) ? median : Math.max(value, LEAST_SCALE * median)));
+  }
+
+  /** Returns that are standardised are alike uncertain. */
+  #weightsOf(day: RiskDate): Float64Array {
+    return day.sizes === undefined || this.#scale !== undefined ? new Float64Array(day.tickers.length).fill(1) : Float64Array.from(day.sizes, Math.sqrt);
   }
 
   #bySlot(tickers: readonly string[], residuals: Float64Array): Float64Array {
@@ -195,7 +243,7 @@ export class RiskModel {
     const { tickers, exposures, groups } = day;
     const [K, own] = [this.factors.length, this.#exposures.length];
     const out = new Float64Array(tickers.length * K);
-    const weights = weightsOf(day);
+    const weights = this.#weightsOf(day);
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const mean = new Float64Array(own);
     for (let i = 0; i < tickers.length; i++) for (let k = 0; k < own; k++) mean[k]! += (weights[i]! * exposures[i * own + k]!) / total;
@@ -223,10 +271,6 @@ function known({ date, tickers, returns, exposures, groups, sizes }: RiskDate, K
     ...(groups === undefined ? {} : { groups: Int32Array.from(rows, (i) => groups[i]!) }),
     ...(sizes === undefined ? {} : { sizes: Float64Array.from(rows, (i) => sizes[i]!) }),
   };
-}
-
-function weightsOf({ tickers, sizes }: RiskDate): Float64Array {
-  return sizes === undefined ? new Float64Array(tickers.length).fill(1) : Float64Array.from(sizes, Math.sqrt);
 }
 
 /** What the returns of groups are weighted by where they are to sum to 0: capitalisation, or the number of stocks. */

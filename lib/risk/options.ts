@@ -6,6 +6,7 @@ const lags = z.int().min(0).max(60);
 /** Options of a risk model, all optional; every stage can be switched off. */
 export const RiskModelOptionsSchema = z.strictObject({
   winsorise: z.union([positive, z.literal(false)]).default(5).describe("a number of robust deviations above 0, or false"),
+  standardise: z.union([positive, z.literal(false)]).default(42).describe("a number of dates above 0, or false"),
   ridge: z.number().min(0).default(0).describe("a number from 0"),
   volatilityHalfLife: positive.default(84).describe("a number of dates above 0"),
   volatilityLags: lags.default(5).describe("a whole number from 0 to 60"),
@@ -27,6 +28,11 @@ export const RiskModelOptionsSchema = z.strictObject({
 export interface RiskModelOptions {
   /** Returns further from their date's median than so many robust deviations (1.4826 times the median absolute one) are drawn in; false: none are. Default 5. */
   readonly winsorise?: number | false | undefined;
+  /**
+   * Half-life of the volatility that a stock's returns are divided by before they are explained, and its exposures multiplied by afterwards: what M learns to explain are
+   * standardised returns. false: returns as they are, weighed by the root of size. Default 42.
+   */
+  readonly standardise?: number | false | undefined;
   /** Shrinks factor returns other than the market's to 0: added to the diagonal of X'WX as a share of its mean. Default 0. */
   readonly ridge?: number | undefined;
   /** Half-life of the factors' volatilities, in dates; Infinity for equal weights. Default 84. */

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { ASTGNNFactorModel, compareRisk, openPanel, riskForms, RiskModel, riskModel, train, type FactorForm, type Panel } from "../../lib/index.js";
+import { ASTGNNFactorModel, compareRisk, openPanel, riskForms, RiskModel, riskModel, train, type FactorForm, type Panel, type SimilarStocks } from "../../lib/index.js";
+import { congruence } from "../../lib/risk/dense.js";
 import { Axes } from "../../lib/risk/axes.js";
 import { astgnn } from "./cli-capture.js";
 
@@ -68,6 +69,28 @@ describe("the risk model of a run", () => {
     expect(stored.form()).toEqual((await riskModel(run, panel)).form());
     const table = await astgnn("risk", "--run", run, "--compare", "lw", "--window", "60");
     expect(table.out).toContain("QLIKE random");
+  });
+
+  it("finds the neighbours of a stock by the graph, by itself and by realised returns", async () => {
+    const date = panel.dates.at(-25)!;
+    const { code, out } = await astgnn("similar", "--run", run, "--date", date, "--ticker", panel.tickers[2]!, "--top", "4", "--look-back", "5", "--threads", "1", "--json");
+    expect(code).toBe(0);
+    const found = JSON.parse(out) as SimilarStocks;
+    for (const list of [found.byGraph, found.byRisk, found.byRealised]) {
+      expect(list).toHaveLength(4);
+      expect(list.map(({ ticker }) => ticker)).not.toContain(panel.tickers[2]);
+      for (const { weight, since } of list) {
+        expect(Math.abs(weight)).toBeLessThanOrEqual(1);
+        expect(since <= date && since >= panel.dates.at(-30)!).toBe(true);
+      }
+    }
+    // Realised correlation is its own weight, up to missing days.
+    for (const { weight, correlation60 } of found.byRealised) expect(weight).toBeCloseTo(correlation60, 10);
+    const form = (await riskModel(run, panel, { date })).form();
+    const covariance = congruence(form.exposures, form.factorCovariance, form.tickers.length, form.factors.length).map((value, i) => value + (i % (form.tickers.length + 1) === 0 ? form.specificVariance[i / (form.tickers.length + 1)]! : 0));
+    const at = (a: string, b: string): number => covariance[form.tickers.indexOf(a) * form.tickers.length + form.tickers.indexOf(b)]!;
+    for (const { ticker, weight } of found.byRisk) expect(weight).toBeCloseTo(at(panel.tickers[2]!, ticker) / Math.sqrt(at(ticker, ticker) * at(panel.tickers[2]!, panel.tickers[2]!)), 10);
+    for (const value of [found.peerCorrelationNext20.byGraph, found.peerCorrelationNext20.byRisk, found.peerCorrelationNext20.byRealised]) expect(Math.abs(value)).toBeLessThan(1);
   });
 
   it("refuses names that are none, and a date that is not in", async () => {
