@@ -40,6 +40,20 @@ export function resolveOptions<S extends z.ZodType>(schema: S, written: unknown,
   throw invalidOption(path === "" ? subject : path, expected, valueAt(written, issue.path));
 }
 
+/**
+ * Checks what a file says against a zod schema before anything relies on it; files of other versions may say more.
+ *
+ * @throws AstgnnError ERR_CHECKPOINT naming file and field
+ */
+export function checkStored<S extends z.ZodType>(schema: S, value: unknown, file: string, next: string): z.output<S> {
+  const result = schema.safeParse(value);
+  // As it was written, names in their order: it may be written again.
+  if (result.success) return value as z.output<S>;
+  const { path, message } = result.error.issues[0]!;
+  const field = path.length === 0 ? "its content" : path.map(String).join(".");
+  throw new AstgnnError("ERR_CHECKPOINT", `${file} cannot be used: ${field}: ${message}.`, { file, next, cause: result.error });
+}
+
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((at, key) => (at === null || at === undefined ? undefined : (at as Record<PropertyKey, unknown>)[key]), value);
 }

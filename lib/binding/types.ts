@@ -229,6 +229,8 @@ export interface NativeRows {
   labels: Float32Array;
   untradable: number;
   broken: number;
+  /** Labels that are missing because no 32-bit number holds them. */
+  overflowing: number;
   /** Per stock the last date with a price, -1 where it has none. */
   lastPriced: Int32Array;
   incompleteWindow: number;

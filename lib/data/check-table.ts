@@ -26,6 +26,7 @@ export type CheckOptions = PanelOptions & { readonly maxDropped: number; readonl
  */
 export async function checkTable(database: Database, dense: DenseTable, name: string, options: CheckOptions, ledger: LedgerBuilder): Promise<Omit<PanelParts, "origin" | "later">> {
   const { maxDropped, onWarning, groupColumn, universeColumn, extremeReturns } = options;
+  if (dense.dates.length === 0) throw new AstgnnError("ERR_DATA", `No row of ${name} has a date and a ticker.`, { file: name, next: "Check the two columns." });
   const checks = { ledger, maxDropped, onWarning };
   const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
   const groups = options.groups === undefined ? fromColumn : await readGroups(database, options.groups, dense, checks);

@@ -52,8 +52,18 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
     const file = loadingsPath(path);
     attachBasis(dataset, loadingsOf(await readVersioned(file), file, dataset.loadings.chain));
   }
+  refuseNotFinite(tensors, path);
   const dtype = Object.values(tensors).some((tensor) => tensor.dtype === "F64") ? "float64" : "float32";
   return { config, dtype, dataset, weights: tensors };
+}
+
+/** @throws AstgnnError ERR_CHECKPOINT naming the tensor that has a NaN or an infinite value: no training leaves one */
+export function refuseNotFinite(tensors: SafetensorsFile["tensors"], path: string): void {
+  for (const [name, { dtype, data }] of Object.entries(tensors)) {
+    if (dtype !== "F32" && dtype !== "F64") continue;
+    const at = (data as Float32Array).findIndex((value) => !Number.isFinite(value));
+    if (at >= 0) throw new AstgnnError("ERR_CHECKPOINT", `${path} is damaged: tensor ${name} holds ${data[at]}.`, { file: path, next: "Take another copy, or train again." });
+  }
 }
 
 /** Reads a safetensors file of this package and checks its format version. */

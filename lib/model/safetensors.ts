@@ -41,9 +41,10 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
   const spans: { name: string; begin: number; end: number }[] = [];
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") {
-      for (const [key, value] of Object.entries(entry as Record<string, unknown>)) {
+      if (entry === null || typeof entry !== "object" || Array.isArray(entry)) throw broken("its metadata are no JSON object");
+      for (const [key, value] of Object.entries(entry)) {
         if (typeof value !== "string") throw broken(`metadata ${JSON.stringify(key)} is not text`);
-        metadata[key] = value;
+        Object.defineProperty(metadata, key, { value, enumerable: true, writable: true, configurable: true });
       }
       continue;
     }

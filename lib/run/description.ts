@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import type { Dtype, Isa, Precision } from "../binding/types.js";
 import type { ReadingOptions } from "../data/origin.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import type { DataDigests, Dataset, Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
+import { checkStored } from "../options.js";
 import type { WarningEvent } from "./records.js";
 import type { Recipe } from "./state.js";
 
@@ -105,9 +107,28 @@ export async function readDescription(folder: string): Promise<RunDescription> {
 /** The same, also of a walk-forward. @throws AstgnnError ERR_CHECKPOINT where the folder holds neither */
 export async function readAnyDescription(folder: string): Promise<RunDescription | WalkForwardDescription> {
   const path = join(folder, "run.json");
+  let description: unknown;
   try {
-    return JSON.parse(await readFile(path, "utf8")) as RunDescription | WalkForwardDescription;
+    description = JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
     throw new AstgnnError("ERR_CHECKPOINT", `${folder} holds no run: ${path} cannot be read.`, { file: path, cause, next: "Pass the folder that train wrote." });
   }
+  return checkStored(DescriptionSchema, description, path, "Pass the folder that train wrote.") as unknown as RunDescription | WalkForwardDescription;
 }
+
+/** Of a folder in the run's own: no path leads out of it. */
+const folderName = z.string().regex(/^[\w-]+$/);
+const texts = z.union([z.string(), z.array(z.string())]);
+
+/** What is read of a description without a look at what it is for. */
+const DescriptionSchema = z.looseObject({
+  kind: z.enum(["run", "ensemble", "walkForward"]).optional(),
+  members: z.array(folderName).optional(),
+  folds: z.array(z.looseObject({ name: folderName })).optional(),
+  source: z.union([texts, z.looseObject({ sql: z.string() }), z.looseObject({ qlib: z.string() })]).nullish(),
+  panel: z.looseObject({
+    columns: z.array(z.string()).optional(),
+    groups: z.looseObject({ file: z.string() }).optional(),
+    edges: z.looseObject({ file: z.string() }).optional(),
+  }).nullish(),
+}).refine(({ kind, folds }) => kind !== "walkForward" || folds !== undefined, { path: ["folds"], message: "a walk-forward has folds" });

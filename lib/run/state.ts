@@ -1,12 +1,14 @@
+import { z } from "zod";
 import { packageVersion } from "../binding/package-root.js";
 import type { Dtype, NativeSession } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
-import { FORMAT_VERSION, readVersioned } from "../model/checkpoint.js";
+import { FORMAT_VERSION, readVersioned, refuseNotFinite } from "../model/checkpoint.js";
 import type { ModelConfig } from "../model/config.js";
 import { writeSafetensors } from "../model/safetensors.js";
 import { takeWeights, underPrefix, withNativeState, withPrefix, type Weights } from "../model/weights.js";
+import { checkStored } from "../options.js";
 import type { EpochRecord, WarningEvent } from "./records.js";
 
 /** The sums behind an epoch's training metrics: plain numbers, so that a checkpoint in mid-epoch keeps them exactly. */
@@ -106,19 +108,40 @@ export async function writeTrainingState(path: string, state: TrainingState): Pr
  */
 export async function readTrainingState(path: string): Promise<TrainingState> {
   const { tensors, metadata } = await readVersioned(path);
-  let identity: RunIdentity;
-  let rest: Pick<TrainingState, "position" | "threads" | "steps" | "updates">;
+  const next = "Pass the folder of a run, or train with overwrite.";
+  let parsed: Record<"identity" | "state", unknown>;
   try {
-    identity = JSON.parse(metadata["identity"] ?? "") as RunIdentity;
-    rest = JSON.parse(metadata["state"] ?? "") as typeof rest;
+    parsed = { identity: JSON.parse(metadata["identity"] ?? ""), state: JSON.parse(metadata["state"] ?? "") };
   } catch (cause) {
-    throw new AstgnnError("ERR_CHECKPOINT", `${path} is no training state.`, { file: path, cause, next: "Pass the folder of a run, or train with overwrite." });
+    throw new AstgnnError("ERR_CHECKPOINT", `${path} is no training state.`, { file: path, cause, next });
   }
+  const identity = checkStored(z.looseObject({}), parsed.identity, path, next) as unknown as RunIdentity;
+  const rest = checkStored(StateSchema, parsed.state, path, next) as unknown as Pick<TrainingState, "position" | "threads" | "steps" | "updates">;
+  refuseNotFinite(tensors, path);
   rest.position.history = rest.position.history.map((record) => reviveNaN(record));
   const best = underPrefix("best.", tensors);
   const session = Object.fromEntries(Object.entries(tensors).filter(([name]) => !name.startsWith("best.")));
   return { identity, ...rest, session, best: Object.keys(best).length === 0 ? undefined : best };
 }
+
+const count = z.int().min(0);
+const StateSchema = z.looseObject({
+  position: z.looseObject({
+    epoch: z.int().min(1),
+    stepInEpoch: count,
+    sums: z.looseObject({
+      steps: count, emptySteps: count, lossSteps: count, loss: z.number(), updates: count, gradientNorm: z.number(), rows: count,
+      terms: z.array(z.number()), termSteps: z.array(count), undefinedDates: z.array(count),
+    }),
+    plateau: z.looseObject({ best: z.number().nullable(), bestEpoch: count, epochsWithoutBetter: count, epochsSinceReduction: count, reductions: count }),
+    stoppedEarly: z.boolean(),
+    history: z.array(z.looseObject({ epoch: count })),
+    warnings: z.array(z.looseObject({ text: z.string() })),
+  }),
+  threads: z.int().min(1),
+  steps: count,
+  updates: count,
+});
 
 /** JSON has no NaN and writes null; numbers of an epoch's metrics that are null were NaN. */
 export function reviveNaN<V>(value: V): V {

@@ -45,6 +45,7 @@ class RowsTask : public Task {
     object.Set("labels", hand_over(env, std::move(labels_)));
     count("untradable", removed_.untradable);
     count("broken", removed_.broken);
+    count("overflowing", removed_.overflowing);
     object.Set("offsets", hand_over(env, std::move(offsets_)));
     object.Set("stocks", hand_over(env, std::move(stocks_)));
     object.Set("lastPriced", hand_over(env, tensor_of(rows_.last_priced, at::kInt)));

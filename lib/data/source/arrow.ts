@@ -4,6 +4,7 @@ import { decompress as unpackZstd } from "fzstd";
 import lz4 from "lz4js";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { Pace } from "../pace.js";
+import { checkArrow } from "./arrow-check.js";
 import type { Cells } from "./cells.js";
 import { PRICE_COLUMNS } from "./columns.js";
 import { readMemory } from "./memory.js";
@@ -68,7 +69,8 @@ async function openTable(source: unknown, name: string): Promise<Table> {
     setCompressionCodec(CompressionType.ZSTD, { decode: (bytes, size) => unpackZstd(bytes, new Uint8Array(size)), encode: noWriting });
     setCompressionCodec(CompressionType.LZ4_FRAME, { decode: (bytes, size) => lz4.decompress(bytes, size), encode: noWriting });
     try {
-      return tableFromIPC(source, { useBigInt: false });
+      checkArrow(source);
+      return checkLengths(tableFromIPC(source, { useBigInt: false }));
     } catch (cause) {
       throw new AstgnnError("ERR_DATA", `Cannot read ${name}: ${(cause as Error).message.replace(/[.\s]*$/, "")}.`, { file: name, cause, next: "It must be in Arrow's IPC format (Feather version 2): write it again." });
     }
@@ -76,6 +78,22 @@ async function openTable(source: unknown, name: string): Promise<Table> {
   const table = source as Table;
   if (typeof table === "object" && table !== null && Array.isArray(table.names) && typeof table.getChildAt === "function" && typeof table.numRows === "number") return table;
   throw invalidOption("source.arrow", "bytes in Arrow's IPC format or a table of @uwdata/flechette", source, "Write a table of another library as IPC first.");
+}
+
+/** Types whose rows take no bytes of their own: their count is that of the other columns. */
+const WITHOUT_BYTES: readonly number[] = [Type.Null, Type.Struct, Type.FixedSizeList, Type.Union, Type.RunEndEncoded];
+
+/** Every row has bytes in a column: a damaged count of rows would be counted to. */
+function checkLengths(table: Table): Table {
+  for (const [i, name] of table.names.entries()) {
+    const { type, data, length: rows } = table.getChildAt(i) as Column<unknown>;
+    if (rows !== table.numRows) throw new Error(`column ${String(name)} has ${rows} rows, the table ${table.numRows}`);
+    for (const { length, offsets, values } of data as unknown as readonly { length: number; offsets?: ArrayLike<unknown>; values?: ArrayLike<unknown> }[]) {
+      const held = WITHOUT_BYTES.includes(type.typeId) ? table.numRows : offsets !== undefined && offsets.length > 0 ? offsets.length - 1 : (values?.length ?? 0) * (type.typeId === Type.Bool ? 8 : 1);
+      if (!Number.isSafeInteger(length) || length < 0 || length > held) throw new Error(`column ${String(name)} claims ${length} rows and holds ${held}`);
+    }
+  }
+  return table;
 }
 
 /** Numbers as an array of their precision, NaN where missing; everything else value by value. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { AstgnnError } from "../../errors.js";
+import { AstgnnError, show } from "../../errors.js";
 import { writeFileAtomically } from "../../model/atomic-write.js";
 import type { SearchSpace, Settings } from "./search-space.js";
 
@@ -62,20 +62,20 @@ export async function writePlan(folder: string, plan: Omit<Plan, "formatVersion"
 
 /** @throws AstgnnError ERR_DATA where the file is no plan or was changed since it was written */
 export async function readPlan(file: string): Promise<Plan> {
-  let plan: Plan;
+  let plan: Partial<Plan> | null;
   try {
-    plan = JSON.parse(await readFile(file, "utf8")) as Plan;
+    plan = JSON.parse(await readFile(file, "utf8")) as Partial<Plan> | null;
   } catch (cause) {
     throw new AstgnnError("ERR_DATA", existsSync(file) ? `${file} is not valid JSON.` : `There is no plan ${file}.`, { file, cause, next: "Name a file that astgnn plan wrote." });
   }
-  const { sha256, ...content } = plan;
-  if (sha256 === undefined || !Array.isArray(content.trials)) throw new AstgnnError("ERR_DATA", `${file} is no plan.`, { file, next: "Name a file that astgnn plan wrote." });
-  if (content.formatVersion !== FORMAT_VERSION) throw new AstgnnError("ERR_DATA", `${file} has format ${content.formatVersion}, and this version reads ${FORMAT_VERSION}.`, { file, next: "Write it again with astgnn plan." });
+  const { sha256, ...content } = plan ?? {};
+  if (typeof sha256 !== "string" || !Array.isArray(content.trials)) throw new AstgnnError("ERR_DATA", `${file} is no plan.`, { file, next: "Name a file that astgnn plan wrote." });
+  if (content.formatVersion !== FORMAT_VERSION) throw new AstgnnError("ERR_DATA", `${file} has format ${show(content.formatVersion)}, and this version reads ${FORMAT_VERSION}.`, { file, next: "Write it again with astgnn plan." });
   if (hashOf(content) !== sha256) throw new AstgnnError("ERR_DATA", `${file} was changed since it was written: its SHA-256 is another.`, { file, next: "Write a new plan to another folder." });
-  return plan;
+  return plan as Plan;
 }
 
-function hashOf(content: Omit<Plan, "sha256">): string {
+function hashOf(content: Partial<Plan>): string {
   return createHash("sha256").update(JSON.stringify(content)).digest("hex");
 }
 

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "ops/data/cross_section.h"
 
@@ -11,6 +12,14 @@ namespace {
 
 constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
 constexpr int64_t kListedGaps = 10;
+
+void set_label(double value, float& label, LabelsRemoved& removed) {
+  const float narrow = static_cast<float>(value);
+  if (std::isinf(narrow))
+    ++removed.overflowing;
+  else
+    label = narrow;
+}
 
 // The returns of one date and horizon, to every width-th label.
 template <class T>
@@ -27,7 +36,7 @@ void forward_returns(const LabelsInput& in, const T* close, int64_t date, int64_
     else if (in.segments != nullptr && in.segments[entry + n] != in.segments[end + n])
       ++removed.broken;
     else
-      labels[n * width] = static_cast<float>(value);
+      set_label(value, labels[n * width], removed);
   }
 }
 
@@ -42,7 +51,7 @@ void column_labels(const LabelsInput& in, const T* column, int64_t date, float* 
         in.tradable == nullptr ||
         (date + in.lag < in.dates && in.tradable[cell + in.lag * in.stocks] == 1);
     if (is_tradable)
-      labels[n] = static_cast<float>(value);
+      set_label(value, labels[n], removed);
     else
       ++removed.untradable;
   }
@@ -112,8 +121,8 @@ void transform_values(TargetWorker& worker, int64_t count, const LabelTransform&
 
 LabelsRemoved make_labels(const LabelsInput& in, float* labels) {
   const int64_t width = in.width();
-  int64_t untradable = 0, broken = 0;
-#pragma omp parallel for schedule(dynamic, 16) reduction(+ : untradable, broken)
+  int64_t untradable = 0, broken = 0, overflowing = 0;
+#pragma omp parallel for schedule(dynamic, 16) reduction(+ : untradable, broken, overflowing)
   for (int64_t t = 0; t < in.dates; ++t) {
     LabelsRemoved removed;
     float* row = labels + t * in.stocks * width;
@@ -126,8 +135,9 @@ LabelsRemoved make_labels(const LabelsInput& in, float* labels) {
     });
     untradable += removed.untradable;
     broken += removed.broken;
+    overflowing += removed.overflowing;
   }
-  return {untradable, broken};
+  return {untradable, broken, overflowing};
 }
 
 NeutralCounts make_targets(const RowList& rows, const float* labels, int64_t width,

@@ -25,6 +25,7 @@ struct LabelsInput {
 struct LabelsRemoved {
   int64_t untradable = 0;  // not tradable on the entry date
   int64_t broken = 0;      // from one segment into another
+  int64_t overflowing = 0;  // beyond a float
 };
 
 // labels [dates, stocks, L]: close[t + lag + h] / close[t + lag] - 1, NaN where one of the two is

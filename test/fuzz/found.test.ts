@@ -1,0 +1,106 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { tableFromArrays, tableToIPC } from "@uwdata/flechette";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ASTGNNFactorModel, loadRun, openPanel, Panel, readSafetensors, train, writeSafetensors } from "../../lib/index.js";
+import { writePlan, readPlan } from "../../lib/evaluate/sweep/plan-file.js";
+
+// What fuzzing has found, each as small as it gets.
+const folder = mkdtempSync(join(tmpdir(), "astgnn-found-"));
+const at = (name: string): string => join(folder, name);
+const sizes = { sequentialInputSize: 2, gruHiddenSize: 4, gruNumLayers: 1, gatHiddenSize: 4, gatNumHeads: 2, residualHiddenSize: 4, numRiskFactors: 3, tgcHiddenSize: 4, tgcOutputSize: 4, predictionHiddenSizes: [4] };
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function safetensors(header: unknown): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const bytes = new Uint8Array(8 + text.length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true);
+  bytes.set(text, 8);
+  return bytes;
+}
+
+describe("damaged files of a model are refused", () => {
+  let weights: Uint8Array;
+  beforeAll(async () => {
+    using model = new ASTGNNFactorModel(sizes);
+    await model.save(at("model.safetensors"));
+    weights = readFileSync(at("model.safetensors"));
+  });
+
+  it.each([null, [], "text", 1])("safetensors with metadata %j", (metadata) => {
+    expect(() => readSafetensors(safetensors({ __metadata__: metadata }))).toThrow("its metadata are no JSON object");
+  });
+
+  it("safetensors with a metadata key that objects know", () => {
+    const { metadata } = readSafetensors(new TextEncoder().encode(`${"%".padEnd(8, "\u0000")}{"__metadata__":{"__proto__":"x"}}   `));
+    expect(Object.entries(metadata)).toEqual([["__proto__", "x"]]);
+  });
+
+  it.each([NaN, Infinity, -Infinity])("weights of %d", async (value) => {
+    const { tensors, metadata } = readSafetensors(weights);
+    (Object.values(tensors).find(({ dtype }) => dtype === "F32")!.data as Float32Array)[0] = value;
+    writeFileSync(at("damaged.safetensors"), writeSafetensors(tensors, metadata));
+    await expect(ASTGNNFactorModel.load(at("damaged.safetensors"))).rejects.toMatchObject({ code: "ERR_CHECKPOINT", message: expect.stringMatching(/damaged\.safetensors is damaged: tensor .* holds/) });
+  });
+
+  it.each([[null, "its content"], [{ kind: "walkForward" }, "folds"], [{ kind: "ensemble", members: ["../../elsewhere"] }, "members.0"], [{ kind: "run", panel: 1 }, "panel"], [{ kind: "run", source: { sql: 1 } }, "source"]])("run.json of %j", async (description, field) => {
+    writeFileSync(at("run.json"), JSON.stringify(description));
+    await expect(loadRun(folder)).rejects.toMatchObject({ code: "ERR_CHECKPOINT", message: expect.stringContaining(`run.json cannot be used: ${field}`) });
+  });
+
+  it("a plan that is null", async () => {
+    const { file } = await writePlan(at("plan"), { flags: [], seeds: 0, space: {}, random: null, trials: [] });
+    writeFileSync(file, "null");
+    await expect(readPlan(file)).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("is no plan") });
+  });
+});
+
+const dates = ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-06"];
+const long = { dates: dates.flatMap((date) => [date, date]), tickers: dates.flatMap(() => ["A", "B"]) };
+const quiet = { onWarning: () => {}, maxDropped: 0.9 };
+
+describe("a state of a training that is not whole", () => {
+  it.each([["position", undefined], ["steps", -1], ["threads", 1.5]])("with %s %j is refused", async (field, value) => {
+    const panel = await Panel.from({ ...long, columns: { close: long.dates.map((_, i) => 10 + i), size: long.dates.map((_, i) => i % 3) } }, quiet);
+    using dataset = await panel.dataset({ features: ["close", "size"], window: 1, label: { horizonDays: 1, lagDays: 0 }, split: { fractions: [1, 0, 0] }, maxDropped: 0.9 });
+    using model = new ASTGNNFactorModel(sizes);
+    const out = at(`run-${field}`);
+    await train(model, dataset, { epochs: 1, threads: 1, onWarning: () => {}, out });
+    const { tensors, metadata } = readSafetensors(readFileSync(join(out, "last.safetensors")));
+    writeFileSync(join(out, "last.safetensors"), writeSafetensors(tensors, { ...metadata, state: JSON.stringify({ ...(JSON.parse(metadata["state"]!) as object), [field]: value }) }));
+    using again = new ASTGNNFactorModel(sizes);
+    await expect(train(again, dataset, { epochs: 1, threads: 1, out, resume: true })).rejects.toMatchObject({ code: "ERR_CHECKPOINT", message: expect.stringContaining(`last.safetensors cannot be used: ${field}`) });
+  });
+});
+
+describe("damaged data are refused", () => {
+  const table = { date: long.dates, ticker: long.tickers, close: long.dates.map((_, i) => 10.5 + i) };
+  const arrow = tableToIPC(tableFromArrays(table), { format: "file" })!;
+
+  it("an Arrow file whose metadata claim more than there is, at any byte", async () => {
+    let refused = 0;
+    for (let k = 1; 8 * k + 8 <= arrow.length; k++) {
+      const at32 = 8 * k + 4 * (k % 2);
+      const bytes = Uint8Array.from(arrow);
+      new DataView(bytes.buffer).setInt32(at32, 0x7ffffff0, true);
+      await openPanel({ arrow: bytes }, quiet).catch((error: { code: string }) => {
+        expect(error.code, `byte ${at32}`).toBe("ERR_DATA");
+        refused++;
+      });
+    }
+    expect(refused).toBeGreaterThan(50);
+  });
+
+  it("tickers of which none is there", async () => {
+    await expect(Panel.from({ ...long, tickers: long.tickers.map(() => null) as unknown as string[], columns: { close: table.close } }, { ...quiet, maxDropped: 1 })).rejects.toMatchObject({ code: expect.stringMatching(/ERR_(DATA|OPTION)/) });
+  });
+
+  it("a return that no 32-bit number holds is a missing label, and counted", async () => {
+    const close = Float64Array.from(long.dates, (_, i) => (i === 2 ? 1e-300 : 10 + i));
+    const panel = await Panel.from({ ...long, columns: { close } }, quiet);
+    using dataset = await panel.dataset({ features: ["close"], window: 1, label: { horizonDays: 1, lagDays: 0 }, split: { fractions: [1, 0, 0] }, maxDropped: 0.9 });
+    expect(dataset.labels.filter((value) => Math.abs(value) === Infinity)).toHaveLength(0);
+    expect(dataset.ledger.entries).toContainEqual(expect.objectContaining({ reason: "overflowing_label", count: 1 }));
+  });
+});

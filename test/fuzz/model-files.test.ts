@@ -1,0 +1,109 @@
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
+import { ASTGNNFactorModel, loadRun, openPanel, readSafetensors, train, writeSafetensors, type Dataset, type Panel, type SafetensorsFile } from "../../lib/index.js";
+import { readPlan, writePlan } from "../../lib/evaluate/sweep/plan-file.js";
+import { expectFinite, fuzz, FUZZ_TIMEOUT } from "./fuzz.js";
+import type { Mutator } from "./mutate.js";
+
+const folder = mkdtempSync(join(tmpdir(), "astgnn-fuzz-"));
+const at = (...path: string[]): string => join(folder, ...path);
+const model = { gruHiddenSize: 4, gruNumLayers: 1, gatHiddenSize: 4, gatNumHeads: 2, residualHiddenSize: 4, numRiskFactors: 3, tgcHiddenSize: 4, tgcOutputSize: 4, predictionHiddenSizes: [4], dropout: 0 };
+let panel: Panel;
+let dataset: Dataset;
+let weights: Uint8Array;
+let state: Uint8Array;
+let description: Record<string, unknown>;
+
+beforeAll(async () => {
+  await writeSimulatedMarket(simulateMarket({ seed: 5, stocks: 12, dates: 60 }), at("prices.csv"));
+  panel = await openPanel(at("prices.csv"), { onWarning: () => {} });
+  dataset = await panel.dataset({ features: SIMULATED_FEATURES, processors: ["zscore"], window: 3, label: { horizonDays: 1, lagDays: 1 }, maxDropped: 0.3, split: { fractions: [0.6, 0.2, 0.2] } });
+  using untrained = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
+  await train(untrained, dataset, { epochs: 1, threads: 1, onWarning: () => {}, out: at("run") });
+  weights = readFileSync(at("run", "model.safetensors"));
+  state = readFileSync(at("run", "last.safetensors"));
+  description = JSON.parse(readFileSync(at("run", "run.json"), "utf8")) as Record<string, unknown>;
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A safetensors file whose bytes, or whose header, were changed. */
+function changedFile(mutator: Mutator, bytes: Uint8Array): Uint8Array {
+  if (mutator.below(2) === 0) return mutator.bytes(bytes);
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as Record<string, unknown>;
+  const metadata = header["__metadata__"] as Record<string, string> | undefined;
+  // The JSON inside of the metadata is read too.
+  const name = metadata === undefined ? undefined : mutator.pick(Object.keys(metadata));
+  if (name !== undefined && mutator.below(2) === 0 && /^[[{]/.test(metadata![name]!)) metadata![name] = JSON.stringify(mutator.json(JSON.parse(metadata![name]!)));
+  else Object.assign(header, mutator.json(header) as object);
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const changed = new Uint8Array(8 + text.length + bytes.length - 8 - length);
+  new DataView(changed.buffer).setBigUint64(0, BigInt(text.length), true);
+  changed.set(text, 8);
+  changed.set(bytes.subarray(8 + length), 8 + text.length);
+  return changed;
+}
+
+describe("fuzz: files of a model", { timeout: FUZZ_TIMEOUT }, () => {
+  it("safetensors", async () => {
+    const seeds = [
+      writeSafetensors({}),
+      writeSafetensors({ a: { dtype: "F32", shape: [], data: new Float32Array([1]) } }, { format: "pt" }),
+      writeSafetensors({ a: { dtype: "F64", shape: [2, 3], data: new Float64Array(6) }, b: { dtype: "I64", shape: [2], data: new BigInt64Array(2) }, c: { dtype: "BOOL", shape: [0, 4], data: new Uint8Array(0) } }),
+    ];
+    await fuzz("safetensors", 20_000, (mutator) => {
+      const bytes = changedFile(mutator, mutator.pick(seeds));
+      const { tensors }: SafetensorsFile = readSafetensors(bytes);
+      for (const [name, { shape, data }] of Object.entries(tensors)) if (shape.reduce((product, size) => product * size, 1) !== data.length) throw new Error(`${name}: ${shape.join(" x ")} of ${data.length}`);
+      // What was read can be written, and is the same again.
+      expect(readSafetensors(writeSafetensors(tensors)).tensors).toEqual(tensors);
+    });
+  });
+
+  it("weights", () =>
+    fuzz("weights", 150, async (mutator) => {
+      writeFileSync(at("model.safetensors"), changedFile(mutator, weights));
+      using loaded = await ASTGNNFactorModel.load(at("model.safetensors"));
+      for (const [name, tensor] of Object.entries(loaded.stateDict())) expectFinite(tensor.toTypedArray() as Float32Array, name);
+      using again = await panel.dataset({ description: loaded.dataset! });
+      const { predictions } = await loaded.predict(again);
+      expectFinite(predictions.data, "predictions", true);
+    }));
+
+  it("state of a training", () =>
+    fuzz("state of a training", 60, async (mutator) => {
+      rmSync(at("resumed"), { recursive: true, force: true });
+      cpSync(at("run"), at("resumed"), { recursive: true });
+      writeFileSync(at("resumed", "last.safetensors"), changedFile(mutator, state));
+      using resumed = new ASTGNNFactorModel({ ...model, sequentialInputSize: dataset.featureNames.length });
+      await train(resumed, dataset, { epochs: 1, threads: 1, onWarning: () => {}, out: at("resumed"), resume: true });
+      for (const [name, tensor] of Object.entries(resumed.stateDict())) expectFinite(tensor.toTypedArray() as Float32Array, name);
+    }));
+
+  it("run.json", () => {
+    mkdirSync(at("described"));
+    writeFileSync(at("described", "model.safetensors"), weights);
+    return fuzz("run.json", 100, async (mutator) => {
+      const text = JSON.stringify(mutator.json(description));
+      writeFileSync(at("described", "run.json"), mutator.below(3) === 0 ? mutator.bytes(new TextEncoder().encode(text)) : text);
+      using run = await loadRun(at("described"));
+      const panel = await run.openPanel(at("prices.csv"), { onWarning: () => {} });
+      expect(panel.dates.length).toBeGreaterThan(0);
+    });
+  });
+
+  it("plan.json", async () => {
+    const trials = [{ name: "trial-1", settings: { loss: "ic" }, folds: null }];
+    const { file } = await writePlan(folder, { flags: ["--epochs=1"], seeds: [0, 1], space: { loss: ["ic"] }, random: null, trials });
+    const plan = JSON.parse(readFileSync(file, "utf8")) as unknown;
+    const { accepted, inputs } = await fuzz("plan.json", 500, async (mutator, seed) => {
+      const changed = seed % 50 === 0 ? plan : mutator.json(plan);
+      writeFileSync(file, JSON.stringify(changed));
+      expect(await readPlan(file)).toEqual(plan);
+    });
+    expect(accepted).toBeLessThan(inputs / 2);
+  });
+});
