@@ -98,5 +98,6 @@ export { similar, type SimilarOptions, type SimilarStock, type SimilarStocks } f
 export type { RiskSource } from "./risk/walk.js";
 
 export { demonstrate, type Demonstration } from "./demo/demonstrate.js";
-export type { DemonstrationOptions } from "./demo/options.js";
+export type { DemonstrationOptions, PortfolioDemonstrationOptions } from "./demo/options.js";
+export { demonstratePortfolio, type DemonstratedBook, type PortfolioDemonstration } from "./demo/portfolio.js";
 export { simulateMarket, writeSimulatedMarket, type ResolvedSimulation, type SimulatedMarket, type SimulationOptions } from "./demo/simulate.js";

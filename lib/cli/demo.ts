@@ -11,6 +11,7 @@ import { decimals, type Terminal } from "./terminal.js";
 const demoFlags: FlagGroup = {
   title: "Demonstration",
   flags: [
+    { flags: "--portfolio", option: "portfolio", kind: "switch", help: "go from simulated prices to portfolios instead: train, peers, risk model, books, backtest, one report; --keep names its folder" },
     { flags: "--seed <number>", option: "seed", kind: "scalar", help: "one seed, as --seeds with one number" },
     ...flagsOf("Demonstration", demonstrationSchema.shape).flags,
   ],
@@ -24,7 +25,7 @@ const INTRODUCTION = [
 
 /** `astgnn demo`: what the graph is worth on markets that never existed. */
 export function demoCommand(terminal: Terminal): Command {
-  const command = new Command("demo").description("simulate markets, train with and without the graph, and compare (no real prices)");
+  const command = new Command("demo").description("simulate markets, train with and without the graph, and compare; or go all the way to portfolios (no real prices)");
   addFlags(command, demoFlags);
   return command
     .option("--json", "print one JSON object")
@@ -39,7 +40,12 @@ export function demoCommand(terminal: Terminal): Command {
 }
 
 async function demoFrom(written: Record<string, unknown> & { json?: boolean }, terminal: Terminal): Promise<void> {
-  const { seed, ...options } = optionsFrom(demoFlags, written);
+  const { seed, portfolio, ...options } = optionsFrom(demoFlags, written);
+  if (portfolio === true) {
+    if (options["seeds"] !== undefined) throw new AstgnnError("ERR_OPTION", "--portfolio has one market.", { option: "--seeds", next: "Give --seed." });
+    const { demoPortfolio } = await import("./demo-portfolio.js");
+    return demoPortfolio({ ...options, ...(seed === undefined ? {} : { seed: seed as number }) }, written.json === true, terminal);
+  }
   if (seed !== undefined) {
     if (options["seeds"] !== undefined) throw new AstgnnError("ERR_OPTION", "Both --seed and --seeds are given.", { option: "--seeds", next: "Give one of them." });
     options["seeds"] = [seed];

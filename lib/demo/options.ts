@@ -36,3 +36,20 @@ export const demonstrationSchema = z.strictObject({
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal).optional().describe("an AbortSignal"),
   onProgress: z.custom<(progress: DemonstrationProgress) => void>((value) => typeof value === "function").optional().describe("a function"),
 });
+
+/** How to demonstrate the way from prices to portfolios. */
+export interface PortfolioDemonstrationOptions extends Pick<DemonstrationOptions, "epochs" | "threads" | "signal"> {
+  /** Of the simulated market and of the model: whole, 0 to 2^32 - 1. Default 0. */
+  seed?: number | undefined;
+  /** Keep the simulated market, the run and its report in this folder. Default: a temporary one, which stays too. */
+  keep?: string | undefined;
+  /** Called as it proceeds: what is done, and how much of a training, 0 to 1. */
+  onProgress?: ((progress: { readonly phase: string; readonly done: number }) => void) | undefined;
+}
+
+/** The options of a demonstration of portfolios. */
+export const portfolioDemonstrationSchema = z.strictObject({
+  ...demonstrationSchema.omit({ seeds: true, onProgress: true }).shape,
+  seed: demonstrationSchema.shape.seeds.unwrap().element.default(0),
+  onProgress: z.custom<(progress: { readonly phase: string; readonly done: number }) => void>((value) => typeof value === "function").optional().describe("a function"),
+});

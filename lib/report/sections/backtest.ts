@@ -62,7 +62,7 @@ export function backtestSection({ backtests = [] }: { readonly backtests?: reado
     id: "backtest",
     title: "Backtest",
     lead: `${termsText(backtests)} A decision is made after a close and filled later; between fills positions drift with their prices. Without the market’s answer beyond the impact that is stated.`,
-    blocks: [equity(shown), drawdown(shown), ...shown.flatMap((book) => [exposure(book, shown.length), traded(book, shown.length)]), table(backtests), ...backtests.flatMap(capacityOf), ...backtests.flatMap(leftOut)],
+    blocks: [equity(shown), drawdown(shown), ...shown.flatMap((book) => [exposure(book, shown.length), traded(book, shown.length)]), table(backtests), ...backtests.flatMap(capacityOf), ...leftOut(backtests)],
   };
 }
 
@@ -209,15 +209,23 @@ function capacityOf({ name, capacity }: BacktestNumbers): Block[] {
   }];
 }
 
-function leftOut({ name, delistings, orders, ruined }: BacktestNumbers): Block[] {
+/** What could not be done as decided, of all books together, and what was delisted while held. */
+function leftOut(books: readonly BacktestNumbers[]): Block[] {
+  const texts = [...new Set(books.flatMap(({ orders }) => orders.map(({ text }) => text)))];
+  const counts: Block = {
+    kind: "table",
+    title: "What could not be done as decided",
+    columns: [{ name: "What", align: "sentence" }, ...books.map(({ name }) => ({ name: books.length === 1 ? "Count" : name, align: "number" as const }))],
+    rows: texts.map((text): Cell[] => [text, ...books.map(({ orders }) => value(orders.find((entry) => entry.text === text)?.count ?? 0, count, "unknown"))]),
+  };
   return [
-    ...(ruined === null ? [] : [{ kind: "prose" as const, text: `${name}: nothing was left on ${ruined}, and the book ends there.` }]),
-    ...(orders.length === 0 ? [] : [{ kind: "table" as const, title: `What could not be done as decided, ${name}`, columns: [{ name: "Count", align: "number" as const }, { name: "What", align: "sentence" as const }], rows: orders.map(({ count: number, text }): Cell[] => [value(number, count, "unknown"), text]) }]),
-    ...(delistings.length === 0 ? [] : [{
-      kind: "table" as const, title: `Delisted while held, ${name}`, isFolded: delistings.length > 10,
-      columns: [{ name: "Stock" }, { name: "Last date" }, { name: "Paid out at", align: "number" as const }, { name: "Share of the book", align: "number" as const }],
+    ...books.flatMap(({ name, ruined }): Block[] => (ruined === null ? [] : [{ kind: "prose", text: `${name}: nothing was left on ${ruined}, and the book ends there.` }])),
+    ...(texts.length === 0 ? [] : [counts]),
+    ...books.flatMap(({ name, delistings }): Block[] => (delistings.length === 0 ? [] : [{
+      kind: "table", title: `Delisted while held, ${name}`, isFolded: books.length > 1 || delistings.length > 10,
+      columns: [{ name: "Stock" }, { name: "Last date" }, { name: "Paid out at", align: "number" }, { name: "Share of the book", align: "number" }],
       rows: delistings.map(({ ticker, lastDate, price, weight }): Cell[] => [ticker, lastDate, value(price, two, "unknown"), value(weight, percent, "unknown")]),
-    }]),
+    }])),
   ];
 }
 
