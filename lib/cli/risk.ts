@@ -14,7 +14,8 @@ const riskFlags: FlagGroup = {
     { flags: "--exposures <names>", option: "exposures", kind: "texts", help: "exposures beside M: style, loadings, groups and number columns of the data, comma-separated (default: none)" },
     { flags: "--axes <count>", option: "axes", kind: "scalar", help: "principal axes of M that are factors: a whole number from 1 (default: all)" },
     { flags: "--model <json>", option: "model", kind: "json", help: "stages of the model as JSON, e.g. '{\"eigenfactors\":{}}'; docs/risk.md names them" },
-    { flags: "--window <dates>", option: "window", kind: "scalar", help: "dates that the other models are estimated over: a whole number from 20 (default: 504)" },
+    { flags: "--window <dates>", option: "window", kind: "scalar", help: "dates that the other models are estimated over: a whole number from 20 (default: 252)" },
+    { flags: "--refresh <dates>", option: "refresh", kind: "scalar", help: "dates after which sample, lw, oas and pca are estimated anew: a whole number from 1 (default: 1)" },
     { flags: "--components <count>", option: "components", kind: "scalar", help: "components of pca: a whole number from 1 (default: 20)" },
     { flags: "--size-column <name>", option: "size", kind: "text", help: "column of capitalisations (default: dollar volume stands for them)" },
     { flags: "--split <name>", option: "split", kind: "text", help: "dates that models are judged on: test, or valid to choose settings by (default: test)" },
@@ -49,6 +50,10 @@ async function judge(written: Written, terminal: Terminal): Promise<void> {
   const { compareRisk } = await import("../risk/compare.js");
   const found = await interruptible((signal) => compareRisk(written.run, { ...options, ...(groups === undefined ? {} : { groups }), source: namedSource(written), signal, onDate: (date) => terminal.progress(`astgnn risk: ${date}`) }));
   terminal.clearProgress();
+  if (options.split !== "valid") {
+    const { writeReport } = await import("../evaluate/write-report.js");
+    await writeReport(written.run, { risk: found }).catch((error: Error) => terminal.err(`astgnn risk: ${error.message}`));
+  }
   if (written.json === true) return terminal.out(JSON.stringify(found));
   for (const line of riskTable(found)) terminal.out(line);
 }

@@ -12,6 +12,7 @@ import type { EpochEvent } from "../run/records.js";
 import type { Audit } from "./audit/audit.js";
 import type { BaselineComparison } from "./baselines/compare.js";
 import type { BacktestNumbers } from "../report/sections/backtest.js";
+import type { RiskNumbers } from "../report/sections/risk.js";
 import type { DayNumbers, ExplanationNumbers, PartNumbers } from "../report/sections/explanations.js";
 import type { DayExplanation } from "./explain/explain-day.js";
 import type { Explanation } from "./explain/explanation.js";
@@ -21,8 +22,8 @@ import { evaluateRun, type RunEvaluation } from "./evaluate-run.js";
 /** Version of report.json: it grows where a field goes or changes its meaning. */
 const SCHEMA_VERSION = 1;
 
-/** What a report gets: an evaluation of the run, of predictions, an audit, why a day's highest and lowest scores are what they are (`explainDay`), a stock's peers (`peersOfRun`), or a book held through the prices (`backtest`). */
-export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit } | { readonly explanations: DayExplanation } | { readonly stockPeers: StockPeers } | { readonly backtest: BacktestNumbers; readonly ledger?: Ledger | undefined };
+/** What a report gets: an evaluation of the run, of predictions, an audit, why a day's highest and lowest scores are what they are (`explainDay`), a stock's peers (`peersOfRun`), its risk model beside others (`compareRisk`), or a book held through the prices (`backtest`). */
+export type ReportPart = RunEvaluation | PredictionsEvaluation | { readonly audit: Audit } | { readonly explanations: DayExplanation } | { readonly stockPeers: StockPeers } | { readonly risk: RiskNumbers } | { readonly backtest: BacktestNumbers; readonly ledger?: Ledger | undefined };
 
 /** Peers and features that a report names of each stock. */
 const NAMED_PARTS = 4;

@@ -10,6 +10,7 @@ import type { ComparisonNumbers } from "./sections/baselines.js";
 import type { DayNumbers } from "./sections/explanations.js";
 import type { FoldNumbers } from "./sections/folds.js";
 import type { StockPeersNumbers } from "./sections/peers.js";
+import type { RiskNumbers } from "./sections/risk.js";
 import type { SubjectNumbers } from "./subject.js";
 
 /** A value as JSON keeps it: every number may be null, where it was NaN. */
@@ -56,6 +57,8 @@ export interface ReportNumbers {
   readonly comparison?: ComparisonNumbers | undefined;
   /** Books held through the prices, by name. */
   readonly backtests?: readonly BacktestNumbers[] | undefined;
+  /** The risk model of the run beside others. */
+  readonly risk?: RiskNumbers | undefined;
   /** Of a walk-forward. */
   readonly folds?: readonly FoldNumbers[] | undefined;
   /** Folders of folds that are not finished. */

@@ -17,6 +17,7 @@ import { partsSection } from "./sections/parts.js";
 import { peersSection } from "./sections/peers.js";
 import { quantilesSection } from "./sections/quantiles.js";
 import { reproduceSection } from "./sections/reproduce.js";
+import { riskSection } from "./sections/risk.js";
 import { trainingSection } from "./sections/training.js";
 import { unitsSection } from "./sections/units.js";
 
@@ -36,6 +37,7 @@ const SECTIONS: readonly SectionOf<ReportNumbers>[] = [
   graphSection,
   peersSection,
   factorsSection,
+  riskSection,
   explanationsSection,
   trainingSection,
   dataSection,

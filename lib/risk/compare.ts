@@ -7,6 +7,7 @@ import { openRunData } from "../evaluate/run-data.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
 import { readAnyDescription } from "../run/description.js";
 import type { RiskModel } from "./estimator.js";
+import type { FactorForm } from "./factor-form.js";
 import { Judge, type RiskComparison } from "./judge.js";
 import { KnownRows } from "./known-rows.js";
 import type { RiskModelOptions } from "./options.js";
@@ -26,8 +27,10 @@ export interface CompareRiskOptions extends Pick<WalkOptions, "model" | "axes" |
   readonly compare?: readonly ComparedName[] | undefined;
   /** Exposures beside M: `style`, `loadings`, `groups` and columns. Default none. */
   readonly exposures?: readonly string[] | undefined;
-  /** Dates that the other covariances are estimated over. Default 504. */
+  /** Dates that the other covariances are estimated over. Default 252. */
   readonly window?: number | undefined;
+  /** Dates after which `sample`, `lw`, `oas` and `pca` are estimated anew; the others are every date. Default 1. */
+  readonly refresh?: number | undefined;
   /** K of `pca`. Default 20. */
   readonly components?: number | undefined;
   /** Column of capitalisations. Default: dollar volume stands for size. */
@@ -50,10 +53,11 @@ export interface CompareRiskOptions extends Pick<WalkOptions, "model" | "axes" |
  * @throws AstgnnError ERR_OPTION; ERR_CHECKPOINT where the folder holds no run; ERR_DATA
  */
 export async function compareRisk(folder: string, options: CompareRiskOptions = {}): Promise<RiskComparison> {
-  const { compare = COMPARED, model, axes, exposures, window = 504, components = 20, size, split, signal, onDate } = options;
+  const { compare = COMPARED, model, axes, exposures, window = 252, refresh = 1, components = 20, size, split, signal, onDate } = options;
   const unknown = compare.find((name) => !COMPARED.includes(name));
   if (unknown !== undefined) throw invalidOption("compare", `some of ${COMPARED.join(", ")}`, compare);
   if (!Number.isInteger(window) || window < 20) throw invalidOption("window", "a whole number from 20", window);
+  if (!Number.isInteger(refresh) || refresh < 1) throw invalidOption("refresh", "a whole number from 1", refresh);
   const panel = await openJudged(folder, options);
   const [returns, N] = [await PanelReturns.of(panel, size, signal), panel.tickers.length];
   const samples = compare.filter((name): name is SampleCovarianceName => name !== "style");
@@ -64,12 +68,14 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
   try {
     const portfolios = styles === undefined ? undefined : new KnownRows(styles, panel);
     let [style, newest]: [RiskStep?, RiskModel?] = [];
+    let [sampled, estimated]: [Partial<Record<SampleCovarianceName, FactorForm>>, number] = [{}, -Infinity];
     for await (const { t, date, model: own, isOutOfSample } of walkRisk({ run: folder, exposures }, panel, returns, { model, axes, split, signal })) {
       while (styleWalk !== undefined && (style?.t ?? -1) < t) style = (await styleWalk.next()).value as RiskStep;
       newest = own;
       if (!isOutOfSample || t + 1 >= panel.dates.length) continue;
       const m = own.form();
-      const forms = { m, ...(samples.length === 0 ? {} : sampleCovariances(windowOf(returns, t, window, m.tickers), samples, components)), ...(style === undefined ? {} : { style: style.model.form() }) };
+      if (samples.length > 0 && t >= estimated + refresh) [sampled, estimated] = [sampleCovariances(windowOf(returns, t, window, m.tickers), samples, components), t];
+      const forms = { m, ...sampled, ...(style === undefined ? {} : { style: style.model.form() }) };
       judge.add({ date, forms, next: (ticker) => returns.values[(t + 1) * N + returns.stock(ticker)] ?? NaN, ...portfolios?.portfolios(t) });
       onDate?.(date);
     }

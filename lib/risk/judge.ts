@@ -42,8 +42,9 @@ export interface RiskPair {
   readonly portfolios: "random" | "gmv";
   /** Of the mean of QLIKE_a - QLIKE_b, Newey-West: negative, a is better. */
   readonly t: number;
-  /** That mean. */
+  /** That mean, and its Newey-West standard error. */
   readonly difference: number;
+  readonly standardError: number;
 }
 
 /** What models of risk are worth, on the same dates and stocks. */
@@ -177,8 +178,8 @@ export class Judge {
 
   #pair(a: string, b: string, portfolios: "random" | "gmv"): RiskPair {
     const [one, two] = [this.#losses[portfolios].get(a)!, this.#losses[portfolios].get(b)!];
-    const { mean: difference, t } = testMean(one.map((loss, i) => loss - two[i]!));
-    return { a, b, portfolios, t, difference };
+    const { mean: difference, standardError, t } = testMean(one.map((loss, i) => loss - two[i]!));
+    return { a, b, portfolios, t, difference, standardError };
   }
 
   #rebalance(forms: Readonly<Record<string, FactorForm>>, tickers: readonly string[], rows: Int32Array): void {

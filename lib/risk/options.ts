@@ -18,7 +18,7 @@ export const RiskModelOptionsSchema = z.strictObject({
     .describe("false or { simulations, scale, refresh, seed }"),
   regimeHalfLife: z.union([positive, z.literal(false)]).default(42).describe("a number of dates above 0, or false"),
   specificHalfLife: positive.default(84).describe("a number of dates above 0"),
-  specificLags: lags.default(5).describe("a whole number from 0 to 60"),
+  specificLags: lags.default(0).describe("a whole number from 0 to 60"),
   structural: z.boolean().default(true).describe("true or false"),
   shrinkage: z.number().min(0).default(0.1).describe("a number from 0"),
   sizeBuckets: z.int().min(1).default(10).describe("a whole number from 1"),
@@ -49,6 +49,7 @@ export interface RiskModelOptions {
   readonly regimeHalfLife?: number | false | undefined;
   /** Half-life of specific volatilities. Default 84. */
   readonly specificHalfLife?: number | undefined;
+  /** Newey-West lags of specific volatilities. Default 0: what a stock takes back on the next date (bid and ask) is risk of a day all the same. */
   readonly specificLags?: number | undefined;
   /** Whether stocks with a short or unsteady history get in part what stocks of the same exposures have. Default true. */
   readonly structural?: boolean | undefined;

@@ -76,6 +76,7 @@ export function fullReport(): ReportNumbers {
       bottom: ["S007", "S008"].map((ticker, i) => explained(ticker, -0.8 + 0.1 * i)),
     },
     backtests: [backtestOf("mean-variance", test.predictions.dates, 1), backtestOf("top <script>", test.predictions.dates.slice(30), 7)],
+    risk: riskOf(),
     audit: {
       passed: false,
       findings: [
@@ -85,6 +86,16 @@ export function fullReport(): ReportNumbers {
       checks: ["values of later dates", "scaling by the whole sample"],
     },
   });
+}
+
+function riskOf(): NonNullable<ReportNumbers["risk"]> {
+  const model = (shift: number, isSingular = false) => ({ qlike: { random: -8.9 + shift, gmv: -11.2 + shift }, bias: 1 + shift, mrad: 0.2, q: 2.4, biasWithin: 0.9 - shift, gmvVolatility: 0.012 + shift / 50, gmvBias: 1.1, gmvLongShortVolatility: isSingular ? null : 0.02 });
+  const names = ["sample", "lw", "oas", "pca", "style"];
+  return {
+    models: Object.fromEntries(["m", ...names].map((name, i) => [name, model(0.01 * i, name === "sample")])),
+    pairs: names.flatMap((b, i) => (["random", "gmv"] as const).map((portfolios) => ({ a: "m", b, portfolios, t: i - 3, difference: 0.01 * (i - 3), standardError: 0.01 }))),
+    first: "2016-01-07", last: "2017-12-07", dates: 484, stocks: 1024.3,
+  };
 }
 
 function explained(ticker: string, score: number) {

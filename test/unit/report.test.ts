@@ -55,6 +55,14 @@ describe("the page of a report", () => {
     expect(alone).not.toContain("RankIC");
   });
 
+  it("shows the risk model of the run beside others", async () => {
+    const text = textOf(await renderReport(fullReport()));
+    expect(text).toContain("on 484 dates from 2016-01-07 to 2017-12-07, 1 024 stocks each");
+    expect(text).toContain("for 90.0 % of the random portfolios");
+    expect(text).toContain("sample covariance −8.890 −11.190");
+    expect(text).toContain("Surely better than sample covariance, Ledoit and Wolf.");
+  });
+
   it("names the command where no audit was made", async () => {
     const text = textOf(await renderReport({ ...fullReport(), audit: undefined }));
     expect(text).toContain("Not audited for leaks. astgnn audit --run first does it.");
