@@ -13,8 +13,8 @@ export interface Preset {
 /** What a stock did over two years, in inputs that look back by themselves; docs/peers.md has why. */
 const INPUTS = { features: ["ohlcv", "loadings", "style"], loadings: { window: 480, halfLife: 300, count: 40 }, window: 1 } as const;
 const OWN_PART = { labelTransform: { transform: "rank", neutralise: ["loadings"] } } as const;
-/** An A that is sharp from the first step, and room in M for the loadings. */
-const GRAPH = { numRiskFactors: 64, similarityScale: 1, excludeSelf: true, relationalInput: "state", relationalSkip: true } as const;
+/** An A that is sharp from the first step, room in M for the loadings, and a convolution of what peers did, not only of what the state kept of it. */
+const GRAPH = { numRiskFactors: 64, similarityScale: 1, excludeSelf: true, relationalInput: "both", relationalSkip: true } as const;
 const CO_MOVEMENT = { name: "coMovement", weight: 4 } as const;
 
 /**
@@ -32,7 +32,7 @@ export const presets = {
   },
   alpha: {
     dataset: { ...INPUTS, ...OWN_PART },
-    model: { ...GRAPH, tgcModes: ["subtract"], numPredictions: 3 },
+    model: { ...GRAPH, relationalInput: "state", tgcModes: ["subtract"], numPredictions: 3 },
     training: {
       loss: { terms: [...([0, 1, 2] as const).map((prediction) => ({ name: "ic", prediction, horizon: 0 }) as const), { name: "decorrelation" }, CO_MOVEMENT] },
       epochs: 3,
@@ -40,8 +40,7 @@ export const presets = {
   },
   momentum: {
     dataset: INPUTS,
-    // What similar stocks did on the day is news: A takes it from the features, not from a state that has to keep it.
-    model: { ...GRAPH, relationalInput: "both", tgcModes: ["add"] },
+    model: { ...GRAPH, tgcModes: ["add"] },
     training: { loss: { terms: [{ name: "ic" }, CO_MOVEMENT] }, epochs: 3 },
   },
 } as const satisfies Readonly<Record<string, Preset>>;
