@@ -64,6 +64,7 @@ export { writeReport, type ReportPart, type WriteReportOptions } from "./evaluat
 export { audit, type Audit, type AuditRunOptions } from "./evaluate/audit/audit.js";
 export type { Finding, FindingCode, Severity } from "./evaluate/audit/finding.js";
 export { backtest, type Backtest, type BacktestTerms } from "./portfolio/backtest/backtest.js";
+export { writePositions } from "./portfolio/backtest/positions-file.js";
 export { backtestNumbers } from "./portfolio/backtest/numbers.js";
 export { backtestRun, type RunBacktestOptions } from "./portfolio/backtest/of-run.js";
 export type { BacktestOptions, BacktestSource, BookName, Known, PredictionsSource, ScheduleSource, TargetWeights, WeightsSource } from "./portfolio/backtest/options.js";

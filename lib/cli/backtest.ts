@@ -37,7 +37,7 @@ const books: FlagGroup = {
 
 const GROUPS = [panelFlags, terms, books] as const;
 
-type Written = Record<string, unknown> & { run?: string; weights?: string; out?: string; json?: boolean };
+type Written = Record<string, unknown> & { run?: string; weights?: string; out?: string; positions?: string; json?: boolean };
 
 /** `astgnn backtest`: what weights or predictions come to when they are traded. */
 export function backtestCommand(terminal: Terminal): Command {
@@ -45,6 +45,7 @@ export function backtestCommand(terminal: Terminal): Command {
     .description("hold weights of a file, or books of a run's predictions, through the prices, with fills, costs and what cannot be traded; what every number means: docs/backtest.md")
     .option("--weights <file>", "table of date, ticker and weight, .parquet or .csv: the whole portfolio of each date, decided after its close; needs --data")
     .option("--run <folder>", "run folder of astgnn train, also of an ensemble or a walk-forward; its report gets the backtest")
+    .option("--positions <file>", "file that gets the positions after each fill: date, ticker, weight, shares; .parquet or .csv")
     .option("--out <folder>", "folder that gets report.html and report.json of weights");
   addFlags(command, terms);
   addFlags(command, books);
@@ -82,6 +83,7 @@ async function hold(written: Written, command: string, terminal: Terminal): Prom
     if (written.run !== undefined) await writeReport(folder, { backtest }).catch((error: Error) => terminal.err(`astgnn backtest: ${error.message}`));
     else await writeReport(folder, { backtest, ledger: found.ledger }, { command, predictions: { kind: "backtest", name: basename(written.weights!), prices: String(written["data"] ?? "a query") } });
   }
+  if (written.positions !== undefined) await (await import("../portfolio/backtest/positions-file.js")).writePositions(written.positions, found);
   if (written.json === true) return terminal.out(JSON.stringify(numbersOf(found)));
   printLedger(terminal, found.ledger);
   for (const line of backtestLines(found)) terminal.out(line);
@@ -114,6 +116,6 @@ async function ofRun(folder: string, written: Written, options: RunBacktestOptio
 }
 
 /** Everything but what there is of every date. */
-function numbersOf({ daily: _, fills: __, ledger, ...numbers }: Backtest): object {
+function numbersOf({ daily: _, fills: __, tickers: ___, ledger, ...numbers }: Backtest): object {
   return { ...numbers, ledger: ledgerJson(ledger) };
 }

@@ -23,7 +23,7 @@ describe("astgnn backtest", () => {
     const [file, out] = [join(folder, "weights.csv"), join(folder, "out")];
     const rows = [100, 121, 142].flatMap((t) => panel.tickers.slice(0, 4).map((ticker) => `${panel.dates[t]},${ticker},0.25`));
     writeFileSync(file, `date,ticker,weight\n${rows.join("\n")}\n`);
-    const { code, out: text, err } = await astgnn("backtest", "--weights", file, "--data", prices, "--costs-bps", "20", "--impact", "0.5", "--capacity", "1e4,1e6", "--out", out, "--json");
+    const { code, out: text, err } = await astgnn("backtest", "--weights", file, "--data", prices, "--costs-bps", "20", "--impact", "0.5", "--capacity", "1e4,1e6", "--out", out, "--positions", join(folder, "positions.csv"), "--json");
     expect([code, err]).toEqual([0, ""]);
     const found = JSON.parse(text) as Record<string, number> & { costs: Record<string, number>; capacity: unknown[]; terms: Record<string, unknown>; ledger: unknown[] };
     expect(found).toMatchObject({ decisions: 3, portfolios: 1, dates: 69, ruined: null, delistings: [], terms: { costBps: 20, borrowBps: 50, impact: 0.5, fill: "close", capital: 1e6 } });
@@ -31,6 +31,9 @@ describe("astgnn backtest", () => {
     expect(found.costs["total"]).toBeCloseTo(found.costs["trading"]! + found.costs["impact"]!, 15);
     expect(found.return).toBeCloseTo(found["grossReturn"]! - found.costs["total"]!, 12);
     expect(found.capacity).toHaveLength(2);
+    const [header, first, ...others] = readFileSync(join(folder, "positions.csv"), "utf8").trim().split("\n");
+    expect([header, others.length]).toEqual(["date,ticker,weight,shares", 11]);
+    expect(first).toMatch(new RegExp(`^${panel.dates[101]},${panel.tickers[0]},0\\.2[45]\\d*,\\d+`));
     const { subject, backtests } = reportOf(out);
     expect(subject).toEqual({ name: "weights.csv", kind: "backtest", prices });
     expect(backtests?.[0]?.daily.equity).toHaveLength(69);

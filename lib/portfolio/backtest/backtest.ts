@@ -17,6 +17,8 @@ export type BacktestTerms = Omit<ResolvedBacktest, "signal" | "onProgress" | "on
 /** A book through time: numbers, days, fills, and what could not be done. */
 export interface Backtest extends BacktestStatistics {
   readonly daily: BacktestDays;
+  /** Those of the panel, by which `fills` count their stocks. */
+  readonly tickers: readonly string[];
   /** Positions after each decision was filled. */
   readonly fills: readonly Fill[];
   readonly delistings: readonly Delisting[];
@@ -66,6 +68,7 @@ export async function backtest(source: BacktestSource, panel: Panel, options: Ba
     return {
       ...statisticsOf(trace.days, terms),
       daily: trace.days,
+      tickers: panel.tickers,
       fills: trace.fills,
       delistings: trace.delistings,
       decisions: trace.decisions,

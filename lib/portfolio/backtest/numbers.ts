@@ -8,7 +8,7 @@ import type { Backtest } from "./backtest.js";
  * @param source what was held, in a sentence without its full stop
  */
 export function backtestNumbers(name: string, source: string, found: Backtest): BacktestNumbers {
-  const { daily, fills: _, ledger, terms, ...numbers } = found;
+  const { daily, fills: _, tickers: __, ledger, terms, ...numbers } = found;
   const shares = (values: Float64Array): number[] => Array.from(values, (each) => Number(each.toPrecision(9)));
   return {
     name,

@@ -39,7 +39,7 @@ export interface BacktestDays {
 /** Positions right after a decision was filled. */
 export interface Fill {
   readonly date: string;
-  /** Indices into the panel's tickers, ascending. */
+  /** Indices into `tickers`, ascending. */
   readonly stocks: Int32Array;
   /** Share of the book's value after the costs of the fill, at the fill price, or the last close where there is none. */
   readonly weights: Float64Array;
