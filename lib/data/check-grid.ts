@@ -4,6 +4,7 @@ import { countPrices, pricesOf, type Cleaned } from "./clean.js";
 import { DIGEST_BYTES, KEYS, partOf, type DateDigests } from "./digests.js";
 import type { Groups } from "./groups.js";
 import type { LedgerBuilder } from "./ledger.js";
+import { rawMemory } from "./source/long-table.js";
 
 /** A grid to check: its columns, flags and groups by name. */
 export interface CheckedColumns {
@@ -40,7 +41,7 @@ export async function checkGrid({ dates, tickers, present, values, flags, groups
   const tables = loadTables();
   const names = [...values.keys()];
   const prices = pricesOf(names);
-  const filled = new Uint8Array(present.length);
+  const filled = new Uint8Array(rawMemory(present.length));
   const codes = new Map<string, Uint8Array | Int32Array>([...flags, ...(groups === undefined ? [] : [["groups", groups.codes] as const])]);
   const parts = [KEYS, ...names.map(partOf), ...codes.keys()];
   const length = dates.length * DIGEST_BYTES;

@@ -123,6 +123,7 @@ const texts = z.union([z.string(), z.array(z.string())]);
 /** What is read of a description without a look at what it is for. */
 const DescriptionSchema = z.looseObject({
   kind: z.enum(["run", "ensemble", "walkForward"]).optional(),
+  digests: z.record(z.string(), z.string()).optional(),
   members: z.array(folderName).optional(),
   folds: z.array(z.looseObject({ name: folderName })).optional(),
   source: z.union([texts, z.looseObject({ sql: z.string() }), z.looseObject({ qlib: z.string() })]).nullish(),

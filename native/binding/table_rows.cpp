@@ -1,4 +1,6 @@
 // Rows of a table that wait for their grid: their way there, column by column.
+#include <algorithm>
+
 #include "binding/table.h"
 
 namespace astgnn::binding {
@@ -40,8 +42,8 @@ Napi::Value place(const Napi::CallbackInfo& info) {
       info,
       [table = table_of(info), dates = array<const int32_t>(info[1]),
        tickers = array<const int32_t>(info[2]), stocks = integer(info[3]),
-       present = array<uint8_t>(info[4]), placed] {
-        *placed = table->rows().place(dates, tickers, stocks, present);
+       present = array<uint8_t>(info[4]), cells = length_of(info[4]), placed] {
+        *placed = table->rows().place(dates, tickers, stocks, present, cells);
       },
       [placed](Napi::Env env) -> Napi::Value { return placed_to_js(env, *placed); });
 }
@@ -63,7 +65,8 @@ Napi::Value lay_out_groups(const Napi::CallbackInfo& info) {
   return Piece::start(
       info,
       [table = table_of(info), codes = array<const int32_t>(info[1]),
-       grid = array<int32_t>(info[2])] {
+       grid = array<int32_t>(info[2]), cells = length_of(info[2])] {
+        std::fill_n(grid, cells, -1);
         for (const Block& block : table->rows().blocks) table::scatter_groups(block, codes, grid);
       },
       undefined);
@@ -75,7 +78,8 @@ Napi::Value lay_out_flags(const Napi::CallbackInfo& info) {
   return Piece::start(
       info,
       [table = table_of(info), flags = is_universe ? &Block::universe : &Block::tradable,
-       grid = array<uint8_t>(info[2])] {
+       grid = array<uint8_t>(info[2]), cells = length_of(info[2])] {
+        std::fill_n(grid, cells, uint8_t{0});
         for (const Block& block : table->rows().blocks) table::scatter_flags(block, flags, grid);
       },
       undefined);

@@ -71,6 +71,7 @@ void GridCheck::step(int64_t from, int64_t to) {
     clean(t);
     date_digests_.write(t, dates, digests);
     if (filled == nullptr) continue;
+    std::fill(filled + first, filled + end, uint8_t{0});
     for (const int64_t k : filling) {
       with_values(parts.columns[k], [&](const auto* values) {
         for (int64_t cell = first; cell < end; ++cell) filled[cell] |= values[cell] == values[cell];

@@ -17,6 +17,10 @@ constexpr int64_t kBlock = 1 << 17;
 template <class T, class Codes>
 bool encode(const Vector& column, int64_t count, Codes& codes, int32_t* out) {
   const auto* values = static_cast<const T*>(column.data);
+  if (column.validity == nullptr) {
+    for (int64_t i = 0; i < count; ++i) out[i] = codes.code(values[i]);
+    return true;
+  }
   bool is_complete = true;
   for (int64_t i = 0; i < count; ++i) {
     const bool is_there = column.is_valid(i);
@@ -48,6 +52,12 @@ BlockColumn owned(bool is_there, size_t bytes) {
 }
 
 }  // namespace
+
+void Grid::clear() const {
+  for (uint8_t* flags : {present, universe, tradable})
+    if (flags != nullptr) std::fill_n(flags, cells, uint8_t{0});
+  if (groups != nullptr) std::fill_n(groups, cells, -1);
+}
 
 Reader::Reader(ChunkLayout layout, Rest rest)
     : layout(std::move(layout)),
@@ -103,18 +113,22 @@ Block& Reader::open_block(int64_t added) {
 
 // Puts the rows of the block onto the grid, if there is one.
 void Reader::empty_block() {
-  if (rows.blocks.empty()) return;
+  if (rows.blocks.empty() || rows.blocks.back().count == 0) return;
   Block& block = rows.blocks.back();
   if (grid_) {
     const auto* dates = block.dates.as<const int32_t>();
     const auto* tickers = block.tickers.as<const int32_t>();
     const auto* groups = block.groups.as<const int32_t>();
+    // Codes that the keys did not have; -1 is the largest of all.
+    uint32_t date = 0, ticker = 0;
+    int32_t group = -1;
     for (int64_t i = 0; i < block.count; ++i) {
-      if (dates[i] < 0 || dates[i] >= grid_->date_count || tickers[i] < 0 ||
-          tickers[i] >= grid_->ticker_count ||
-          (groups != nullptr && groups[i] >= grid_->group_count))
-        throw std::runtime_error("The rows changed while they were read");
+      date = std::max(date, static_cast<uint32_t>(dates[i]));
+      ticker = std::max(ticker, static_cast<uint32_t>(tickers[i]));
     }
+    for (int64_t i = 0; groups != nullptr && i < block.count; ++i) group = std::max(group, groups[i]);
+    if (date >= grid_->date_count || ticker >= grid_->ticker_count || group >= grid_->group_count)
+      throw std::runtime_error("The rows changed while they were read");
     place(block, grid_->date_index, grid_->ticker_index, grid_->stocks, grid_->present, placed);
     for (size_t k = 0; k < rows.widths.size(); ++k)
       first_infinite[k] =
@@ -127,12 +141,14 @@ void Reader::empty_block() {
 }
 
 void Reader::finish() {
+  if (count == 0) grid_->clear();
   empty_block();
   rows.blocks.clear();
   fill_absent(grid_->values, rows.widths, grid_->present, grid_->cells);
 }
 
 void Reader::append(const Vector* columns, int64_t added) {
+  if (grid_ && count == 0) grid_->clear();
   Block& block = open_block(added);
   const int64_t at = block.count;
   int32_t* days = block.dates.as<int32_t>() + at;

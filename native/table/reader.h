@@ -47,6 +47,9 @@ struct Grid {
   std::vector<void*> values;
   uint8_t *universe, *tradable;
   int32_t* groups;
+
+  // No rows, flags and groups. Values are written all over in any case.
+  void clear() const;
 };
 
 // What becomes of rows: they wait to be laid out, are forgotten but for their keys, or go straight

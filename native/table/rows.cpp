@@ -84,8 +84,9 @@ void scatter_flags(const Block& block, BlockColumn Block::* flags, uint8_t* grid
 }
 
 Placed Rows::place(const int32_t* date_index, const int32_t* ticker_index, int64_t stocks,
-                   uint8_t* present) {
+                   uint8_t* present, int64_t cells) {
   Placed placed;
+  std::fill_n(present, cells, uint8_t{0});
   for (Block& block : blocks) {
     table::place(block, date_index, ticker_index, stocks, present, placed);
     block.tickers = {};

@@ -57,7 +57,7 @@ class Rows {
   explicit Rows(std::vector<Width> widths) : widths(std::move(widths)) {}
 
   Placed place(const int32_t* date_index, const int32_t* ticker_index, int64_t stocks,
-               uint8_t* present);
+               uint8_t* present, int64_t cells);
   // Column k onto `grid`, all of it; lets go of the rows' values.
   int64_t lay_out(size_t k, void* grid, const uint8_t* present, int64_t cells);
   // The first row of a cell, from 1.

@@ -10,12 +10,6 @@ namespace {
 
 // As duckdb.h declares them; the package that brings the library has no headers.
 using Handle = void*;
-struct Result {
-  uint64_t column_count, row_count, rows_changed;
-  void* columns;
-  char* error;
-  void* internal;
-};
 enum Type : int { kUtinyint = 6, kFloat = 10, kDouble = 11, kDate = 13, kVarchar = 17 };
 
 Type type_of(const ChunkLayout& layout, size_t column) {
@@ -34,6 +28,13 @@ Type type_of(const ChunkLayout& layout, size_t column) {
 }  // namespace
 
 struct Duckdb {
+  struct Result {
+    uint64_t column_count, row_count, rows_changed;
+    void* columns;
+    char* error;
+    void* internal;
+  };
+
   explicit Duckdb(const std::string& library) {
     void* opened = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (opened == nullptr) throw ScanError(dlerror());

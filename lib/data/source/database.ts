@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { DuckDBInstance, type DuckDBConnection, type DuckDBDataChunk, type DuckDBResult } from "@duckdb/node-api";
 import { loadTables } from "../../binding/load.js";
 import type { NativeTable } from "../../binding/table-types.js";
@@ -90,7 +91,8 @@ export class Database implements AsyncDisposable {
   async #scanAway(sql: string, table: NativeTable, file: string, threads: number | undefined): Promise<void> {
     const tables = loadTables();
     refuseAborted(this.#signal);
-    tables.startScan(table, duckdbLibrary(), sql, ["temp_directory", this.#spill, ...(threads === undefined ? [] : ["threads", String(threads)])]);
+    // What is read once need not be kept.
+    tables.startScan(table, duckdbLibrary(), sql, ["temp_directory", this.#spill, "enable_external_file_cache", "false", ...(threads === undefined ? [] : ["threads", String(threads)])]);
     const interrupt = (): void => tables.interruptScan(table);
     this.#signal?.addEventListener("abort", interrupt);
     try {
@@ -112,6 +114,8 @@ export class Database implements AsyncDisposable {
     this.#signal?.removeEventListener("abort", this.#interrupt);
     await this.#borrowed?.[Symbol.asyncDispose]();
     if (this.#instance === undefined) return;
+    // Closing takes milliseconds: not in the turn of what came before.
+    await yieldToEventLoop();
     this.#connection.closeSync();
     this.#instance.closeSync();
   }

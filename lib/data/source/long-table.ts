@@ -3,6 +3,7 @@ import { loadTables } from "../../binding/load.js";
 import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-types.js";
 import { AstgnnError } from "../../errors.js";
 import { isoDate } from "../calendar.js";
+import { Pace } from "../pace.js";
 
 export type NumberArray = Float32Array | Float64Array;
 
@@ -117,10 +118,13 @@ function axesOf(table: LongTable): Axes {
   };
 }
 
-/** Of whatever the memory held: laying out writes every cell. Zeroing a column that uses memory anew would hold up the event loop. */
+/** Memory with whatever it held, for the core to write all over: zeroing what has not been used yet would hold up the event loop. */
+export function rawMemory(bytes: number): ArrayBuffer {
+  return bytes <= constants.MAX_LENGTH ? Buffer.allocUnsafeSlow(bytes).buffer : new ArrayBuffer(bytes);
+}
+
 function numberGrid(width: number, cells: number): NumberArray {
-  const bytes = width * cells;
-  const memory = bytes <= constants.MAX_LENGTH ? Buffer.allocUnsafeSlow(bytes).buffer : new ArrayBuffer(bytes);
+  const memory = rawMemory(width * cells);
   return width === 4 ? new Float32Array(memory) : new Float64Array(memory);
 }
 
@@ -136,7 +140,7 @@ export async function layOut(native: NativeTable, table: LongTable, onColumn: (k
   const { dates, tickers, groupNames, dateIndex, tickerIndex, groupCodes, cells, outOfMemory, at } = axesOf(table);
   const found = (cell: number): FaultyRow => ({ ...at(cell), row: tables.rowOf(native, cell) });
   try {
-    const present = new Uint8Array(cells);
+    const present = new Uint8Array(rawMemory(cells));
     const { duplicates, first } = await tables.place(native, dateIndex, tickerIndex, tickers.length, present);
     const grids = new Map<number, NumberArray>();
     const firstInfinite = new Map<number, number>();
@@ -150,12 +154,12 @@ export async function layOut(native: NativeTable, table: LongTable, onColumn: (k
     }
     const flags = async (name: "universe" | "tradable"): Promise<Uint8Array | undefined> => {
       if (table[name] !== true) return undefined;
-      const grid = new Uint8Array(cells);
+      const grid = new Uint8Array(rawMemory(cells));
       await tables.layOutFlags(native, name, grid);
       return grid;
     };
     const [universe, tradable] = [await flags("universe"), await flags("tradable")];
-    const groups = groupCodes === undefined ? undefined : new Int32Array(cells).fill(-1);
+    const groups = groupCodes === undefined ? undefined : new Int32Array(rawMemory(4 * cells));
     if (groups !== undefined) await tables.layOutGroups(native, groupCodes!, groups);
     const values = new Map(table.columns.map(({ name }, k) => [name, grids.get(k)!]));
     const infinite = table.columns.flatMap(({ name }, k) => (firstInfinite.get(k)! < Infinity ? [{ column: name, ...found(firstInfinite.get(k)!) }] : []));
@@ -175,24 +179,30 @@ export async function layOut(native: NativeTable, table: LongTable, onColumn: (k
  */
 export async function layOutReading(keys: NativeTable, layout: ChunkLayout, table: LongTable, read: (rows: NativeTable) => Promise<void>): Promise<{ dense: DenseTable; faults: RowFaults; read: ReadRows }> {
   const tables = loadTables();
+  const pace = new Pace();
   const { dates, tickers, groupNames, dateIndex, tickerIndex, groupCodes, cells, outOfMemory, at } = axesOf(table);
+  await pace.step();
   try {
+    const values: NumberArray[] = [];
+    // Memory that is asked for may set off a collection of what was let go of.
+    for (const width of layout.widths) {
+      values.push(numberGrid(width, cells));
+      await pace.step();
+    }
     const grid = {
-      dateIndex, tickerIndex, groupCodes,
+      dateIndex, tickerIndex, groupCodes, values,
       stocks: tickers.length,
-      present: new Uint8Array(cells),
-      values: Array.from(layout.widths, (width) => numberGrid(width, cells)),
-      universe: layout.universe ? new Uint8Array(cells) : undefined,
-      tradable: layout.tradable ? new Uint8Array(cells) : undefined,
-      groups: groupCodes === undefined ? undefined : new Int32Array(cells).fill(-1),
+      present: new Uint8Array(rawMemory(cells)),
+      universe: layout.universe ? new Uint8Array(rawMemory(cells)) : undefined,
+      tradable: layout.tradable ? new Uint8Array(rawMemory(cells)) : undefined,
+      groups: groupCodes === undefined ? undefined : new Int32Array(rawMemory(4 * cells)),
     };
     const rows = tables.createGridReader(keys, layout, grid);
     await read(rows);
     const { duplicates, first, infinite } = await tables.finishGrid(rows);
     const { present, universe, tradable, groups } = grid;
-    const values = new Map(table.columns.map(({ name }, k) => [name, grid.values[k]!]));
     return {
-      dense: { dates, tickers, rows: table.rows, present, values, universe, tradable, groups, groupNames },
+      dense: { dates, tickers, rows: table.rows, present, values: new Map(table.columns.map(({ name }, k) => [name, values[k]!])), universe, tradable, groups, groupNames },
       faults: { duplicates, ...(duplicates > 0 ? { firstDuplicate: at(first) } : {}), infinite: table.columns.flatMap(({ name }, k) => (infinite[k]! < Infinity ? [{ column: name, ...at(infinite[k]!) }] : [])) },
       read: tables.describe(rows),
     };
