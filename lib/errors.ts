@@ -8,6 +8,7 @@ export type ErrorCode =
   | "ERR_LIBTORCH_MISSING"
   | "ERR_LIBTORCH_VERSION"
   | "ERR_CUDA_UNAVAILABLE"
+  | "ERR_SOLVER_MISSING"
   | "ERR_OUT_OF_MEMORY"
   | "ERR_DISPOSED"
   | "ERR_BUSY"
@@ -16,6 +17,7 @@ export type ErrorCode =
   | "ERR_CHECKPOINT"
   | "ERR_RUN_EXISTS"
   | "ERR_NOT_FINITE"
+  | "ERR_TIME_LIMIT"
   | "ERR_DOWNLOAD"
   | "ERR_INTERNAL";
 

@@ -83,6 +83,11 @@ export { explainRun, explainRunDay, type ExplainRunDayOptions, type ExplainRunOp
 export type { Explanation, FeaturePart, PeerPart } from "./evaluate/explain/explanation.js";
 export { optimise, type Portfolio } from "./portfolio/optimise.js";
 export type { Objective, OptimiseOptions } from "./portfolio/options.js";
+export type { Conflict } from "./portfolio/conflict.js";
+export type { Dual } from "./portfolio/convex.js";
+export type { FewNames } from "./portfolio/few-names.js";
+export type { Limits, Range } from "./portfolio/limits.js";
+export type { StoredRisk } from "./portfolio/stored-risk.js";
 export type { Covariance, CovarianceMatrix } from "./portfolio/covariance.js";
 export type { ByTicker, NumbersFile } from "./portfolio/files.js";
 export { predictRun, type PredictRunOptions, type RunPrediction } from "./run/predict-run.js";

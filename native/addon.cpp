@@ -1,6 +1,6 @@
 // The one list of exported names, in the order of lib/binding/types.ts: info, tensor, create*,
 // makeLoadings, panelFeatures, sampleRows, sampleTargets, createPanel, createSession, predict, neighbours,
-// peerLists, explain, shutdown.
+// peerLists, explain, solve, hasSolver, shutdown.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -135,6 +135,7 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     define_session(env, exports);
     define_predict(env, exports);
     define_explain(env, exports);
+    define_solve(env, exports);
     return exports;
   });
 }

@@ -71,6 +71,7 @@ function outdated() {
   const libtorch = stamp.libtorch?.path;
   // npx runs this before every command and shall not wait for a network that is not there.
   const fetchAgain = stamp.cuda?.isFetchFailure === true && process.env.ASTGNN_CUDA !== "0" && process.env.npm_command !== "exec";
+  const solverIsMissing = (stamp.solver?.isMissing === true && onPath("cargo")) || (stamp.solver?.isFetchFailure === true && process.env.npm_command !== "exec");
   const cudaIsMissing = stamp.cuda?.isUnasked === true && asksForCuda();
   return {
     typescript: hasTypeScript && (force || !same(stamp.typescript, now.typescript) || !outputs.typescript.every(existsSync)),
@@ -83,6 +84,7 @@ function outdated() {
         !existsSync(join(libtorch, "lib")) ||
         fetchAgain ||
         cudaIsMissing ||
+        solverIsMissing ||
         (stamp.cuda?.nvcc !== undefined && (stamp.cuda.architectures !== architectures || !existsSync(cudaLibrary))) ||
         (named !== undefined && resolve(named) !== libtorch)),
   };
@@ -94,7 +96,8 @@ function asksForCuda() {
   return process.env.CI === "true" || ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"].some((path) => existsSync(path));
 }
 
-const onPath = (name) => (process.env.PATH ?? "").split(delimiter).some((folder) => folder !== "" && existsSync(join(folder, name)));
+const foundOnPath = (name) => (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "").map((folder) => join(folder, name)).find((file) => existsSync(file));
+const onPath = (name) => foundOnPath(name) !== undefined;
 
 function checkRequirements() {
   const lacking = [];
@@ -217,15 +220,38 @@ async function cuda(from) {
   }
 }
 
+/**
+ * cargo for the solver of convex programmes with its crates at hand, or why the solver is left out: whoever needs it (`optimise` but for risk parity)
+ * is told again. The crates come by cargo's own ways, a mirror or vendored folder of its config.toml included.
+ */
+async function solver() {
+  if (process.env.ASTGNN_SOLVER === "0") return { reason: "ASTGNN_SOLVER is 0" };
+  const cargo = foundOnPath("cargo");
+  if (cargo === undefined) return { reason: "there is no cargo (Debian 12: sudo apt-get install cargo-web; or https://rustup.rs)", isMissing: true };
+  const start = Date.now();
+  const version = (await run(cargo, ["-vV"])).output;
+  const [, major, minor] = /^cargo (\d+)\.(\d+)/m.exec(version) ?? [];
+  const host = /^host: (\S+)$/m.exec(version)?.[1];
+  if (major === undefined || host === undefined) return { reason: "cargo -vV does not say its version: is a toolchain installed?" };
+  if (Number(major) === 1 && Number(minor) < 70) return { reason: `cargo is ${major}.${minor}, and 1.70 is needed (Debian 12: sudo apt-get install cargo-web)` };
+  // Offline first: with all crates at hand nothing waits for a network.
+  const fetch = (...flags) => run(cargo, ["fetch", "--quiet", "--locked", "--target", host, "--manifest-path", join(root, "native", "solver", "Cargo.toml"), ...flags]);
+  const fetched = (await fetch("--offline")).ok ? { ok: true } : await fetch();
+  stopIfInterrupted();
+  if (!fetched.ok) return { reason: `cargo could not fetch its crates: ${tail(fetched.output, 1).trim()}`, isFetchFailure: true };
+  parts.push(`crates ${seconds(start)}`);
+  return { cargo };
+}
+
 /** Compiles native/ against one LibTorch. An interrupted build is continued by the next run: CMake knows what is done. */
-async function buildNative(path, nvcc = "") {
+async function buildNative(path, nvcc = "", cargo = "") {
   const start = Date.now();
   mkdirSync(build, { recursive: true });
   const generator = /^CMAKE_GENERATOR:INTERNAL=(.*)$/m.exec(existsSync(join(build, "CMakeCache.txt")) ? readFileSync(join(build, "CMakeCache.txt"), "utf8") : "")?.[1];
   const common = [cmakeJs(), "--log-level", "error", ...(generator === undefined ? [] : ["--generator", generator])];
   // cmake-js ends a failed `compile` by deleting build/ and starting over, which hides the error and this run's stamp: two commands instead.
   // cmake-js drops a --CD without a value, and CMake would go on with the one of the last build.
-  const configured = await run(process.execPath, [...common, "configure", `--CDLIBTORCH=${path}`, "--", `-DASTGNN_NVCC=${nvcc}`, `-DASTGNN_CUDA_ARCHITECTURES=${architectures}`]);
+  const configured = await run(process.execPath, [...common, "configure", `--CDLIBTORCH=${path}`, "--", `-DASTGNN_NVCC=${nvcc}`, `-DASTGNN_CARGO=${cargo}`, `-DASTGNN_CUDA_ARCHITECTURES=${architectures}`]);
   if (!configured.ok) throw new InstallError(`CMake could not configure the build:\n${tail(configured.output)}`);
   // A file that includes ATen takes up to 1.5 GB to compile.
   const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9)));
@@ -311,11 +337,13 @@ async function install() {
       say(`using LibTorch ${chosen.version} (${chosen.variant}) at ${chosen.path}`);
       const compiler = await cuda(from);
       if (compiler.nvcc === undefined) say(`without the CUDA library: ${compiler.reason}`);
+      const rust = await solver();
+      if (rust.cargo === undefined) say(`without the solver of convex programmes: ${rust.reason}`);
       const { native: _, ...before } = readStamp();
       writeStamp(before);
-      await buildNative(chosen.path, compiler.nvcc);
+      await buildNative(chosen.path, compiler.nvcc, rust.cargo);
       const { path, version, variant, source } = chosen;
-      writeStamp({ ...readStamp(), native: found.native, libtorch: { path, version, variant, source }, cuda: compiler });
+      writeStamp({ ...readStamp(), native: found.native, libtorch: { path, version, variant, source }, cuda: compiler, solver: rust });
     }
   });
   say(`done in ${seconds(start)}: ${parts.join(", ")}`);

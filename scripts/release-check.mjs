@@ -16,7 +16,7 @@ const NEEDED = /^(lib(torch_cpu|torch_cuda|c10|c10_cuda|cudart|gomp|stdc\+\+|gcc
 // Compute capabilities of the GPUs that the CUDA library has code for: all that CUDA 13 knows in PCs and servers, and PTX of the last for those to come.
 const GPUS = [75, 80, 86, 89, 90, 100, 120];
 const PLATFORMS = ["linux-x64"];
-const REQUIRED = ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "dist/index.js", "dist/index.cjs", "dist/index.d.ts", "dist/cli/main.js"];
+const REQUIRED = ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "dist/index.js", "dist/index.cjs", "dist/index.d.ts", "dist/cli/main.js", "native/solver/LICENSES.md"];
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: flags } = parseArgs({ options: { tag: { type: "string" } } });
@@ -77,6 +77,8 @@ function binaries(platform) {
     const content = readFileSync(file, "latin1");
     const folders = [root, homedir()].filter((folder) => content.includes(folder));
     check(`${shown} names no folder of the machine that built it`, folders.length === 0 ? undefined : folders.join(", "));
+    // Its panics name their source.
+    if (name === "libastgnn_core.so") check(`${shown} has the solver of convex programmes`, content.includes("clarabel") ? undefined : "it was built without cargo", { later: true });
     if (name === "libastgnn_cuda.so") gpus(shown, fatbin(file, sections));
   }
 }

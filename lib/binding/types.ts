@@ -515,6 +515,42 @@ export type Isa = "amx" | "avx512" | "avx2" | "scalar";
 
 export type Precision = "highest" | "high" | "medium";
 
+/** Minimise x'Px / 2 + q'x subject to A x + s = b with s in a product of cones. P (upper triangle) and A in compressed columns. */
+export interface NativeProgramme {
+  variables: number;
+  constraints: number;
+  /** [variables + 1], [entries], [entries] */
+  pStarts: Int32Array;
+  pRows: Int32Array;
+  pValues: Float64Array;
+  /** [variables] */
+  q: Float64Array;
+  aStarts: Int32Array;
+  aRows: Int32Array;
+  aValues: Float64Array;
+  /** [constraints] */
+  b: Float64Array;
+  /** Number of cones; together they cover the constraints, in their order. Kinds: 0 zero, 1 nonnegative, 2 second-order. */
+  cones: number;
+  coneKinds: Int32Array;
+  coneSizes: Int32Array;
+  /** Relative, of feasibility and of the gap between primal and dual. */
+  tolerance: number;
+  timeLimitMs: number;
+  iterations: number;
+}
+
+export interface NativeSolution {
+  status: "solved" | "inaccurate" | "infeasible" | "unbounded" | "iterations" | "timeLimit" | "failed";
+  /** [variables] */
+  x: Float64Array;
+  /** Prices of the constraints, or the certificate of infeasibility. [constraints] */
+  z: Float64Array;
+  objective: number;
+  dualObjective: number;
+  iterations: number;
+}
+
 export interface NativeCore {
   /** Throws where ASTGNN_ISA names kernels that this machine cannot run. */
   info(): NativeInfo;
@@ -555,6 +591,9 @@ export interface NativeCore {
    * each step, with the share of the work that is done.
    */
   explain(model: NativeModule, panel: NativePanel, options: { date: number; rows: number[]; prediction: number; threads: number }, onProgress: (done: number) => void): NativeJob<NativeExplanations>;
+  /** Solves a convex programme; what the solver ends with is its `status`. ERR_SOLVER_MISSING where the core was built without one. */
+  solve(programme: NativeProgramme): NativeJob<NativeSolution>;
+  readonly hasSolver: boolean;
   /** Cancels this environment's jobs and waits for the step in hand. */
   shutdown(): void;
 }

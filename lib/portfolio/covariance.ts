@@ -26,6 +26,8 @@ export interface CheckedCovariance {
   readonly factors: FactorLoadings | undefined;
   /** Written out, [stocks, stocks]; undefined for a factor form. */
   readonly matrix: Float64Array | undefined;
+  /** L of the matrix L L', [stocks, rank]; undefined for a factor form. */
+  readonly root: Float64Array | undefined;
   /** [stocks] */
   readonly variances: Float64Array;
   /** Of a matrix: its rank and the rows that the others determine. A factor form has full rank. */
@@ -80,15 +82,15 @@ function checkedFactors({ tickers, factors: names, exposures, factorCovariance, 
     }
     variances[i] = variance;
   }
-  return { tickers, rows, factors: { loadings, rank, specific: specificVariance, exposures, names }, matrix: undefined, variances, rank: n, dependent: [] };
+  return { tickers, rows, factors: { loadings, rank, specific: specificVariance, exposures, names }, matrix: undefined, root: undefined, variances, rank: n, dependent: [] };
 }
 
 function checkedMatrix({ tickers, values }: CovarianceMatrix, rows: ReadonlyMap<string, number>, where: Where): CheckedCovariance {
   const n = tickers.length;
   if (values.length !== n * n) throw new AstgnnError("ERR_SHAPE", `Expected ${n * n} numbers in the covariance of ${n} tickers but there are ${values.length}.`, where);
-  const { rank, order } = rootOf(values, n, tickers, "covariance", where);
+  const { loadings: root, rank, order } = rootOf(values, n, tickers, "covariance", where);
   const variances = Float64Array.from({ length: n }, (_, i) => values[i * n + i]!);
-  return { tickers, rows, factors: undefined, matrix: values, variances, rank, dependent: [...order.subarray(rank)].sort((a, b) => a - b) };
+  return { tickers, rows, factors: undefined, matrix: values, root, variances, rank, dependent: [...order.subarray(rank)].sort((a, b) => a - b) };
 }
 
 /** L of S = L L', L [n, rank], for a symmetric positive semidefinite S; refuses any other. */

@@ -1,3 +1,4 @@
+import { RISK_FILE } from "./risk-file.js";
 import { join } from "node:path";
 import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
@@ -17,8 +18,6 @@ import { walkRisk, type RiskStep, type WalkOptions } from "./walk.js";
 
 /** Models that a run's is compared with. `style`: group dummies and the columns of the set `style` by ridge, all dates of the window with the same weight. */
 export const COMPARED = ["sample", "lw", "oas", "pca", "style"] as const;
-/** The run's risk model, in its folder. */
-export const RISK_FILE = "risk.safetensors";
 export type ComparedName = (typeof COMPARED)[number];
 
 /** What is compared, on which dates. */

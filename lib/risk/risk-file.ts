@@ -16,6 +16,9 @@ export interface RiskFile {
   readonly state: Readonly<Record<string, Float64Array | Float32Array>>;
 }
 
+/** Its name beside a run. */
+export const RISK_FILE = "risk.safetensors";
+
 const FORMAT = "astgnn-risk-1";
 
 /**

@@ -99,6 +99,7 @@ void define_panel(Napi::Env env, Napi::Object exports);
 void define_session(Napi::Env env, Napi::Object exports);
 void define_predict(Napi::Env env, Napi::Object exports);
 void define_explain(Napi::Env env, Napi::Object exports);
+void define_solve(Napi::Env env, Napi::Object exports);
 
 Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor);
 Napi::Object wrap_module(Napi::Env env, std::shared_ptr<ModuleHandle> module);

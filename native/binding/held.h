@@ -57,6 +57,7 @@ class Held {
   static constexpr napi_typedarray_type array_type() {
     if constexpr (std::is_same_v<T, uint8_t>) return napi_uint8_array;
     if constexpr (std::is_same_v<T, int32_t>) return napi_int32_array;
+    if constexpr (std::is_same_v<T, double>) return napi_float64_array;
     return napi_float32_array;
   }
   const void* data(Napi::Value value, const char* name, napi_typedarray_type type,

@@ -30,6 +30,8 @@ class Job {
   virtual void finish(std::exception_ptr error) noexcept = 0;
 
   void cancel() { cancelled_ = true; }
+  // For a step that takes long: it may end early, by throwing Cancelled.
+  bool is_cancelled() const { return cancelled_; }
 
   int threads = 1;  // OpenMP threads of its steps
   ops::Precision precision = ops::Precision::kHighest;

@@ -72,7 +72,6 @@ describe("as a dependency with a prebuilt binary", () => {
   });
 });
 
-describe("the CUDA library", () => {
   /** A clone whose cmake-js notes what it is called with and leaves empty files, and whose pip reaches no index. */
   function buildable(): { run: (env?: NodeJS.ProcessEnv, args?: string[]) => { status: number | null; stdout: string; stderr: string }; configured: () => string; library: string; nvcc: string } {
     const core = `libastgnn_core.${process.platform === "darwin" ? "dylib" : "so"}`;
@@ -96,8 +95,9 @@ else {
       nvcc: join(folder, "toolkit", "nvcc"),
     };
   }
-  const silent = { status: 0, stdout: "", stderr: "" };
+const silent = { status: 0, stdout: "", stderr: "" };
 
+describe("the CUDA library", () => {
   it.skipIf(existsSync("/dev/nvidiactl") || existsSync("/proc/driver/nvidia/version"))("is built only where a driver, CI or ASTGNN_CUDA asks for it", () => {
     const { run, library, nvcc } = buildable();
     const unasked = { ASTGNN_CUDA: "", CI: "", CUDACXX: nvcc };
@@ -116,7 +116,7 @@ else {
     expect(configured()).toContain("-DASTGNN_NVCC= ");
     expect(run({ npm_command: "exec" })).toMatchObject(silent);
     expect(run()).toMatchObject(failed);
-    expect(run({ CUDACXX: nvcc })).toMatchObject({ status: 0, stdout: expect.not.stringContaining("without") });
+    expect(run({ CUDACXX: nvcc })).toMatchObject({ status: 0, stdout: expect.not.stringContaining("without the CUDA library") });
     expect(configured()).toContain(`-DASTGNN_NVCC=${nvcc} `);
     expect(existsSync(library)).toBe(true);
     expect(run()).toMatchObject(silent);
@@ -162,4 +162,42 @@ it("compiles lib/ once, again when a file changed, and prints nothing in between
   writeFileSync(join(folder, "lib", "errors.ts"), "export const one = 2;\n");
   expect(install(folder).status).toBe(0);
   expect(readdirSync(folder).filter((name) => name.startsWith("dist"))).toEqual(["dist"]);
+});
+
+describe("the solver of convex programmes", () => {
+  /** A cargo of this version, whose fetch ends as said. */
+  function withCargo(version: string, fetches: boolean): ReturnType<typeof buildable> & { cargo: string } {
+    const made = buildable();
+    const cargo = join(dirname(made.nvcc), "..", "bin", "cargo");
+    writeFileSync(cargo, `#!/bin/sh\nif [ "$1" = -vV ]; then echo "cargo ${version}"; echo "host: x86_64-unknown-linux-gnu"; else echo "error: no network" >&2; exit ${fetches ? 0 : 1}; fi\n`, { mode: 0o755 });
+    return { ...made, cargo };
+  }
+  const env = { ASTGNN_CUDA: "0" };
+
+  it("is left out without cargo, for one reason that is printed, and built once there is one", () => {
+    const { run, configured, nvcc } = buildable();
+    expect(run(env).stdout).toContain("without the solver of convex programmes: there is no cargo (Debian 12: sudo apt-get install cargo-web");
+    expect(configured()).toContain("-DASTGNN_CARGO= ");
+    expect(run(env)).toMatchObject(silent);
+    const cargo = join(dirname(nvcc), "..", "bin", "cargo");
+    writeFileSync(cargo, '#!/bin/sh\necho "cargo 1.70.0"; echo "host: x86_64-unknown-linux-gnu"\n', { mode: 0o755 });
+    expect(run(env).stdout).not.toContain("without the solver");
+    expect(configured()).toContain(`-DASTGNN_CARGO=${cargo} `);
+    expect(run(env)).toMatchObject(silent);
+  });
+
+  it("is left out where cargo is too old, or ASTGNN_SOLVER is 0", () => {
+    const { run } = withCargo("1.66.0", true);
+    expect(run(env).stdout).toContain("cargo is 1.66, and 1.70 is needed");
+    expect(run(env)).toMatchObject(silent);
+    expect(withCargo("1.96.0", true).run({ ...env, ASTGNN_SOLVER: "0" }).stdout).toContain("ASTGNN_SOLVER is 0");
+  });
+
+  it("is left out where its crates cannot be fetched, which is tried again", () => {
+    const { run } = withCargo("1.85.0", false);
+    const failed = { status: 0, stdout: expect.stringContaining("cargo could not fetch its crates: error: no network") };
+    expect(run(env)).toMatchObject(failed);
+    expect(run({ ...env, npm_command: "exec" })).toMatchObject(silent);
+    expect(run(env)).toMatchObject(failed);
+  });
 });
