@@ -3,6 +3,8 @@ export { AstgnnError, type ErrorCode, type ErrorDetails } from "./errors.js";
 export type { Warning } from "./warn.js";
 
 export { openPanel, Panel, type PanelOptions } from "./data/panel.js";
+export { pack, type Packed, type PackOptions } from "./data/pack/pack.js";
+export { openPack, Pack, type OpenPackOptions, type PackSplitOptions } from "./data/pack/open.js";
 export type { PanelDataOptions } from "./data/panel-options.js";
 export type { PanelData, PanelDates } from "./data/source/memory.js";
 export type { Groups } from "./data/groups.js";

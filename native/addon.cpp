@@ -131,6 +131,7 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     define_features(env, exports);
     define_rows(env, exports);
     define_targets(env, exports);
+    define_packed(env, exports);
     define_panel(env, exports);
     define_session(env, exports);
     define_predict(env, exports);

@@ -154,6 +154,9 @@ export interface NativeFeaturesInput {
    * such are the windows of rows. Else every stock has its own on all dates.
    */
   maxMissingDates?: number;
+  /** Keeps the features in this file, from byte `offset` (a multiple of 4096) on, in place of memory: [dates, slots, F]. */
+  file?: string;
+  offset?: number;
   /** First date whose features are made; what they look back on may lie before. Default 0. */
   first?: number;
   /** Features made alike, of other dates of the same stocks: those from its date `knownFrom` on are those from `first` on, and are copied. */
@@ -187,8 +190,28 @@ export interface NativeFeatures {
   toTypedArray(): Float32Array;
   /** The same of one of the dates made, [F, stocks]. */
   ofDate(date: number): Float32Array;
+  /** Where features of stocks lie (native/ops/data/slots.h); without `slot`, in the order of the stocks. */
+  slots(): NativeSlots;
+  /** Of features in a file: those of dates `from` to `to - 1` are read soon, or not for long; without effect on features in memory. */
+  expect(from: number, to: number): void;
+  release(from: number, to: number): void;
   /** Idempotent. Jobs and panels that use them keep their share. */
   dispose(): void;
+}
+
+/** Slot of each stock, -1 for none; its first and last date, and up to which it holds the slot. */
+export interface NativeSlots {
+  count: number;
+  slot?: Int32Array;
+  from?: Int32Array;
+  last?: Int32Array;
+  until?: Int32Array;
+}
+
+/** A part of a file, from a multiple of 4096 on. */
+export interface NativePlace {
+  file: string;
+  offset: number;
 }
 
 /** `features` with what was fitted, one entry per processor; or why there are none. */
@@ -573,6 +596,11 @@ export interface NativeCore {
   /** [refreshes, count, stocks], NaN where missing. `onRefreshes` after each block of refreshes, with how many are done. */
   makeLoadings(input: NativeLoadingsInput, threads: number, onRefreshes: (done: number) => void): NativeJob<Float32Array>;
   /** `onDates` after each block of dates, with how many are done. */
+  /** Numbers of a file, read where they lie; what is written to them stays in memory. ERR_DATA where the file is shorter. */
+  mapArray(place: NativePlace & { length: number; type: "float32" }): Float32Array;
+  mapArray(place: NativePlace & { length: number; type: "int32" }): Int32Array;
+  mapTensor(place: NativePlace & { shape: readonly number[] }): NativeTensor;
+  mapFeatures(place: NativePlace & Omit<NativeSlots, "count"> & { dates: number; stocks: number; featureCount: number; slots: number }): NativeFeatures;
   panelFeatures(input: NativeFeaturesInput, threads: number, onDates: (done: number) => void): NativeJob<NativeFeaturesResult>;
   sampleRows(input: NativeRowsInput, threads: number): NativeJob<NativeRows>;
   sampleTargets(input: NativeTargetsInput, threads: number): NativeJob<NativeTargets>;

@@ -48,11 +48,15 @@ export function panelOptionsFrom(written: Written): PanelOptions {
 /** What the flags say to `panel.dataset`. */
 export function datasetOptionsFrom(written: Written): DatasetOptions {
   const options = sampleOptionsFrom(written);
-  const split = options["split"] as { trainEnd?: string; fractions?: unknown } | undefined;
-  if (split?.fractions === undefined && split?.trainEnd === undefined) {
-    throw new AstgnnError("ERR_OPTION", "Nothing says where training ends.", { option: "split", next: "Add --train-end DATE and --valid-end DATE, or --fractions 0.6,0.2,0.2." });
-  }
+  requireSplit(options);
   return options as unknown as DatasetOptions;
+}
+
+/** @throws AstgnnError ERR_OPTION where nothing says where training ends */
+export function requireSplit(options: Readonly<Record<string, unknown>>): void {
+  const split = options["split"] as { trainEnd?: string; fractions?: unknown } | undefined;
+  if (split?.fractions !== undefined || split?.trainEnd !== undefined) return;
+  throw new AstgnnError("ERR_OPTION", "Nothing says where training ends.", { option: "split", next: "Add --train-end DATE and --valid-end DATE, or --fractions 0.6,0.2,0.2." });
 }
 
 /** The same whether or not they say where training ends. */

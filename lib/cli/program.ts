@@ -7,6 +7,7 @@ import { demoCommand } from "./demo.js";
 import { evaluateCommand } from "./evaluate.js";
 import { explainCommand } from "./explain.js";
 import { infoCommand } from "./info.js";
+import { packCommand } from "./pack.js";
 import { peersCommand } from "./peers.js";
 import { planCommand } from "./plan.js";
 import { portfolioCommand } from "./portfolio.js";
@@ -65,6 +66,7 @@ function programFor(terminal: Terminal): Command {
     setupCommand(),
     infoCommand(),
     demoCommand(terminal),
+    packCommand(terminal),
     trainCommand(terminal),
     planCommand(terminal),
     predictCommand(terminal),

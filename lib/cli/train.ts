@@ -1,15 +1,19 @@
 import { Command, Option } from "commander";
-import type { Panel } from "../data/panel.js";
+import type { Panel, PanelOptions } from "../data/panel.js";
+import type { PanelSource } from "../data/source/panel-source.js";
+import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { EpochEvent } from "../run/records.js";
 import type { TrainEvents } from "../train/events.js";
 import { gibibytes } from "../train/memory.js";
 import { resolveTrainOptions } from "../train/options.js";
+import type { Warning } from "../warn.js";
 import { commandLine } from "./command-line.js";
 import { datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
 import { addFlags, inFlags, namingFlags } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
+import { isPack, packSplitFrom } from "./pack.js";
 import { usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
 import { addTrainFlags, TRAIN_GROUPS, trainingFrom } from "./train-command.js";
@@ -64,16 +68,14 @@ async function trainFrom(written: Written, command: string, terminal: Terminal, 
     return await trainFolds({ written, source, panelOptions: { ...panelOptions, onWarning }, preset, model, training: options, events, open }, progress, terminal);
   }
   refuseFold(written);
-  const datasetOptions = { ...preset, ...datasetOptionsFrom(written) };
+  const makeDataset = datasetMaker(source, { preset, written, panelOptions, open, threads: options.threads, warn: ({ text }) => terminal.err(`astgnn train: ${inFlags(text, TRAIN_GROUPS)}`) });
   const { epochs, patience, datesPerStep, seeds, out } = resolveTrainOptions(options);
   await usePrecision(written, model["device"] as string | undefined);
   const [{ ASTGNNFactorModel }, { train }] = await Promise.all([import("../model/model.js"), import("../train/train.js")]);
   await interruptible(async (signal) => {
     using _ = redrawn(progress, terminal);
     progress.begin(`reading ${typeof source === "string" ? source : "data"}`);
-    const panel = await open(source, { ...panelOptions, onWarning: ({ text }) => terminal.err(`astgnn train: ${inFlags(text, TRAIN_GROUPS)}`), signal });
-    progress.begin("making the dataset");
-    const dataset = await panel.dataset({ ...datasetOptions, threads: options.threads, signal });
+    const { panel, dataset } = await makeDataset(() => progress.begin("making the dataset"), signal);
     if (written.json !== true) {
       const { train: first, valid, test } = dataset;
       terminal.err(`${dataset.tickers.length} stocks, ${dataset.dates.length} dates; sample dates: ${first.dates.length} train, ${valid.dates.length} valid, ${test.dates.length} test`);
@@ -107,11 +109,31 @@ function refuseFold(written: Written): void {
   throw new AstgnnError("ERR_OPTION", "--fold names a part of a walk-forward, and no --walk-forward is given.", { option: "--fold", next: "Add --walk-forward, or leave it out." });
 }
 
+/** Options are checked now, data read when the dataset is made. The panel is undefined where the source is a packed dataset: there are no prices. */
+function datasetMaker(
+  source: PanelSource,
+  { preset, written, panelOptions, open, threads, warn }: { preset: object; written: Written; panelOptions: PanelOptions; open: PlannedRun["open"]; threads: number | undefined; warn(warning: Warning): void },
+): (begin: () => void, signal: AbortSignal) => Promise<{ panel: Panel | undefined; dataset: Dataset }> {
+  if (isPack(source)) {
+    const options = packSplitFrom(written);
+    return async (_, signal) => {
+      const { openPack } = await import("../data/pack/open.js");
+      return { panel: undefined, dataset: await (await openPack(source, { signal })).dataset(options) };
+    };
+  }
+  const options = { ...preset, ...datasetOptionsFrom(written) };
+  return async (begin, signal) => {
+    const panel = await open(source, { ...panelOptions, onWarning: warn, signal });
+    begin();
+    return { panel, dataset: await panel.dataset({ ...options, threads, signal }) };
+  };
+}
+
 /** Evaluates the run and writes its report. The run is finished: what goes wrong here is told and no failure. */
-async function reportOn(folder: string, source: Panel, command: string, terminal: Terminal, signal: AbortSignal): Promise<void> {
+async function reportOn(folder: string, source: Panel | undefined, command: string, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const [{ evaluateRun }, { writeReport }] = await Promise.all([import("../evaluate/evaluate-run.js"), import("../evaluate/write-report.js")]);
   try {
-    await writeReport(folder, await evaluateRun(folder, { source, onWarning: () => {}, signal }), { command });
+    await writeReport(folder, await evaluateRun(folder, { ...(source === undefined ? {} : { source }), onWarning: () => {}, signal }), { command });
   } catch (error) {
     if (!(error instanceof AstgnnError)) throw error;
     terminal.err(`astgnn train: The run is finished, but not evaluated: ${error.message}`);

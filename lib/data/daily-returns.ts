@@ -8,17 +8,22 @@ import type { DailyReturns } from "./types.js";
  */
 export function dailyReturns(panel: PanelGrid, plan: SplitPlan): DailyReturns | undefined {
   if (!panel.has("close")) return undefined;
-  const { dates, segments } = panel;
-  const [D, N] = [dates.length, panel.tickers.length];
+  const { segments } = panel;
+  const [D, N] = [panel.dates.length, panel.tickers.length];
   const close = panel.values("close");
   const values = new Float32Array(D * N).fill(NaN);
   for (let i = N; i < values.length; i++) {
     if (segments === undefined || segments[i] === segments[i - N]) values[i] = close[i]! / close[i - N]! - 1;
   }
-  const ends = new Int32Array(D).fill(-1);
+  return { values, ends: returnEnds(panel.dates, plan) };
+}
+
+/** How far each date may look ahead at returns: -1, at nothing. */
+export function returnEnds(dates: readonly string[], plan: SplitPlan): Int32Array {
+  const ends = new Int32Array(dates.length).fill(-1);
   const endOf = (date: string | undefined): number => (date === undefined ? -1 : dates.indexOf(date));
   for (const t of plan.train) ends[t] = endOf(plan.trainEnd);
   for (const t of plan.valid) ends[t] = endOf(plan.validEnd);
-  for (const t of [...plan.test, ...plan.unlabelled]) ends[t] = D - 1;
-  return { values, ends };
+  for (const t of [...plan.test, ...plan.unlabelled]) ends[t] = dates.length - 1;
+  return ends;
 }

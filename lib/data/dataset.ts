@@ -1,12 +1,13 @@
 import { finished } from "../binding/job.js";
 import { loadCore, loadCoreAway } from "../binding/load.js";
 import { resolveThreads } from "../binding/threads.js";
-import type { NativeColumn, NativeRows } from "../binding/types.js";
+import type { NativeColumn, NativeFeatures, NativeRows } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
 import { LoadingsSchema, type DatasetOptions } from "./dataset-options.js";
 import { listExposures } from "./exposure-list.js";
 import { makeExposures, offerExposures, type PanelExposures } from "./exposures.js";
-import { featureSet, type FeatureSet } from "./feature-cache.js";
+import { dailyReturns } from "./daily-returns.js";
+import { featureSet, type FeatureFile, type FeatureSet } from "./feature-cache.js";
 import { hasSet, mayLack } from "./feature-sets.js";
 import { historyParts, refuseShortPanel } from "./history.js";
 import { firstSample, newestDates } from "./newest-dates.js";
@@ -22,8 +23,12 @@ import { sampleTargets } from "./sample-targets.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
 
-/** What `panel.dataset(options)` does: the core computes, off the event loop. */
-export async function buildDataset(whole: PanelGrid, options: DatasetOptions): Promise<Dataset> {
+/**
+ * What `panel.dataset(options)` does: the core computes, off the event loop.
+ *
+ * @param kept where the features are to be kept that are to lie in a file, and who is told of them
+ */
+export async function buildDataset(whole: PanelGrid, options: DatasetOptions, kept?: FeatureFile & { onFeatures(features: NativeFeatures): void }): Promise<Dataset> {
   const { cut: asked, run } = resolveDataset(options, whole.columns);
   requireFeatureColumns(whole, asked);
   refuseShortPanel(whole.dates, asked, whole.source);
@@ -63,13 +68,13 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
   let exposures: PanelExposures | undefined;
   try {
     await loadCoreAway();
-    features = await featureSet(whole, cut, refreshes, fit, { threads, signal, onDates }, first);
+    const file = kept === undefined ? undefined : { file: kept.file, offset: kept.offset };
+    features = await featureSet(whole, cut, refreshes, fit, { threads, signal, onDates, file }, first);
+    kept?.onFeatures(features.native);
     if (exposureList !== undefined) exposures = await makeExposures(whole, exposureList, features.basis ?? cut.basis, NEUTRALISE, { threads, signal, onDates: () => {} }, first);
     const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first, scored }, { threads, signal });
     addRowLosses(panel, cut, rows, ledger);
-    const plan = withoutEmptyDates(calendar, rows.offsets, ledger);
-    ledger.add("split", "short_history", from === undefined ? plan.shortHistory : 0, "dates", `dates are no sample dates: a sample needs ${cut.requiredHistory} dates (${historyParts(cut)}), so scoring is possible from ${dates[calendar.first]!} on`);
-    if (cut.split !== undefined) refuseEmptySplits(plan, dates);
+    const plan = splitOfRows(calendar, rows.offsets, cut, dates, ledger);
     ledger.add("labels", "untradable_entry", rows.untradable, "values", "labels were removed because the stock is not tradable on its entry date");
     ledger.add("labels", "split_like_label", rows.broken, "values", "labels were removed because they span a return that looks like a split");
     ledger.add("labels", "overflowing_label", rows.overflowing, "values", "labels were removed because no 32-bit number holds them");
@@ -92,6 +97,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions): P
       features,
       exposures,
       labels: rows.labels,
+      returns: dailyReturns(panel, plan),
       targets: targets.targets,
       rowOffsets: rows.offsets,
       rowStocks: rows.stocks,
@@ -247,6 +253,14 @@ function refuseDropped({ found, kept, whole }: { readonly found: number; readonl
   });
 }
 
+/** The split without dates that have no row; the ledger learns of these, and of dates before the history. */
+export function splitOfRows(calendar: SplitPlan, offsets: Int32Array, cut: ResolvedDatasetOptions, dates: readonly string[], ledger: LedgerBuilder): SplitPlan {
+  const plan = withoutEmptyDates(calendar, offsets, ledger);
+  ledger.add("split", "short_history", cut.from === undefined ? plan.shortHistory : 0, "dates", `dates are no sample dates: a sample needs ${cut.requiredHistory} dates (${historyParts(cut)}), so scoring is possible from ${dates[calendar.first]!} on`);
+  if (cut.split !== undefined) refuseEmptySplits(plan, dates);
+  return plan;
+}
+
 /** Dates without any row are no sample dates. */
 function withoutEmptyDates(plan: SplitPlan, offsets: Int32Array, ledger: LedgerBuilder): SplitPlan {
   const filled = (dates: readonly number[]): number[] => dates.filter((t) => offsets[t + 1]! > offsets[t]!);
@@ -256,7 +270,7 @@ function withoutEmptyDates(plan: SplitPlan, offsets: Int32Array, ledger: LedgerB
   return { ...plan, ...kept };
 }
 
-function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan): void {
+export function addSplitLosses(ledger: LedgerBuilder, plan: SplitPlan): void {
   ledger.add("split", "purged_train_valid", plan.purged.trainValid, "dates", "dates have a label that straddles the end of train");
   ledger.add("split", "purged_valid_test", plan.purged.validTest, "dates", "dates have a label that straddles the end of valid");
   ledger.add("split", "after_test", plan.afterTest, "dates", `dates come after the test, whose labels end by ${plan.testEnd}, and are in no split`);

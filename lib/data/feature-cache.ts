@@ -30,6 +30,14 @@ export interface FeatureRun {
   readonly signal: AbortSignal | undefined;
   /** Told how many dates of the panel are done. */
   onDates(done: number): void;
+  /** Where features are kept that are to lie in a file: no other dataset shares them. */
+  readonly file?: FeatureFile | undefined;
+}
+
+/** A part of a file, from a multiple of 4096 on. */
+export interface FeatureFile {
+  readonly file: string;
+  readonly offset: number;
 }
 
 /** What features are made by, and of which dates of the panel. */
@@ -137,8 +145,8 @@ export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: R
   const basedOn = cut.basis === undefined ? undefined : numberOf(cut.basis);
   const by = JSON.stringify({ features, featureNames, loadings, basedOn, processors, maxMissingDates, fit: isFittedHere(processors, featureNames) ? fit : undefined });
   const made: Made = { by, first, dates: panel.dates.length - first };
-  const set = await cache.get(made, async () => {
-    const known = cache.known(made) ?? inherited.get(panel)?.known(made);
+  const compute = async (): Promise<Omit<FeatureSet, "release">> => {
+    const known = run.file !== undefined ? undefined : (cache.known(made) ?? inherited.get(panel)?.known(made));
     const plan = refreshes === undefined ? undefined : refreshesFrom(refreshes, first);
     const basis = plan === undefined ? undefined : await makeLoadings(panel, loadings!, plan, cut.basis, run);
     const input: NativeFeaturesInput = {
@@ -155,10 +163,16 @@ export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: R
       first,
       ...(known === undefined ? {} : { known: known.native, knownFrom: known.from }),
       ...(fit === undefined ? {} : { fitFrom: fit.from, fitTo: fit.to }),
+      ...run.file,
     };
     const result = checked(panel, cut, await computed(input, run));
     return { native: result.features, processors: Object.freeze(fittedProcessors(processors, featureNames, result.statistics)), basis: cut.from === undefined ? basis : cut.basis };
-  });
+  };
+  if (run.file !== undefined) {
+    const own = await compute();
+    return { ...own, release: () => own.native.dispose() };
+  }
+  const set = await cache.get(made, compute);
   inherited.delete(panel);
   return set;
 }

@@ -1,6 +1,5 @@
 import type { NativeTensor } from "../binding/types.js";
 import { AstgnnError } from "../errors.js";
-import { dailyReturns } from "./daily-returns.js";
 import { attachExposures, type PanelExposures } from "./exposures.js";
 import { fingerprintOf } from "./digests.js";
 import type { FeatureSet } from "./feature-cache.js";
@@ -24,6 +23,7 @@ export interface PanelDatasetParts {
   /** What labels were made neutral to. */
   readonly exposures: PanelExposures | undefined;
   readonly labels: Float32Array;
+  readonly returns: DailyReturns | undefined;
   readonly targets: NativeTensor;
   readonly rowOffsets: Int32Array;
   readonly rowStocks: Int32Array;
@@ -95,7 +95,7 @@ export class PanelDataset implements Dataset {
     this.rowOffsets = parts.rowOffsets;
     this.rowStocks = parts.rowStocks;
     this.labels = parts.labels;
-    this.returns = dailyReturns(panel, plan);
+    this.returns = parts.returns;
     this.graph = cut.graph;
     this.groups = parts.groups;
     this.groupNames = cut.graph === "none" ? undefined : panel.groups?.names;

@@ -14,6 +14,7 @@ import type { EpochEvent, SplitMetrics, WarningEvent } from "../run/records.js";
 import { moduleScorer, type PackedScores } from "../run/scoring.js";
 import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "../run/state.js";
 import { warnPerson } from "../warn.js";
+import { ChunkedReading } from "./chunked-reading.js";
 import { dateOrder } from "./date-order.js";
 import type { PhaseEvent } from "./events.js";
 import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
@@ -169,7 +170,9 @@ class Member {
     const { dataset, options, plan } = this;
     const position = this.#position;
     const { epoch } = position;
-    const order = dateOrder(dataset.train.dateIndices, { seed: options.seed, epoch, datesPerStep: options.datesPerStep, consecutive: plan.consecutive });
+    const order = dateOrder(dataset.train.dateIndices, { seed: options.seed, epoch, datesPerStep: options.datesPerStep, consecutive: plan.consecutive, chunkDates: plan.chunkDates });
+    const reading = new ChunkedReading(dataset, order);
+    reading.reach(position.stepInEpoch);
     const total = plan.stepsPerEpoch * options.epochs;
     const reductions = { count: position.plateau.reductions, factor: options.plateauFactor };
     const rateOf = (i: number): number => learningRateAt((epoch - 1) * plan.stepsPerEpoch + i + 1, options, total, reductions);
@@ -185,6 +188,7 @@ class Member {
         onStep: (step, learningRate) => {
           addStep(position.sums, step);
           position.stepInEpoch++;
+          reading.reach(position.stepInEpoch);
           this.#steps = step.step;
           this.#callbacks.call(options.onStep, {
             step: step.step, epoch, stepInEpoch: position.stepInEpoch, stepsPerEpoch: plan.stepsPerEpoch, loss: step.loss, learningRate,
@@ -199,6 +203,7 @@ class Member {
       }
       if (end < plan.stepsPerEpoch) await this.#save(session);
     }
+    reading.end();
   }
 
   /** Validates the averaged weights, gives them to the model and moves the position to the next epoch. */

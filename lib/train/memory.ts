@@ -1,6 +1,7 @@
 import { totalmem } from "node:os";
 import { loadCore } from "../binding/load.js";
 import type { Dtype, NativeTerm } from "../binding/types.js";
+import { readerOf } from "../data/pack/reader.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
@@ -23,14 +24,15 @@ const GPU_GRU_BYTES = 2 * 2 ** 30;
 
 /**
  * An estimate of the memory that training takes at its peak, in bytes, where it computes: on a GPU its own memory, else that beside the
- * JavaScript heap. The panel, the weights with gradients, moments and averages, and what one step keeps for its backward and makes there.
+ * JavaScript heap. The panel where it is not in a file, the weights with gradients, moments and averages, and what one step keeps for its backward and makes there.
  * Nothing grows with the square of the stocks. It counts tensors, not the allocator's slack: within a quarter of what was measured for 300 to
  * 16,000 stocks on the CPU (test/bench/results).
  */
 export function estimateTrainingBytes({ config, dtype, parameters, dataset, objective, datesPerStep, device }: MemoryDemand): number {
   const width = dtype === "float64" ? 8 : 4;
   const isGpu = device !== "cpu";
-  const panel = 4 * dataset.dates.length * dataset.tickers.length * (dataset.featureNames.length + (isGpu ? 0 : dataset.horizons.length + (dataset.returns === undefined ? 0 : 1)));
+  const isInFile = !isGpu && readerOf(dataset) !== undefined;
+  const panel = isInFile ? 0 : 4 * dataset.dates.length * dataset.tickers.length * (dataset.featureNames.length + (isGpu ? 0 : dataset.horizons.length + (dataset.returns === undefined ? 0 : 1)));
   // Raw weights, gradients, two moments, EMA and its change, the model's own; where they are in this process's memory, also the best weights.
   const weights = width * parameters * (isGpu ? 7 : 8);
   let stocks = 0;

@@ -60,6 +60,11 @@ export interface TrainOptions extends TrainEvents {
   patience?: number | undefined;
   /** Default `"ic"`. */
   monitor?: MonitorName | undefined;
+  /**
+   * How the dates of an epoch are shuffled: `"dates"` all among each other, `"chunks"` chunks of 64 panel dates and dates within these, which a dataset larger
+   * than memory can be read by. Default `"chunks"` for a packed dataset, else `"dates"`.
+   */
+  shuffle?: "dates" | "chunks" | undefined;
   /** Drives date order and dropout. Whole, 0 to 2^32 - 1; default 0. The initial weights come from the model's own seed. */
   seed?: number | undefined;
   /**
@@ -117,6 +122,7 @@ export const trainSchema = z.strictObject({
   ema: share.default(0.998).meta({ help: "decay of the moving average of the weights, 0 turns it off", value: "decay" }),
   patience: count(0, 0).meta({ help: "epochs without improvement before training stops, 0 for never", value: "epochs" }),
   monitor: z.enum(MONITORS).default("ic").describe('"ic", "icir", "rankIc", "rankIcir", "hitRate", "neutralIc", "neutralIcir", "neutralRankIc", "peerCorrelation", "mse" or "loss"').meta({ help: "validation metric that chooses the best epoch", value: "metric" }),
+  shuffle: z.enum(["dates", "chunks"]).optional().describe('"dates" or "chunks"').meta({ help: "what of an epoch is shuffled: all dates, or chunks of 64 and dates within these", value: "what", byDefault: "chunks for a packed dataset, else dates" }),
   seed: seedSchema.meta({ help: "seed of initial weights, date order and dropout", value: "number" }),
   seeds: z.array(z.int().min(0).max(0xffffffff).describe("a whole number from 0 to 4294967295")).min(1).optional().describe("a list of whole numbers from 0 to 4294967295").meta({ help: "train an ensemble, one member per seed", value: "numbers" }),
   reduction: z.enum(["exact", "fast"]).default("exact").describe('"exact" or "fast"').meta({ help: "sum of the gradients of a step's dates: one by one in a fixed order, or in one pass", value: "name" }),

@@ -3,6 +3,8 @@ import { loadCore, loadedLibTorch } from "../binding/load.js";
 import { packageVersion } from "../binding/package-root.js";
 import type { NativeSessionOptions, NativeTerm } from "../binding/types.js";
 import { labelExposures } from "../data/exposures.js";
+import { CHUNK_DATES } from "../data/pack/format.js";
+import { readerOf } from "../data/pack/reader.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
 import { FORMAT_VERSION } from "../model/checkpoint.js";
@@ -26,6 +28,8 @@ export interface TrainingPlan {
   readonly stepsPerEpoch: number;
   /** Steps are blocks of consecutive dates: the turnover term. */
   readonly consecutive: boolean;
+  /** Dates of the chunks that are shuffled; undefined where all dates are shuffled among each other. */
+  readonly chunkDates: number | undefined;
   readonly session: NativeSessionOptions;
   readonly identity: RunIdentity;
   readonly memoryBytes: number;
@@ -49,6 +53,7 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
     throw new AstgnnError("ERR_OPTION", `The dataset names no exposures for monitor ${options.monitor}.`, { option: "monitor", next: "Name them in labelTransform.neutralise of the dataset, or choose another monitor." });
   }
   const { betas, adamEps, weightDecay, clipNorm, ema, seed, datesPerStep, cudaGraph, reduction } = options;
+  const shuffle = options.shuffle ?? (readerOf(dataset) === undefined ? "dates" : "chunks");
   const objective = resolveLoss(options.loss, config.numPredictions, horizons, datesPerStep);
   for (const { name, horizonDays } of objective) if (name === "coMovement") requireFuture(dataset, horizonDays);
   return {
@@ -58,8 +63,9 @@ export function planTraining(model: ASTGNNFactorModel, dataset: Dataset, options
     peerDays: objective.find(({ name }) => name === "coMovement")?.horizonDays ?? PEER_DAYS,
     stepsPerEpoch: stepsPerEpoch(dates, datesPerStep),
     consecutive: objective.some(({ name }) => name === "turnover"),
+    chunkDates: shuffle === "chunks" ? CHUNK_DATES : undefined,
     session: { objective, betas: [...betas] as [number, number], adamEps, weightDecay, clipNorm, ema, seed, cudaGraph, reduction },
-    identity: { config, dtype, recipe: recipeOf(options), dataset: dataset.options, split: dataset.splitSummary, fingerprint: dataset.fingerprint },
+    identity: { config, dtype, recipe: { ...recipeOf(options), ...(shuffle === "chunks" ? { shuffle } : {}) }, dataset: dataset.options, split: dataset.splitSummary, fingerprint: dataset.fingerprint },
     memoryBytes: estimateTrainingBytes({ config, dtype, parameters: model.parameterCount, dataset, objective, datesPerStep, device: model.device }),
   };
 }

@@ -54,14 +54,24 @@ class FeaturesTask : public Task {
                std::shared_ptr<FeaturesHandle> known, int64_t known_from, int thread_count)
       : input_(std::move(input)),
         lives_(lives),
+        input_first_(input_.first),
         known_(std::move(known)),
         known_from_(known_from),
         handle_(std::make_shared<FeaturesHandle>()) {
     threads = thread_count;
   }
+  // Puts the features into a file, from `offset` on.
+  void keep_in(std::string file, int64_t offset) {
+    file_ = std::move(file);
+    offset_ = offset;
+  }
   bool step() override {
     if (!work_) begin();
+    const int64_t before = work_->dates_done() - input_first_;
     const bool more = work_->step();
+    const int64_t made = work_->dates_done() - input_first_ - before;
+    if (handle_->mapping)
+      handle_->mapping->release(before * handle_->stride(), made * handle_->stride());
     emit([done = work_->dates_done()](Napi::Env env) -> Napi::Value {
       return Napi::Number::New(env, static_cast<double>(done));
     });
@@ -96,7 +106,8 @@ class FeaturesTask : public Task {
       statistics.Set(statistics.Length(), of_processor);
     }
     object.Set("statistics", statistics);
-    const auto bytes = static_cast<int64_t>(handle_->values.nbytes() + handle_->missing.nbytes());
+    const auto bytes = static_cast<int64_t>((handle_->mapping ? 0 : handle_->values.nbytes()) +
+                                            handle_->missing.nbytes());
     object.Set("features", wrap(env, std::move(handle_), bytes));
     return object;
   }
@@ -109,7 +120,14 @@ class FeaturesTask : public Task {
       input_.known = std::min(M, known_->dates() - known_from_);
       if (!slots.take_over(known_->slots, known_from_, input_.known)) input_.known = 0;
     }
-    handle_->values = at::empty({M, slots.count(), input_.features()}, at::kFloat);
+    const std::vector<int64_t> shape{M, slots.count(), input_.features()};
+    if (file_.empty()) {
+      handle_->values = at::empty(shape, at::kFloat);
+    } else {
+      handle_->mapping = std::make_shared<Mapping>(
+          file_, offset_, element_count(shape, "features") * 4, Mapping::Use::kWrite);
+      handle_->values = tensor_over(handle_->mapping, shape, at::kFloat);
+    }
     handle_->missing = at::zeros({M, slots.count(), input_.mask_bytes()}, at::kByte);
     handle_->incomplete = at::zeros({M}, at::kByte);
     handle_->slots = slots;
@@ -148,6 +166,9 @@ class FeaturesTask : public Task {
 
   ops::PanelFeaturesInput input_;
   std::optional<ops::LivesInput> lives_;
+  int64_t input_first_;
+  std::string file_;
+  int64_t offset_ = 0;
   std::shared_ptr<FeaturesHandle> known_;
   int64_t known_from_;
   std::shared_ptr<FeaturesHandle> handle_;
@@ -217,11 +238,11 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < processors.As<Napi::Array>().Length(); ++i)
     input.processors.push_back(
         read_processor(processors.As<Napi::Array>().Get(i), input.features()));
+  if (data.has("first")) input.first = data.integer("first", 0, size.dates - 1);
   if (data.has("fitFrom")) {
-    input.fit_from = data.integer("fitFrom", 0, size.dates - 1);
+    input.fit_from = data.integer("fitFrom", input.first, size.dates - 1);
     input.fit_to = data.integer("fitTo", input.fit_from, size.dates - 1);
   }
-  if (data.has("first")) input.first = data.integer("first", 0, size.dates - 1);
   std::shared_ptr<FeaturesHandle> known;
   int64_t known_from = 0;
   if (data.has("known")) {
@@ -244,6 +265,11 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
   const auto on_date = read_function(info[2], "onDates");
   auto task = std::make_shared<FeaturesTask>(std::move(input), lives, std::move(known), known_from,
                                              read_threads(info[1]));
+  if (data.has("file")) {
+    const auto file = data.get("file");
+    if (!file.IsString()) expected("a path", "file", file);
+    task->keep_in(file.As<Napi::String>().Utf8Value(), data.integer("offset", 0));
+  }
   return job_to_js(info.Env(), task,
                    Environment::of(info.Env()).start(task, on_date, data.take()));
 }
@@ -267,6 +293,34 @@ at::Tensor by_stock(const FeaturesHandle& handle, int64_t first, int64_t dates) 
   return dense;
 }
 
+Napi::Value slots_to_js(const Napi::CallbackInfo& info) {
+  const auto& slots = self<FeaturesHandle>(info)->slots;
+  auto object = Napi::Object::New(info.Env());
+  object.Set("count", static_cast<double>(slots.count()));
+  if (slots.of_stock().empty()) return object;
+  std::vector<int32_t> from, last, until;
+  for (int64_t n = 0; n < slots.stocks(); ++n) {
+    from.push_back(static_cast<int32_t>(slots.from(n)));
+    last.push_back(static_cast<int32_t>(slots.last(n)));
+    until.push_back(static_cast<int32_t>(slots.until(n)));
+  }
+  object.Set("slot", to_typed_array(info.Env(), tensor_of(slots.of_stock(), at::kInt)));
+  object.Set("from", to_typed_array(info.Env(), tensor_of(from, at::kInt)));
+  object.Set("last", to_typed_array(info.Env(), tensor_of(last, at::kInt)));
+  object.Set("until", to_typed_array(info.Env(), tensor_of(until, at::kInt)));
+  return object;
+}
+
+// Of the dates from .. to - 1, where they lie in a file.
+Napi::Value advise(const Napi::CallbackInfo& info, void (Mapping::*what)(int64_t, int64_t) const) {
+  const auto handle = self<FeaturesHandle>(info);
+  const int64_t to = read_integer(info[1], "to", 0, handle->dates());
+  const int64_t from = read_integer(info[0], "from", 0, to);
+  if (handle->mapping)
+    (*handle->mapping.*what)(from * handle->stride(), (to - from) * handle->stride());
+  return info.Env().Undefined();
+}
+
 const Method kFeaturesMethods[] = {
     {"disposed", is_disposed<FeaturesHandle>, true},
     {"toTypedArray",
@@ -281,6 +335,9 @@ const Method kFeaturesMethods[] = {
        return to_typed_array(info.Env(),
                              by_stock(*handle, date, 1).select(0, 0).t().contiguous());
      }},
+    {"slots", slots_to_js},
+    {"expect", [](const Napi::CallbackInfo& info) { return advise(info, &Mapping::expect); }},
+    {"release", [](const Napi::CallbackInfo& info) { return advise(info, &Mapping::release); }},
     {"dispose", dispose<FeaturesHandle>},
 };
 

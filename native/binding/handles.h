@@ -5,6 +5,7 @@
 
 #include "binding/arguments.h"
 #include "binding/handle.h"
+#include "binding/mapping.h"
 #include "ops/data/slots.h"
 #include "train/train.h"
 
@@ -45,7 +46,10 @@ struct FeaturesHandle {
   at::Tensor values;               // [dates, slots, F] float32
   at::Tensor missing, incomplete;  // as in ops::PanelFeaturesOutput
   ops::Slots slots{0, 0};
+  std::shared_ptr<Mapping> mapping;  // of values, where they lie in a file
 
+  // Bytes of a date.
+  int64_t stride() const { return values.stride(0) * values.element_size(); }
   int64_t dates() const { return values.size(0); }
   int64_t stocks() const { return slots.stocks(); }
   void require_size(int64_t dates_wanted, int64_t stocks_wanted, const char* name) const {
@@ -95,6 +99,7 @@ void define_loadings(Napi::Env env, Napi::Object exports);
 void define_features(Napi::Env env, Napi::Object exports);
 void define_rows(Napi::Env env, Napi::Object exports);
 void define_targets(Napi::Env env, Napi::Object exports);
+void define_packed(Napi::Env env, Napi::Object exports);
 void define_panel(Napi::Env env, Napi::Object exports);
 void define_session(Napi::Env env, Napi::Object exports);
 void define_predict(Napi::Env env, Napi::Object exports);

@@ -18,6 +18,7 @@ export async function openFiles(database: Database, paths: readonly string[]): P
 function kindOf(path: string): "parquet" | "csv" {
   if (typeof path !== "string") throw invalidOption("source", "a path, a list of paths or { sql }", path);
   if (/\.(parquet|parq|pq)$/i.test(path)) return "parquet";
+  if (path.endsWith(".pack")) throw new AstgnnError("ERR_DATA", `${path} is a packed dataset, which has features and no table of prices.`, { file: path, next: "Train on it with astgnn train --data or openPack, or name the table that it was packed from." });
   if (/\.(csv|tsv)(\.gz)?$/i.test(path) && !path.includes("://")) return "csv";
   throw invalidOption("source", "a path that ends in .parquet, .csv or .csv.gz, or one .feather or .arrow file", path, 'For anything else name a query, e.g. { sql: "select * from ..." }.');
 }

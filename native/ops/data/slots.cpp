@@ -4,6 +4,7 @@
 #include <functional>
 #include <numeric>
 #include <queue>
+#include <utility>
 
 namespace astgnn::ops {
 namespace {
@@ -74,6 +75,25 @@ Slots::Slots(const LivesInput& input) : Slots(input.dates - input.first, input.s
   }
   count_ = std::max<int64_t>(1, static_cast<int64_t>(holder.size()));
   if (count_ == stocks_) slot_.clear();
+}
+
+Slots::Slots(int64_t dates, int64_t count, std::vector<int32_t> slot, std::vector<int32_t> from,
+             std::vector<int32_t> last, std::vector<int32_t> until)
+    : dates_(dates),
+      stocks_(static_cast<int64_t>(slot.size())),
+      count_(count),
+      slot_(std::move(slot)),
+      from_(std::move(from)),
+      last_(std::move(last)),
+      until_(std::move(until)) {}
+
+bool Slots::is_valid() const {
+  for (int64_t n = 0; n < stocks_; ++n) {
+    const bool lives = from(n) <= last(n);
+    if (slot(n) < (lives ? 0 : -1) || slot(n) >= count_) return false;
+    if (lives && (from(n) < 0 || last(n) > until(n) || until(n) >= dates_)) return false;
+  }
+  return true;
 }
 
 bool Slots::take_over(const Slots& other, int64_t offset, int64_t dates) {

@@ -28,6 +28,12 @@ class Slots {
   // above.
   explicit Slots(const LivesInput& input);
 
+  // As they were stored.
+  Slots(int64_t dates, int64_t count, std::vector<int32_t> slot, std::vector<int32_t> from,
+        std::vector<int32_t> last, std::vector<int32_t> until);
+
+  // Whether slots and dates are in their ranges.
+  bool is_valid() const;
   int64_t dates() const { return dates_; }
   int64_t stocks() const { return stocks_; }
   int64_t count() const { return count_; }
