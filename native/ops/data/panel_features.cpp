@@ -3,6 +3,8 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
+#include <limits>
 #include <tuple>
 
 namespace astgnn::ops {
@@ -20,19 +22,69 @@ bool precedes(const PanelFeatures::Beyond& a, const PanelFeatures::Beyond& b) {
 
 }  // namespace
 
+// Prices [dates, slots], NaN where no stock holds the slot: fewer stocks to look back for.
+struct PanelFeatures::SlotPrices {
+  explicit SlotPrices(const PanelFeaturesInput& input) {
+    const auto& [open, high, low, close, volume] = input.prices;
+    columns = {take(input, open, 0), take(input, high, 1), take(input, low, 2),
+               take(input, close, 3), take(input, volume, 4)};
+    if (input.segments != nullptr) move(input, input.segments, 0, segments);
+  }
+
+  PriceColumns columns;
+  std::vector<int32_t> segments;
+
+ private:
+  template <class T>
+  static void move(const PanelFeaturesInput& input, const T* from, T absent, std::vector<T>& to) {
+    const int64_t N = input.stocks, S = input.slots.count();
+    to.assign(input.dates * S, absent);
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < input.dates; ++t)
+      for (int64_t n = 0; n < N; ++n)
+        if (input.slots.holds(t, n)) to[t * S + input.slots.slot(n)] = from[t * N + n];
+  }
+  Column take(const PanelFeaturesInput& input, const Column& column, size_t k) {
+    Column taken;
+    if (column.single != nullptr) {
+      move(input, column.single, std::numeric_limits<float>::quiet_NaN(), single_[k]);
+      taken.single = single_[k].data();
+    } else if (column.twice != nullptr) {
+      move(input, column.twice, kMissingValue, twice_[k]);
+      taken.twice = twice_[k].data();
+    }
+    return taken;
+  }
+
+  std::array<std::vector<float>, 5> single_;
+  std::array<std::vector<double>, 5> twice_;
+};
+
 struct PanelFeatures::Worker {
-  explicit Worker(const PanelFeaturesInput& input)
-      : prices(input.prices, input.segments, input.stocks),
-        cross_section(input.stocks),
-        values(input.stocks) {}
+  // by_slot: null where prices are looked up by stock.
+  Worker(const PanelFeaturesInput& input, const SlotPrices* by_slot)
+      : width(input.slots.count()),
+        prices(by_slot == nullptr ? input.prices : by_slot->columns,
+               by_slot == nullptr            ? input.segments
+               : by_slot->segments.empty()   ? nullptr
+                                             : by_slot->segments.data(),
+               by_slot == nullptr ? input.stocks : width),
+        priced(by_slot == nullptr ? input.stocks : width),
+        cross_section(width),
+        values(width),
+        members(width) {}
+  const int64_t width;  // of a date's values: the stocks that hold their slots, then NaN
   PriceFeatures prices;
+  std::vector<double> priced;  // one price feature of one date, by stock or slot
   CrossSection cross_section;
   std::vector<double> values;  // one feature of one date
-  // Stocks of the date that hold their slots, and these.
+  // Stocks of the date that hold their slots, ascending, and these; 1 where they are in the
+  // universe.
   struct Holder {
     int32_t stock, slot;
   };
   std::vector<Holder> holders;
+  std::vector<uint8_t> members;
   Beyond beyond{0, -1, 0};
 };
 
@@ -47,37 +99,45 @@ PanelFeatures::PanelFeatures(PanelFeaturesInput input, const PanelFeaturesOutput
 
 PanelFeatures::~PanelFeatures() = default;
 
-// The feature of a date before its processors.
+// The feature of a date before its processors, of the date's holders.
 void PanelFeatures::base(Worker& worker, int64_t feature, int64_t date, double* values) const {
   const auto& source = input_.sources[feature];
-  const int64_t N = input_.stocks;
-  if (source.price >= 0) return worker.prices.compute(source.price, date, values);
+  const int64_t N = input_.stocks, count = static_cast<int64_t>(worker.holders.size());
+  const auto fill = [&](auto&& value) {
+    for (int64_t i = 0; i < count; ++i) values[i] = value(worker.holders[i]);
+    std::fill(values + count, values + worker.width, kMissingValue);
+  };
+  if (source.price >= 0) {
+    if (input_.slots.of_stock().empty()) return worker.prices.compute(source.price, date, values);
+    worker.prices.compute(source.price, date, worker.priced.data());
+    if (!slot_prices_) return fill([&](const auto& of) { return worker.priced[of.stock]; });
+    // Before its first date the slot was another's.
+    const int64_t oldest = date - price_feature_reach(source.price);
+    return fill([&](const auto& of) {
+      return oldest < input_.slots.from(of.stock) ? kMissingValue : worker.priced[of.slot];
+    });
+  }
   if (source.style >= 0) {
     const int64_t row = (date - exposures_from_) * kStyleFeatures + source.style;
-    std::copy_n(exposures_.data() + row * N, N, values);
-    return;
+    return fill([from = exposures_.data() + row * N](const auto& of) { return from[of.stock]; });
   }
   if (source.loading >= 0) {
     const int64_t refresh = input_.refresh_of[date];
-    if (refresh < 0) {
-      std::fill_n(values, N, kMissingValue);
-      return;
-    }
+    if (refresh < 0) return fill([](const auto&) { return kMissingValue; });
     const float* from =
         input_.loadings + (refresh * input_.loadings_count + source.loading) * N;
-    for (int64_t n = 0; n < N; ++n) values[n] = kLoadingScale * from[n];
-    return;
+    return fill([&](const auto& of) { return kLoadingScale * from[of.stock]; });
   }
   with_values(source.column, [&](const auto* column) {
-    std::copy_n(column + date * N, N, values);
+    fill([from = column + date * N](const auto& of) -> double { return from[of.stock]; });
   });
 }
 
 // Processors first .. last - 1 of the feature on a date, in place.
 void PanelFeatures::process(Worker& worker, int64_t first, int64_t last, int64_t feature,
-                            int64_t date, double* values) const {
-  const int64_t N = input_.stocks;
-  const uint8_t* universe = input_.universe + date * N;
+                            double* values) const {
+  const int64_t N = worker.width;
+  const uint8_t* universe = worker.members.data();
   for (int64_t p = first; p < last; ++p) {
     const Processor& processor = input_.processors[p];
     if (!processor.applies[feature]) continue;
@@ -117,7 +177,7 @@ void PanelFeatures::make_exposures(int64_t from, int64_t to) {
 // Statistics of the feature over the universe on the training dates: each processor sees what those
 // before it made.
 void PanelFeatures::fit(int64_t feature) {
-  const int64_t N = input_.stocks, dates = input_.fit_to - input_.fit_from + 1;
+  const int64_t N = input_.slots.count(), dates = input_.fit_to - input_.fit_from + 1;
   const int64_t count = static_cast<int64_t>(input_.processors.size());
   std::vector<double> values(dates * N), kept;
   int64_t done = 0;
@@ -133,14 +193,19 @@ void PanelFeatures::fit(int64_t feature) {
       for (int64_t t = begin; t < end; ++t) {
         Worker& worker = *workers_[omp_get_thread_num()];
         double* row = values.data() + t * N;
+        find_holders(worker, input_.fit_from + t);
         if (done == 0) base(worker, feature, input_.fit_from + t, row);
-        process(worker, done, p, feature, input_.fit_from + t, row);
+        process(worker, done, p, feature, row);
       }
     }
     kept.clear();
-    const uint8_t* universe = input_.universe + input_.fit_from * N;
-    for (int64_t i = 0; i < dates * N; ++i)
-      if (universe[i] == 1 && values[i] == values[i]) kept.push_back(values[i]);
+    Worker& worker = *workers_[0];
+    for (int64_t t = 0; t < dates; ++t) {
+      find_holders(worker, input_.fit_from + t);
+      const double* row = values.data() + t * N;
+      for (int64_t i = 0; i < N; ++i)
+        if (worker.members[i] == 1 && row[i] == row[i]) kept.push_back(row[i]);
+    }
     if (kept.empty()) return unfit_.push_back({p, feature});
     const int64_t size = static_cast<int64_t>(kept.size());
     if (processor.kind == Processor::Kind::kStandardize) {
@@ -157,11 +222,14 @@ void PanelFeatures::fit(int64_t feature) {
 
 void PanelFeatures::find_holders(Worker& worker, int64_t date) const {
   worker.holders.clear();
+  const uint8_t* universe = input_.universe + date * input_.stocks;
   for (int64_t n = 0; n < input_.stocks; ++n) {
-    if (input_.slots.holds(date - input_.first, n))
-      worker.holders.push_back(
-          {static_cast<int32_t>(n), static_cast<int32_t>(input_.slots.slot(n))});
+    if (!input_.slots.holds(date - input_.first, n)) continue;
+    worker.members[worker.holders.size()] = universe[n];
+    worker.holders.push_back({static_cast<int32_t>(n), static_cast<int32_t>(input_.slots.slot(n))});
   }
+  std::fill(worker.members.begin() + static_cast<int64_t>(worker.holders.size()),
+            worker.members.end(), uint8_t{0});
 }
 
 // Rounds worker.values to single precision.
@@ -169,8 +237,9 @@ void PanelFeatures::store(Worker& worker, int64_t feature, int64_t date) {
   const int64_t S = input_.slots.count(), F = input_.features();
   float* out = output_.features + (date - input_.first) * S * F + feature;
   bool is_complete = true;
+  const double* next = worker.values.data();
   for (const auto& [stock, slot] : worker.holders) {
-    const double value = worker.values[stock];
+    const double value = *next++;
     const float rounded = static_cast<float>(value);
     is_complete &= value == value;
     out[slot * F] = value == value ? rounded : std::numeric_limits<float>::quiet_NaN();
@@ -190,16 +259,22 @@ void PanelFeatures::make_date(Worker& worker, int64_t date) {
     double* values = worker.values.data();
     base(worker, f, date, values);
     uint8_t* mask = output_.missing + (date - input_.first) * S * bytes + f / 8;
-    for (const auto& [stock, slot] : worker.holders)
-      mask[slot * bytes] |= static_cast<uint8_t>((values[stock] != values[stock]) << f % 8);
-    process(worker, 0, count, f, date, values);
+    for (size_t i = 0; i < worker.holders.size(); ++i)
+      mask[worker.holders[i].slot * bytes] |=
+          static_cast<uint8_t>((values[i] != values[i]) << f % 8);
+    process(worker, 0, count, f, values);
     store(worker, f, date);
   }
 }
 
 bool PanelFeatures::step() {
   const auto threads = static_cast<size_t>(omp_get_max_threads());
-  while (workers_.size() < threads) workers_.push_back(std::make_unique<Worker>(input_));
+  const auto is_price = [](const auto& source) { return source.price >= 0; };
+  if (workers_.empty() && !input_.slots.of_stock().empty() && input_.first + input_.known == 0 &&
+      std::any_of(input_.sources.begin(), input_.sources.end(), is_price))
+    slot_prices_ = std::make_unique<SlotPrices>(input_);
+  while (workers_.size() < threads)
+    workers_.push_back(std::make_unique<Worker>(input_, slot_prices_.get()));
   for (; next_fit_ < input_.features(); ++next_fit_) {
     const bool is_fitted = std::all_of(
         input_.processors.begin(), input_.processors.end(), [this](const Processor& processor) {

@@ -96,9 +96,9 @@ class PanelFeatures {
 
  private:
   struct Worker;
+  struct SlotPrices;
   void base(Worker& worker, int64_t feature, int64_t date, double* values) const;
-  void process(Worker& worker, int64_t first, int64_t last, int64_t feature, int64_t date,
-               double* values) const;
+  void process(Worker& worker, int64_t first, int64_t last, int64_t feature, double* values) const;
   void make_exposures(int64_t from, int64_t to);
   void fit(int64_t feature);
   void find_holders(Worker& worker, int64_t date) const;
@@ -108,6 +108,7 @@ class PanelFeatures {
   PanelFeaturesInput input_;
   PanelFeaturesOutput output_;
   std::vector<std::unique_ptr<Worker>> workers_;  // one per thread
+  std::unique_ptr<SlotPrices> slot_prices_;       // where stocks share slots from date 0 on
   std::unique_ptr<Style> style_;
   std::vector<double> exposures_;  // [dates, kStyleFeatures, stocks] from date exposures_from_ on
   int64_t exposures_from_ = 0;
