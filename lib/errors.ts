@@ -18,6 +18,7 @@ export type ErrorCode =
   | "ERR_RUN_EXISTS"
   | "ERR_NOT_FINITE"
   | "ERR_TIME_LIMIT"
+  | "ERR_RANK_LOST"
   | "ERR_DOWNLOAD"
   | "ERR_INTERNAL";
 

@@ -137,6 +137,7 @@ extern "C" __attribute__((visibility("default"))) napi_value astgnn_init(napi_en
     define_predict(env, exports);
     define_explain(env, exports);
     define_solve(env, exports);
+    define_ranks(env, exports);
     return exports;
   });
 }

@@ -22,7 +22,7 @@ const symbols = join(root, "build", "symbols", platform);
 // objcopy knows ELF; what a Mac strips is in the object files of build/.
 const keepsSymbols = process.platform === "linux";
 
-const binaries = (folder) => readdirSync(folder).filter((name) => /^(astgnn\.node|libastgnn_(core|cuda)\.(so|dylib))$/.test(name));
+const binaries = (folder) => readdirSync(folder).filter((name) => /^(astgnn\.node|libastgnn_(core|cuda|ranks)\.(so|dylib))$/.test(name));
 
 /** As node-gyp: builds what is outdated and lays a copy where prebuildify looks. */
 function rebuild() {

@@ -52,7 +52,7 @@ function versions() {
 
 function binaries(platform) {
   const folder = join(root, "prebuilds", platform);
-  for (const name of ["astgnn.node", "libastgnn_core.so", "libastgnn_cuda.so"]) {
+  for (const name of ["astgnn.node", "libastgnn_core.so", "libastgnn_ranks.so", "libastgnn_cuda.so"]) {
     const file = join(folder, name);
     const shown = `prebuilds/${platform}/${name}`;
     if (!existsSync(file)) {

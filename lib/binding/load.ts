@@ -43,6 +43,7 @@ const require = createRequire(import.meta.url);
 const nodeGypBuild = require("node-gyp-build") as NodeGypBuild;
 const coreName = process.platform === "darwin" ? "libastgnn_core.dylib" : "libastgnn_core.so";
 const cudaName = "libastgnn_cuda.so";
+const ranksName = "libastgnn_ranks.so";
 const platform = `${process.platform}-${process.arch}`;
 /** How to get another core, as one of several ways out. */
 const rebuild = packageRoot.split(/[\\/]/).includes("node_modules")
@@ -88,6 +89,24 @@ export async function loadCoreAway(): Promise<NativeCore> {
     await bootstrap.openAway(libtorch.libraries).catch(() => undefined);
   }
   return loadCore();
+}
+
+/**
+ * Opens the part of the native core that talks to other processes.
+ *
+ * @throws AstgnnError ERR_NATIVE_MISSING where it is not there, or LibTorch was built without what it needs (c10d with Gloo)
+ */
+export function openRanks(): void {
+  loadCore();
+  const { bootstrap, build } = openBootstrap();
+  const file = join(dirname(build.core), ranksName);
+  if (!existsSync(file)) throw new AstgnnError("ERR_NATIVE_MISSING", `What trains in several processes, ${file}, is not there.`, { file, next: `To get it, ${rebuild}.` });
+  refuseDamaged(file, rebuild);
+  try {
+    bootstrap.open([file]);
+  } catch (cause) {
+    throw new AstgnnError("ERR_NATIVE_MISSING", `What trains in several processes cannot be opened with the LibTorch at ${loadedLibTorch()?.path}: ${(cause as Error).message}.`, { file, cause, next: "Use a LibTorch with c10d and Gloo, as the wheels of PyTorch are, or train in one process." });
+  }
 }
 
 let tables: NativeTables | undefined;

@@ -382,6 +382,8 @@ export interface NativeSessionOptions {
   reduction?: Reduction;
   /** True: steps carry `blocks`, which slows them a little. Default false. */
   profile?: boolean;
+  /** True: each step is that of all ranks of the group that this process has joined; see joinRanks. Default false. */
+  ranks?: boolean;
   /** True: steps are CUDA graphs where they can be; batches are then filled up to a few row counts. Default false. */
   cudaGraph?: boolean;
 }
@@ -622,6 +624,12 @@ export interface NativeCore {
   /** Solves a convex programme; what the solver ends with is its `status`. ERR_SOLVER_MISSING where the core was built without one. */
   solve(programme: NativeProgramme): NativeJob<NativeSolution>;
   readonly hasSolver: boolean;
+  /** Joins the other processes of a training, once per process; the ranks library must be open. `hosts`: this process keeps the store. */
+  joinRanks(options: { host: string; port: number; rank: number; size: number; hosts: boolean; prefix: string; startSeconds: number; stepSeconds: number }): Promise<void>;
+  /** Everybody's bytes, in the order of the ranks. Rejects with ERR_RANK_LOST. */
+  gatherFromRanks(bytes: Uint8Array): Promise<Uint8Array[]>;
+  /** A reason that is not empty ends the others. */
+  leaveRanks(reason: string): Promise<void>;
   /** Cancels this environment's jobs and waits for the step in hand. */
   shutdown(): void;
 }

@@ -16,6 +16,8 @@ import { ledgerJson, printLedger } from "./ledger.js";
 import { isPack, packSplitFrom } from "./pack.js";
 import { usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
+import { launchedPlace } from "../train/ranks/place.js";
+import { endWithStarter, muted, refuseRanks, startRanks, startsRanks } from "./ranks.js";
 import { addTrainFlags, TRAIN_GROUPS, trainingFrom } from "./train-command.js";
 import { planFlags, type PlannedRun, refuseJob, trainPlan } from "./train-plan.js";
 import { TrainingProgress } from "./training-progress.js";
@@ -32,9 +34,12 @@ export function trainCommand(terminal: Terminal): Command {
   return command.action(async (written: Written) => {
     check();
     try {
-      if (written["plan"] !== undefined) return await trainPlan(command, (planned) => trainFrom(planned.written, planned.command, terminal, planned), terminal);
+      if (written["plan"] !== undefined) {
+        refuseRanks({}, "a plan");
+        return await trainPlan(command, (planned) => trainFrom(planned.written, planned.command, terminal, planned), terminal);
+      }
       refuseJob(written);
-      await trainFrom(written, commandLine(command), terminal);
+      await trainRank(written, commandLine(command), terminal);
     } catch (error) {
       throw namingFlags(error, TRAIN_GROUPS);
     }
@@ -50,6 +55,32 @@ function bothGraphs(command: Command): () => void {
     if (!namesGraph || !refusesGraph) return;
     throw new AstgnnError("ERR_OPTION", "Both --graph and --no-graph are given.", { option: "--no-graph", next: "Give one of them." });
   };
+}
+
+/** One model, by this process, by ranks that it starts, or as one of the ranks that a launcher has started. */
+async function trainRank(written: Written, command: string, terminal: Terminal): Promise<void> {
+  const { training } = trainingFrom(written);
+  if (written["walkForward"] !== undefined) refuseRanks(training, "a walk-forward");
+  if (training.seeds !== undefined) refuseRanks(training, "an ensemble");
+  if (startsRanks(training)) {
+    resolveTrainOptions(training);
+    process.exitCode = await startRanks(training.ranks!, process.argv.slice(2), terminal);
+    return;
+  }
+  const place = launchedPlace(training.ranks);
+  if (place === undefined) return await trainFrom(written, command, terminal);
+  endWithStarter();
+  const { rankStartSeconds, rankStepSeconds } = resolveTrainOptions(training);
+  const { explained, joinedRanks } = await import("../train/ranks/group.js");
+  // Before the data are read: the others should not wait in vain for one that cannot read them.
+  const group = await joinedRanks(training.ranks, { startSeconds: rankStartSeconds, stepSeconds: rankStepSeconds });
+  try {
+    await trainFrom(written, command, place.rank === 0 ? terminal : muted(terminal), { isEvaluated: place.rank === 0 });
+    await group?.leave();
+  } catch (error) {
+    await group?.leave(error);
+    throw explained(error);
+  }
 }
 
 /** `open` in place of `openPanel`; `isEvaluated` false: leaves the evaluation to whoever makes the ensemble. */

@@ -210,9 +210,11 @@ export function orKeep(path: string): string {
   return isReplacement(path) ? " It is an overwrite that was interrupted: remove its folder to continue the run that it was to replace." : "";
 }
 
-type Difference = [field: string, stored: unknown, now: unknown];
+/** Where two JSON values differ first: a dotted path and both values there. */
+export type Difference = [field: string, stored: unknown, now: unknown];
 
-function firstDifference(a: unknown, b: unknown, path: string): Difference | undefined {
+/** The first difference of two JSON values, or undefined. */
+export function firstDifference(a: unknown, b: unknown, path: string): Difference | undefined {
   if (a === b) return undefined;
   if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return [path, a, b];
   const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];

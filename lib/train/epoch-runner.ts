@@ -58,6 +58,8 @@ export interface Segment {
   rateOf(i: number): number;
   threads: number;
   signal: AbortSignal | undefined;
+  /** Other ranks take the same steps: an abort ends all of them after the same one. */
+  isShared: boolean;
   callbacks: Callbacks;
   onStep(step: NativeStep, learningRate: number): void;
 }
@@ -69,7 +71,7 @@ export interface Segment {
  */
 export async function runSegment(segment: Segment): Promise<void> {
   const { session, order, begin, end, threads, signal, callbacks } = segment;
-  if (signal?.aborted === true) throw abortedBy(signal, "The training");
+  if (signal?.aborted === true && !segment.isShared) throw abortedBy(signal, "The training");
   const from = order.offsets[begin]!;
   const learningRates = Float64Array.from({ length: end - begin }, (_, i) => segment.rateOf(begin + i));
   let done = 0;
@@ -81,11 +83,15 @@ export async function runSegment(segment: Segment): Promise<void> {
   const cancel = (): void => job.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   callbacks.stopWith(cancel);
+  if (signal?.aborted === true) cancel();
   try {
     await job.done;
   } catch (error) {
     callbacks.check();
-    if (signal !== undefined && (error as AstgnnError).code === "ERR_ABORTED") throw abortedBy(signal, "The training");
+    if ((error as AstgnnError).code === "ERR_ABORTED") {
+      if (signal !== undefined && (signal.aborted || !segment.isShared)) throw abortedBy(signal, "The training");
+      if (segment.isShared) throw new AstgnnError("ERR_ABORTED", "The training was stopped by another rank.", { cause: error });
+    }
     throw namingDate(error as NativeError, segment.dataset);
   } finally {
     callbacks.stopWith(undefined);

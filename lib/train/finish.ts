@@ -5,7 +5,8 @@ import { removeRunFiles, RUN_PAGES } from "../run/files.js";
 import type { RunFolder } from "../run/folder.js";
 import { PredictionFiles } from "../run/prediction-files.js";
 import { reportJson, type DateStatistics, type Report } from "../run/report.js";
-import { blocksOf, type PackedScores, type Scorer } from "../run/scoring.js";
+import type { DateSelection } from "../model/predict.js";
+import { blocksOf, type PackedScores, type Scorer, type ScoreRequest } from "../run/scoring.js";
 import type { PhaseEvent } from "./events.js";
 import { DateCollector, FACTOR_TERMS } from "./by-date.js";
 import { splitMetrics } from "./split-metrics.js";
@@ -27,6 +28,26 @@ export interface FinishOptions {
   threads: number;
   signal: AbortSignal | undefined;
   onPhase(event: Omit<PhaseEvent, "seed">): void;
+}
+
+/** Takes part in the scoring of a rank that writes the results. */
+export async function helpScoring({ dataset, scorer, ...options }: Omit<FinishOptions, "folder" | "dtype" | "numPredictions" | "pairs" | "labels" | "onPhase">): Promise<void> {
+  for (const split of [dataset.train, dataset.valid, dataset.test, dataset.unlabelled]) {
+    const { blocks, request } = scoringOf(split, { dataset, ...options });
+    for (const selection of blocks) await scorer(selection, request);
+  }
+}
+
+/** The blocks of dates in which a split is scored, and what of. */
+function scoringOf(split: Split, { dataset, objective, peerDays, threads, signal, numRiskFactors }: Pick<FinishOptions, "dataset" | "objective" | "peerDays" | "threads" | "signal" | "numRiskFactors">): { blocks: Iterable<DateSelection>; request: ScoreRequest; asked: NativeTerm[] } {
+  const whole = { dataset, dates: split.dateIndices };
+  // Turnover compares neighbouring dates, so a cut would lose a pair.
+  const blocks = objective.some(({ name }) => name === "turnover") ? blocksOf(whole, Math.max(1, whole.dates.length)) : blocksOf(whole);
+  // Of the dates that were fitted M and A say little, and of the newest there is no label.
+  const factorTerms = numRiskFactors === undefined || split.name === "train" ? [] : FACTOR_TERMS;
+  const asked = [...objective, ...factorTerms];
+  const request = { riskFactors: numRiskFactors !== undefined, threads, signal, ...(split.name === "unlabelled" ? {} : { peerDays, ...(asked.length === 0 ? {} : { objective: asked }) }) };
+  return { blocks, request, asked };
 }
 
 /** Scores every split and the newest dates with the final weights and writes predictions, factors and report.json. */
@@ -64,17 +85,13 @@ export async function writeResults(options: FinishOptions, about: Omit<Report, "
 type ScoredSplit = Awaited<ReturnType<typeof splitMetrics>> & { byDate: DateStatistics };
 
 async function scoreSplit(split: Split, files: PredictionFiles, advance: (dates: number) => void, options: FinishOptions): Promise<ScoredSplit> {
-  const { dataset, scorer, objective, pairs, labels, peerDays, threads, signal, numRiskFactors } = options;
+  const { dataset, scorer, objective, pairs, labels, numRiskFactors } = options;
   const whole = { dataset, dates: split.dateIndices };
-  // Turnover compares neighbouring dates, so a cut would lose a pair.
-  const blocks = objective.some(({ name }) => name === "turnover") ? blocksOf(whole, Math.max(1, whole.dates.length)) : blocksOf(whole);
+  const { blocks, request, asked } = scoringOf(split, options);
   const parts: PackedScores[] = [];
   const byDate = new DateCollector();
-  // Of the dates that were fitted M and A say little, and of the newest there is no label.
-  const factorTerms = numRiskFactors === undefined || split.name === "train" ? [] : FACTOR_TERMS;
-  const asked = [...objective, ...factorTerms];
   for (const selection of blocks) {
-    const scores = await scorer(selection, { riskFactors: numRiskFactors !== undefined, threads, signal, ...(split.name === "unlabelled" ? {} : { peerDays, ...(asked.length === 0 ? {} : { objective: asked }) }) });
+    const scores = await scorer(selection, request);
     await files.append(selection, scores, split.name);
     const { predictions, statistics, peers } = scores;
     parts.push({ predictions, statistics, peers, terms: columns(scores.terms, asked.length, 0, objective.length) });

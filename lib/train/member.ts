@@ -1,6 +1,8 @@
-import { loadCore } from "../binding/load.js";
+import { createHash } from "node:crypto";
+import { loadCore, loadedLibTorch } from "../binding/load.js";
+import { packageVersion } from "../binding/package-root.js";
 import { hasOneProductOrder } from "../binding/threads.js";
-import type { NativeSession, NativeTerm } from "../binding/types.js";
+import type { NativeModule, NativeSession, NativeTerm } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { writeCheckpoint } from "../model/checkpoint.js";
 import { checkPreparation } from "../model/compatibility.js";
@@ -11,17 +13,21 @@ import { takeWeights, type Weights } from "../model/weights.js";
 import type { RunDescription } from "../run/description.js";
 import { inRunFolder, refuseOtherRun, withFingerprintOf, type RunFolder } from "../run/folder.js";
 import type { EpochEvent, SplitMetrics, WarningEvent } from "../run/records.js";
-import { moduleScorer, type PackedScores } from "../run/scoring.js";
+import { moduleScorer, type PackedScores, type Scorer } from "../run/scoring.js";
+import { AstgnnError } from "../errors.js";
 import { captureSession, readTrainingState, restoreSession, writeTrainingState, type Position, type TrainingState } from "../run/state.js";
 import { warnPerson } from "../warn.js";
 import { ChunkedReading } from "./chunked-reading.js";
 import { dateOrder } from "./date-order.js";
 import type { PhaseEvent } from "./events.js";
 import { Callbacks, runSegment, type Segment } from "./epoch-runner.js";
-import { writeResults } from "./finish.js";
+import { helpScoring, writeResults } from "./finish.js";
 import { deviceBytes, gibibytes, namingMemory } from "./memory.js";
 import { continuing, type ResolvedTrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
+import { refuseOtherRanks } from "./ranks/compare.js";
+import type { RankGroup } from "./ranks/group.js";
+import { sharedScorer } from "./ranks/shared-scorer.js";
 import { addStep, emptySums, trainMetrics } from "./running-sums.js";
 import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
 import { graphStatistics, splitMetrics } from "./split-metrics.js";
@@ -42,31 +48,63 @@ export interface MemberResult {
 }
 
 /** Trains one model with one seed, in a run folder or without. The model ends with the weights of its best epoch. */
-export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): Promise<MemberResult> {
+export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, group?: RankGroup): Promise<MemberResult> {
   if (model.dataset !== undefined && !options.fineTune) checkPreparation(model.dataset, dataset, "train");
   const release = claimForTraining(model);
   try {
-    return await trainClaimed(model, dataset, options);
+    return await trainClaimed(model, dataset, options, group);
   } finally {
     release();
   }
 }
 
-async function trainClaimed(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions): Promise<MemberResult> {
+async function trainClaimed(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, group: RankGroup | undefined): Promise<MemberResult> {
   const plan = planTraining(model, dataset, options);
-  return inRunFolder(options.out, options, "run", (folder, continues) => trainPlanned(model, dataset, options, plan, folder, continues));
+  if (group !== undefined) {
+    refuseForRanks(model);
+    await refuseOtherRanks(group, factsOfRank(model, plan, options));
+  }
+  // Rank 0 writes.
+  const out = group === undefined || group.rank === 0 ? options.out : undefined;
+  return inRunFolder(out, options, "run", (folder, continues) => trainPlanned(model, dataset, options, plan, group, folder, continues));
+}
+
+function refuseForRanks({ config, device }: ASTGNNFactorModel): void {
+  if (config.norm === "batch") throw new AstgnnError("ERR_OPTION", 'norm "batch" normalises over all dates of a step, which ranks share.', { option: "norm", next: 'Use norm "layer", or one process.' });
+  if (device !== "cpu") throw new AstgnnError("ERR_OPTION", `Ranks compute on the CPU, and the model is on ${device}.`, { option: "device", next: "Set device to cpu, or train in one process." });
+}
+
+/** What all ranks must have alike. The weights of a run that is resumed come from rank 0. */
+function factsOfRank(model: ASTGNNFactorModel, plan: TrainingPlan, options: ResolvedTrainOptions): object {
+  const { recipe, fingerprint, ...identity } = plan.identity;
+  return {
+    fingerprint,
+    ...identity,
+    training: recipe,
+    keepsRun: options.out !== undefined,
+    resume: options.resume,
+    weights: options.resume ? null : hashOf(takeWeights(nativeModule(model).stateDict())),
+    machine: { ...loadCore().info().cpu, precision: loadCore().precisionOn(model.device), libtorch: loadedLibTorch()?.version, astgnn: packageVersion },
+  };
+}
+
+function hashOf(weights: Weights): string {
+  const hash = createHash("sha256");
+  for (const [name, { data }] of Object.entries(weights)) hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest("hex");
 }
 
 async function trainPlanned(
-  model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, plan: TrainingPlan, folder: RunFolder | undefined, continues = false,
+  model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, plan: TrainingPlan, group: RankGroup | undefined, folder: RunFolder | undefined, continues = false,
 ): Promise<MemberResult> {
-  const stored = folder !== undefined && continues ? await readTrainingState(folder.file("last.safetensors")) : undefined;
+  const read = async (): Promise<TrainingState | undefined> => (folder !== undefined && continues ? readTrainingState(folder.file("last.safetensors")) : undefined);
+  const stored = group === undefined ? await read() : await group.fromFirst(read);
   if (stored !== undefined) {
     options = continuing(options, stored.identity.recipe);
     plan = planTraining(model, dataset, options);
-    refuseOtherRun(await withFingerprintOf(dataset, stored.identity), plan.identity, folder!.path);
+    refuseOtherRun(await withFingerprintOf(dataset, stored.identity), plan.identity, folder?.path ?? options.out!);
   }
-  const run = new Member(model, dataset, options, plan, folder, stored);
+  const run = new Member(model, dataset, options, plan, group, folder, stored);
   return run.train(await folder?.description());
 }
 
@@ -84,11 +122,12 @@ class Member {
     readonly dataset: Dataset,
     readonly options: ResolvedTrainOptions,
     readonly plan: TrainingPlan,
+    readonly group: RankGroup | undefined,
     readonly folder: RunFolder | undefined,
     readonly stored: TrainingState | undefined,
   ) {
     this.#seed = options.seed;
-    this.#threads = stored === undefined || options.threadsAreGiven ? options.threads : stored.threads;
+    this.#threads = stored === undefined || options.threadsAreGiven || group !== undefined ? options.threads : stored.threads;
     this.#position = stored?.position ?? {
       epoch: 1, stepInEpoch: 0, sums: emptySums(plan.objective.length), plateau: initialPlateau(), stoppedEarly: false, history: [], warnings: [],
     };
@@ -99,7 +138,7 @@ class Member {
   async train(before: RunDescription | undefined): Promise<MemberResult> {
     const { model, folder, plan, dataset, options } = this;
     const events = this.stored === undefined ? [] : ((await folder?.cutEpochs(this.#position.history)) ?? []);
-    const wasFinished = this.stored !== undefined && this.#isDone() && before?.status === "finished";
+    const wasFinished = await this.#ofFirst(() => this.stored !== undefined && this.#isDone() && before?.status === "finished");
     const seeds = { model: before?.seeds.model ?? model.seed ?? null, train: options.seed };
     let description: RunDescription = {
       ...describeRun(model, dataset, plan, { kind: "run", seeds, threads: this.#threads }),
@@ -119,6 +158,8 @@ class Member {
       const trainingSeconds = events.reduce((sum, { seconds }) => sum + (Number.isNaN(seconds) ? 0 : seconds), 0);
       description = { ...description, status: "finished", bestEpoch, timing: { ...description.timing, finishedAt: new Date().toISOString(), trainingSeconds } };
       await describe();
+    } else if (this.group !== undefined && options.out !== undefined && !wasFinished) {
+      await helpScoring(this.#scoring());
     }
     return {
       epochs: events,
@@ -135,7 +176,7 @@ class Member {
     const { model, dataset, options, plan, folder } = this;
     // The steps change a copy: the model itself holds what the last epoch's event reports.
     const trained = nativeModule(model).copy();
-    const session = loadCore().createSession(trained, nativePanel(dataset, model.device), { ...plan.session, seed: this.#seed });
+    const session = loadCore().createSession(trained, nativePanel(dataset, model.device), { ...plan.session, seed: this.#seed, ranks: this.group !== undefined });
     try {
       if (this.stored !== undefined) restoreSession(session, this.stored);
       // The state before run.json: a folder with run.json can be resumed.
@@ -151,12 +192,10 @@ class Member {
         await this.#trainEpoch(session);
         const event = await this.#closeEpoch(session, started);
         events.push(event);
-        if (folder !== undefined) {
-          await folder.appendEpoch(event);
-          await this.#save(session);
-          if (event.isBest || this.#position.plateau.bestEpoch === 0) await this.#writeModel();
-          if (event.epoch === 1) await describe();
-        }
+        await folder?.appendEpoch(event);
+        await this.#save(session);
+        if (event.isBest || this.#position.plateau.bestEpoch === 0) await this.#writeModel();
+        if (event.epoch === 1) await describe();
         await this.#callbacks.settle(options.onEpoch, event);
       }
     } finally {
@@ -176,7 +215,7 @@ class Member {
     const total = plan.stepsPerEpoch * options.epochs;
     const reductions = { count: position.plateau.reductions, factor: options.plateauFactor };
     const rateOf = (i: number): number => learningRateAt((epoch - 1) * plan.stepsPerEpoch + i + 1, options, total, reductions);
-    const stride = this.folder === undefined || options.checkpointSteps === 0 ? plan.stepsPerEpoch : options.checkpointSteps;
+    const stride = options.out === undefined || options.checkpointSteps === 0 ? plan.stepsPerEpoch : options.checkpointSteps;
     while (position.stepInEpoch < plan.stepsPerEpoch) {
       const begin = position.stepInEpoch;
       const end = Math.min(plan.stepsPerEpoch, (Math.floor(begin / stride) + 1) * stride);
@@ -184,6 +223,7 @@ class Member {
         session, dataset, order, begin, end, rateOf,
         threads: this.#threads,
         signal: options.signal,
+        isShared: this.group !== undefined,
         callbacks: this.#callbacks,
         onStep: (step, learningRate) => {
           addStep(position.sums, step);
@@ -249,18 +289,29 @@ class Member {
     const scores = selection.dates.length === 0
       ? { predictions: new Float32Array(0), statistics: new Float64Array(0), terms: new Float64Array(0) }
       : await this.#score(session, selection.dates, plan.objective);
-    return (await splitMetrics(selection, scores, plan.pairs, plan.objective, plan.labels)).metrics;
+    return this.#ofFirst(async () => (await splitMetrics(selection, scores, plan.pairs, plan.objective, plan.labels)).metrics);
+  }
+
+  /** What rank 0 makes; alone, what this process does. */
+  async #ofFirst<V>(make: () => V | Promise<V>): Promise<V> {
+    return this.group === undefined ? make() : this.group.fromFirst(make);
+  }
+
+  #scorer(module: NativeModule): Scorer {
+    return this.group === undefined ? moduleScorer(module) : sharedScorer(this.group, moduleScorer(module));
   }
 
   /** Scores dates with the averaged weights; an empty objective gives no terms. */
   async #score(session: NativeSession, dates: Int32Array, objective: NativeTerm[]): Promise<PackedScores> {
     const request = { riskFactors: false, threads: this.#threads, peerDays: this.plan.peerDays, signal: this.options.signal, ...(objective.length === 0 ? {} : { objective }) };
-    return moduleScorer(session.averaged)({ dataset: this.dataset, dates }, request);
+    return this.#scorer(session.averaged)({ dataset: this.dataset, dates }, request);
   }
 
   async #save(session: NativeSession): Promise<void> {
-    if (this.folder === undefined) return;
+    if (this.options.out === undefined) return;
     const captured = await captureSession(session);
+    if (this.group !== undefined) await this.#refuseDivergence(this.group, captured.session);
+    if (this.folder === undefined) return;
     await writeTrainingState(this.folder.file("last.safetensors"), {
       identity: this.plan.identity, position: this.#position, threads: this.#threads, best: this.#best, ...captured,
     });
@@ -271,15 +322,23 @@ class Member {
     if (folder !== undefined) await writeCheckpoint(folder.file("model.safetensors"), { config: model.config, dataset: dataset.describe(), weights: this.#best! });
   }
 
-  async #writeResults(folder: RunFolder, bestEpoch: number): Promise<void> {
+  /** Steps are the same on all ranks, so that states can only differ where a machine computes wrongly. */
+  async #refuseDivergence(group: RankGroup, state: Weights): Promise<void> {
+    const hashes = await group.gather(hashOf(state));
+    const rank = hashes.findIndex((hash) => hash !== hashes[0]);
+    if (rank >= 0) throw new AstgnnError("ERR_INTERNAL", `Rank ${rank} has other weights than rank 0 after step ${this.#steps}.`, { next: "The machines round otherwise, or memory failed: go on with resume on machines that are alike." });
+  }
+
+  #scoring() {
     const { model, dataset, plan, options } = this;
-    const { numPredictions, numRiskFactors } = model.config;
+    return { dataset, scorer: this.#scorer(nativeModule(model)), numRiskFactors: model.config.numRiskFactors, objective: plan.objective, peerDays: plan.peerDays, threads: this.#threads, signal: options.signal };
+  }
+
+  async #writeResults(folder: RunFolder, bestEpoch: number): Promise<void> {
+    const { model, plan } = this;
+    const { numPredictions } = model.config;
     await writeResults(
-      {
-        folder, dataset, scorer: moduleScorer(nativeModule(model)), numPredictions, numRiskFactors, dtype: model.dtype,
-        pairs: plan.pairs, objective: plan.objective, labels: plan.labels, peerDays: plan.peerDays, threads: this.#threads, signal: options.signal,
-        onPhase: (event) => this.#enter(event),
-      },
+      { ...this.#scoring(), folder, numPredictions, dtype: model.dtype, pairs: plan.pairs, labels: plan.labels, onPhase: (event) => this.#enter(event) },
       { kind: "run", bestEpoch, epochs: this.#position.history.length, seed: this.#seed },
     );
   }
@@ -290,6 +349,10 @@ class Member {
       epochs: options.epochs, stepsPerEpoch: plan.stepsPerEpoch, stepsDone: this.#steps, parameters: model.parameterCount, device: model.device, threads: this.#threads,
       memoryBytes: plan.memoryBytes, seed: this.#seed,
     });
+    if (this.group !== undefined && options.datesPerStep < this.group.size) {
+      this.#warn({ reason: "idle_ranks", text: `A step has datesPerStep ${options.datesPerStep}, fewer than the ${this.group.size} ranks: some have nothing to do in it.` });
+    }
+    if (this.group !== undefined && plan.consecutive) this.#warn({ reason: "idle_ranks", text: "The loss turnover links the dates of a step, which one rank then does alone." });
     const available = deviceBytes(model.device);
     if (plan.memoryBytes > 0.9 * available) {
       this.#warn({ reason: "memory", text: `Training is estimated to take ${gibibytes(plan.memoryBytes)} and ${model.device === "cpu" ? "this machine" : model.device} has ${gibibytes(available)}.` });
@@ -309,6 +372,7 @@ class Member {
     const event = { ...warning, seed: this.#seed };
     if (this.#position.warnings.some(({ text }) => text === event.text)) return;
     this.#position.warnings.push(event);
+    if (this.group !== undefined && this.group.rank > 0) return;
     if (this.options.onWarning === undefined) warnPerson(event.reason, event.text);
     else this.#callbacks.call(this.options.onWarning, event);
   }

@@ -86,6 +86,16 @@ export interface TrainOptions extends TrainEvents {
    * warning says where steps are not captured. Without effect on the CPU. Default false: no GPU has run it yet.
    */
   cudaGraph?: boolean | undefined;
+  /**
+   * Processes that train together, each a share of every step's dates (`datesPerStep` should be a multiple): data parallel. They are started by torchrun, Slurm or Kubernetes, whose RANK,
+   * WORLD_SIZE, MASTER_ADDR and MASTER_PORT this process reads, or by `astgnn train --ranks`. With reduction "exact" the weights are those of one process, to the last bit. On the CPU, norm "layer".
+   * Whole, from 1; 1: this process alone, whatever these variables say; default: what they say.
+   */
+  ranks?: number | undefined;
+  /** How long the ranks wait for one another to start and between steps, in seconds. Above 0; default 600. */
+  rankStartSeconds?: number | undefined;
+  /** How long they wait in a step. Above 0; default 120. */
+  rankStepSeconds?: number | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores; a resumed run keeps its own count unless told otherwise. */
   threads?: number | undefined;
   /** Run folder. Absent: nothing is written. */
@@ -128,6 +138,9 @@ export const trainSchema = z.strictObject({
   reduction: z.enum(["exact", "fast"]).default("exact").describe('"exact" or "fast"').meta({ help: "sum of the gradients of a step's dates: one by one in a fixed order, or in one pass", value: "name" }),
   fineTune: z.boolean().default(false).describe("true or false"),
   cudaGraph: z.boolean().default(false).describe("true or false").meta({ help: "launch each step on a GPU as one CUDA graph; no GPU has run it yet" }),
+  ranks: z.int().min(1).max(65_536).optional().describe("a whole number from 1").meta({ help: "processes that train together; without a launcher's variables they are started on this machine", value: "count", byDefault: "what the launcher says, else 1" }),
+  rankStartSeconds: z.number().gt(0).default(600).describe("a number above 0").meta({ help: "how long ranks wait for one another to start", value: "seconds" }),
+  rankStepSeconds: z.number().gt(0).default(120).describe("a number above 0").meta({ help: "how long ranks wait for one another in a step", value: "seconds" }),
   threads: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096").meta({ help: "compute threads", value: "count", byDefault: "ASTGNN_THREADS, else the physical cores" }),
   out: z.string().min(1).optional().describe("the path of a folder").meta({ help: "run folder; without it nothing is kept", value: "folder" }),
   resume: z.boolean().default(false).describe("true or false").meta({ help: "continue the run in the folder, or an interrupted --overwrite; harmless where it is empty or finished" }),

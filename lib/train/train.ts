@@ -14,6 +14,7 @@ import { writeResults } from "./finish.js";
 import { trainMember } from "./member.js";
 import { continuing, resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
+import { explained, joinedRanks, type RankGroup } from "./ranks/group.js";
 
 /** What a training returns. */
 export interface TrainingRun {
@@ -51,17 +52,26 @@ export interface TrainingRun {
  * @example
  * const run = await train(model, dataset, { loss: "ic", epochs: 4, seed: 0, out: "runs/first", onEpoch: (e) => console.log(e.valid.ic) });
  * @throws AstgnnError ERR_OPTION, ERR_DATA before anything runs; ERR_RUN_EXISTS, ERR_CHECKPOINT and ERR_BUSY (another training writes there) for the folder; ERR_ABORTED; ERR_NOT_FINITE
- *   naming step, date and term; and whatever a callback throws
+ *   naming step, date and term; ERR_RANK_LOST naming the rank where several processes train; and whatever a callback throws
  */
 export async function train(model: ASTGNNFactorModel, dataset: Dataset, options: TrainOptions = {}): Promise<TrainingRun> {
   if (!(model instanceof ASTGNNFactorModel)) throw invalidOption("model", "an ASTGNNFactorModel", model);
   if (dataset === null || typeof dataset !== "object" || !("rowOffsets" in dataset)) throw invalidOption("dataset", "a dataset", dataset, "Make one with await panel.dataset(...).");
   const resolved = resolveTrainOptions(options);
-  if (resolved.seeds !== undefined) return trainEnsemble(model, dataset, resolved, resolved.seeds);
-  return { out: resolved.out, model, seed: resolved.seed, ...(await trainMember(model, dataset, resolved)) };
+  const group = await joinedRanks(resolved.ranks, { startSeconds: resolved.rankStartSeconds, stepSeconds: resolved.rankStepSeconds });
+  try {
+    if (resolved.seeds !== undefined) return await trainEnsemble(model, dataset, resolved, resolved.seeds, group);
+    return { out: resolved.out, model, seed: resolved.seed, ...(await trainMember(model, dataset, resolved, group)) };
+  } catch (error) {
+    await group?.leave(error);
+    throw explained(error);
+  }
 }
 
-async function trainEnsemble(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[]): Promise<TrainingRun> {
+async function trainEnsemble(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, seeds: readonly number[], group: RankGroup | undefined): Promise<TrainingRun> {
+  if (group !== undefined) {
+    throw new AstgnnError("ERR_OPTION", "Several seeds are not trained by ranks.", { option: "seeds", next: "Train them one by one, or as jobs of a plan without ranks." });
+  }
   const plan = planTraining(model, dataset, options);
   return inRunFolder(options.out, options, "ensemble", (folder, continues) => trainMembers(model, dataset, options, seeds, plan, folder, continues));
 }

@@ -37,6 +37,8 @@ Failure describe(std::exception_ptr error) noexcept {
     return e.failure;
   } catch (const train::Cancelled&) {
     return {"ERR_ABORTED", "The job was cancelled.", {}, {}, {}};
+  } catch (const train::RankLost& e) {
+    return {"ERR_RANK_LOST", e.what(), {}, {}, {}};
   } catch (const train::NotFinite& e) {
     return {"ERR_NOT_FINITE", e.what(), e.step, e.date_index, e.term};
   } catch (const c10::OutOfMemoryError& e) {

@@ -105,6 +105,10 @@ void define_session(Napi::Env env, Napi::Object exports);
 void define_predict(Napi::Env env, Napi::Object exports);
 void define_explain(Napi::Env env, Napi::Object exports);
 void define_solve(Napi::Env env, Napi::Object exports);
+void define_ranks(Napi::Env env, Napi::Object exports);
+
+// The group that this process has joined; throws where there is none.
+std::shared_ptr<const train::Ranks> joined_ranks();
 
 Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor);
 Napi::Object wrap_module(Napi::Env env, std::shared_ptr<ModuleHandle> module);

@@ -60,11 +60,20 @@ class RunTask : public SessionTask {
     if (at_ == rates_.numel()) return false;
     const int32_t* offset = offsets_.const_data_ptr<int32_t>();
     at::ArrayRef<int64_t> dates(dates_.data() + offset[at_], dates_.data() + offset[at_ + 1]);
-    report(handle_->session->advance(dates, rates_.const_data_ptr<double>()[at_]));
+    auto& session = *handle_->session;
+    session.wants_to_stop = is_cancelled();
+    report(session.advance(dates, rates_.const_data_ptr<double>()[at_]));
+    if (session.stops) {
+      session.stops = false;
+      finish_steps();
+      throw train::Cancelled();
+    }
     if (++at_ < rates_.numel()) return true;
     finish_steps();
     return false;
   }
+  // Ranks end after the same step.
+  bool ends_itself() const override { return handle_->session->ranks != nullptr; }
   void wind_up() override { finish_steps(); }
   Napi::Value result(Napi::Env env) override { return env.Undefined(); }
 
@@ -196,6 +205,8 @@ Napi::Value create_session(const Napi::CallbackInfo& info) {
   handle->session->profile =
       has(object, "profile") && read_boolean(object.Get("profile"), "profile");
   if (has(object, "reduction")) handle->session->exact = read_reduction(object.Get("reduction"));
+  if (has(object, "ranks") && read_boolean(object.Get("ranks"), "ranks"))
+    handle->session->ranks = joined_ranks();
   std::optional<std::string> not_captured;
   if (has(object, "cudaGraph") && read_boolean(object.Get("cudaGraph"), "cudaGraph"))
     not_captured = handle->session->capture_steps();

@@ -88,7 +88,7 @@ void Executor::work(uint64_t turn) {
     bool more = false;
     std::exception_ptr error;
     try {
-      if (running_->cancelled_) {
+      if (running_->cancelled_ && !running_->ends_itself()) {
         running_->wind_up();
         throw Cancelled();
       }

@@ -32,6 +32,8 @@ class Job {
   void cancel() { cancelled_ = true; }
   // For a step that takes long: it may end early, by throwing Cancelled.
   bool is_cancelled() const { return cancelled_; }
+  // True: a cancel is for `step` to see, which throws Cancelled in its own time.
+  virtual bool ends_itself() const { return false; }
 
   int threads = 1;  // OpenMP threads of its steps
   ops::Precision precision = ops::Precision::kHighest;

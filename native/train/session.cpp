@@ -29,10 +29,6 @@ std::string not_finite_text(int64_t step, std::optional<int64_t> date_index,
   return what + " is not finite at step " + std::to_string(step) + where + ".";
 }
 
-Tensor with_norm(const Tensor& norm, const Tensor& numbers) {
-  return at::cat({norm.detach().to(at::kDouble).reshape({1}), numbers});
-}
-
 }  // namespace
 
 NotFinite::NotFinite(int64_t at_step, std::optional<int64_t> date, std::string of_term)
@@ -125,102 +121,8 @@ Session::Forward Session::forward_backward(Pass& pass, const PackedBatch& batch)
   return out;
 }
 
-std::vector<std::vector<int64_t>> Session::slots_of(const Pass& pass) const {
-  const bool linked = model->config.norm == "batch" ||
-                      std::any_of(terms_.begin(), terms_.end(),
-                                  [](const Term& term) { return term.name == "turnover"; });
-  if (linked || pass.dates.empty()) return {pass.dates};
-  std::vector<std::vector<int64_t>> slots;
-  for (const int64_t date : pass.dates) slots.push_back({date});
-  return slots;
-}
-
-// A term is a mean over the dates of the step that define it, which their labels tell beforehand:
-// a slot's share of the total is then known when its turn comes.
-Session::Sum Session::sum_over_slots(Pass& pass, bool keep) {
-  const size_t terms = terms_.size();
-  std::vector<PackedBatch> batches;
-  std::vector<std::vector<int64_t>> defined;  // [slots][terms] dates
-  std::vector<int64_t> counts(terms);
-  pass.step.undefined.assign(terms, 0);
-  for (const auto& dates : slots_of(pass)) {
-    const auto& batch = batches.emplace_back(batch_of(pass, dates));
-    auto& of_slot = defined.emplace_back();
-    const auto undefined = undefined_dates(terms_, model->config, batch);
-    for (size_t i = 0; i < terms; ++i) {
-      of_slot.push_back(entries(terms_[i], batch) - undefined[i]);
-      counts[i] += of_slot[i];
-      pass.step.undefined[i] += undefined[i];
-    }
-  }
-  for (const int64_t count : counts) pass.defined.push_back(count > 0);
-  pass.step.updated = std::any_of(counts.begin(), counts.end(), [](int64_t n) { return n > 0; });
-
-  const auto parameters = model->parameters();
-  const auto values = at::zeros({static_cast<int64_t>(batches.size()), static_cast<int64_t>(terms)},
-                                stop_.options().dtype(at::kDouble));
-  TreeSum gradients;
-  std::vector<Tensor> predictions, risk_factors;
-  for (size_t s = 0; s < batches.size(); ++s) {
-    std::vector<double> factors;
-    for (size_t i = 0; i < terms; ++i)
-      factors.push_back(counts[i] == 0 ? 0
-                                       : terms_[i].weight * static_cast<double>(defined[s][i]) /
-                                             static_cast<double>(counts[i]));
-    std::vector<Tensor> of_slot(parameters.size());
-    const bool any = std::any_of(defined[s].begin(), defined[s].end(),
-                                 [](int64_t dates) { return dates > 0; });
-    if (any || keep) {
-      std::optional<BlockClock> clock;
-      if (profile) clock.emplace(panel_->device());
-      const auto out = forward_backward(batches[s], clock ? &*clock : nullptr, factors);
-      if (clock) {
-        if (!pass.step.blocks) pass.step.blocks.emplace();
-        *pass.step.blocks += clock->times();
-      }
-      for (size_t i = 0; i < parameters.size(); ++i) of_slot[i] = parameters[i].grad();
-      for (size_t i = 0; i < terms; ++i)
-        if (const auto& value = out.objective.terms[i].value)
-          values[s][i].copy_(value->detach() * defined[s][i]);
-      if (keep) {
-        predictions.push_back(out.output.predictions.detach());
-        risk_factors.push_back(out.output.risk_factors.detach());
-      }
-    }
-    gradients.add(flat(of_slot, parameters));
-    optimizer_->clear_gradients();
-    batches[s] = {};
-  }
-
-  Sum sum;
-  sum.gradient = gradients.total();
-  std::vector<Tensor> numbers;
-  const auto sums = values.sum(0);
-  auto total = at::zeros({}, values.options());
-  for (size_t i = 0; i < terms; ++i) {
-    if (counts[i] == 0) continue;
-    numbers.push_back(sums[i] / counts[i]);
-    total = total + numbers.back() * terms_[i].weight;
-  }
-  if (pass.step.updated) numbers.insert(numbers.begin(), total);
-  sum.numbers = numbers.empty() ? at::empty({0}, values.options()) : at::stack(numbers);
-  if (keep) {
-    sum.output.predictions = at::cat(predictions);
-    sum.output.risk_factors = at::cat(risk_factors);
-  }
-  return sum;
-}
-
-Tensor Session::exact_step(Pass& pass, double learning_rate) {
-  BufferGuard buffers(*model);
-  const auto sum = sum_over_slots(pass, /*keep=*/false);
-  if (!pass.step.updated) return with_norm(at::zeros_like(stop_), sum.numbers);
-  auto parameters = model->parameters();
-  const auto gradients = parts_of(sum.gradient, parameters);
-  for (size_t i = 0; i < parameters.size(); ++i) parameters[i].mutable_grad() = gradients[i];
-  const auto norm = update(sum.numbers[0], optimizer_->next(learning_rate));
-  buffers.keep_changes_unless(stop_);
-  return with_norm(norm, sum.numbers);
+Tensor Session::with_norm(const Tensor& norm, const Tensor& numbers) {
+  return at::cat({norm.detach().to(at::kDouble).reshape({1}), numbers});
 }
 
 // The norm.
@@ -314,8 +216,8 @@ std::vector<Step> Session::advance(at::ArrayRef<int64_t> dates, double learning_
   const bool captured = graphs_ && (!exact || dates.size() == 1);
   auto pass = begin(dates, /*fill=*/captured);
   HostCopy numbers(pass.filled > 0 ? graph_step(pass, learning_rate)
-                   : exact         ? exact_step(pass, learning_rate)
-                                   : plain_step(pass, learning_rate));
+                   : exact || ranks ? exact_step(pass, learning_rate)
+                                    : plain_step(pass, learning_rate));
   ++steps;
   running_.push_back({std::move(pass), std::move(numbers)});
   return collect(kInFlight);
@@ -367,6 +269,7 @@ Session::Gradients Session::gradients(at::ArrayRef<int64_t> dates) {
   Tensor numbers;  // but for the norm
   const auto parameters = model->parameters();
   std::vector<Tensor> gradients;
+  TORCH_CHECK_VALUE(!ranks, "gradients are those of one process");
   if (exact) {
     auto sum = sum_over_slots(pass, /*keep=*/true);
     gradients = parts_of(sum.gradient, parameters);

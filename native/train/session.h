@@ -14,6 +14,7 @@
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/panel.h"
+#include "train/ranks.h"
 #include "train/reduction.h"
 #include "train/step_graph.h"
 
@@ -77,6 +78,10 @@ class Session {
   // A step's gradient is the sum over its slots by a fixed tree, each with a backward of its own: a
   // date, or all of its dates where a term or a norm links them. False: one backward for all.
   bool exact = true;
+  // The others that take the same steps, each with a share of its slots; null: nobody. Their wish to
+  // stop, and this process's, comes with the step in which it is made: `stops` is then true on all.
+  std::shared_ptr<const Ranks> ranks;
+  bool wants_to_stop = false, stops = false;
   // From now on `advance`, where its step is one backward, fills batches up to a few row counts (padded_rows), so that a GPU takes
   // steps as CUDA graphs. Returns why it does not where these steps cannot be captured; they are
   // what they were then, as `gradients` and `apply` are anyway.
@@ -119,7 +124,10 @@ class Session {
   };
   // keep: the outputs, of all dates.
   Sum sum_over_slots(Pass& pass, bool keep);
+  std::vector<Tensor> exchange(const Shares& shares, const std::vector<Tensor>& sums,
+                               const Tensor& values);
   Tensor exact_step(Pass& pass, double learning_rate);
+  static Tensor with_norm(const Tensor& norm, const Tensor& numbers);
   Tensor update(const Tensor& total, const Tensor& numbers);
   Tensor numbers_of(const ObjectiveValue& objective) const;
   Tensor plain_step(Pass& pass, double learning_rate);

@@ -46,12 +46,12 @@ describe("the tarball", () => {
     const needed = [
       ...["CHANGELOG.md", "CMakeLists.txt", "LICENSE", "README.md", "package.json", "scripts/install.mjs", "scripts/sources.json"],
       ...["dist/index.js", "dist/index.d.ts", "dist/index.cjs", "dist/index.d.cts", "dist/cli/main.js", "dist/vendor/vega.js", "dist/vendor/LICENSES.txt", "native/bootstrap.c", "native/addon.cpp"],
-      ...[`prebuilds/${platform}/astgnn.node`, `prebuilds/${platform}/${coreName}`],
+      ...[`prebuilds/${platform}/astgnn.node`, `prebuilds/${platform}/${coreName}`, `prebuilds/${platform}/libastgnn_ranks.so`],
       ...(hasCuda ? [`prebuilds/${platform}/${cudaName}`] : []),
     ];
     expect(needed.filter((path) => !paths.includes(path))).toEqual([]);
     // Native sources are there for a build from source. It compiles no TypeScript, so lib/ is not.
-    const patterns = [/^dist\/[\w/-]+\.(js|d\.ts)$/, /^native\/[\w/]+\.(c|cpp|cu|h)$/, /^prebuilds\/(linux|darwin)-(x64|arm64)\/(astgnn\.node|libastgnn_(core|cuda)\.(so|dylib))$/];
+    const patterns = [/^dist\/[\w/-]+\.(js|d\.ts)$/, /^native\/[\w/]+\.(c|cpp|cu|h)$/, /^prebuilds\/(linux|darwin)-(x64|arm64)\/(astgnn\.node|libastgnn_(core|cuda|ranks)\.(so|dylib))$/];
     expect(paths.filter((path) => !needed.includes(path) && !patterns.some((pattern) => pattern.test(path)))).toEqual([]);
   });
 

@@ -1,0 +1,1 @@
+// c10d includes this for names that this project does not use.

@@ -1,0 +1,298 @@
+// The processes that train together, as one group of c10d over Gloo. A library of its own: a
+// LibTorch without c10d loads the core all the same. The core calls it by the names of its ops.
+//
+// Beside the group there is the store through which its members met. Whoever ends says so there, and
+// whoever finds that somebody is gone asks there who still answers: a connection tells neither.
+#include <ATen/ops/empty.h>
+#include <c10/util/Logging.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <torch/library.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "train/ranks/address.h"
+
+namespace astgnn::ranks {
+namespace {
+
+using at::Tensor;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kSlice{500};    // how often a waiting rank looks at the store
+constexpr milliseconds kAnswer{250};   // how often the thread that answers for a rank does
+constexpr milliseconds kRollCall{900}; // how long ranks have to answer
+
+std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
+// The first sentence of what LibTorch says.
+std::string reason_of(const std::exception& error) {
+  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
+  std::string text = of_torch ? of_torch->what_without_backtrace() : error.what();
+  text = text.substr(0, text.find('\n'));
+  // "[/pytorch/third_party/gloo/...cc:534] Connection closed by peer": the place is of no use here.
+  if (const auto end = text.find("] "); text.rfind('[', 0) == 0 && end != std::string::npos)
+    text = text.substr(end + 2);
+  return text;
+}
+
+// TORCH_CPP_LOG_LEVEL is read once; without it c10d's attempts to connect fill the terminal.
+void be_quiet() {
+  const bool unset = getenv("TORCH_CPP_LOG_LEVEL") == nullptr;
+  if (unset) setenv("TORCH_CPP_LOG_LEVEL", "FATAL", 0);
+  c10::initLogging();
+  if (unset) unsetenv("TORCH_CPP_LOG_LEVEL");
+}
+
+class Group {
+ public:
+  // hosts: the store is this process's; else rank 0's or the launcher's.
+  Group(int64_t rank, int64_t size, bool hosts) : rank_(rank), size_(size), hosts_(hosts) {}
+
+  // Meets the others.
+  void start(const std::string& host, int64_t port, const std::string& prefix,
+             double start_seconds) {
+    const auto deadline = Clock::now() + seconds(start_seconds);
+    c10d::TCPStoreOptions options;
+    options.port = static_cast<uint16_t>(port);
+    options.isServer = hosts_;
+    options.timeout = seconds(start_seconds);
+    options.waitWorkers = false;
+    options.useLibUV = false;  // Node's symbols of libuv would be taken for LibTorch's
+    if (hosts_) options.masterListenFd = listen_on(host, static_cast<int>(port));
+    c10::intrusive_ptr<c10d::Store> store;
+    try {
+      store = c10::make_intrusive<c10d::TCPStore>(host, options);
+    } catch (const std::exception& error) {
+      TORCH_CHECK(false, "lost: rank ", rank_, " of ", size_, " found nobody at ", host, ":", port,
+                  " within ", start_seconds, " s (", reason_of(error), ")");
+    }
+    store_ = c10::make_intrusive<c10d::PrefixStore>(prefix, store);
+    say("here", "");
+    answers_ = c10::make_intrusive<c10d::PrefixStore>(prefix, store->clone());
+    thread_ = std::thread([this] { answer(); });
+    for (;;) {
+      const auto missing = without("here", "here");
+      if (missing.empty()) break;
+      refuse_if_ended();
+      TORCH_CHECK(Clock::now() < deadline, "lost: ", names(missing), " of ", size_,
+                  " did not start within ", start_seconds, " s");
+      std::this_thread::sleep_for(milliseconds(50));
+    }
+    auto gloo = c10d::ProcessGroupGloo::Options::create();
+    gloo->timeout = seconds(start_seconds);
+    const auto own = local_address_towards(host, static_cast<int>(port));
+    const char* interface = getenv("GLOO_SOCKET_IFNAME");
+    gloo->devices.push_back(
+        interface != nullptr ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
+        : own.empty()        ? c10d::ProcessGroupGloo::createDefaultDevice()
+                             : c10d::ProcessGroupGloo::createDeviceForHostname(own));
+    guarded([&] {
+      group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(store_, static_cast<int>(rank_),
+                                                           static_cast<int>(size_), gloo);
+    });
+  }
+
+  // [size, bytes] of everybody's [bytes], which are equally many.
+  Tensor gather(const Tensor& message, double limit) {
+    TORCH_CHECK(message.is_contiguous() && message.is_cpu(), "a message is contiguous");
+    auto all = at::empty({size_, message.numel()}, message.options());
+    guarded([&] {
+      std::vector<std::vector<Tensor>> outputs(1);
+      for (int64_t r = 0; r < size_; ++r) outputs[0].push_back(all[r]);
+      std::vector<Tensor> inputs{message};
+      c10d::AllgatherOptions options;
+      options.timeout = seconds(limit) + 2 * kSlice;
+      const auto work = group_->allgather(outputs, inputs, options);
+      const auto deadline = Clock::now() + seconds(limit);
+      for (;;) {
+        try {
+          work->wait(kSlice);
+          return;
+        } catch (const std::exception&) {
+          if (work->isCompleted()) throw;
+        }
+        if (store_->check({"broken"})) throw std::runtime_error("another rank says so");
+        if (Clock::now() > deadline)
+          throw std::runtime_error("nothing came for " + std::to_string(limit).substr(0, 6) + " s");
+      }
+    });
+    return all;
+  }
+
+  // The store's host stays until the others know, so that nobody asks in vain.
+  void leave(const std::string& reason) {
+    if (left_.exchange(true) || !store_) return;
+    try {
+      say("ended", reason);
+      if (!reason.empty()) store_->set("broken", reason);
+      const auto until = Clock::now() + milliseconds(reason.empty() ? 10000 : 2000);
+      while (hosts_ && Clock::now() < until && !without("ended", "silent").empty())
+        std::this_thread::sleep_for(milliseconds(20));
+    } catch (const std::exception&) {
+      // The store is gone, and with it whoever would want to know.
+    }
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  static milliseconds seconds(double s) { return milliseconds(static_cast<int64_t>(1000 * s)); }
+
+  void say(const std::string& what, const std::string& text) {
+    store_->set(what + "/" + std::to_string(rank_), text);
+  }
+
+  // Ranks of which neither is there.
+  std::vector<int64_t> without(const std::string& what, const std::string& other = "ended") {
+    std::vector<int64_t> missing;
+    for (int64_t r = 0; r < size_; ++r) {
+      const auto of_rank = "/" + std::to_string(r);
+      if (!store_->check({what + of_rank}) && !store_->check({other + of_rank}))
+        missing.push_back(r);
+    }
+    return missing;
+  }
+
+  static std::string names(const std::vector<int64_t>& ranks) {
+    std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+    for (size_t i = 0; i < ranks.size(); ++i)
+      text += (i == 0 ? "" : ", ") + std::to_string(ranks[i]);
+    return text;
+  }
+
+  void refuse_if_ended() {
+    for (int64_t r = 0; r < size_; ++r) {
+      const auto key = "ended/" + std::to_string(r);
+      if (r == rank_ || !store_->check({key})) continue;
+      const auto why = text_of(store_->get(key));
+      TORCH_CHECK(false, "lost: rank ", r, " has ended", why.empty() ? "" : ": ", why);
+    }
+  }
+
+  // Does what needs the others. Where it fails, finds out who is missing.
+  template <typename F>
+  void guarded(F&& work) {
+    TORCH_CHECK(!dead_, "lost: ", dead_.value_or(""));
+    std::string reason;
+    try {
+      work();
+      return;
+    } catch (const std::exception& error) {
+      reason = reason_of(error);
+    }
+    dead_ = roll_call(reason);
+    TORCH_CHECK(false, "lost: ", *dead_);
+  }
+
+  std::string roll_call(const std::string& reason) {
+    try {
+      if (!store_->check({"broken"})) store_->set("broken", reason);
+      const auto until = Clock::now() + kRollCall;
+      std::vector<int64_t> silent;
+      store_->set("alive/" + std::to_string(rank_), std::string());
+      do {
+        std::this_thread::sleep_for(milliseconds(20));
+        silent = without("alive");
+      } while (!silent.empty() && Clock::now() < until);
+      for (const int64_t r : silent) store_->set("silent/" + std::to_string(r), std::string());
+      for (int64_t r = 0; r < size_; ++r) {
+        const auto key = "ended/" + std::to_string(r);
+        if (r == rank_ || !store_->check({key})) continue;
+        const auto why = text_of(store_->get(key));
+        if (!why.empty()) return "rank " + std::to_string(r) + " has ended: " + why;
+      }
+      if (!silent.empty()) return names(silent) + " does not answer (" + reason + ")";
+      return "some rank did not come to the same step (" + reason + ")";
+    } catch (const std::exception&) {
+      return (hosts_ ? std::string("the store") : std::string("rank 0 or the launcher")) +
+             " does not answer (" + reason + ")";
+    }
+  }
+
+  // On a thread of its own: a rank that computes is alive too.
+  void answer() {
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, kAnswer, [this] { return stop_; })) {
+      lock.unlock();
+      bool done = false;
+      try {
+        if (answers_->check({"broken"})) {
+          answers_->set("alive/" + std::to_string(rank_), std::string());
+          done = true;
+        }
+      } catch (const std::exception&) {
+        done = true;
+      }
+      lock.lock();
+      if (done) return;
+    }
+  }
+
+  int64_t rank_, size_;
+  bool hosts_;
+  c10::intrusive_ptr<c10d::Store> store_, answers_;
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  std::optional<std::string> dead_;
+  std::atomic<bool> left_ = false;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+};
+
+// Never destroyed: that waits for operations which will not end where a rank is gone.
+Group* group = nullptr;
+
+Group& joined() {
+  TORCH_CHECK(group != nullptr, "this process has joined no others");
+  return *group;
+}
+
+void join(std::string host, int64_t port, int64_t rank, int64_t size, bool hosts,
+          std::string prefix, double start_seconds) {
+  TORCH_CHECK(group == nullptr, "this process has joined others already");
+  be_quiet();
+  group = new Group(rank, size, hosts);
+  try {
+    group->start(host, port, prefix, start_seconds);
+  } catch (const std::exception& error) {
+    group->leave(reason_of(error));
+    throw;
+  }
+}
+
+Tensor gather(const Tensor& message, double seconds) { return joined().gather(message, seconds); }
+
+void leave(std::string reason) {
+  if (group != nullptr) group->leave(reason);
+}
+
+}  // namespace
+}  // namespace astgnn::ranks
+
+TORCH_LIBRARY_FRAGMENT(astgnn, m) {
+  m.def(
+      "_ranks_join(str host, int port, int rank, int size, bool hosts, str prefix, float "
+      "start_seconds) -> ()",
+      TORCH_FN(astgnn::ranks::join));
+  m.def("_ranks_gather(Tensor message, float seconds) -> Tensor");
+  m.def("_ranks_leave(str reason) -> ()", TORCH_FN(astgnn::ranks::leave));
+}
+
+TORCH_LIBRARY_IMPL(astgnn, CPU, m) { m.impl("_ranks_gather", TORCH_FN(astgnn::ranks::gather)); }

@@ -1,0 +1,164 @@
+// Steps slot by slot, by one process or by several.
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "train/module_guards.h"
+#include "train/session.h"
+
+namespace astgnn::train {
+
+std::vector<std::vector<int64_t>> Session::slots_of(const Pass& pass) const {
+  const bool linked = model->config.norm == "batch" ||
+                      std::any_of(terms_.begin(), terms_.end(),
+                                  [](const Term& term) { return term.name == "turnover"; });
+  if (linked || pass.dates.empty()) return {pass.dates};
+  std::vector<std::vector<int64_t>> slots;
+  if (exact) {
+    for (const int64_t date : pass.dates) slots.push_back({date});
+    return slots;
+  }
+  const Shares shares(static_cast<int64_t>(pass.dates.size()), ranks->size());
+  for (int64_t rank = 0; rank < ranks->size(); ++rank)
+    if (shares.begin(rank) < shares.end(rank))
+      slots.emplace_back(pass.dates.begin() + shares.begin(rank),
+                         pass.dates.begin() + shares.end(rank));
+  return slots;
+}
+
+// A term is a mean over the dates of the step that define it, which their labels tell beforehand:
+// a slot's share of the total is then known when its turn comes.
+Session::Sum Session::sum_over_slots(Pass& pass, bool keep) {
+  const size_t terms = terms_.size();
+  std::vector<PackedBatch> batches;
+  std::vector<std::vector<int64_t>> defined;  // [slots][terms] dates
+  std::vector<int64_t> counts(terms);
+  pass.step.undefined.assign(terms, 0);
+  for (const auto& dates : slots_of(pass)) {
+    const auto& batch = batches.emplace_back(batch_of(pass, dates));
+    auto& of_slot = defined.emplace_back();
+    const auto undefined = undefined_dates(terms_, model->config, batch);
+    for (size_t i = 0; i < terms; ++i) {
+      of_slot.push_back(entries(terms_[i], batch) - undefined[i]);
+      counts[i] += of_slot[i];
+      pass.step.undefined[i] += undefined[i];
+    }
+  }
+  for (const int64_t count : counts) pass.defined.push_back(count > 0);
+  pass.step.updated = std::any_of(counts.begin(), counts.end(), [](int64_t n) { return n > 0; });
+
+  const auto parameters = model->parameters();
+  const auto values = at::zeros({static_cast<int64_t>(batches.size()), static_cast<int64_t>(terms)},
+                                stop_.options().dtype(at::kDouble));
+  const Shares shares(static_cast<int64_t>(batches.size()), ranks ? ranks->size() : 1);
+  const int64_t own = ranks ? ranks->rank() : 0;
+  TreeSum gradients;
+  std::vector<Tensor> sums, predictions, risk_factors;
+  for (int64_t s = shares.begin(own); s < shares.end(own); ++s) {
+    std::vector<double> factors;
+    for (size_t i = 0; i < terms; ++i)
+      factors.push_back(counts[i] == 0 ? 0
+                                       : terms_[i].weight * static_cast<double>(defined[s][i]) /
+                                             static_cast<double>(counts[i]));
+    std::vector<Tensor> of_slot(parameters.size());
+    const bool any = std::any_of(defined[s].begin(), defined[s].end(),
+                                 [](int64_t dates) { return dates > 0; });
+    if (any || keep) {
+      std::optional<BlockClock> clock;
+      if (profile) clock.emplace(panel_->device());
+      const auto out = forward_backward(batches[s], clock ? &*clock : nullptr, factors);
+      if (clock) {
+        if (!pass.step.blocks) pass.step.blocks.emplace();
+        *pass.step.blocks += clock->times();
+      }
+      for (size_t i = 0; i < parameters.size(); ++i) of_slot[i] = parameters[i].grad();
+      for (size_t i = 0; i < terms; ++i)
+        if (const auto& value = out.objective.terms[i].value)
+          values[s][i].copy_(value->detach() * defined[s][i]);
+      if (keep) {
+        predictions.push_back(out.output.predictions.detach());
+        risk_factors.push_back(out.output.risk_factors.detach());
+      }
+    }
+    gradients.add(flat(of_slot, parameters));
+    if ((s + 1) % shares.subtree() == 0 || s + 1 == shares.end(own))
+      sums.push_back(gradients.total());
+    optimizer_->clear_gradients();
+    batches[s] = {};
+  }
+  if (ranks) sums = exchange(shares, sums, values);
+  for (auto& of_subtree : sums) gradients.add(std::move(of_subtree));
+
+  Sum sum;
+  sum.gradient = gradients.total();
+  std::vector<Tensor> numbers;
+  const auto of_terms = values.sum(0);
+  auto total = at::zeros({}, values.options());
+  for (size_t i = 0; i < terms; ++i) {
+    if (counts[i] == 0) continue;
+    numbers.push_back(of_terms[i] / counts[i]);
+    total = total + numbers.back() * terms_[i].weight;
+  }
+  if (pass.step.updated) numbers.insert(numbers.begin(), total);
+  sum.numbers = numbers.empty() ? at::empty({0}, values.options()) : at::stack(numbers);
+  if (keep) {
+    sum.output.predictions = at::cat(predictions);
+    sum.output.risk_factors = at::cat(risk_factors);
+  }
+  return sum;
+}
+
+// One message: sums of gradients, the terms of the sender's slots, and whether it wants to stop.
+std::vector<Tensor> Session::exchange(const Shares& shares, const std::vector<Tensor>& sums,
+                                      const Tensor& values) {
+  TORCH_CHECK_VALUE(values.is_cpu(), "ranks compute on the CPU");
+  const auto parameters = model->parameters();
+  int64_t count = 0;
+  for (const auto& parameter : parameters) count += parameter.numel();
+  const size_t width = static_cast<size_t>(count) * parameters[0].element_size(),
+               slot = static_cast<size_t>(values.size(1)) * sizeof(double),
+               terms_at = width * static_cast<size_t>(shares.most_sums()),
+               wish_at = terms_at + slot * static_cast<size_t>(shares.most());
+  auto* value = static_cast<uint8_t*>(values.mutable_data_ptr());
+  const auto slots_at = [&](int64_t rank) { return value + slot * shares.begin(rank); };
+  const auto slots_of_rank = [&](int64_t rank) {
+    return slot * static_cast<size_t>(shares.end(rank) - shares.begin(rank));
+  };
+
+  const auto message = at::zeros({static_cast<int64_t>(wish_at + 1)}, at::kByte);
+  auto* to = message.mutable_data_ptr<uint8_t>();
+  for (size_t i = 0; i < sums.size(); ++i)
+    std::memcpy(to + i * width, sums[i].const_data_ptr(), width);
+  std::memcpy(to + terms_at, slots_at(ranks->rank()), slots_of_rank(ranks->rank()));
+  to[wish_at] = wants_to_stop;
+
+  const auto all = ranks->gather(message);
+  std::vector<Tensor> everybodys;
+  for (int64_t rank = 0; rank < ranks->size(); ++rank) {
+    const auto* from = all.const_data_ptr<uint8_t>() + rank * message.numel();
+    for (int64_t i = 0; i < shares.sums(rank); ++i) {
+      const auto& sum = everybodys.emplace_back(
+          at::empty({count}, parameters[0].options().requires_grad(false)));
+      std::memcpy(sum.mutable_data_ptr(), from + static_cast<size_t>(i) * width, width);
+    }
+    std::memcpy(slots_at(rank), from + terms_at, slots_of_rank(rank));
+    stops = stops || from[wish_at] != 0;
+  }
+  return everybodys;
+}
+
+Tensor Session::exact_step(Pass& pass, double learning_rate) {
+  BufferGuard buffers(*model);
+  const auto sum = sum_over_slots(pass, /*keep=*/false);
+  if (!pass.step.updated) return with_norm(at::zeros_like(stop_), sum.numbers);
+  auto parameters = model->parameters();
+  const auto gradients = parts_of(sum.gradient, parameters);
+  for (size_t i = 0; i < parameters.size(); ++i) parameters[i].mutable_grad() = gradients[i];
+  const auto norm = update(sum.numbers[0], optimizer_->next(learning_rate));
+  buffers.keep_changes_unless(stop_);
+  return with_norm(norm, sum.numbers);
+}
+
+}  // namespace astgnn::train
