@@ -1,6 +1,7 @@
 // The GRU of gru.h with its products in bf16 tiles. Weights are packed once per op call. Forward, a
-// unit of work is 16 or 32 rows times 16 hidden units: its four sums go through a few KB to the
-// gates, whose new state is packed at once for the next step and the layer above. In the backward,
+// unit of work is 16 rows times 16 hidden units: its four sums go through 4 KB to the gates, which
+// are computed a few rows at a time between the products of the next unit; the new state is packed
+// at once for the next step and the layer above. In the backward,
 // rows of several steps are gathered until they fill tiles, which saves loads and stores of the
 // weight gradients.
 #pragma once
@@ -72,7 +73,9 @@ ASTGNN_INLINE Vec<float> load_part(const float* p, int64_t count) {
 template <int kParts>
 class GruTileProducts {
  public:
-  static constexpr int64_t kRows = kTileHeight, kBlock = kTileHeight, kSteps = 1;
+  static constexpr int64_t kRows = kTileHeight, kSteps = 1;
+  // Rows at a time: the gates of a backward stay in the second-level cache.
+  static constexpr int64_t block(bool backward) { return backward ? kTileHeight : kGruRows; }
 
   // Places everything into memory and returns its size in floats; null only measures.
   int64_t take(const GruLayers<float>& layers, bool backward, float* memory) {
@@ -85,7 +88,7 @@ class GruTileProducts {
       used += count * kTile / 2;
       return at;
     };
-    const int64_t rows = kBlock / kTileHeight;
+    const int64_t rows = block(backward) / kTileHeight;
     int64_t widest = chunks_;
     input_ = tiles(rows * tiles_of(layers.layer[0].inputs, kTileDepth));
     for (int64_t l = 0; l < layers.count; ++l) {
@@ -124,11 +127,20 @@ class GruTileProducts {
       const Layer& below = layer_[l - 1];
       x = below.dropped ? below.dropped : below.state[(t + 1) % 2];
     }
-    const int64_t row_tiles = memory[l].rows / kTileHeight;
-    for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
-      int64_t row = 0;
-      for (; row + 2 <= row_tiles; row += 2) unit<2>(layer, memory[l], layer_[l], x, t, row, chunk);
-      if (row < row_tiles) unit<1>(layer, memory[l], layer_[l], x, t, row, chunk);
+    alignas(64) float sums[2][kTileHeight][4][kTileHeight];
+    const int64_t row_tiles = memory[l].rows / kTileHeight, units = row_tiles * chunks_;
+    for (int64_t unit = 0; unit <= units; ++unit) {
+      int64_t done = unit > 0 ? 0 : kTileHeight;  // rows of the unit before
+      const auto gates = [&](int64_t rows) ASTGNN_INLINE_LAMBDA {
+        for (; rows > 0 && done < kTileHeight; --rows, ++done) {
+          const int64_t row = (unit - 1) % row_tiles, chunk = (unit - 1) / row_tiles;
+          unit_gates(layer, memory[l], layer_[l], t, row, chunk, done, sums[(unit - 1) % 2][done]);
+        }
+      };
+      if (unit < units)
+        unit_sums(layer, layer_[l], x, t, unit % row_tiles, unit / row_tiles, sums[unit % 2][0][0],
+                  gates);
+      gates(kTileHeight);
     }
   }
 
@@ -200,46 +212,71 @@ class GruTileProducts {
     }
   }
 
-  // Rows 16 row ... of R tiles, hidden units 16 chunk ... .
-  template <int R>
-  void unit(const GruLayer<float>& layer, const GruMemory<float>& memory, const Layer& own,
-            const Brain* x, int64_t t, int64_t row, int64_t chunk) {
+  // sums [16][r, z, n of the input, n of the state][16] of rows 16 row ..., hidden units 16 chunk
+  // ...; gates(rows) may do vector work while the tiles multiply.
+  template <class Gates>
+  ASTGNN_INLINE void unit_sums(const GruLayer<float>& layer, const Layer& own, const Brain* x,
+                               int64_t t, int64_t row, int64_t chunk, float* sums, Gates&& gates) {
     const GruTileWeights<kParts> w(layer, hidden_);
-    alignas(64) float sums[R * kTileHeight][4][kTileHeight];
-    const auto product = [&](const Brain* left, const Brain* right, int64_t depth, int64_t gate) {
-      return TileProduct{left + row * depth * kTile, depth * kTile,
-                         right + (chunk * 3 + gate) * depth * kTile, depth * kTile, depth};
-    };
-    TileSums<R, 2>::zero();
-    TileSums<R, 2>::template add<kParts>(
-        product(x, layer.packed + w.forward_input, w.input_depth, 0));
+    Tiles::zero<0>();
+    Tiles::zero<1>();
+    Tiles::zero<2>();
+    Tiles::zero<3>();
+    add_gates<2>(x + row * w.input_depth * kTile,
+                 layer.packed + w.forward_input + chunk * 3 * w.input_depth * kTile, w.input_depth,
+                 gates);
     if (t > 0)  // the first state is 0
-      TileSums<R, 2>::template add<kParts>(
-          product(own.state[t % 2], layer.packed + w.forward_hidden, w.state_depth, 0));
-    TileSums<R, 2>::store(sums[0][0], 4 * kTileHeight);
-    TileSums<R, 2>::zero();
-    TileSums<R, 1, 0>::template add<kParts>(
-        product(x, layer.packed + w.forward_input, w.input_depth, 2));
-    if (t > 0)
-      TileSums<R, 1, 1>::template add<kParts>(
-          product(own.state[t % 2], layer.packed + w.forward_hidden, w.state_depth, 2));
-    TileSums<R, 2>::store(sums[0][2], 4 * kTileHeight);
+      add_gates<3>(own.state[t % 2] + row * w.state_depth * kTile,
+                   layer.packed + w.forward_hidden + chunk * 3 * w.state_depth * kTile,
+                   w.state_depth, gates);
+    constexpr int64_t kBytes = 4 * kTileHeight * sizeof(float);
+    Tiles::store<0>(sums, kBytes);
+    Tiles::store<1>(sums + kTileHeight, kBytes);
+    Tiles::store<2>(sums + 2 * kTileHeight, kBytes);
+    Tiles::store<3>(sums + 3 * kTileHeight, kBytes);
+  }
 
-    const float* bias = layer.bias + chunk * 4 * kTileHeight;
-    const int64_t column = chunk * kTileHeight;
-    for (int64_t i = 0; i < R * kTileHeight; ++i) {
-      const int64_t place = row * kTileHeight + i;
-      Vec<float> gates[4];
-#pragma GCC unroll 4
-      for (int g = 0; g < 4; ++g) gates[g] = load(sums[i][g]) + load(bias + g * kTileHeight);
-      const Vec<float> state = gru_gates<float>(layer, memory, t, place, column, gates);
-      const int64_t tile = ((row + i / kTileHeight) * depth_ + chunk / 2) * kTile;
-      store_row<kParts>(own.state[(t + 1) % 2] + tile, i % kTileHeight, chunk % 2,
-                        split<kParts>(state));
-      if (!own.dropped) continue;
-      const Vec<float> dropped = load(memory.output(t, true) + place * memory.hidden + column);
-      store_row<kParts>(own.dropped + tile, i % kTileHeight, chunk % 2, split<kParts>(dropped));
+  // Sums 0, 1 and kLast += left times the weights of r, z and n: three sums in turn, since one waits
+  // for its last product.
+  template <int kLast, class Gates>
+  static ASTGNN_INLINE void add_gates(const Brain* left, const Brain* right, int64_t depth,
+                                      Gates&& gates) {
+    constexpr int64_t kRow = kTileDepth * sizeof(Brain);
+    const auto products = [&]<int kLeft>(const Brain* tile) ASTGNN_INLINE_LAMBDA {
+      Tiles::load<6>(tile, kRow);
+      Tiles::dot<0, kLeft, 6>();
+      Tiles::load<7>(tile + depth * kTile, kRow);
+      Tiles::dot<1, kLeft, 7>();
+      Tiles::load<6>(tile + 2 * depth * kTile, kRow);
+      Tiles::dot<kLast, kLeft, 6>();
+      gates(2);
+    };
+    for (int64_t k = 0; k < depth; ++k, left += kTile, right += kTile) {
+      Tiles::load<4>(left, kRow);
+      if constexpr (kParts == 2) products.template operator()<4>(right + kTileElements);
+      products.template operator()<4>(right);
+      if constexpr (kParts == 2) {
+        Tiles::load<5>(left + kTileElements, kRow);
+        products.template operator()<5>(right);
+      }
     }
+  }
+
+  // Row i of a unit from its sums; its new state is packed at once.
+  ASTGNN_INLINE void unit_gates(const GruLayer<float>& layer, const GruMemory<float>& memory,
+                                const Layer& own, int64_t t, int64_t row, int64_t chunk, int64_t i,
+                                const float (*sums)[kTileHeight]) {
+    const float* bias = layer.bias + chunk * 4 * kTileHeight;
+    const int64_t column = chunk * kTileHeight, place = row * kTileHeight + i,
+                  tile = (row * depth_ + chunk / 2) * kTile;
+    Vec<float> gates[4];
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) gates[g] = load(sums[g]) + load(bias + g * kTileHeight);
+    const Vec<float> state = gru_gates<float>(layer, memory, t, place, column, gates);
+    store_row<kParts>(own.state[(t + 1) % 2] + tile, i, chunk % 2, split<kParts>(state));
+    if (!own.dropped) return;
+    const Vec<float> dropped = load(memory.output(t, true) + place * memory.hidden + column);
+    store_row<kParts>(own.dropped + tile, i, chunk % 2, split<kParts>(dropped));
   }
 
   // 16 rows of gate gradients [4 P] as the left operand of to_state and to_input and as the right
@@ -313,8 +350,11 @@ class GruTileProducts {
 template <int kParts>
 int64_t gru_tile_scratch(const GruLayers<float>& layers, int64_t window, bool backward) {
   using Products = GruTileProducts<kParts>;
-  return gru_scratch<float, Products::kBlock, Products::kSteps>(layers, window, backward) +
-         Products().take(layers, backward, nullptr);
+  const int64_t rest =
+      backward
+          ? gru_scratch<float, Products::block(true), Products::kSteps>(layers, window, true)
+          : gru_scratch<float, Products::block(false), Products::kSteps>(layers, window, false);
+  return rest + Products().take(layers, backward, nullptr);
 }
 
 template <int kParts>
@@ -323,7 +363,7 @@ void gru_tile_forward(const GruLayers<float>& layers, const GruBlock<float>& blo
   GruTileProducts<kParts> products;
   const int64_t used = products.take(layers, false, block.scratch);
   Tiles::configure();
-  each_part(block, products.kBlock, [&](GruBlock<float> part, int64_t row) {
+  each_part(block, products.block(false), [&](GruBlock<float> part, int64_t row) {
     products.clear(part.scratch);
     part.scratch += used;
     gru_forward_with(products, layers, part, out + row * out_stride, out_stride);
@@ -339,7 +379,7 @@ void gru_tile_backward(const GruLayers<float>& layers, const GruBlock<float>& bl
   const int64_t used = products.take(layers, true, block.scratch),
                 columns = whole_vectors<float>(layers.layer[0].inputs);
   Tiles::configure();
-  each_part(block, products.kBlock, [&](GruBlock<float> part, int64_t row) {
+  each_part(block, products.block(true), [&](GruBlock<float> part, int64_t row) {
     products.clear(part.scratch);
     part.scratch += used;
     gru_backward_with(products, layers, part, grad + row * grad_stride, grad_stride, sums,
