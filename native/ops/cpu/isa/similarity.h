@@ -93,30 +93,41 @@ ASTGNN_SHARED void scores_tile(const SimilarityBlock<T>& b, int64_t i, int64_t j
   }
 }
 
+// Exponents are in powers of 2 where vectors have that exponential: kPower of one of e, and back.
+template <class T>
+constexpr T kPower = sizeof(T) == 4 ? T(kLog2OfE) : T(1);
+ASTGNN_INLINE Vec<float> raised(Vec<float> exponent) { return exp2(exponent); }
+ASTGNN_INLINE Vec<double> raised(Vec<double> exponent) { return exp(exponent); }
+// With one shift for all: within what make_block allows (similarity_graph.h).
+ASTGNN_INLINE Vec<float> raised_within(Vec<float> exponent) { return exp2_within(exponent); }
+ASTGNN_INLINE Vec<double> raised_within(Vec<double> exponent) { return exp(exponent); }
+
 // exp(max(score, 0) - shift). Without thresholds, a positive score's weight is at least `above`,
 // which is more than `zero`, that of the others: the weight alone tells the sign of the score, also
 // where the exponential rounds to zero's.
 template <class T>
 struct Weighing {
-  T zero, above;
+  T shift, zero, above;
 
   explicit ASTGNN_INLINE Weighing(const SimilarityBlock<T>& b)
-      : zero(exp(broadcast<T>(-b.shift))[0]),
+      : shift(b.shift * kPower<T>),
+        zero(raised_within(broadcast<T>(-shift))[0]),
         above(zero * (T(1) + (sizeof(T) == 4 ? T(1.2e-7) : T(2.3e-16)))) {}
 
   template <Side side>
   ASTGNN_INLINE Vec<T> weight(const SimilarityBlock<T>& b, Vec<T> score, int64_t i, int64_t j,
                               Vec<T>& exponent) const {
     if constexpr (side == Side::kNone) {
-      exponent = positive<T>(score) - b.shift;
-      const Vec<T> e = exp(exponent), raised = e < above ? broadcast<T>(above) : e;
-      return score <= T(0) ? broadcast<T>(zero) : raised;  // NaN stays
+      exponent = fused(positive<T>(score), broadcast(kPower<T>), broadcast(-shift));
+      return score <= T(0) ? broadcast<T>(zero)
+                           : at_least(above, raised_within(exponent));  // NaN stays
     } else {
       const Vec<T> threshold =
           side == Side::kRow ? broadcast<T>(b.threshold[i]) : load(b.threshold + j);
       exponent =
-          positive<T>(score) - (side == Side::kRow ? broadcast<T>(b.peak[i]) : load(b.peak + j));
-      const Vec<T> e = exp(exponent);
+          (positive<T>(score) - (side == Side::kRow ? broadcast<T>(b.peak[i]) : load(b.peak + j))) *
+          kPower<T>;
+      const Vec<T> e = raised(exponent);
       return score < threshold ? Vec<T>{} : e;
     }
   }
@@ -141,7 +152,7 @@ struct RowSums {
         moment += static_cast<double>(moments[i * kLanes<T> + k]);
       }
       pass->others[i] += total;
-      pass->moments[i] += moment;
+      pass->moments[i] += moment / kPower<T>;
     }
     clear();
   }
@@ -168,7 +179,7 @@ ASTGNN_SHARED void weigh_rows(const SimilarityBlock<T>& b, const Weighing<T>& we
           const T own = w[lane], power = exponent[lane];
           sums->pass->own[i + r - sums->row] = own;
           if (own != T(0))
-            sums->pass->moments[i + r - sums->row] += static_cast<double>(own) * power;
+            sums->pass->moments[i + r - sums->row] += static_cast<double>(own) * power / kPower<T>;
         }
         const auto outside = (column == self) | (column >= end);
         w = outside ? Vec<T>{} : w;
