@@ -38,13 +38,13 @@ export interface ConvexSolution {
   readonly weights: Float64Array;
   /** Volatility, tracking error or utility. */
   readonly value: number;
-  /** By how much the value may differ from the best, as a share of it. */
-  readonly gap: number;
   readonly duals: readonly Dual[];
 }
 
 /** By how much weights may miss a limit. */
 const EXACT = 1e-8;
+/** Risk that is none, in units of a usual stock's. */
+const NONE = 1e-6;
 /** Relative gap up to which a solution counts where the solver could not reach its tolerance. */
 const USABLE = 1e-6;
 
@@ -57,7 +57,8 @@ export async function solveConvex(problem: ConvexProblem, options: SolveOptions)
   const limited = problem.kept === undefined ? own : { ...own, rows: [...own.rows, ...letGo(problem.kept, covariance)] };
   const { programme, scale } = problem.objective === "trackingError" ? trackingProgramme(problem, limited) : varianceProgramme(problem, limited);
   const solved = await solveProgramme(programme, options);
-  const size = Math.max(Math.abs(solved.objective), 1e-9);
+  // In units of a usual stock's risk, less than this is none: a benchmark that is met.
+  const size = Math.max(Math.abs(solved.objective), NONE);
   const usable = solved.status === "solved" || (solved.gap / size < USABLE && solved.status !== "infeasible" && solved.status !== "unbounded");
   if (!usable) {
     if (solved.status === "unbounded") {
@@ -70,7 +71,7 @@ export async function solveConvex(problem: ConvexProblem, options: SolveOptions)
   const weights = withinBounds(solved.x.slice(0, n), limited.rows);
   refuseBroken(weights, limited.rows, problem);
   const value = valueOf(problem, weights);
-  return { weights, value, gap: solved.gap / size, duals: dualsOf(problem, limited.rows, solved.prices, scale, value) };
+  return { weights, value, duals: dualsOf(problem, limited.rows, solved.prices, scale, value) };
 }
 
 function letGo(kept: readonly number[], { tickers }: CheckedCovariance): Row[] {
@@ -196,6 +197,8 @@ export function valueOf({ covariance, objective, expected, riskAversion, benchma
 
 function dualsOf({ objective }: ConvexProblem, rows: readonly Row[], all: Float64Array, scale: number, value: number): Dual[] {
   const prices = all.subarray(all.length - rows.length);
+  // At a benchmark that is met no limit costs anything.
+  if (objective === "trackingError" && value < NONE * scale) return [];
   // Half the variance is minimised: a unit of it is 1 / volatility units of volatility.
   const unit = objective === "minimumVariance" ? scale / Math.max(value, Number.MIN_VALUE) : scale;
   const top = prices.reduce((most, price, i) => (rows[i]!.limit === undefined ? most : Math.max(most, Math.abs(price))), 0);

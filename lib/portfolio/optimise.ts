@@ -59,7 +59,7 @@ export async function optimise(options: OptimiseOptions): Promise<Portfolio | Co
   if ("conflict" in found) return found;
   const { weights, value, duals } = found;
   const { volatility, shares } = riskOf(covariance, weights);
-  return { status: "optimal", tickers, weights, riskShares: shares, volatility, value, duals, ...(found.fewNames === undefined ? {} : { fewNames: found.fewNames }), notes: notesOf(problem, found) };
+  return { status: "optimal", tickers, weights, riskShares: shares, volatility, value, duals, ...(found.fewNames === undefined ? {} : { fewNames: found.fewNames }), notes: notesOf(problem) };
 }
 
 type Resolved = z.output<typeof optimiseSchema>;
@@ -106,17 +106,13 @@ async function problemOf(resolved: Resolved, objective: ConvexProblem["objective
   };
 }
 
-function notesOf({ covariance, objective, riskAversion }: ConvexProblem, { gap }: ConvexSolution): string[] {
+function notesOf({ covariance, objective, riskAversion }: ConvexProblem): string[] {
   const { rank, tickers, dependent } = covariance;
-  const notes: string[] = [];
-  if (rank < tickers.length && (objective !== "meanVariance" || riskAversion > 0)) {
-    notes.push(
-      `The covariance is singular, of rank ${rank} for ${tickers.length} stocks: other weights within the limits may be as good, for the returns of ${few(dependent.map((i) => tickers[i]!))} are combinations of the others'. ` +
-        "The objective is the only one of its size; the weights need not be.",
-    );
-  }
-  if (gap > 1e-7) notes.push(`The objective is within ${gap.toExponential(1)} of the best, as a share of it: the solver could not come nearer.`);
-  return notes;
+  if (rank === tickers.length || (objective === "meanVariance" && riskAversion === 0)) return [];
+  return [
+    `The covariance is singular, of rank ${rank} for ${tickers.length} stocks: other weights within the limits may be as good, for the returns of ${few(dependent.map((i) => tickers[i]!))} are combinations of the others'. ` +
+      "The objective is the only one of its size; the weights need not be.",
+  ];
 }
 
 async function covarianceOf(written: Covariance | NumbersFile | StoredRisk): Promise<CheckedCovariance> {

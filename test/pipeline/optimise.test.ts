@@ -138,6 +138,7 @@ describe.skipIf(!hasSolver)("optimise", () => {
     const benchmark = Object.fromEntries(form.tickers.map((ticker, i) => [ticker, (i + 1) / 496]));
     const free = await best({ covariance: form, objective: "trackingError", benchmark });
     free.weights.forEach((weight, i) => expect(Math.abs(weight - (i + 1) / 496)).toBeLessThan(1e-7));
+    expect(free).toMatchObject({ duals: [], notes: [] });
     const groups = [{ name: "last", tickers: form.tickers.slice(-5), max: 0.1 }];
     const bound = await best({ covariance: form, objective: "trackingError", benchmark, limits: { groups } });
     const looser = await best({ covariance: form, objective: "trackingError", benchmark, limits: { groups: [{ ...groups[0]!, max: 0.1 + 1e-4 }] } });
