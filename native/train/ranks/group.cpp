@@ -30,9 +30,9 @@ using at::Tensor;
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kSlice{500};    // how often a waiting rank looks at the store
-constexpr milliseconds kAnswer{250};   // how often the thread that answers for a rank does
-constexpr milliseconds kRollCall{900}; // how long ranks have to answer
+constexpr milliseconds kSlice{250};    // how often a waiting rank looks at the store
+constexpr milliseconds kAnswer{100};   // how often the thread that answers for a rank does
+constexpr milliseconds kRollCall{900};  // how long ranks have to answer
 
 std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
