@@ -1,3 +1,4 @@
+import { AstgnnError } from "../errors.js";
 import type { LimitRows } from "./limits.js";
 import { diagonalQuadratic, type Programme, type Row, type SolveOptions, type Solved, solveProgramme } from "./programme.js";
 
@@ -22,7 +23,10 @@ export async function conflictOf({ rows, variables }: LimitRows, options: SolveO
   const giving = async (hard: ReadonlySet<string>, soft: readonly string[]): Promise<Giving> => {
     const programme = elastic(rows, variables, hard, soft);
     const solved = await solveProgramme(programme, options);
-    return { total: solved.objective, gives: soft.map((_, i) => solved.x[variables + i]!), prices: priceOf(programme.rows, solved), isAnswer: solved.status === "solved" || solved.status === "inaccurate" };
+    if (solved.status !== "solved" && solved.status !== "inaccurate") {
+      throw new AstgnnError("ERR_NOT_FINITE", `No portfolio was found, and it could not be told which limits contradict each other: the solver ended with ${solved.status}.`, { option: "limits", next: "Limits of very different sizes do that: write them in shares of the capital." });
+    }
+    return { total: solved.objective, gives: soft.map((_, i) => solved.x[variables + i]!), prices: priceOf(programme.rows, solved) };
   };
   const canHold = async (limits: readonly string[]): Promise<boolean> => limits.length < 2 || (await giving(new Set(), limits)).total <= NOTHING;
   const first = await giving(new Set(), names);
@@ -47,7 +51,6 @@ interface Giving {
   readonly total: number;
   readonly gives: readonly number[];
   readonly prices: ReadonlyMap<string, number>;
-  readonly isAnswer: boolean;
 }
 
 function priceOf(rows: readonly Row[], { prices }: Solved): Map<string, number> {
