@@ -7,6 +7,8 @@ import { portfolioVariance, RandomPortfolios, type Portfolio } from "./portfolio
 
 /** Dates after which portfolios of least variance are solved anew. */
 const REBALANCE = 21;
+/** Weight that may be missing before they are solved anew earlier. */
+const LEAST_HELD = 0.01;
 /** Random portfolios of each kind. */
 const RANDOM = 100;
 
@@ -81,6 +83,7 @@ export class Judge {
   /** Own portfolios, by model: weights by ticker. */
   #held = new Map<string, { readonly long: ReadonlyMap<string, number>; readonly longShort: ReadonlyMap<string, number> | undefined }>();
   readonly #longShort: Map<string, Forecasts>;
+  #sinceRebalance = 0;
   #dates: string[] = [];
   #stocks = 0;
 
@@ -103,7 +106,7 @@ export class Judge {
     });
     if (rows.length < 2) return;
     const tickers = first!.tickers;
-    if (this.#dates.length % REBALANCE === 0) this.#rebalance(forms, tickers, rows);
+    if (this.#held.size === 0 || ++this.#sinceRebalance >= REBALANCE || this.#lacksHoldings(tickers, rows)) this.#rebalance(forms, tickers, rows);
     this.#dates.push(date);
     this.#stocks += rows.length;
     const returns = Float64Array.from(tickers, next);
@@ -184,6 +187,7 @@ export class Judge {
 
   #rebalance(forms: Readonly<Record<string, FactorForm>>, tickers: readonly string[], rows: Int32Array): void {
     const wanted = Array.from(rows, (row) => tickers[row]!);
+    this.#sinceRebalance = 0;
     this.#held = new Map(this.#models.map((name) => {
       const form = forms[name]!;
       const index = new Map(form.tickers.map((ticker, i) => [ticker, i]));
@@ -192,6 +196,12 @@ export class Judge {
       const longShort = minimumVariance(form, own);
       return [name, { long: byTicker(longOnlyMinimumVariance(form, own)), longShort: longShort === undefined ? undefined : byTicker(longShort) }];
     }));
+  }
+
+  /** Whether a portfolio would be another one without the stocks that are not there: scaled up, its remainder is not what was solved for. */
+  #lacksHoldings(tickers: readonly string[], rows: Int32Array): boolean {
+    const there = new Set(Array.from(rows, (row) => tickers[row]!));
+    return [...this.#held.values()].some(({ long }) => Array.from(long).reduce((sum, [ticker, weight]) => (there.has(ticker) ? sum : sum + weight), 0) > LEAST_HELD);
   }
 
   #of(name: string, key: string): Forecasts {

@@ -22,10 +22,11 @@ export interface RiskOptions extends Omit<WalkOptions, "split" | "to" | "lastFol
  * @example
  * const model = await riskModel(["style"], panel);
  * const { exposures, factorCovariance, specificVariance } = model.form();
+ * await riskModel(["style"], tomorrow, { continues: model }); // takes in the dates after its newest
  * @throws AstgnnError ERR_OPTION; ERR_CHECKPOINT where the folder holds no run; ERR_DATA naming date, ticker and factor where data do not do
  */
 export async function riskModel(source: RiskSource, panel: Panel, { date, size, ...options }: RiskOptions = {}): Promise<RiskModel> {
-  let newest: RiskModel | undefined;
+  let newest: RiskModel | undefined = options.continues;
   for await (const { model } of walkRisk(source, panel, await PanelReturns.of(panel, size, options.signal), { ...options, to: date, lastFold: true })) newest = model;
   if (newest === undefined || (date !== undefined && newest.date !== date)) throw missing(panel, date);
   return newest;

@@ -70,6 +70,8 @@ interface Range {
 
 /** Which dates of M are read. */
 interface ReadOptions {
+  /** Dates after this one. */
+  readonly after?: string | undefined;
   readonly to?: string | undefined;
   /** Every so many dates. */
   readonly every?: number | undefined;
@@ -82,7 +84,7 @@ interface ReadOptions {
  * @throws AstgnnError ERR_DATA
  */
 export async function* readFactors(segment: RunSegment, panel: Panel, options: ReadOptions = {}): AsyncGenerator<DateFactors> {
-  let last = "";
+  let last = options.after ?? "";
   if (existsSync(segment.file)) {
     for await (const day of readStored(segment, options)) {
       last = day.date;
@@ -90,7 +92,7 @@ export async function* readFactors(segment: RunSegment, panel: Panel, options: R
     }
   }
   const wanted = panel.dates.filter((date) => date > last && (options.to === undefined || date <= options.to));
-  if (wanted.length >= (options.every ?? 1) && (last === "" || segment.isNewest)) yield* computeFactors(segment, panel, last, options);
+  if (wanted.length >= (options.every ?? 1) && (segment.isNewest || !existsSync(segment.file))) yield* computeFactors(segment, panel, last, options);
 }
 
 /** M by the model, of dates after `after`. */
@@ -106,10 +108,10 @@ async function* computeFactors({ folder }: RunSegment, panel: Panel, after: stri
   }
 }
 
-async function* readStored({ file, factors: K }: RunSegment, { to, every = 1, signal }: ReadOptions): AsyncGenerator<DateFactors> {
+async function* readStored({ file, factors: K }: RunSegment, { after, to, every = 1, signal }: ReadOptions): AsyncGenerator<DateFactors> {
   await using database = await Database.open(signal);
   const relation = `read_parquet(${oneFile(file)})`;
-  const all = await database.rows(`SELECT DISTINCT strftime(date, '%Y-%m-%d') FROM ${relation} ${to === undefined ? "" : `WHERE date <= ${literal(to)}::DATE`} ORDER BY 1`, file);
+  const all = await database.rows(`SELECT DISTINCT strftime(date, '%Y-%m-%d') FROM ${relation} WHERE true${to === undefined ? "" : ` AND date <= ${literal(to)}::DATE`}${after === undefined ? "" : ` AND date > ${literal(after)}::DATE`} ORDER BY 1`, file);
   const dates = all.map(([date]) => String(date)).filter((_, t) => t % every === 0);
   const columns = Array.from({ length: K }, (_, k) => `coalesce(f${k}::FLOAT, 'nan'::FLOAT)`).join(", ");
   for (let at = 0; at < dates.length; at += DATES_AT_ONCE) {

@@ -26,6 +26,8 @@ export interface WalkOptions {
   readonly to?: string | undefined;
   /** Whether of a walk-forward only the fold of the last date is walked. Default false. */
   readonly lastFold?: boolean | undefined;
+  /** A model of the same source to go on from: only dates after its newest are walked, with `lastFold`. */
+  readonly continues?: RiskModel | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -42,25 +44,26 @@ export interface RiskStep {
  * A risk model date by date. Of a walk-forward each fold has a model with a history of its own, from the M of the fold's network on all dates before: factor returns
  * are never joined over networks, so that nothing depends on how their M are rotated against one another.
  */
-export async function* walkRisk(source: RiskSource, panel: Panel, returns: PanelReturns, { model: options = {}, axes: count = Infinity, split = "test", to, lastFold = false, signal }: WalkOptions): AsyncGenerator<RiskStep> {
+export async function* walkRisk(source: RiskSource, panel: Panel, returns: PanelReturns, { model: options = {}, axes: count = Infinity, split = "test", to, lastFold = false, continues, signal }: WalkOptions): AsyncGenerator<RiskStep> {
   const { run, exposures: names = [] } = typeof source === "string" ? { run: source } : "length" in source ? { run: undefined, exposures: source } : source;
   if (run === undefined && names.length === 0) throw invalidOption("source", "a run folder, names of exposures or { run, exposures }", source);
   const loadings = run === undefined ? undefined : ((await readAnyDescription(run)).dataset as { loadings?: never }).loadings;
   const known = names.length === 0 ? undefined : await knownExposures(panel, names, { loadings, signal });
   try {
     const rows = known === undefined ? undefined : new KnownRows(known, panel);
-    if (run === undefined) yield* walkKnown(rows!, panel, returns, options, to);
-    else yield* walkRun(run, { panel, returns, rows, options, count, split, to, lastFold, signal });
+    if (run === undefined) yield* walkKnown(rows!, panel, returns, { options, to, continues });
+    else yield* walkRun(run, { panel, returns, rows, options, count, split, to, lastFold, continues, signal });
   } finally {
     known?.release();
   }
 }
 
-function* walkKnown(rows: KnownRows, panel: Panel, returns: PanelReturns, options: RiskModelOptions, to: string | undefined): Generator<RiskStep> {
-  const model = new RiskModel(rows.names, rows.groupNames, options);
+function* walkKnown(rows: KnownRows, panel: Panel, returns: PanelReturns, { options, to, continues }: Pick<RunWalk, "options" | "to" | "continues">): Generator<RiskStep> {
+  const model = continued(continues, rows.names, rows.groupNames, options);
+  const after = model.date ?? "";
   for (const [t, date] of panel.dates.entries()) {
     if (to !== undefined && date > to) return;
-    if (!rows.holds(t)) continue;
+    if (!rows.holds(t) || date <= after) continue;
     model.update(rows.date(t, returns));
     yield { t, date, model, isOutOfSample: true };
   }
@@ -75,19 +78,20 @@ interface RunWalk {
   readonly split: "valid" | "test";
   readonly to: string | undefined;
   readonly lastFold: boolean;
+  readonly continues: RiskModel | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-async function* walkRun(folder: string, { panel, returns, rows, options, count, split, to, lastFold, signal }: RunWalk): AsyncGenerator<RiskStep> {
+async function* walkRun(folder: string, { panel, returns, rows, options, count, split, to, lastFold, continues, signal }: RunWalk): AsyncGenerator<RiskStep> {
   const dateOf = new Map(panel.dates.map((date, t) => [date, t]));
   const all = await runSegments(folder, split);
   const there = all.filter(({ first }, s) => s === 0 || to === undefined || first <= to);
   const segments = lastFold ? there.slice(-1) : there;
   for (const [s, segment] of segments.entries()) {
     const axes = await Axes.fit(readFactors(segment, panel, { to: segment.trainEnd, every: 10, signal }), segment.factors, count);
-    const model = new RiskModel([...Array.from({ length: axes.count }, (_, k) => `m_${k + 1}`), ...(rows?.names ?? [])], rows?.groupNames, options);
+    const model = continued(continues, [...Array.from({ length: axes.count }, (_, k) => `m_${k + 1}`), ...(rows?.names ?? [])], rows?.groupNames, options);
     const last = segment.isNewest && split === "test" ? panel.dates.at(-1)! : segment.last;
-    for await (const day of readFactors(segment, panel, { to: to !== undefined && to < last ? to : last, signal })) {
+    for await (const day of readFactors(segment, panel, { after: continues?.date, to: to !== undefined && to < last ? to : last, signal })) {
       const t = dateOf.get(day.date);
       if (t === undefined) throw new AstgnnError("ERR_DATA", `${segment.file} has M of ${day.date}, and ${panel.source} does not have that date.`, { file: segment.file, date: day.date, next: "Name the data of the run." });
       if (rows?.holds(t) === false) continue;
@@ -97,6 +101,18 @@ async function* walkRun(folder: string, { panel, returns, rows, options, count, 
       if (isOutOfSample || s === 0) yield { t, date: day.date, model, isOutOfSample };
     }
   }
+}
+
+/** The model to go on from, or a new one. @throws AstgnnError ERR_OPTION where it has other factors */
+function continued(continues: RiskModel | undefined, exposures: readonly string[], groups: readonly string[] | undefined, options: RiskModelOptions): RiskModel {
+  const model = new RiskModel(exposures, groups, options);
+  if (continues === undefined) return model;
+  if (continues.factors.join() === model.factors.join()) return continues;
+  throw new AstgnnError("ERR_OPTION", `The model to go on from has the factors ${shortList(continues.factors)}, and the source has ${shortList(model.factors)}.`, { option: "continues", next: "Name the source that the model was made from." });
+}
+
+function shortList(names: readonly string[]): string {
+  return `${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}`;
 }
 
 /** M in its axes, then the other exposures. */

@@ -38,6 +38,13 @@ describe("the risk model of a run", () => {
     }
   });
 
+  it("stored on a date goes on from it with M of the later dates alone, to the last bit", async () => {
+    const stored = (await riskModel(run, panel, { date: panel.dates.at(-9)! })).write();
+    const whole = (await riskModel(run, panel)).form();
+    expect((await riskModel(run, panel, { continues: RiskModel.read(stored) })).form()).toEqual(whole);
+    await expect(riskModel([SIMULATED_FEATURES[0]!], panel, { continues: RiskModel.read(stored) })).rejects.toMatchObject({ code: "ERR_OPTION", option: "continues" });
+  });
+
   it("of a date is that of a panel without later dates", async () => {
     const date = panel.dates.at(-20)!;
     const sql = `SELECT * REPLACE (CASE WHEN date > DATE '${date}' THEN 2 * close + random() ELSE close END AS close) FROM '${join(folder, "prices.csv")}'`;
