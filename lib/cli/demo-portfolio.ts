@@ -31,7 +31,7 @@ export async function demoPortfolio(options: PortfolioDemonstrationOptions, isJs
   for (const line of text(result)) terminal.out(line);
 }
 
-function text({ ic, adjustedRand, risk, books, report, seconds }: PortfolioDemonstration): string[] {
+function text({ ic, adjustedRand, risk, books, skipped, report, seconds }: PortfolioDemonstration): string[] {
   const percent = (value: number): string => `${decimals(100 * value, 1)} %`;
   const rows = books.map((book) => [book.name, percent(book.return), decimals(book.t, 1), percent(book.volatility), decimals(book.sharpe, 2), percent(book.drawdown), percent(book.turnover), percent(book.costs.total)]);
   return [
@@ -41,6 +41,7 @@ function text({ ic, adjustedRand, risk, books, report, seconds }: PortfolioDemon
     "",
     ...aligned([["book", "return", "t", "volatility", "Sharpe", "largest fall", "turnover", "costs"], ...rows], (column) => column > 0),
     "a year, after costs; turnover per decision",
+    ...skipped.map(({ name, reason }) => `${name}: left out. ${reason}`),
     "",
     `The report: ${report}`,
     `${seconds.toFixed(0)} s. Simulated data: these numbers say nothing about real markets.`,

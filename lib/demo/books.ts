@@ -1,5 +1,6 @@
 import type { Panel } from "../data/panel.js";
 import type { PanelValues } from "../data/types.js";
+import { AstgnnError } from "../errors.js";
 import { summary } from "../metrics/statistics.js";
 import { backtest, type Backtest } from "../portfolio/backtest/backtest.js";
 import type { BacktestOptions, BacktestSource, Known, TargetWeights } from "../portfolio/backtest/options.js";
@@ -22,12 +23,15 @@ export interface BookInput {
   readonly horizonDays: number;
   /** The covariance as of each decision's date. */
   readonly forms: ReadonlyMap<string, FactorForm>;
-  readonly costs: BacktestOptions;
+  readonly costs: BacktestOptions & { readonly costBps: number };
+  /** IC of the predictions on the validation dates: how much of them to expect. */
+  readonly validIc: number;
 }
 
-/** Books on the same dates. */
+/** Books on the same dates, and those that could not be made, with the reason. */
 export interface HeldBooks {
   readonly books: readonly HeldBook[];
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
   /** Daily volatility of the risk parity book that the risk model forecast: root of the mean variance over decisions. */
   readonly forecast: number;
 }
@@ -35,8 +39,11 @@ export interface HeldBooks {
 /** Weights of the stocks of a covariance, which can all be traded. */
 type Choose = (known: Known, form: FactorForm) => Promise<TargetWeights>;
 
-/** Holds equal weights, equal risk, and the predictions' own book. */
-export async function holdBooks({ panel, predictions, horizonDays, forms, costs }: BookInput, onBook: (name: string) => void): Promise<HeldBooks> {
+/** Largest weight of the mean-variance book, and how much of its variance it shuns; neither was tuned. */
+const [MAX_WEIGHT, RISK_AVERSION] = [0.05, 10];
+
+/** Holds equal weights, equal risk, mean-variance, and the predictions' own book. */
+export async function holdBooks({ panel, predictions, horizonDays, forms, costs, validIc }: BookInput, onBook: (name: string) => void): Promise<HeldBooks> {
   const every = [...forms.keys()];
   const variances: number[] = [];
   const schedule = (choose: Choose): BacktestSource => ({
@@ -50,14 +57,48 @@ export async function holdBooks({ panel, predictions, horizonDays, forms, costs 
       variances.push(found.volatility ** 2);
       return found;
     })],
+    ["mean-variance", `Long-only, no stock above ${100 * MAX_WEIGHT} %, by the expected returns of the predictions and the risk model of M, ${weekly}`, schedule(async ({ tickers, weights, predictions: scores }, covariance) => {
+      const held = new Set(covariance.tickers);
+      const found = await optimise({
+        covariance,
+        objective: "meanVariance",
+        expected: expectedReturns(covariance, new Map(tickers.map((ticker, i) => [ticker, scores![i]!])), validIc, horizonDays),
+        current: Object.fromEntries(tickers.flatMap((ticker, i) => (held.has(ticker) ? [[ticker, weights[i]!]] : []))),
+        riskAversion: RISK_AVERSION,
+        // What is traded is held for a while: its cost is spread over these days.
+        costBps: costs.costBps / horizonDays,
+        limits: { maxWeight: MAX_WEIGHT },
+      });
+      if (found.status !== "optimal") throw new AstgnnError("ERR_INTERNAL", `No mean-variance portfolio keeps to ${found.conflict.join(", ")}.`);
+      return found;
+    })],
     ["predictions", `Long and short by the predictions’ distance from their mean, ${horizonDays} portfolios side by side`, { predictions, horizonDays }],
   ];
   const books: HeldBook[] = [];
+  const skipped: { name: string; reason: string }[] = [];
   for (const [name, source, decisions] of plans) {
     onBook(name);
-    books.push({ name, source, found: await backtest(decisions, panel, costs) });
+    try {
+      books.push({ name, source, found: await backtest(decisions, panel, costs) });
+    } catch (error) {
+      // Convex programmes are solved by code in Rust, which a build from source may lack.
+      if (!(error instanceof AstgnnError) || error.code !== "ERR_SOLVER_MISSING") throw error;
+      skipped.push({ name, reason: error.message });
+    }
   }
-  return { books, forecast: Math.sqrt(summary(variances).mean) };
+  return { books, skipped, forecast: Math.sqrt(summary(variances).mean) };
+}
+
+/** Daily expected returns IC x volatility x score / sqrt(days), scores standardised over the stocks (Grinold 1994). */
+function expectedReturns({ tickers, factors, exposures, factorCovariance, specificVariance }: FactorForm, predictions: ReadonlyMap<string, number>, ic: number, horizonDays: number): Record<string, number> {
+  const scores = tickers.map((ticker) => predictions.get(ticker)!);
+  const { mean, deviation } = summary(scores);
+  const K = factors.length;
+  return Object.fromEntries(tickers.map((ticker, n) => {
+    let variance = specificVariance[n]!;
+    for (let k = 0; k < K; k++) for (let l = 0; l < K; l++) variance += exposures[n * K + k]! * factorCovariance[k * K + l]! * exposures[n * K + l]!;
+    return [ticker, (ic * Math.sqrt(variance) * (scores[n]! - mean)) / deviation / Math.sqrt(horizonDays)];
+  }));
 }
 
 /** The covariance of the stocks that can be traded on the date and have a prediction. */

@@ -50,12 +50,14 @@ export interface PortfolioDemonstration {
   /** Annual volatility of the risk parity book: forecast by the risk model on the dates of its decisions, and as it came. */
   readonly risk: { readonly forecast: number; readonly realised: number };
   readonly books: readonly DemonstratedBook[];
+  /** Books that could not be made, and why. */
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
   readonly seconds: number;
 }
 
 /**
- * Goes once through the whole chain on a simulated market: trains, looks at the peers, estimates a risk model from M, chooses portfolios of equal weights and of
- * equal risk every week, holds them and the predictions' own book through the test dates, and writes one report.
+ * Goes once through the whole chain on a simulated market: trains, looks at the peers, estimates a risk model from M, chooses portfolios of equal weights, of
+ * equal risk and by mean and variance every week, holds them and the predictions' own book through the test dates, and writes one report.
  *
  * @example
  * const { books, report } = await demonstratePortfolio({ keep: "demo" });
@@ -86,7 +88,7 @@ export async function demonstratePortfolio(options: PortfolioDemonstrationOption
   say("estimating the risk model");
   for await (const form of riskForms(run, panel, decisions, { signal })) forms.set(form.date!, form);
 
-  const { books, forecast } = await holdBooks({ panel, predictions: trained.predictions, horizonDays: LABEL.horizonDays, forms, costs: { ...COSTS, signal, onWarning: () => {} } }, (name) => say(`holding the book ${name}`));
+  const { books, skipped, forecast } = await holdBooks({ panel, predictions: trained.predictions, horizonDays: LABEL.horizonDays, forms, validIc: evaluation.valid.ic, costs: { ...COSTS, signal, onWarning: () => {} } }, (name) => say(`holding the book ${name}`));
   for (const { name, source, found } of books) await writeReport(run, { backtest: backtestNumbers(name, source, found) });
   const annual = Math.sqrt(DATES_PER_YEAR);
   return {
@@ -100,6 +102,7 @@ export async function demonstratePortfolio(options: PortfolioDemonstrationOption
       const { return: mean, t, volatility, sharpe, drawdown, turnover, costs } = found;
       return { name, source, return: mean, t, volatility, sharpe, drawdown, turnover, costs };
     }),
+    skipped,
     seconds: (performance.now() - started) / 1000,
   };
 }

@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 it("demo --portfolio goes from simulated prices to books and one report", async () => {
   const { code, out, err } = await astgnn("demo", "--portfolio", "--epochs", "1", "--seed", "2", "--keep", folder, "--json");
   expect([code, err]).toEqual([0, ""]);
-  const { simulated, report, ic, adjustedRand, risk, books } = JSON.parse(out) as PortfolioDemonstration;
+  const { simulated, report, ic, adjustedRand, risk, books, skipped } = JSON.parse(out) as PortfolioDemonstration;
   expect(simulated).toBe(true);
   // The signal is there without much training: .04 and more, with a standard error near .01.
   expect(ic.mean).toBeGreaterThan(0);
@@ -23,6 +23,9 @@ it("demo --portfolio goes from simulated prices to books and one report", async 
   expect(risk.realised / risk.forecast).toBeGreaterThan(0.5);
   expect(risk.realised / risk.forecast).toBeLessThan(2);
   expect(books.map(({ name }) => name)).toEqual(expect.arrayContaining(["equal weights", "risk parity", "predictions"]));
+  // The build says which of the two it is.
+  expect([...books, ...skipped].map(({ name }) => name)).toContain("mean-variance");
+  for (const { reason } of skipped) expect(reason).toContain("no solver");
   for (const { return: mean, volatility, costs, drawdown } of books) expect([mean, volatility, costs.total, drawdown].every(Number.isFinite)).toBe(true);
   const { backtests, test, peers, history } = JSON.parse(readFileSync(join(folder, "run", "report.json"), "utf8")) as ReportNumbers;
   expect(backtests?.map(({ name }) => name)).toEqual(books.map(({ name }) => name));
