@@ -42,6 +42,8 @@ export interface NativeTables {
   countAbsent(filled: Uint8Array, stocks: number, first: number, neighbours: number, there: Int32Array, absent: Int32Array): Promise<void>;
   /** Pairs of cells: a close that is not within `low` to `high` times the last one before it, and the cell of that. */
   findMoves(close: Float32Array | Float64Array, dates: number, stocks: number, from: number, first: number, low: number, high: number): Promise<Int32Array>;
+  /** Returns since the date before, NaN where one of the two closes is missing or lies in another of `segments`. */
+  returnsOf(close: Float32Array | Float64Array, segments: Int32Array | undefined, dates: number, stocks: number, out: Float32Array): Promise<void>;
 }
 
 export interface NativeTable {

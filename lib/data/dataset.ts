@@ -78,6 +78,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions, ke
     ledger.add("labels", "untradable_entry", rows.untradable, "values", "labels were removed because the stock is not tradable on its entry date");
     ledger.add("labels", "split_like_label", rows.broken, "values", "labels were removed because they span a return that looks like a split");
     ledger.add("labels", "overflowing_label", rows.overflowing, "values", "labels were removed because no 32-bit number holds them");
+    const returns = await dailyReturns(panel, plan);
     const targets = await sampleTargets(panel, cut, { shape, rows, plan, exposures }, { threads, signal });
     try {
       reportMissingLabels(panel, targets, rows.lastPriced, shape, cut.maxDropped, ledger);
@@ -97,7 +98,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions, ke
       features,
       exposures,
       labels: rows.labels,
-      returns: dailyReturns(panel, plan),
+      returns,
       targets: targets.targets,
       rowOffsets: rows.offsets,
       rowStocks: rows.stocks,

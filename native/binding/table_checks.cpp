@@ -144,6 +144,17 @@ Napi::Value find_moves(const Napi::CallbackInfo& info) {
       [moves](Napi::Env env) -> Napi::Value { return to_js<Napi::Int32Array>(env, *moves); });
 }
 
+// (close, segments or undefined, dates, stocks, out)
+Napi::Value returns_of(const Napi::CallbackInfo& info) {
+  return Piece::start(
+      info,
+      [close = grid_column(info[0]), segments = array<const int32_t>(info[1]),
+       dates = integer(info[2]), stocks = integer(info[3]), out = array<float>(info[4])] {
+        table::returns_of(close, segments, dates, stocks, out);
+      },
+      undefined);
+}
+
 }  // namespace
 
 void define_checks(Napi::Object exports) {
@@ -153,6 +164,7 @@ void define_checks(Napi::Object exports) {
   define(exports, "digestWhole", digest_whole);
   define(exports, "countAbsent", count_absent);
   define(exports, "findMoves", find_moves);
+  define(exports, "returnsOf", returns_of);
 }
 
 }  // namespace astgnn::binding

@@ -134,4 +134,19 @@ std::vector<int32_t> find_moves(GridColumn close, int64_t dates, int64_t stocks,
   return moves;
 }
 
+void returns_of(GridColumn close, const int32_t* segments, int64_t dates, int64_t stocks,
+                float* out) {
+  constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
+  std::fill_n(out, std::min(dates, int64_t{1}) * stocks, kMissing);
+  with_values(close, [&](const auto* values) {
+    for (int64_t cell = stocks; cell < dates * stocks; ++cell) {
+      const double now = values[cell], before = values[cell - stocks];
+      const auto change = static_cast<float>(now / before - 1);
+      out[cell] = change == change ? change : kMissing;
+    }
+  });
+  for (int64_t cell = stocks; segments != nullptr && cell < dates * stocks; ++cell)
+    if (segments[cell] != segments[cell - stocks]) out[cell] = kMissing;
+}
+
 }  // namespace astgnn::table

@@ -57,4 +57,9 @@ void count_absent(const uint8_t* filled, int64_t dates, int64_t stocks, int64_t 
 std::vector<int32_t> find_moves(GridColumn close, int64_t dates, int64_t stocks, int64_t from,
                                 int64_t first, double low, double high);
 
+// Returns since the date before [dates * stocks], NaN where one of the two closes is missing or a
+// break of `segments`, which may be null, lies between them.
+void returns_of(GridColumn close, const int32_t* segments, int64_t dates, int64_t stocks,
+                float* out);
+
 }  // namespace astgnn::table
