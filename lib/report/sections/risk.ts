@@ -25,7 +25,7 @@ export interface RiskNumbers {
   readonly stocks: Maybe;
 }
 
-const NAMES: Readonly<Record<string, string>> = { m: "M of the run", sample: "sample covariance", lw: "Ledoit and Wolf", oas: "OAS", pca: "principal components", style: "styles and groups, static" };
+const NAMES: Readonly<Record<string, string>> = { m: "M of the run", sample: "sample covariance", lw: "Ledoit and Wolf", oas: "OAS", pca: "principal components", style: "static styles" };
 const KINDS = { random: "random portfolios", gmv: "portfolios of least variance" } as const;
 const [three, two] = [decimals(3), decimals(2)];
 const WHY = "too few dates";
@@ -68,12 +68,12 @@ function table(models: RiskNumbers["models"]): Block {
   return {
     kind: "table",
     title: "Forecasts",
-    columns: [{ name: "Model" }, number("QLIKE, random"), number("QLIKE, least variance"), number("Bias"), number("Within .9 to 1.1"), number("MRAD"), number("Q"), number("Least variance, % a year"), number("Its bias"), number("With shorts, % a year")],
+    columns: [{ name: "Model" }, number("Random"), number("Least"), number("Bias"), number(".9 to 1.1"), number("MRAD"), number("Q"), number("Volatility, %"), number("Its bias"), number("Long-short, %")],
     rows: Object.entries(models).map(([name, { qlike, bias, biasWithin, mrad, q, gmvVolatility, gmvBias, gmvLongShortVolatility }]): Cell[] => [
       nameOf(name), value(qlike.random, three, WHY), value(qlike.gmv, three, WHY), value(bias, two, WHY), value(biasWithin, percent, WHY), value(mrad, two, "fewer than 252 dates"), value(q, two, WHY),
       value(gmvVolatility, (volatility) => fixed(100 * volatility, 2), WHY), value(gmvBias, two, WHY), value(gmvLongShortVolatility, (volatility) => fixed(100 * volatility, 2), "the covariance is singular"),
     ]),
-    note: "QLIKE: mean of ln s² + r²/s², lower is better. Bias: standard deviation of return over forecast, 1 where forecasts are right. MRAD: about .17 for right forecasts of normal returns; Q: 2.27. Least variance: the volatility that came of the model’s own portfolio.",
+    note: "Random, Least: QLIKE of random portfolios and of those of least variance, the mean of ln s² + r²/s²; lower is better. Bias, MRAD and Q are of random portfolios. Bias: standard deviation of return over forecast, 1 where forecasts are right. MRAD: about .17 for right forecasts of normal returns; Q: 2.27. Volatility: what came in a year of the model’s own long-only portfolio of least variance; long-short: of the one with weights of either sign.",
   };
 }
 
