@@ -78,9 +78,9 @@ test("a worker that is terminated while a table is checked ends alone", async ()
     const worker = new Worker(`import { parentPort } from "node:worker_threads"; import { loadTables } from ${JSON.stringify(`file://${compiled}`)};
       const [stocks, dates, tables] = [4000, 1000, loadTables()];
       const present = new Uint8Array(stocks * dates).fill(1);
-      const input = { stocks, present, columns: [new Float32Array(present.length)], codes: [], prices: [], high: -1, low: -1, filling: [0], filled: new Uint8Array(present.length) };
+      const input = { stocks, present, columns: [new Float32Array(present.length)], codes: [], prices: [], high: -1, low: -1, filling: [0], filled: new Uint8Array(present.length), digests: new Uint8Array(2 * dates * 32) };
       const check = tables.createCheck(input);
-      tables.checkDates(check, input, 0, dates, new Uint8Array(dates * tables.dateBytes(check)));
+      tables.checkDates(check, input, 0, dates);
       parentPort.postMessage("busy");`, { eval: true, execArgv: ["--input-type=module"] });
     const exited = new Promise((resolve) => worker.once("exit", resolve));
     await new Promise<void>((resolve, reject) => {

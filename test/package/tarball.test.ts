@@ -46,6 +46,7 @@ describe("the tarball", () => {
     const needed = [
       ...["CHANGELOG.md", "CMakeLists.txt", "LICENSE", "README.md", "package.json", "scripts/install.mjs", "scripts/sources.json"],
       ...["dist/index.js", "dist/index.d.ts", "dist/index.cjs", "dist/index.d.cts", "dist/cli/main.js", "dist/vendor/vega.js", "dist/vendor/LICENSES.txt", "native/bootstrap.c", "native/addon.cpp"],
+      ...["Cargo.lock", "Cargo.toml", "LICENSES.md", "solver.h", "solver.rs"].map((name) => `native/solver/${name}`),
       ...[`prebuilds/${platform}/astgnn.node`, `prebuilds/${platform}/${coreName}`, `prebuilds/${platform}/libastgnn_ranks.so`],
       ...(hasCuda ? [`prebuilds/${platform}/${cudaName}`] : []),
     ];
@@ -63,11 +64,11 @@ describe("the tarball", () => {
 
   it("stays small", () => {
     const bytes = (pattern: RegExp): number => tarball.files.filter(({ path }) => pattern.test(path)).reduce((sum, file) => sum + file.bytes, 0);
-    // A quarter more than was measured (1.73, 0.91 and, for the one platform, 4.7 MB): LibTorch linked in, fixtures or source maps packed would not fit.
-    expect(bytes(/^dist\/(?!vendor\/)/)).toBeLessThan(2.2e6);
+    // A quarter more than was measured (2.31, 1.04 and, for the one platform, 4.7 MB): LibTorch linked in, fixtures or source maps packed would not fit.
+    expect(bytes(/^dist\/(?!vendor\/)/)).toBeLessThan(2.9e6);
     // Vega and Vega-Lite: 0.84 MB, of which 0.28 are downloaded.
     expect(bytes(/^dist\/vendor\//)).toBeLessThan(0.95e6);
-    expect(bytes(/^native\//)).toBeLessThan(1.14e6);
+    expect(bytes(/^native\//)).toBeLessThan(1.3e6);
     expect(bytes(new RegExp(`^prebuilds/${platform}/(astgnn\\.node|${coreName.replace(".", "\\.")})$`))).toBeLessThan(5.9e6);
     // The CUDA library with code for seven GPUs, as a release has it: 3.3 MB. Of everyday, with two, it is 1.6 MB.
     expect(bytes(new RegExp(`^prebuilds/${platform}/${cudaName.replace(".", "\\.")}$`))).toBeLessThan(4.1e6);

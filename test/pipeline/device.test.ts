@@ -10,6 +10,8 @@ import { weightsOf } from "./weights-of.js";
 
 const dataset = smallDataset({ dates: 40, stocks: 31, window: 3, missing: 0.1, seed: 1 });
 const small: ModelOptions = { sequentialInputSize: 3, gruHiddenSize: 8, gruNumLayers: 2, gatHiddenSize: 8, gatNumHeads: 2, residualHiddenSize: 8, numRiskFactors: 4, tgcHiddenSize: 8, tgcOutputSize: 8, predictionHiddenSizes: [8] };
+// In float32 a step that rounds another way at a kink of A ends far away after dozens of further ones.
+const precise = { ...small, dtype: "float64" as const };
 // Not ic: it is blind to the last bias, whose gradient is 0 but for rounding, which Adam would make a step of.
 const recipe: TrainOptions = { loss: "mse", epochs: 2, learningRate: 1e-2, warmupSteps: 5, threads: 1 };
 const failure = async (work: () => unknown): Promise<AstgnnError> => {
@@ -58,21 +60,21 @@ describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("a GPU (emul
   });
 
   it("starts from the CPU's weights, trains to the CPU's results within rounding, and says where it ran", async () => {
-    using cpu = new ASTGNNFactorModel({ ...small, device: "cpu" });
-    using gpu = new ASTGNNFactorModel({ ...small, device: "cuda" });
+    using cpu = new ASTGNNFactorModel({ ...precise, device: "cpu" });
+    using gpu = new ASTGNNFactorModel({ ...precise, device: "cuda" });
     expect(weightsOf(gpu)).toEqual(weightsOf(cpu));
     const out = join(folder, "run");
     const [expected, run] = [await train(cpu, dataset, recipe), await train(gpu, dataset, { ...recipe, out })];
     expect(run.steps).toBe(expected.steps);
-    // 38 steps of float32 rounding in other orders of addition.
+    // 38 steps of rounding in other orders of addition.
     run.epochs.forEach((epoch, i) => {
-      expect(epoch.train.loss).toBeCloseTo(expected.epochs[i]!.train.loss, 4);
-      expect(epoch.valid.ic).toBeCloseTo(expected.epochs[i]!.valid.ic, 3);
+      expect(epoch.train.loss).toBeCloseTo(expected.epochs[i]!.train.loss, 9);
+      expect(epoch.valid.ic).toBeCloseTo(expected.epochs[i]!.valid.ic, 6);
     });
     const [a, b] = [await cpu.predict(dataset.test, { riskFactors: true }), await gpu.predict(dataset.test, { riskFactors: true })];
-    expect(largestDifference(a.predictions, b.predictions)).toBeLessThan(1e-3);
-    expect(largestDifference(a.riskFactors, b.riskFactors)).toBeLessThan(1e-3);
-    expect(b.similarity.effectiveNeighbours).toBeCloseTo(a.similarity.effectiveNeighbours, 2);
+    expect(largestDifference(a.predictions, b.predictions)).toBeLessThan(1e-6);
+    expect(largestDifference(a.riskFactors, b.riskFactors)).toBeLessThan(1e-6);
+    expect(b.similarity.effectiveNeighbours).toBeCloseTo(a.similarity.effectiveNeighbours, 4);
     expect(JSON.parse(readFileSync(join(out, "run.json"), "utf8"))).toMatchObject({ status: "finished", device: "cuda:0" });
   });
 
@@ -86,7 +88,7 @@ describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("a GPU (emul
     expect(largestDifference((await cpu.predict(dataset.test)).predictions, expected)).toBeLessThan(1e-5);
     cpu.to("cuda");
     expect((await cpu.predict(dataset.test)).predictions.data).toEqual(expected.data);
-    using back = new ASTGNNFactorModel({ ...small, device: "cpu" });
+    using back = new ASTGNNFactorModel({ ...precise, device: "cpu" });
     const resumed = await train(back, dataset, { ...recipe, epochs: 3, out: join(folder, "run"), resume: true });
     expect([resumed.epochs.length, back.device]).toEqual([3, "cpu"]);
   });
@@ -151,7 +153,7 @@ describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("a GPU (emul
     const { allocated } = loadCore().deviceMemory("cuda:0");
     process.env["ASTGNN_EMULATED_GPU_BYTES"] = String(allocated + 200_000);
     try {
-      const error = await failure(() => train(model, dataset, { ...recipe, datesPerStep: 8 }));
+      const error = await failure(() => train(model, dataset, { ...recipe, datesPerStep: 8, reduction: "fast" }));
       expect(error.code).toBe("ERR_OUT_OF_MEMORY");
       expect(error.message).toMatch(/^Training needs about \d+ MiB on cuda:0, which has \d+ MiB in all and not enough left: CUDA out of memory\. .* Lower datesPerStep, which is 8\.$/);
       expect(weightsOf(model)).toEqual(before);

@@ -12,6 +12,7 @@ describe("marketOf", () => {
     const rows = days.flatMap((date, d) => [`${date},A,${10 + d},${d === 21 ? "" : 100},x,${d}`, `${date},B,5,200,${d < 22 ? "x" : "y"},1`]);
     const file = folder.write("prices.csv", `date,ticker,close,volume,industry,beta\n${rows.join("\n")}\n`);
     const panel = await openPanel(file, { groupColumn: "industry", onWarning: () => {} });
+    await panel.read(["beta"]);
     const predictions = { dates: [days[22]!, days[23]!], tickers: ["B", "C", "A"] };
     const { closes, groups, sizes, exposures } = marketOf(panel, predictions, { exposures: ["beta"] });
     expect(closes!.dates).toBe(panel.dates);

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { packageRoot } from "../../lib/binding/package-root.js";
@@ -11,21 +11,23 @@ let count = 0;
 const GPUS = [75, 80, 86, 89, 90, 100, 120];
 
 /** A package that is ready for its release but for what is changed. `binary` stands for all of the native core; `code` is what its CUDA half is for. */
-function check(args: string[], changes: Record<string, string> = {}, binary = oldBinary(), code = [...GPUS.map((gpu) => `sm_${gpu}`), "compute_120"]): { status: number | null; lines: string[] } {
-  const manifest = { name: "astgnn", version: "1.2.3", license: "MIT", type: "module", files: ["dist", "prebuilds", "CHANGELOG.md"], repository: "github:someone/astgnn" };
+function check(args: string[], changes: Record<string, string> = {}, binary = oldBinary(), code = [...GPUS.map((gpu) => `sm_${gpu}`), "compute_120"], hasSolver = true): { status: number | null; lines: string[] } {
+  const manifest = { name: "astgnn", version: "1.2.3", license: "MIT", type: "module", files: ["dist", "prebuilds", "native", "CHANGELOG.md"], repository: "github:someone/astgnn" };
   const folder = write(join(root, `package-${++count}`), {
     "package.json": JSON.stringify(manifest),
     "package-lock.json": JSON.stringify({ version: "1.2.3", packages: { "": { version: "1.2.3" } } }),
     "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2027-01-31\n\n## [1.2.2] - 2026-12-31\n",
     LICENSE: "MIT License",
     "README.md": "",
+    "native/solver/LICENSES.md": "",
     ...Object.fromEntries(["index.js", "index.cjs", "index.d.ts", "cli/main.js"].map((name) => [`dist/${name}`, ""])),
     ...changes,
   });
-  for (const name of ["prebuilds/linux-x64/astgnn.node", "prebuilds/linux-x64/libastgnn_core.so", "scripts/release-check.mjs"]) {
+  for (const name of ["prebuilds/linux-x64/astgnn.node", "prebuilds/linux-x64/libastgnn_core.so", "prebuilds/linux-x64/libastgnn_ranks.so", "scripts/release-check.mjs"]) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     copyFileSync(name.endsWith(".mjs") ? join(packageRoot, name) : binary, join(folder, name));
   }
+  if (hasSolver) appendFileSync(join(folder, "prebuilds/linux-x64/libastgnn_core.so"), "clarabel");
   if (code.length > 0) {
     writeFileSync(join(root, "fatbin"), fatbin(code));
     execFileSync("objcopy", ["--add-section", `.nv_fatbin=${join(root, "fatbin")}`, binary, join(folder, "prebuilds/linux-x64/libastgnn_cuda.so")]);
@@ -74,13 +76,13 @@ linux("passes what can be released, and says what the tarball is", () => {
 });
 
 linux("fails a release on each thing that a rehearsal has not yet", () => {
-  const text = JSON.stringify({ name: "astgnn", version: "1.2.3", license: "MIT", files: ["dist", "prebuilds", "CHANGELOG.md"] });
+  const text = JSON.stringify({ name: "astgnn", version: "1.2.3", license: "MIT", files: ["dist", "prebuilds", "native", "CHANGELOG.md"] });
   const changes = { "package.json": text, "CHANGELOG.md": "## [1.2.3]\n" };
   const names = (lines: string[], verdict: string): string[] => lines.filter((line) => line.startsWith(verdict)).map((line) => line.slice(7).split(":")[0]!);
-  const expected = ["it has a date", "the tag is v1.2.3", "the repository of the provenance is stated"];
-  const rehearsal = check([], changes);
+  const expected = ["it has a date", "the tag is v1.2.3", "prebuilds/linux-x64/libastgnn_core.so has the solver of convex programmes", "the repository of the provenance is stated"];
+  const rehearsal = check([], changes, oldBinary(), undefined, false);
   expect([names(rehearsal.lines, "later"), rehearsal.status]).toEqual([expected, 0]);
-  const release = check(["--tag", "v1.2.4"], changes);
+  const release = check(["--tag", "v1.2.4"], changes, oldBinary(), undefined, false);
   expect([names(release.lines, "FAILED"), release.status]).toEqual([expected, 1]);
 });
 
