@@ -76,7 +76,7 @@ export interface TrainOptions extends TrainEvents {
   seeds?: readonly number[] | undefined;
   /**
    * How the gradients of the dates of a step become one. `"exact"`: each date has a backward of its own and the sum has one fixed order, so that the same weights
-   * come out, to the last bit, for any number of `threads` and of processes. `"fast"`: one backward for all dates; 4 to 5 % less time where a step
+   * come out, to the last bit, for any number of `threads` and of processes. `"fast"`: one backward for all dates; 4 to 8 % less time where a step
    * has four dates on the CPU, several times less on a GPU. Both are the same where a step has one date, the term `turnover` or norm "batch". Default `"exact"`; a run that was begun before there was this option goes on with `"fast"`.
    */
   reduction?: Reduction | undefined;
