@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { Command } from "commander";
-import { openPanel, type PanelOptions } from "../data/panel.js";
+import type { PanelOptions } from "../data/panel.js";
 import { AstgnnError } from "../errors.js";
 import type { Backtest } from "../portfolio/backtest/backtest.js";
 import type { RunBacktestOptions } from "../portfolio/backtest/of-run.js";
@@ -99,7 +99,7 @@ interface Held {
 async function ofWeights(written: Written, reading: PanelOptions, options: BacktestOptions): Promise<Held> {
   const stray = books.flags.find(({ option }) => optionsFrom(books, written)[option] !== undefined);
   if (stray !== undefined) throw new AstgnnError("ERR_OPTION", `${stray.flags.split(" ")[0]} goes with --run: weights are held as they are.`, { option: stray.option, next: "Leave it out." });
-  const { backtest } = await import("../portfolio/backtest/backtest.js");
+  const [{ backtest }, { openPanel }] = await Promise.all([import("../portfolio/backtest/backtest.js"), import("../data/panel.js")]);
   const panel = await openPanel(sourceFrom(written), reading);
   const source: BacktestSource = { weights: written.weights! };
   const name = basename(written.weights!);

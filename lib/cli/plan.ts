@@ -1,9 +1,10 @@
 import { Command } from "commander";
 import type { Panel } from "../data/panel.js";
 import { AstgnnError } from "../errors.js";
-import { gatherPlan, type PlanResults } from "../evaluate/sweep/gather.js";
-import { type Plan, type PlannedTrial, readPlan, trialFolder, unitsOf, writePlan } from "../evaluate/sweep/plan-file.js";
+import type { PlanResults } from "../evaluate/sweep/gather.js";
+import { type Plan, type PlannedTrial, readPlan, trialFolder, writePlan } from "../evaluate/sweep/plan-file.js";
 import { drawFrom, gridOf, parseSearchSpace, type Settings } from "../evaluate/sweep/search-space.js";
+import { unitsOf } from "../evaluate/sweep/units.js";
 import { resolveTrainOptions } from "../train/options.js";
 import { givenFlags } from "./command-line.js";
 import { datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.js";
@@ -105,6 +106,7 @@ function wholeNumber(name: string, value: unknown, least: number): number | unde
 async function print(file: string, command: Command, terminal: Terminal): Promise<void> {
   const [foreign] = givenFlags(command, new Set(["show", "json", "debug"]));
   if (foreign !== undefined) throw new AstgnnError("ERR_OPTION", `${foreign.split("=")[0]} does not go with --show.`, { option: foreign.split("=")[0]!, next: "Leave it out." });
+  const { gatherPlan } = await import("../evaluate/sweep/gather.js");
   const results = await gatherPlan(file);
   if (command.opts()["json"] === true) return terminal.out(JSON.stringify(results));
   for (const line of resultsText(results, await readPlan(file))) terminal.out(line);

@@ -3,11 +3,11 @@ import { Command, CommanderError } from "commander";
 import type { Panel, PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import { AstgnnError } from "../errors.js";
-import { isUnitFinished } from "../evaluate/sweep/gather.js";
-import { type Plan, readPlan, trialFolder, type Unit, unitsOf } from "../evaluate/sweep/plan-file.js";
+import { type Plan, readPlan, trialFolder } from "../evaluate/sweep/plan-file.js";
 import type { Settings } from "../evaluate/sweep/search-space.js";
+import { isUnitFinished, type Unit, unitsOf } from "../evaluate/sweep/units.js";
+import { areFinished } from "../evaluate/walk-forward/finished.js";
 import { parseJob } from "../evaluate/walk-forward/jobs.js";
-import { isFinished } from "../evaluate/walk-forward/stitch.js";
 import { givenFlags } from "./command-line.js";
 import type { FlagGroup } from "./flags.js";
 import type { Terminal } from "./terminal.js";
@@ -96,7 +96,7 @@ function runsOf(file: string, { flags, seeds }: Plan, { trial, seed, fold }: Uni
   const folder = trialFolder(file, trial);
   const common = [...flags, ...flagsOf(trial.settings)];
   const whole = [...common, Array.isArray(seeds) ? `--seeds=${seeds.join(",")}` : `--seed=${String(seeds)}`, `--out=${folder}`];
-  if (fold !== undefined) return [{ flags: [...whole, `--fold=${fold}`], isEvaluated: true }];
+  if (fold !== undefined) return [{ flags: [...whole, `--fold=${fold.index}/${fold.count}`], isEvaluated: true }];
   if (seed === undefined) return [{ flags: [...whole, "--resume"], isEvaluated: true }];
   return [
     { flags: [...common, `--seed=${seed}`, `--out=${join(folder, `seed-${seed}`)}`, "--resume"], isEvaluated: false },
@@ -139,9 +139,5 @@ function keepLast(): PlannedRun["open"] {
 }
 
 function nameOf({ trial, seed, fold }: Unit): string {
-  return `${trial.name}${seed === undefined ? "" : `, seed ${seed}`}${fold === undefined ? "" : `, part ${fold}`}`;
-}
-
-async function areFinished(folders: readonly string[]): Promise<boolean> {
-  return (await Promise.all(folders.map(isFinished))).every(Boolean);
+  return `${trial.name}${seed === undefined ? "" : `, seed ${seed}`}${fold === undefined ? "" : `, part ${fold.index}/${fold.count}`}`;
 }

@@ -152,7 +152,7 @@ async function ofFolds(folder: string, description: WalkForwardDescription): Pro
 }
 
 /** Which days the labels of the run look at. */
-function labelOf({ dataset }: StoredRun): { horizonDays: readonly number[]; lagDays: number; column: string | undefined } {
+export function labelOf({ dataset }: Pick<StoredIdentity, "dataset">): { horizonDays: readonly number[]; lagDays: number; column: string | undefined } {
   const { label = {} } = (dataset ?? {}) as { label?: { horizonDays?: number | readonly number[]; lagDays?: number; column?: string } };
   return { horizonDays: [label.horizonDays ?? 1].flat(), lagDays: label.lagDays ?? 0, column: label.column };
 }

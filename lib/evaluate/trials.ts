@@ -39,8 +39,7 @@ export interface Trials {
 
 /**
  * Finds what else was tried: finished runs below the parent folder on the same data with the same validation and test dates: the dates, tickers and columns that
- * both used are the same. Seeds
- * of one configuration are one trial, whose daily ICs are means over its runs; those of the run's own configuration are none. Folders of hidden
+ * both used are the same. Seeds of one configuration are one trial, whose daily ICs are means over its runs; those of the run's own configuration are none. Folders of hidden
  * names, links and runs that cannot be read are passed over.
  */
 export async function findTrials(folder: string, own: StoredIdentity, panel?: Panel, signal?: AbortSignal): Promise<Trials> {
@@ -65,7 +64,7 @@ export async function findTrials(folder: string, own: StoredIdentity, panel?: Pa
 }
 
 /** Whether two runs are of the same data. Where one is of an older version, whose fingerprint covers all columns, only the data can tell. */
-async function isSameData(own: StoredIdentity, other: StoredIdentity, folder: string, panel: Panel | undefined, signal: AbortSignal | undefined): Promise<boolean> {
+export async function isSameData(own: StoredIdentity, other: StoredIdentity, folder: string, panel?: Panel, signal?: AbortSignal): Promise<boolean> {
   if (own.digests !== undefined && other.digests !== undefined) return agree(own.digests, other.digests);
   if (own.digests === undefined && other.digests === undefined) return own.fingerprint === other.fingerprint;
   return panel !== undefined && (await differenceFrom(folder, other, panel, signal)) === undefined;
@@ -84,7 +83,7 @@ async function runsBelow(root: string, depth: number): Promise<string[]> {
   return runs;
 }
 
-async function readIdentity(folder: string): Promise<StoredIdentity | undefined> {
+export async function readIdentity(folder: string): Promise<StoredIdentity | undefined> {
   try {
     return JSON.parse(await readFile(join(folder, "run.json"), "utf8")) as StoredIdentity;
   } catch {
@@ -109,7 +108,7 @@ function datesOf({ split = {} }: StoredIdentity): string {
 }
 
 /** Daily ICs as report.json has them, or from the predictions of a run of 0.1.0; undefined where neither can be read. */
-async function readDaily(folder: string, { training }: StoredIdentity): Promise<Record<SplitName, Trial> | undefined> {
+export async function readDaily(folder: string, { training }: StoredIdentity): Promise<Record<SplitName, Trial> | undefined> {
   try {
     const { daily } = JSON.parse(await readFile(join(folder, "report.json"), "utf8")) as { daily?: Record<SplitName, Trial> };
     if (daily !== undefined) return daily;

@@ -38,6 +38,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+it("opens no library of data or models before a command needs it", async () => {
+  const program = `await import(${JSON.stringify(new URL("../../dist/cli/program.js", import.meta.url).href)}); console.log(process.report.getReport().sharedObjects.join("\\n"));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program]);
+  expect(stdout).toContain("libc");
+  expect(stdout).not.toMatch(/duckdb|libtorch|astgnn\.node/);
+});
+
 describe("astgnn train", () => {
   it("prints one JSON object per epoch and one at the end, and keeps stdout to them", async () => {
     const { code, out, err } = await astgnn(...train("--seed", "3", "--out", at("run"), "--json"));

@@ -101,6 +101,20 @@ describe("astgnn plan and train --plan", () => {
     expect([shown.units, shown.comparedOn, shown.test, shown.deflatedIc.trials]).toEqual([{ finished: parts, planned: parts }, "test", null, 2]);
   });
 
+  it("compares trials of other columns of the same data, and refuses those of other data", async () => {
+    const [first, second] = SIMULATED_FEATURES;
+    const own = flags().filter((_, i, all) => !["--features", "--epochs"].includes(all[i]!) && all[i - 1] !== "--features");
+    await astgnn("plan", ...own, "--epochs", "1", "--vary", JSON.stringify({ features: [[first, second], [first]] }), "--out", at("columns"));
+    const file = at("columns", "plan.json");
+    expect((await astgnn("train", "--plan", file)).code).toBe(0);
+    expect((await astgnn("plan", "--show", file)).out).toContain("2 of 2 parts finished");
+    const run = JSON.parse(readFileSync(at("columns", "trial-2", "run.json"), "utf8")) as { digests: Record<string, string> };
+    const close = Object.keys(run.digests).find((name) => name.includes("close") || name === "keys")!;
+    writeFileSync(at("columns", "trial-2", "run.json"), JSON.stringify({ ...run, digests: { ...run.digests, [close]: "0".repeat(64) } }));
+    const { code, err } = await astgnn("plan", "--show", file);
+    expect([code, err]).toEqual([1, expect.stringContaining("were trained on different data")]);
+  });
+
   const hasParallel = spawnSync("parallel", ["--version"]).status === 0;
   if (!hasParallel) console.log("GNU parallel is not installed: its test is skipped.");
   it.skipIf(!hasParallel)("runs under GNU parallel", async () => {

@@ -1,12 +1,12 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { AstgnnError } from "../../errors.js";
 import { deflateIc, type DeflatedIc, type Trial } from "../../metrics/deflation.js";
 import { testMean } from "../../metrics/hac.js";
 import { summary } from "../../metrics/statistics.js";
-import { isFinished } from "../walk-forward/stitch.js";
-import { type Plan, readPlan, trialFolder, type Unit, unitsOf } from "./plan-file.js";
+import { labelOf } from "../evaluate-run.js";
+import { isSameData, readDaily, readIdentity, type StoredIdentity } from "../trials.js";
+import { type Plan, readPlan, trialFolder } from "./plan-file.js";
 import type { Settings } from "./search-space.js";
+import { isUnitFinished, unitsOf } from "./units.js";
 
 /** The dates by which trials are compared: validation, or the tests of a walk-forward, which has no validation of its own. */
 type Judged = "valid" | "test";
@@ -37,12 +37,6 @@ export interface PlanResults {
   readonly test: { readonly ic: number; readonly icT: number; readonly dates: number } | null;
 }
 
-interface StoredReport {
-  daily?: Record<Judged, Trial>;
-  valid?: { daily: Trial };
-  test?: { daily: Trial };
-}
-
 /**
  * Gathers the results of a plan from its run folders. Trials are ordered by their IC on validation; the test dates of the first one alone are told, since a look at
  * all would choose by them.
@@ -53,21 +47,23 @@ export async function gatherPlan(file: string): Promise<PlanResults> {
   const plan = await readPlan(file);
   const isWalkForward = plan.trials.some(({ folds }) => folds !== null);
   const judged: Judged = isWalkForward ? "test" : "valid";
-  const finished: { result: TrialResult; daily: Record<Judged, Trial>; horizonDays: number; fingerprint: string }[] = [];
+  const finished: { result: TrialResult; daily: Record<Judged, Trial>; horizonDays: number; folder: string; identity: StoredIdentity }[] = [];
   const open: TrialResult[] = [];
   for (const trial of plan.trials) {
     const { name, settings } = trial;
     const folder = trialFolder(file, trial);
-    const stored = (await isFinished(folder)) ? await storedOf(folder) : undefined;
-    if (stored === undefined) {
+    const identity = await readIdentity(folder);
+    const daily = identity?.status === "finished" ? await readDaily(folder, identity) : undefined;
+    if (identity === undefined || daily === undefined) {
       open.push({ name, settings, ic: null, icir: null, icT: null });
       continue;
     }
-    const { ic } = stored.daily[judged];
+    const { ic } = daily[judged];
+    const horizonDays = labelOf(identity).horizonDays[0]!;
     const { mean, deviation } = summary(ic);
-    finished.push({ ...stored, result: { name, settings, ic: orNull(mean), icir: orNull(mean / deviation), icT: orNull(testMean(ic, stored).t) } });
+    finished.push({ daily, horizonDays, folder, identity, result: { name, settings, ic: orNull(mean), icir: orNull(mean / deviation), icT: orNull(testMean(ic, { horizonDays }).t) } });
   }
-  refuseOtherData(file, finished);
+  await refuseOtherData(file, finished);
   finished.sort((a, b) => (b.result.ic ?? -Infinity) - (a.result.ic ?? -Infinity));
   const [best, ...others] = finished;
   const test = best === undefined || isWalkForward ? undefined : testMean(best.daily.test.ic, best);
@@ -82,18 +78,6 @@ export async function gatherPlan(file: string): Promise<PlanResults> {
   };
 }
 
-/** Whether a part of the plan has nothing left to do. */
-export async function isUnitFinished(file: string, { trial, seed, fold }: Unit, seeds: readonly number[]): Promise<boolean> {
-  const folder = trialFolder(file, trial);
-  if (await isFinished(folder)) return true;
-  if (seed !== undefined) return isFinished(join(folder, `seed-${seed}`));
-  if (fold === undefined) return false;
-  // Dealt as walkForward deals them: all folds with the first seed, then with the second.
-  const unit = Number(fold.split("/")[0]) - 1;
-  const name = join(folder, `fold-${String((unit % trial.folds!) + 1).padStart(2, "0")}`);
-  return (await isFinished(name)) || (seeds.length > 1 && (await isFinished(join(name, `seed-${seeds[Math.floor(unit / trial.folds!)]}`))));
-}
-
 async function progressOf(file: string, plan: Plan): Promise<PlanResults["units"]> {
   const units = unitsOf(plan);
   const seeds = [plan.seeds].flat();
@@ -101,24 +85,11 @@ async function progressOf(file: string, plan: Plan): Promise<PlanResults["units"
   return { finished: states.filter(Boolean).length, planned: units.length };
 }
 
-/** Daily ICs of a finished run; undefined where its report cannot be read. */
-async function storedOf(folder: string): Promise<{ daily: Record<Judged, Trial>; horizonDays: number; fingerprint: string } | undefined> {
-  try {
-    const [run, report] = await Promise.all(["run.json", "report.json"].map(async (name) => JSON.parse(await readFile(join(folder, name), "utf8")) as unknown));
-    const { dataset, fingerprint } = run as { dataset: { label?: { horizonDays?: number | number[] } }; fingerprint: string };
-    const { daily, valid, test } = report as StoredReport;
-    const none = { dates: [], ic: [] };
-    return { daily: daily ?? { valid: valid?.daily ?? none, test: test?.daily ?? none }, horizonDays: [dataset.label?.horizonDays ?? 1].flat()[0]!, fingerprint };
-  } catch {
-    return undefined;
+async function refuseOtherData(file: string, [first, ...others]: readonly { result: TrialResult; folder: string; identity: StoredIdentity }[]): Promise<void> {
+  for (const { result, folder, identity } of others) {
+    if (await isSameData(first!.identity, identity, folder)) continue;
+    throw new AstgnnError("ERR_DATA", `${first!.result.name} and ${result.name} of ${file} were trained on different data: their fingerprints differ.`, { file, next: "Write a new plan for the new data." });
   }
-}
-
-function refuseOtherData(file: string, trials: readonly { result: TrialResult; fingerprint: string }[]): void {
-  const other = trials.find(({ fingerprint }) => fingerprint !== trials[0]!.fingerprint);
-  if (other === undefined) return;
-  const names = `${trials[0]!.result.name} and ${other.result.name}`;
-  throw new AstgnnError("ERR_DATA", `${names} of ${file} were trained on different data: their fingerprints differ.`, { file, next: "Write a new plan for the new data." });
 }
 
 function orNull(value: number): number | null {

@@ -32,15 +32,6 @@ export interface PlannedTrial {
   readonly folds: number | null;
 }
 
-/** What one job takes at a time: a trial, or a member or a fold of one. */
-export interface Unit {
-  readonly trial: PlannedTrial;
-  /** Undefined: all seeds of the trial. */
-  readonly seed?: number;
-  /** Part of its walk-forward, as `K/N`. */
-  readonly fold?: string;
-}
-
 /**
  * Writes a plan as `plan.json` of a folder, or finds the same one there.
  *
@@ -77,16 +68,6 @@ export async function readPlan(file: string): Promise<Plan> {
 
 function hashOf(content: Partial<Plan>): string {
   return createHash("sha256").update(JSON.stringify(content)).digest("hex");
-}
-
-/** Everything that there is to do: trials in their order, of each the seeds, or the folds of the first seed, then of the second. */
-export function unitsOf({ trials, seeds }: Plan): Unit[] {
-  const members = [seeds].flat();
-  return trials.flatMap((trial): Unit[] => {
-    if (trial.folds === null) return members.length === 1 ? [{ trial }] : members.map((seed) => ({ trial, seed }));
-    const count = trial.folds * members.length;
-    return Array.from({ length: count }, (_, i) => ({ trial, fold: `${i + 1}/${count}` }));
-  });
 }
 
 /** Folder of a trial. */

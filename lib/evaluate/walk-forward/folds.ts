@@ -3,6 +3,7 @@ import type { History } from "../../data/history.js";
 import type { LabelShape } from "../../data/labels.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "../../data/splits.js";
 import { AstgnnError } from "../../errors.js";
+import { foldName } from "./jobs.js";
 import { addOffset } from "./offsets.js";
 
 /** How label ends are cut into folds, defaults filled in. */
@@ -109,5 +110,5 @@ function foldOf(calendar: FoldCalendar, split: Fold["split"], k: number): Fold {
     throw new AstgnnError(error.code, `Fold ${k + 1} of the walk-forward: ${error.message}`, { option: "train", cause: error });
   }
   const range = (part: readonly number[]): DateRange => ({ first: dates[part[0] ?? -1] ?? null, last: dates[part.at(-1) ?? -1] ?? null, dates: part.length });
-  return { name: `fold-${String(k + 1).padStart(2, "0")}`, split, train: range(parts.train), valid: range(parts.valid), test: range(parts.test) };
+  return { name: foldName(k), split, train: range(parts.train), valid: range(parts.valid), test: range(parts.test) };
 }

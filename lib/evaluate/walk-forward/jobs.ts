@@ -16,6 +16,11 @@ export interface Task {
   readonly seeds: readonly number[];
 }
 
+/** Folder of the k-th fold, from 0. */
+export function foldName(k: number): string {
+  return `fold-${String(k + 1).padStart(2, "0")}`;
+}
+
 /** @throws AstgnnError ERR_OPTION for anything but `K/N` or `K`, whole numbers from 1 with K up to N */
 export function parseJob(text: string, option = "fold"): Job {
   const [, index, count] = /^([1-9]\d{0,5})(?:\/([1-9]\d{0,5}))?$/.exec(text) ?? [];

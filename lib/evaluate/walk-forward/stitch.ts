@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Database } from "../../data/source/database.js";
@@ -9,6 +8,7 @@ import type { StoredFold, WalkForwardDescription } from "../../run/description.j
 import { lockRunFolder } from "../../run/files.js";
 import type { Report } from "../../run/report.js";
 import { readTests, type StoredSplit } from "../../run/stored-predictions.js";
+import { isFinished, readStored } from "./finished.js";
 
 /** A fold of a stored walk-forward. */
 export interface FoldResult extends StoredFold {
@@ -18,11 +18,6 @@ export interface FoldResult extends StoredFold {
   /** Means over the fold's dates; null where it is not finished or has no such dates. */
   readonly validIc: number | null;
   readonly testIc: number | null;
-}
-
-/** Whether the run in a folder is finished. */
-export async function isFinished(folder: string): Promise<boolean> {
-  return ((await read(join(folder, "run.json"))) as { status?: string } | undefined)?.status === "finished";
 }
 
 /** Folders of a walk-forward that are not finished: of folds, or of members of a fold of several seeds. */
@@ -42,7 +37,7 @@ export async function foldResults(out: string, { folds }: Pick<WalkForwardDescri
   return Promise.all(folds.map(async (fold): Promise<FoldResult> => {
     const folder = join(out, fold.name);
     if (!(await isFinished(folder))) return { ...fold, isFinished: false, bestEpoch: null, validIc: null, testIc: null };
-    const { bestEpoch = null, valid, test } = ((await read(join(folder, "report.json"))) ?? {}) as Partial<Report>;
+    const { bestEpoch = null, valid, test } = ((await readStored(join(folder, "report.json"))) ?? {}) as Partial<Report>;
     return { ...fold, isFinished: true, bestEpoch, validIc: valid?.ic ?? null, testIc: test?.ic ?? null };
   }));
 }
@@ -68,7 +63,7 @@ export async function readFoldTests(out: string, folds: readonly FoldResult[]): 
 
 /** Means of the folds' graph statistics and errors on their tests, each fold by its number of dates; null where a fold does not say. */
 export async function foldStatistics(out: string, folds: readonly FoldResult[], names: readonly string[]): Promise<Record<string, number | null>> {
-  const reports = await Promise.all(folds.filter((fold) => fold.isFinished).map(async ({ name }) => ((await read(join(out, name, "report.json"))) as { test?: Record<string, unknown> } | undefined)?.test ?? {}));
+  const reports = await Promise.all(folds.filter((fold) => fold.isFinished).map(async ({ name }) => ((await readStored(join(out, name, "report.json"))) as { test?: Record<string, unknown> } | undefined)?.test ?? {}));
   const meanOf = (name: string): number | null => {
     let [sum, dates] = [0, 0];
     for (const test of reports) {
@@ -105,9 +100,4 @@ export async function stitch(out: string): Promise<void> {
 
 function finishedFiles(out: string, folds: readonly FoldResult[]): string[] {
   return folds.filter((fold) => fold.isFinished).map(({ name }) => join(out, name, "predictions.parquet"));
-}
-
-async function read(file: string): Promise<unknown> {
-  if (!existsSync(file)) return undefined;
-  return readFile(file, "utf8").then((text) => JSON.parse(text) as unknown, () => undefined);
 }

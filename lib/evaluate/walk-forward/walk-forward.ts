@@ -20,10 +20,11 @@ import { train } from "../../train/train.js";
 import { evaluateRun, type RunEvaluation } from "../evaluate-run.js";
 import { differenceFrom } from "../run-data.js";
 import { writeReport } from "../write-report.js";
+import { areFinished, isFinished } from "./finished.js";
 import { planFolds, type Fold } from "./folds.js";
 import { tasksOf, type Task } from "./jobs.js";
 import { resolveWalkForward, type ResolvedWalkForward, type WalkForwardOptions } from "./options.js";
-import { isFinished, stitch, unfinished } from "./stitch.js";
+import { stitch, unfinished } from "./stitch.js";
 
 /** What a walk-forward, or one job of it, came to. */
 export interface WalkForward {
@@ -155,8 +156,4 @@ async function trainFold(panel: Panel, options: ResolvedWalkForward, folds: read
   await run({ seeds, out: folder }).catch((error: unknown) => {
     if (!(error instanceof AstgnnError) || error.code !== "ERR_BUSY") throw error;
   });
-}
-
-async function areFinished(folders: readonly string[]): Promise<boolean> {
-  return (await Promise.all(folders.map(isFinished))).every(Boolean);
 }
