@@ -41,7 +41,8 @@ export function bootstrapMean(values: ArrayLike<number>, { horizonDays = 1, draw
   return [quantile(means, (1 - level) / 2), quantile(means, (1 + level) / 2)];
 }
 
-function quantile(sorted: Float64Array, share: number): number {
+/** Of ascending values, between two of them in proportion. */
+export function quantile(sorted: Float32Array | Float64Array, share: number): number {
   const at = share * (sorted.length - 1);
   const below = Math.floor(at);
   const above = Math.min(below + 1, sorted.length - 1);

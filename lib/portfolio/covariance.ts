@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { cholesky } from "../risk/dense.js";
+import { cholesky } from "../metrics/dense.js";
 import type { FactorForm } from "../risk/factor-form.js";
 import { pivotedCholesky } from "./pivoted-cholesky.js";
 

@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { cholesky, solveCholesky } from "../risk/dense.js";
+import { cholesky, solveCholesky } from "../metrics/dense.js";
 import { type CheckedCovariance, type FactorLoadings, timesWeights } from "./covariance.js";
 
 /** Newton steps, after which something is wrong: 6 to 12 are usual. */

@@ -1,4 +1,4 @@
-import { symmetricEigen } from "./dense.js";
+import { symmetricEigen } from "../metrics/dense.js";
 import type { DateFactors } from "./run-factors.js";
 
 /**

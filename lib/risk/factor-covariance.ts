@@ -1,5 +1,5 @@
 import { randomBits } from "../metrics/random.js";
-import { congruence, symmetricEigen } from "./dense.js";
+import { congruence, symmetricEigen } from "../metrics/dense.js";
 import { DecayedMoments } from "./decayed-moments.js";
 import { DecayedVariances } from "./decayed-variances.js";
 

@@ -1,3 +1,6 @@
+import { median } from "../data/ranks.js";
+import { solveCholesky } from "../metrics/dense.js";
+
 /** A date's regression of returns on exposures. */
 export interface CrossSection {
   /** Return of each factor: exposures' columns in order. [K] */
@@ -107,25 +110,18 @@ function solveDependent(gram: Float64Array, own: Float64Array, K: number, moment
     kept.push(a);
   }
   const out = new Float64Array(K);
-  const [n, x] = [kept.length, Float64Array.from(kept, (a) => moment[a]!)];
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < i; j++) x[i]! -= factor[i * K + j]! * x[j]!;
-    x[i]! /= factor[i * K + i]!;
-  }
-  for (let i = n - 1; i >= 0; i--) {
-    for (let j = i + 1; j < n; j++) x[i]! -= factor[j * K + i]! * x[j]!;
-    x[i]! /= factor[i * K + i]!;
-  }
+  const x = Float64Array.from(kept, (a) => moment[a]!);
+  solveCholesky(factor, kept.length, x, K);
   for (const [i, a] of kept.entries()) out[a] = x[i]!;
   return out;
 }
 
 /** Draws values to at most `deviations` robust deviations (1.4826 times the median absolute one) from their median; returns how many it moved. */
 export function winsorise(values: Float64Array, deviations: number): number {
-  const known = values.filter((value) => !Number.isNaN(value)).sort();
+  const known = values.filter((value) => !Number.isNaN(value));
   if (known.length === 0) return 0;
   const centre = median(known);
-  const reach = deviations * 1.4826 * median(known.map((value) => Math.abs(value - centre)).sort());
+  const reach = deviations * 1.4826 * median(known.map((value) => Math.abs(value - centre)));
   if (!(reach > 0)) return 0;
   let moved = 0;
   for (let i = 0; i < values.length; i++) {
@@ -135,10 +131,4 @@ export function winsorise(values: Float64Array, deviations: number): number {
     moved++;
   }
   return moved;
-}
-
-/** Of ascending values. */
-function median(sorted: Float64Array): number {
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

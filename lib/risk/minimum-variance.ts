@@ -1,4 +1,4 @@
-import { cholesky, solveCholesky } from "./dense.js";
+import { cholesky, solveCholesky } from "../metrics/dense.js";
 import type { FactorForm } from "./factor-form.js";
 
 /** Sweeps of the descent at most, and the largest change of a weight, as a share of the largest, at which it ends. */

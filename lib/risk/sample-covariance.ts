@@ -1,5 +1,5 @@
 import { normals } from "./factor-covariance.js";
-import { symmetricEigen } from "./dense.js";
+import { symmetricEigen } from "../metrics/dense.js";
 import type { FactorForm } from "./factor-form.js";
 
 /** Covariances from the returns alone, by name: the sample's, shrunk as Ledoit and Wolf (2004) or as OAS (Chen et al. 2010) to a multiple of the identity, or the first principal components and what they leave of each stock. */

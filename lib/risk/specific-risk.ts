@@ -1,4 +1,5 @@
-import { cholesky, solveCholesky } from "./dense.js";
+import { quantile } from "../metrics/bootstrap.js";
+import { cholesky, solveCholesky } from "../metrics/dense.js";
 import { DecayedVariances } from "./decayed-variances.js";
 
 /** How risk that is a stock's own is estimated. */
@@ -159,10 +160,4 @@ export function shrunkToBuckets(sigma: Float64Array, sizes: Float64Array, q: num
     }
   }
   return out;
-}
-
-function quantile(sorted: Float32Array, share: number): number {
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  return sorted[low]! + (at - low) * ((sorted[low + 1] ?? sorted[low])! - sorted[low]!);
 }

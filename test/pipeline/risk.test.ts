@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
 import { ASTGNNFactorModel, compareRisk, openPanel, riskForms, RiskModel, riskModel, train, type FactorForm, type Panel, type SimilarStocks } from "../../lib/index.js";
-import { congruence } from "../../lib/risk/dense.js";
+import { congruence } from "../../lib/metrics/dense.js";
 import { Axes } from "../../lib/risk/axes.js";
 import { astgnn } from "./cli-capture.js";
 

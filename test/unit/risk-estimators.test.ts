@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { DecayedMoments } from "../../lib/risk/decayed-moments.js";
 import { DecayedVariances } from "../../lib/risk/decayed-variances.js";
-import { congruence, symmetricEigen } from "../../lib/risk/dense.js";
+import { congruence, symmetricEigen } from "../../lib/metrics/dense.js";
 import { FactorCovariance, normals } from "../../lib/risk/factor-covariance.js";
 import type { FactorForm } from "../../lib/risk/factor-form.js";
 import { crossSection, winsorise } from "../../lib/risk/factor-returns.js";

@@ -3,7 +3,7 @@ import { RiskModel } from "../../lib/risk/estimator.js";
 import { normals } from "../../lib/risk/factor-covariance.js";
 import type { FactorForm } from "../../lib/risk/factor-form.js";
 import type { RiskDate } from "../../lib/risk/risk-date.js";
-import { congruence } from "../../lib/risk/dense.js";
+import { congruence } from "../../lib/metrics/dense.js";
 
 const FACTORS = ["value", "size"];
 const TRUE = { market: 0.01, value: 0.006, size: 0.003, specific: 0.02 };

@@ -1,3 +1,5 @@
+import { cholesky, solveCholesky } from "../../metrics/dense.js";
+
 /** Sums over rows that every ridge regression on them is solved from: features standardised, targets centred, all in double precision. */
 export interface RidgeSums {
   readonly rows: number;
@@ -60,24 +62,10 @@ export function ridgeSums({ rows, features: F, row }: RidgeRows): RidgeSums {
  */
 export function ridgeCoefficients({ sd, gram, moment }: RidgeSums, lambda: number): Float64Array {
   const F = moment.length;
-  // Cholesky: gram + lambda I = L L'.
   const factor = gram.slice();
-  for (let f = 0; f < F; f++) {
-    factor[f * F + f]! += lambda;
-    for (let g = 0; g <= f; g++) {
-      let sum = factor[f * F + g]!;
-      for (let k = 0; k < g; k++) sum -= factor[f * F + k]! * factor[g * F + k]!;
-      factor[f * F + g] = f === g ? Math.sqrt(sum) : sum / factor[g * F + g]!;
-    }
-  }
+  for (let f = 0; f < F; f++) factor[f * F + f]! += lambda;
+  cholesky(factor, F);
   const b = moment.slice();
-  for (let f = 0; f < F; f++) {
-    for (let k = 0; k < f; k++) b[f]! -= factor[f * F + k]! * b[k]!;
-    b[f]! /= factor[f * F + f]!;
-  }
-  for (let f = F - 1; f >= 0; f--) {
-    for (let k = f + 1; k < F; k++) b[f]! -= factor[k * F + f]! * b[k]!;
-    b[f]! /= factor[f * F + f]!;
-  }
+  solveCholesky(factor, F, b);
   return b.map((value, f) => value / sd[f]!);
 }

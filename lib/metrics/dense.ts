@@ -17,17 +17,17 @@ export function cholesky(matrix: Float64Array, n: number): number {
   return -1;
 }
 
-/** Solves L L' x = b in place. */
-export function solveCholesky(factor: Float64Array, n: number, b: Float64Array): void {
+/** Solves L L' x = b in place; row i of L begins at i * stride. */
+export function solveCholesky(factor: Float64Array, n: number, b: Float64Array, stride = n): void {
   for (let i = 0; i < n; i++) {
     let sum = b[i]!;
-    for (let k = 0; k < i; k++) sum -= factor[i * n + k]! * b[k]!;
-    b[i] = sum / factor[i * n + i]!;
+    for (let k = 0; k < i; k++) sum -= factor[i * stride + k]! * b[k]!;
+    b[i] = sum / factor[i * stride + i]!;
   }
   for (let i = n - 1; i >= 0; i--) {
     let sum = b[i]!;
-    for (let k = i + 1; k < n; k++) sum -= factor[k * n + i]! * b[k]!;
-    b[i] = sum / factor[i * n + i]!;
+    for (let k = i + 1; k < n; k++) sum -= factor[k * stride + i]! * b[k]!;
+    b[i] = sum / factor[i * stride + i]!;
   }
 }
 
