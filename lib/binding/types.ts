@@ -411,6 +411,8 @@ export interface NativeStep {
   milliseconds: number;
   /** Only with `profile`. */
   blocks?: NativeBlockTimes;
+  /** Of the one step whose capture as a CUDA graph failed: why. It and all later steps run without graphs. */
+  captureFailure?: string;
 }
 
 /** Milliseconds inside the ops of a block; `total`: model and objective and their backward, blocks included. */

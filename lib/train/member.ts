@@ -227,6 +227,7 @@ class Member {
         callbacks: this.#callbacks,
         onStep: (step, learningRate) => {
           addStep(position.sums, step);
+          if (step.captureFailure !== undefined) this.#warn({ reason: "no_cuda_graph", text: `Steps are no longer captured as CUDA graphs, because a capture failed: ${step.captureFailure}` });
           position.stepInEpoch++;
           reading.reach(position.stepInEpoch);
           this.#steps = step.step;

@@ -44,6 +44,7 @@ Napi::Object step_to_js(Napi::Env env, const train::Step& step) {
   object.Set("rows", static_cast<double>(step.rows));
   object.Set("milliseconds", step.milliseconds);
   if (step.blocks) object.Set("blocks", blocks_to_js(env, *step.blocks));
+  if (step.capture_failure) object.Set("captureFailure", *step.capture_failure);
   return object;
 }
 

@@ -204,12 +204,15 @@ Tensor Session::graph_step(Pass& pass, double learning_rate) {
       std::find(pass.defined.begin(), pass.defined.end(), true) != pass.defined.end();
   if (!pass.step.updated) return at::zeros({1}, stop_.options().dtype(at::kDouble));
   const auto numbers = ops::to_device(optimizer_->next(learning_rate), panel_->device());
-  return graphs_->run({pass.filled, dates, pass.defined}, batch, numbers,
-                      [this](const PackedBatch& given, const Tensor& update_numbers) {
-                        const auto [output, objective] = forward_backward(given);
-                        return with_norm(update(*objective.total, update_numbers),
-                                         numbers_of(objective));
-                      });
+  const auto result =
+      graphs_->run({pass.filled, dates, pass.defined}, batch, numbers,
+                   [this](const PackedBatch& given, const Tensor& update_numbers) {
+                     const auto [output, objective] = forward_backward(given);
+                     return with_norm(update(*objective.total, update_numbers),
+                                      numbers_of(objective));
+                   });
+  pass.step.capture_failure = graphs_->take_failure();
+  return result;
 }
 
 std::vector<Step> Session::advance(at::ArrayRef<int64_t> dates, double learning_rate) {

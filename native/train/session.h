@@ -30,6 +30,8 @@ struct Step {
   int64_t rows = 0;
   double milliseconds = 0;
   std::optional<BlockTimes> blocks;  // of a profiled step
+  // Of the one step whose capture as a CUDA graph failed; it and all later ones are not captured.
+  std::optional<std::string> capture_failure;
 };
 
 // A term, their total or a gradient that is NaN or infinite: weights, averages and counts are as

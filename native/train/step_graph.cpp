@@ -3,6 +3,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/as_strided.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 
@@ -29,6 +30,12 @@ std::vector<Tensor> blocks_of(const PackedBatch& batch, const Tensor& numbers) {
   return blocks;
 }
 
+std::string first_line(const std::exception& error) {
+  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = of_torch ? of_torch->what_without_backtrace() : error.what();
+  return text.substr(0, text.find('\n'));
+}
+
 }  // namespace
 
 std::optional<std::string> not_capturable(const nn::ASTGNNFactorModel& model, const Panel& panel,
@@ -44,10 +51,13 @@ std::optional<std::string> not_capturable(const nn::ASTGNNFactorModel& model, co
   return std::nullopt;
 }
 
-StepGraphs::~StepGraphs() {
+StepGraphs::~StepGraphs() { free_all(); }
+
+void StepGraphs::free_all() {
   static const auto free = graph_op<void(int64_t)>("astgnn::_step_graph_free");
   for (const auto& [shape, captured] : shapes_)
     if (captured) free.call(captured->graph);
+  shapes_.clear();
 }
 
 StepGraphs::Captured StepGraphs::capture(const PackedBatch& batch, const Tensor& numbers,
@@ -69,11 +79,19 @@ StepGraphs::Captured StepGraphs::capture(const PackedBatch& batch, const Tensor&
 Tensor StepGraphs::run(const Shape& shape, const PackedBatch& batch, const Tensor& numbers,
                        const Work& work) {
   static const auto replay = graph_op<void(int64_t)>("astgnn::_step_graph_replay");
+  if (failed_) return work(batch, numbers);
   const auto [entry, is_first] = shapes_.try_emplace(shape);
   auto& captured = entry->second;
   if (is_first || (!captured && captured_ == kGraphs)) return work(batch, numbers);
   if (!captured) {
-    captured = capture(batch, numbers, work);
+    try {
+      captured = capture(batch, numbers, work);
+    } catch (const std::exception& error) {
+      failed_ = true;
+      failure_ = first_line(error);
+      free_all();
+      return work(batch, numbers);  // what the capture was given has not run
+    }
     if (captured_++ == 0) first_graph_ = captured->graph;
   } else {
     const c10::NoGradGuard no_grad;

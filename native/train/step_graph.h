@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "train/objective.h"
@@ -38,8 +39,11 @@ class StepGraphs {
   // Does the work. The first step of a shape does it as it stands: libraries make their handles
   // and workspaces then, which a capture forbids. The second one is captured, and every later one
   // replays it on its own batch; the tensor that comes back is theirs in turn. Beyond kGraphs
-  // shapes, steps go on as they stand.
+  // shapes, steps go on as they stand. So they do, all of them, once a capture has failed: the work
+  // of that step is done anew.
   Tensor run(const Shape& shape, const PackedBatch& batch, const Tensor& numbers, const Work& work);
+  // Why no step is captured any more, since the last call.
+  std::optional<std::string> take_failure() { return std::exchange(failure_, std::nullopt); }
 
  private:
   static constexpr size_t kGraphs = 16;
@@ -50,6 +54,7 @@ class StepGraphs {
     int64_t graph;
   };
   Captured capture(const PackedBatch& batch, const Tensor& numbers, const Work& work);
+  void free_all();
 
   at::Device device_;
   // Each with what it has, or nothing after its first step.
@@ -58,6 +63,8 @@ class StepGraphs {
   // All graphs share one pool of memory: they run one after the other, and nothing but a result,
   // which is held, outlives its replay.
   int64_t first_graph_ = 0;
+  bool failed_ = false;
+  std::optional<std::string> failure_;
 };
 
 }  // namespace astgnn::train

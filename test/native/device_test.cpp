@@ -316,7 +316,10 @@ void stops_late_but_whole() {
 
 // `device_test <library> emulated` or `device_test <CUDA library> cuda`.
 int main(int, char** arguments) {
+  unsetenv("CUBLAS_WORKSPACE_CONFIG");
   void* library = open_cuda_library(arguments[1], arguments[2] == std::string("cuda"));
+  const char* workspace = std::getenv("CUBLAS_WORKSPACE_CONFIG");
+  check::that(workspace && workspace == std::string(":4096:8"), "cuBLAS gets one workspace");
   waits = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_waits"));
   launches = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_launches"));
   uploads = static_cast<std::atomic<long>*>(dlsym(library, "emulated_device_uploads"));

@@ -32,6 +32,8 @@ std::unordered_map<void*, size_t> blocks;
 std::map<int64_t, Graph> graphs;
 std::atomic<Graph*> captured = nullptr;
 std::vector<std::pair<void*, std::vector<char>>> before_capture;
+// As LibTorch 2.11 after a capture that failed: every later one is refused.
+bool still_recording = false;
 
 // NaN in any floating-point type, no index in any integer type.
 void scribble(void* data) { std::memset(data, 0xff, blocks.at(data)); }
@@ -94,6 +96,7 @@ int64_t begin(int64_t, int64_t) {
   static int64_t last = 0;
   const std::lock_guard lock(mutex);
   TORCH_CHECK(!capturing(), "a capture in a capture");
+  TORCH_CHECK(!still_recording, "beginAllocateToPool: already recording to mempool_id");
   for (const auto& [data, bytes] : blocks)
     before_capture.emplace_back(
         data, std::vector<char>(static_cast<char*>(data), static_cast<char*>(data) + bytes));
@@ -105,6 +108,10 @@ void end(int64_t id) {
   const std::lock_guard lock(mutex);
   TORCH_CHECK(captured == &graphs.at(id), "the end of another capture");
   undo_capture();
+  // ASTGNN_EMULATED_GRAPH_FAILS=1: what was captured cannot become a graph.
+  const char* fails = std::getenv("ASTGNN_EMULATED_GRAPH_FAILS");
+  still_recording = fails != nullptr && std::strcmp(fails, "1") == 0;
+  TORCH_CHECK(!still_recording, "CUDA error: operation failed due to a previous error during capture\nSearch for `cudaErrorStreamCaptureInvalidated'");
 }
 
 void replay(int64_t id) {

@@ -24,6 +24,7 @@ namespace {
 
 struct StepGraph {
   c10::DeviceIndex device;
+  c10::MempoolId_t pool;
   at::cuda::CUDAGraph graph;
   std::optional<c10::cuda::CUDAStreamGuard> capturing;
 };
@@ -69,18 +70,41 @@ c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
       .first->second;
 }
 
+// A capture that failed. LibTorch 2.11 throws before it has told its allocator that the capture
+// ended, and the allocator then calls into the graph until the process ends
+// (https://github.com/pytorch/pytorch/issues/180395, mended in 2.12): it is told here, and the
+// graph is never destroyed. has_pool: the capture began, which counted as one user of its pool.
+void abandon(std::unique_ptr<StepGraph> failed, bool has_pool) {
+  const auto leave = [](auto&& call) {
+    try {
+      call();
+    } catch (const c10::Error&) {
+      // As far as LibTorch came, it has done this itself.
+    }
+  };
+  StepGraph& own = *failed.release();
+  own.capturing.reset();
+  leave([&] { c10::cuda::CUDACachingAllocator::endAllocateToPool(own.device, own.pool); });
+  if (has_pool) leave([&] { c10::cuda::CUDACachingAllocator::releasePool(own.device, own.pool); });
+}
+
 // Captures what the current stream of the device is given from now on, into memory shared with the
 // graph `sibling` (0: its own). Calls that CUDA forbids in a capture are forbidden to this thread
 // alone: others may free a pinned block meanwhile.
 int64_t begin(int64_t device, int64_t sibling) {
   auto made = std::make_unique<StepGraph>();
   made->device = static_cast<c10::DeviceIndex>(device);
-  const auto pool = sibling == 0 ? c10::MempoolId_t{0, 0} : graphs().at(sibling).graph.pool();
+  made->pool = sibling == 0 ? at::cuda::graph_pool_handle() : graphs().at(sibling).pool;
   // What the steps before it left unused is not memory for the graph's pool, and may not be given
   // back in a capture.
   c10::cuda::CUDACachingAllocator::emptyCache();
   made->capturing.emplace(capture_stream(made->device));
-  made->graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+  try {
+    made->graph.capture_begin(made->pool, cudaStreamCaptureModeThreadLocal);
+  } catch (...) {
+    abandon(std::move(made), /*has_pool=*/false);
+    throw;
+  }
   return graphs().add(std::move(made));
 }
 
@@ -96,7 +120,7 @@ void replay(int64_t id) {
   own.graph.replay();
 }
 
-// Also of a graph whose capture failed: its stream is given back first.
+// Of a graph whose capture did not end: it failed, or it ends here.
 void free(int64_t id) {
   auto own = graphs().take(id);
   if (own->capturing) {
@@ -105,7 +129,7 @@ void free(int64_t id) {
     } catch (const c10::Error&) {
       // What made the capture fail is on its way to the caller.
     }
-    own->capturing.reset();
+    return abandon(std::move(own), /*has_pool=*/true);
   }
   const c10::cuda::CUDAGuard guard(own->device);
   own.reset();
