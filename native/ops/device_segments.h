@@ -26,7 +26,7 @@ inline int64_t similarity_tile(at::ScalarType dtype) {
 }
 
 // most > 0: every part has the size that suits any `most` segments of so many rows; those that are
-// none are empty.
+// none are empty. One more part, an empty one, tells these from others.
 inline std::vector<at::Tensor> device_segments(const Segments& segments, at::ScalarType dtype,
                                                at::Device device, int64_t most = 0) {
   static_assert(sizeof(cuda::SimilarityTile) == 3 * sizeof(int64_t));
@@ -70,8 +70,12 @@ inline std::vector<at::Tensor> device_segments(const Segments& segments, at::Sca
   out[kTiles] = out[kTiles].view({-1, 3});
   out[kRuns] = out[kRuns].view({-1, 3});
   out[kChunks] = out[kChunks].view({-1, 2});
+  if (most > 0) out.push_back(at::empty({0}));
   return out;
 }
+
+// Whether the sizes of the parts, and so of all launches, must follow from the rows and `most`.
+inline bool sized_by_rows(at::TensorList segments) { return segments.size() > kSegmentParts; }
 
 // Those that an op was given, or of its own making.
 inline std::vector<at::Tensor> segments_of(at::TensorList given, const at::Tensor& offsets,

@@ -1,15 +1,9 @@
-// at::gru (cuDNN on a GPU) layer by layer, because the mask between layers is the op's own. Nothing
-// of the forward is kept: the backward runs it again, so that a model in training holds one batch
-// of states only in its backward pass.
+// Layer by layer and time by time: cuBLAS's products and kernels of our own for the gates (gru.cu).
+// cuDNN's GRU rounds its activations to 1e-5 and takes four times as long in the backward (H100,
+// cuDNN 9.19). Nothing of the forward is kept: the backward runs it again, so that a model in
+// training holds one block of states only in its backward pass.
+#include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/gru.h>
-#include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
-#include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -39,69 +33,124 @@ Tensor windows(const Tensor& panel_any, const Tensor& date_any, const Tensor& st
   return out;
 }
 
-// Dropout between layers, all times at once: its gradient has the same mask.
-struct DropOverTime : torch::autograd::Function<DropOverTime> {
-  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& y, double p,
-                        const Tensor& key, int64_t site) {
-    ctx->save_for_backward({key});
-    ctx->saved_data["p"] = p;
-    ctx->saved_data["site"] = site;
-    return DropoutMask(p, key, site, 0, y.device()).apply_over_time(y);
-  }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
-                                                 torch::autograd::variable_list grads) {
-    const DropoutMask mask(ctx->saved_data["p"].toDouble(), ctx->get_saved_variables()[0],
-                           ctx->saved_data["site"].toInt(), 0, grads[0].device());
-    // slots: y, p, key, site
-    return {mask.apply_over_time(grads[0]), Tensor(), Tensor(), Tensor()};
-  }
+// A layer over all times: states [T, R, H] and, where they are kept, gates [T, R, 4 H].
+struct Layer {
+  Tensor x, h, gates;
 };
 
-// cuDNN wants the weights in one piece and says once that it copies them there (0.1 MB a layer).
-struct Quiet : c10::WarningHandler {
-  void process(const c10::Warning&) override {}
-};
+Layer layer_forward(const Tensor& x, at::TensorList weights, bool keep) {
+  const int64_t times = x.size(0), rows = x.size(1), hidden = weights[1].size(1);
+  const Tensor state_weights = weights[1].t(), bias = weights[3].contiguous(),
+               from_input = at::addmm(weights[2], x.flatten(0, 1), weights[0].t())
+                                .view({times, rows, 3 * hidden});
+  Tensor from_state = at::empty({rows, 3 * hidden}, x.options());
+  Layer layer{x, at::empty({times, rows, hidden}, x.options()),
+              keep ? at::empty({times, rows, 4 * hidden}, x.options()) : Tensor()};
+  for (int64_t t = 0; t < times; ++t) {
+    const Tensor before = t == 0 ? Tensor() : layer.h[t - 1];
+    if (t > 0) at::mm_out(from_state, before, state_weights);
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "gru", [&] {
+      const auto at_time = [&](const Tensor& all) {
+        return all.mutable_data_ptr<scalar_t>() + t * all.stride(0);
+      };
+      gru_gates<scalar_t>(
+          {rows, hidden, at_time(from_input), from_state.const_data_ptr<scalar_t>(),
+           bias.const_data_ptr<scalar_t>(), t == 0 ? nullptr : at_time(layer.h) - layer.h.stride(0),
+           at_time(layer.h), keep ? at_time(layer.gates) : nullptr},
+          current_stream());
+    });
+  }
+  return layer;
+}
 
-// x [T, R, F] -> [R, H]. Differentiable by autograd in x and the weights. At precision medium cuDNN
-// gets bf16 copies, and gradients come back through the copying as float32.
+// Gradients of the weights into `out` and of x, undefined unless asked for. grad: of all states [T,
+// R, H], or [R, H] of the last one. The kept gates become their gradients.
+Tensor layer_backward(const Layer& layer, const Tensor& grad, at::TensorList weights,
+                      at::ArrayRef<Tensor> out, bool input_gradient) {
+  const int64_t times = layer.h.size(0), rows = layer.h.size(1), hidden = layer.h.size(2);
+  const bool of_last = grad.dim() == 2;
+  const Tensor carried = of_last ? grad.clone() : at::zeros_like(grad[0]);
+  for (int64_t t = times - 1; t >= 0; --t) {
+    AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "gru_backward", [&] {
+      const auto at_time = [&](const Tensor& all, int64_t time) {
+        return all.mutable_data_ptr<scalar_t>() + time * all.stride(0);
+      };
+      gru_gate_gradients<scalar_t>({rows, hidden, of_last ? nullptr : at_time(grad, t),
+                                    t == 0 ? nullptr : at_time(layer.h, t - 1),
+                                    carried.mutable_data_ptr<scalar_t>(), at_time(layer.gates, t)},
+                                   current_stream());
+    });
+    if (t > 0) carried.addmm_(layer.gates[t].slice(1, hidden), weights[1]);
+  }
+  // n, r, z -> r, z, n
+  const auto in_order = [&](const Tensor& rows_of_gates) { return rows_of_gates.roll(-hidden, 0); };
+  // A product per time, then their sum: many blocks for the GPU, and sums in two levels.
+  const Tensor of_input = layer.gates.slice(2, 0, 3 * hidden),
+               of_state = layer.gates.slice(2, hidden);
+  out[0].add_(in_order(of_input.transpose(1, 2).bmm(layer.x).sum(0)));
+  if (times > 1)
+    out[1].add_(of_state.slice(0, 1).transpose(1, 2).bmm(layer.h.slice(0, 0, times - 1)).sum(0));
+  const Tensor biases = layer.gates.sum(1).sum(0);
+  out[2].add_(in_order(biases.slice(0, 0, 3 * hidden)));
+  out[3].add_(biases.slice(0, hidden));
+  if (!input_gradient) return {};
+  return at::mm(of_input.flatten(0, 1), weights[0].roll(hidden, 0)).view_as(layer.x);
+}
+
+// All layers of x [T, R, F], the states dropped in between.
+std::vector<Layer> run_layers(const Tensor& x_any, at::TensorList weights, double p,
+                              const Optional& key, bool keep) {
+  const int64_t count = static_cast<int64_t>(weights.size()) / 4;
+  std::vector<Layer> layers;
+  Tensor x = x_any.contiguous();  // a product's rounding may depend on its strides
+  for (int64_t l = 0; l < count; ++l) {
+    layers.push_back(layer_forward(x, weights.slice(4 * l, 4), keep));
+    x = layers.back().h;
+    if (p > 0 && l + 1 < count) x = DropoutMask(p, key, kGru + l, 0, x.device()).apply_over_time(x);
+    if (!keep && l + 1 < count) layers.pop_back();
+  }
+  return layers;
+}
+
+// x [T, R, F] -> [R, H].
 Tensor dense_forward(const Tensor& x, at::TensorList weights, double p, const Optional& key) {
   const c10::DeviceGuard guard(x.device());
-  Quiet quiet;
-  const c10::WarningUtils::WarningHandlerGuard warnings(&quiet);
-  const at::ScalarType dtype = bf16_parts(x) == 1 ? at::kBFloat16 : x.scalar_type();
-  Tensor y = x.contiguous().to(dtype);  // a product's rounding may depend on its strides
-  const int64_t layers = static_cast<int64_t>(weights.size()) / 4;
-  for (int64_t l = 0; l < layers; ++l) {
-    std::vector<Tensor> own;
-    for (const Tensor& weight : weights.slice(4 * l, 4)) own.push_back(weight.to(dtype));
-    const Tensor start = at::zeros({1, y.size(1), own[1].size(1)}, y.options());
-    y = std::get<0>(at::gru(y, start, own, /*has_biases=*/true, /*num_layers=*/1, /*dropout=*/0.0,
-                            /*train=*/at::GradMode::is_enabled(), /*bidirectional=*/false,
-                            /*batch_first=*/false));
-    if (p > 0 && l + 1 < layers)
-      y = DropOverTime::apply(y.to(x.scalar_type()), p, *key, kGru + l).to(dtype);
+  return run_layers(x, weights, p, key, /*keep=*/false).back().h.select(0, x.size(0) - 1).clone();
+}
+
+// Gradients of the weights are added to `out`; that of x comes back, undefined unless asked for.
+Tensor backward_of(const Tensor& grad_any, const Tensor& x, at::TensorList weights, double p,
+                   const Optional& key, at::ArrayRef<Tensor> out, bool input_gradient) {
+  std::vector<Layer> layers = run_layers(x, weights, p, key, /*keep=*/true);
+  Tensor grad = grad_any.contiguous();
+  for (int64_t l = static_cast<int64_t>(layers.size()) - 1; l >= 0; --l) {
+    grad = layer_backward(layers[l], grad, weights.slice(4 * l, 4), out.slice(4 * l, 4),
+                          l > 0 || input_gradient);
+    layers.pop_back();
+    if (p > 0 && l > 0)
+      grad = DropoutMask(p, key, kGru + l - 1, 0, grad.device()).apply_over_time(grad);
   }
-  return y.select(0, y.size(0) - 1).to(x.scalar_type());
+  return grad;
+}
+
+std::vector<Tensor> zeros_like(at::TensorList weights) {
+  std::vector<Tensor> zeros;
+  for (const Tensor& weight : weights) zeros.push_back(at::zeros_like(weight));
+  return zeros;
 }
 
 // Gradients of x (undefined unless asked for) and of the weights.
 std::vector<Tensor> dense_backward(const Tensor& grad, const Tensor& x, at::TensorList weights,
                                    double p, const Optional& key, bool input_gradient) {
   const c10::DeviceGuard guard(x.device());
-  const at::AutoGradMode with_gradients(true);
-  std::vector<Tensor> leaves, wanted;
-  for (const Tensor& weight : weights) leaves.push_back(weight.detach().requires_grad_(true));
-  const Tensor input = x.detach().requires_grad_(input_gradient);
-  const Tensor out = dense_forward(input, leaves, p, key);
-  wanted = leaves;
-  if (input_gradient) wanted.insert(wanted.begin(), input);
-  std::vector<Tensor> gradients = torch::autograd::grad({out}, wanted, {grad});
-  if (!input_gradient) gradients.insert(gradients.begin(), Tensor());
-  return gradients;
+  std::vector<Tensor> out = zeros_like(weights);
+  const Tensor dx = backward_of(grad, x, weights, p, key, out, input_gradient);
+  out.insert(out.begin(), dx);
+  return out;
 }
 
-// Rows of a batch that go through the layers together: cuDNN keeps about eight numbers per row,
-// time, layer and unit for the backward, and these are all that a step holds of the time steps.
+// Rows of a batch that go through the layers together: nine numbers per row, time, layer and unit
+// are all that a step holds of the times.
 struct Block {
   Tensor date, stock;
   Optional key;
@@ -110,9 +159,9 @@ struct Block {
 
 std::vector<Block> blocks(const Tensor& panel, const Tensor& date, const Tensor& stock,
                           int64_t window, at::TensorList weights, const Optional& key) {
-  constexpr int64_t kBytes = int64_t{2} << 30;
+  constexpr int64_t kBytes = int64_t{4} << 30;
   const int64_t layers = static_cast<int64_t>(weights.size()) / 4,
-                per_row = window * (panel.size(2) + 8 * layers * weights[1].size(1)) *
+                per_row = window * (panel.size(2) + (6 * layers + 4) * weights[1].size(1)) *
                           static_cast<int64_t>(weights[0].element_size()),
                 rows = std::max<int64_t>(1024, kBytes / per_row);
   std::vector<Block> all;
@@ -139,16 +188,13 @@ Tensor panel_forward(const Tensor& panel, const Tensor& date, const Tensor& stoc
 std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, const Tensor& date,
                                    const Tensor& stock, int64_t window, at::TensorList weights,
                                    double p, const Optional& key) {
-  std::vector<Tensor> sums;
-  for (const Tensor& weight : weights) sums.push_back(at::zeros_like(weight));
-  for (const Block& block : blocks(panel, date, stock, window, weights, key)) {
-    const std::vector<Tensor> gradients =
-        dense_backward(grad.slice(0, block.begin, block.end),
-                       windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
-                       weights, p, block.key, /*input_gradient=*/false);
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += gradients[i + 1];
-  }
-  return sums;
+  const c10::DeviceGuard guard(panel.device());
+  const std::vector<Tensor> out = zeros_like(weights);
+  for (const Block& block : blocks(panel, date, stock, window, weights, key))
+    backward_of(grad.slice(0, block.begin, block.end),
+                windows(panel, block.date, block.stock, window, weights[0].scalar_type()), weights,
+                p, block.key, out, /*input_gradient=*/false);
+  return out;
 }
 
 }  // namespace

@@ -52,6 +52,30 @@ template <class T>
 void gather_windows(const float* panel, const int64_t* date, const int64_t* stock, int64_t stocks,
                     int64_t features, int64_t window, int64_t rows, T* out, Stream stream);
 
+// One time of a GRU layer. Gates in the order r, z, n (PyTorch), kept ones n, r, z and the state's
+// part of n: the input's weights see the first three of their gradients, the state's the last
+// three.
+template <class T>
+struct GruGates {
+  int64_t rows, hidden;
+  const T *from_input, *from_state;  // [rows, 3 hidden]: products, the input's with its bias
+  const T *bias, *before;            // of the state's product, [3 hidden]; state before, or null
+  T *after, *kept;                   // [rows, hidden]; null, or [rows, 4 hidden]
+};
+template <class T>
+void gru_gates(const GruGates<T>& gates, Stream stream);
+
+template <class T>
+struct GruGateGradients {
+  int64_t rows, hidden;
+  const T *grad, *before;  // null, or [rows, hidden]: of the output; state before
+  T* carried;  // [rows, hidden]: gradient of the state after, then its part of that of the one
+               // before
+  T* kept;     // as above, becomes the gradients before the activations
+};
+template <class T>
+void gru_gate_gradients(const GruGateGradients<T>& gates, Stream stream);
+
 // Rows of a segment are adjacent: a segment is a run of places, and a tile is kSimilarityTile rows
 // of one segment at most.
 struct SimilarityTile {
@@ -109,6 +133,24 @@ struct SimilarityGradient {
 template <class T>
 void similarity_gradient(const Similarity<T>& graph, const SimilarityGradient<T>& gradient,
                          Stream stream);
+
+// Rows row .. row + rows of the segment lo .. hi: their products with all of its rows, [rows, hi -
+// lo], before the scale.
+template <class T>
+struct SimilarityBlock {
+  int64_t lo, hi, row, rows;
+  T* entries;
+  double *others, *moments;  // as in SimilarityPass
+  T* own;
+};
+// Entries become weights, the diagonal 0.
+template <class T>
+void similarity_weights(const Similarity<T>& graph, const SimilarityBlock<T>& block, Stream stream);
+// products [rows, hi - lo]: G_i . V_j, become weight_ij (G_i . V_j - their mean in the row) where
+// the score is positive and not the row's own, else 0. Entries become scratch.
+template <class T>
+void similarity_slopes(const Similarity<T>& graph, const SimilarityBlock<T>& block, T* products,
+                       Stream stream);
 
 // Of a date's rows, places bounds[d] .. bounds[d + 1]: see ops::relational_embedding.
 template <class T>

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "ops/cuda/device.h"
+#include "ops/cuda/similarity_matrices.h"
 #include "ops/device_segments.h"
 #include "ops/ops.h"
 
@@ -41,8 +42,9 @@ enum Kept : int64_t { kOthers, kOwn, kThreshold, kPeak, kKeptRows };
 template <class T>
 class Graph {
  public:
+  // bounds: of the segments, where matrices stand for the tiles.
   Graph(const Tensor& tiles, const Tensor& m, const Tensor& scale, bool exclude_self, int64_t top_k,
-        const Tensor& kept)
+        const Tensor& kept, const std::optional<std::vector<int64_t>>& bounds)
       : tiles_(tiles), m_(m), scale_(scale.to(m.options()).contiguous()), kept_(kept) {
     graph_ = {reinterpret_cast<const SimilarityTile*>(tiles_.const_data_ptr<int64_t>()),
               tiles_.size(0),
@@ -53,6 +55,7 @@ class Graph {
               top_k > 0 ? row(kThreshold) : nullptr,
               row(kPeak),
               bf16_parts(m_)};
+    if (bounds) matrices_.emplace(graph_, m_, *bounds);
   }
 
   void choose(int64_t top_k, const Tensor& offsets, const Optional& groups) {
@@ -98,6 +101,13 @@ class Graph {
   Tensor apply(const Tensor& values, bool transposed, const Tensor& to, const Tensor& moments) {
     const Tensor out = to.defined() ? to : at::empty_like(values);
     double* sums = moments.defined() ? moments.mutable_data_ptr<double>() : nullptr;
+    if (matrices_) {
+      SimilarityBlock<T> collected{};
+      if (sums) collected = {0, 0, 0, 0, nullptr, sums, sums + m_.size(0), row(kOwn)};
+      matrices_->apply(values, transposed, out, to.defined(), collected);
+      if (sums) kept_.select(0, kOthers).copy_(moments.select(0, 0));
+      return out;
+    }
     similarity_apply<T>(
         graph_,
         {values.const_data_ptr<T>(), out.mutable_data_ptr<T>(), values.size(1), to.defined(),
@@ -109,6 +119,10 @@ class Graph {
 
   Tensor gradient(const Tensor& weighted, const Tensor& values, const Tensor& mean) {
     const Tensor out = at::empty_like(m_);
+    if (matrices_) {
+      matrices_->gradient(weighted, values, out);
+      return out;
+    }
     similarity_gradient<T>(graph_,
                            {weighted.const_data_ptr<T>(), values.const_data_ptr<T>(),
                             values.size(1), mean.mutable_data_ptr<T>(), out.mutable_data_ptr<T>()},
@@ -121,7 +135,21 @@ class Graph {
 
   Tensor tiles_, m_, scale_, kept_;
   Similarity<T> graph_;
+  std::optional<SimilarityMatrices<T>> matrices_;
 };
+
+// Bounds of the segments where launches may depend on them: matrices are faster than tiles, but
+// sized by the segments, and a threshold wants scores that are summed up in one order everywhere.
+std::optional<std::vector<int64_t>> bounds_of_matrices(const Tensor& offsets,
+                                                       const Optional& groups, at::TensorList given,
+                                                       int64_t top_k) {
+  constexpr int64_t kLeastRows =
+      256;  // of a segment in the mean: fewer are too little for a launch
+  if (groups || top_k > 0 || sized_by_rows(given)) return std::nullopt;
+  Segments segments = make_segments(offsets, std::nullopt);
+  if (segments.bounds.back() < kLeastRows * segments.count()) return std::nullopt;
+  return std::move(segments.bounds);
+}
 
 // 1 / total (0 where a row of A is 0) and the factor of the row's own value in
 // (I + sign A) V, [R, 1].
@@ -171,7 +199,8 @@ Forward relational_embedding_forward(const Tensor& x_any, const Tensor& m_any,
     const Tensor moments = at::zeros({2, x_any.size(0)}, x_any.options().dtype(at::kDouble));
     const Tensor m =
         DropoutMask(p, key, kRisk, 0, device).apply(places.in_order(m_any), places.order());
-    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept);
+    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept,
+                          bounds_of_matrices(offsets, groups, given, top_k));
     graph.choose(top_k, offsets, groups);
     z = places.in_order(x_any);
     for (size_t l = 0; l < layers; ++l) {
@@ -205,7 +234,8 @@ std::vector<Tensor> relational_embedding_backward(
     const Places places(segments);
     const DropoutMask risk_mask(p, key, kRisk, 0, x_any.device());
     const Tensor m = risk_mask.apply(places.in_order(m_any), places.order());
-    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept);
+    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept,
+                          bounds_of_matrices(offsets, groups, given, top_k));
     const Shares shares(kept);
     Tensor g = places.in_order(grad), mean = at::zeros_like(shares.own), diagonal = mean.clone();
     for (int64_t l = layers - 1, end = values.size(1); l >= 0; --l) {
