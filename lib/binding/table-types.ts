@@ -44,6 +44,10 @@ export interface NativeTables {
   findMoves(close: Float32Array | Float64Array, dates: number, stocks: number, from: number, first: number, low: number, high: number): Promise<Int32Array>;
   /** Returns since the date before, NaN where one of the two closes is missing or lies in another of `segments`. */
   returnsOf(close: Float32Array | Float64Array, segments: Int32Array | undefined, dates: number, stocks: number, out: Float32Array): Promise<void>;
+  /** Memory that lies in a file without a name in this folder. Throws where the folder takes none of that size. */
+  scratch(folder: string, bytes: number): ArrayBuffer;
+  /** Gives back the pages of all such memory. */
+  releaseScratch(): void;
 }
 
 export interface NativeTable {

@@ -157,6 +157,8 @@ export interface NativeFeaturesInput {
   /** Keeps the features in this file, from byte `offset` (a multiple of 4096) on, in place of memory: [dates, slots, F]. */
   file?: string;
   offset?: number;
+  /** Folder of files for what is made on the way and is as large as the prices; absent: memory. */
+  scratch?: string;
   /** First date whose features are made; what they look back on may lie before. Default 0. */
   first?: number;
   /** Features made alike, of other dates of the same stocks: those from its date `knownFrom` on are those from `first` on, and are copied. */
@@ -242,6 +244,8 @@ export interface NativeRowsInput {
   label?: NativeColumn;
   horizons: number[];
   lagDays: number;
+  /** Folder of a file for the labels; absent: memory. */
+  scratch?: string;
 }
 
 /** Rows of each date, labels, and what was lost on the way (native/ops/data/sample_rows.h, labels.h). */
@@ -289,12 +293,16 @@ export interface NativeTargetsInput {
   neutral?: { exposures?: NativeFeatures; groupCount?: number; clip: number };
   /** Group of each cell for the intercepts; cells of -1 share one. */
   neutralGroups?: Int32Array;
+  /** Folder of a file for the targets; absent: memory. */
+  scratch?: string;
 }
 
 /** What the loss sees, and which labels of tradable rows are missing. */
 export interface NativeTargets {
   /** [dates, stocks, L] */
   targets: NativeTensor;
+  /** With `scratch` the same without a copy. */
+  values?: Float32Array;
   /** Group of each row. */
   groups?: Int32Array;
   all: number;
@@ -601,6 +609,8 @@ export interface NativeCore {
   makeLoadings(input: NativeLoadingsInput, threads: number, onRefreshes: (done: number) => void): NativeJob<Float32Array>;
   /** `onDates` after each block of dates, with how many are done. */
   /** Numbers of a file, read where they lie; what is written to them stays in memory. ERR_DATA where the file is shorter. */
+  /** Gives back the pages of what lies in scratch files. */
+  releaseScratch(): void;
   mapArray(place: NativePlace & { length: number; type: "float32" }): Float32Array;
   mapArray(place: NativePlace & { length: number; type: "int32" }): Int32Array;
   mapTensor(place: NativePlace & { shape: readonly number[] }): NativeTensor;

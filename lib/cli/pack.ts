@@ -1,3 +1,4 @@
+import { dirname, resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { PackOptions } from "../data/pack/pack.js";
 import { AstgnnError } from "../errors.js";
@@ -40,7 +41,7 @@ async function packFrom(written: Written, terminal: Terminal): Promise<void> {
   const options = sampleOptionsFrom(written) as Omit<PackOptions, "out">;
   const [{ openPanel }, { pack }] = await Promise.all([import("../data/panel.js"), import("../data/pack/pack.js")]);
   await interruptible(async (signal) => {
-    const panel = await openPanel(source, { ...panelOptionsFrom(written), onWarning: ({ text }) => terminal.err(`astgnn pack: ${inFlags(text, GROUPS)}`), signal });
+    const panel = await openPanel(source, { ...panelOptionsFrom(written), scratch: dirname(resolve(out)), onWarning: ({ text }) => terminal.err(`astgnn pack: ${inFlags(text, GROUPS)}`), signal });
     const packed = await pack(panel, { ...options, out, signal });
     if (written.json === true) return terminal.out(JSON.stringify(packed));
     printLedger(terminal, panel.ledger);

@@ -2,9 +2,9 @@ import { loadTables } from "../binding/load.js";
 import type { CheckCounts, Replaced } from "../binding/table-types.js";
 import { countPrices, pricesOf, type Cleaned } from "./clean.js";
 import { DIGEST_BYTES, KEYS, partOf, type DateDigests } from "./digests.js";
+import { gridMemory } from "./grid-memory.js";
 import type { Groups } from "./groups.js";
 import type { LedgerBuilder } from "./ledger.js";
-import { rawMemory } from "./source/long-table.js";
 
 /** A grid to check: its columns, flags and groups by name. */
 export interface CheckedColumns {
@@ -14,6 +14,8 @@ export interface CheckedColumns {
   readonly values: ReadonlyMap<string, Float32Array | Float64Array>;
   readonly flags: ReadonlyMap<string, Uint8Array>;
   readonly groups: Groups | undefined;
+  /** Folder of files for grids; undefined: memory. */
+  readonly scratch?: string | undefined;
 }
 
 /** What a pass over a grid finds. */
@@ -37,11 +39,11 @@ const AT_ONCE = 1 << 23;
  * A digest is SHA-256 over the (date, ticker) rows in order, numbers as float32 where all of a date are exact in it, else as float64: it depends
  * neither on the file's format nor on the order of its rows or columns. Missing is one NaN whatever the file wrote.
  */
-export async function checkGrid({ dates, tickers, present, values, flags, groups }: CheckedColumns, ledger?: LedgerBuilder): Promise<CheckedGrid> {
+export async function checkGrid({ dates, tickers, present, values, flags, groups, scratch }: CheckedColumns, ledger?: LedgerBuilder): Promise<CheckedGrid> {
   const tables = loadTables();
   const names = [...values.keys()];
   const prices = pricesOf(names);
-  const filled = new Uint8Array(rawMemory(present.length));
+  const filled = new Uint8Array(gridMemory(present.length, scratch));
   const codes = new Map<string, Uint8Array | Int32Array>([...flags, ...(groups === undefined ? [] : [["groups", groups.codes] as const])]);
   const parts = [KEYS, ...names.map(partOf), ...codes.keys()];
   const length = dates.length * DIGEST_BYTES;

@@ -25,7 +25,7 @@ export type CheckOptions = PanelOptions & { readonly maxDropped: number; readonl
  * @throws AstgnnError ERR_DATA
  */
 export async function checkTable(database: Database, dense: DenseTable, name: string, options: CheckOptions, ledger: LedgerBuilder): Promise<Omit<PanelParts, "origin" | "later">> {
-  const { maxDropped, onWarning, groupColumn, universeColumn, extremeReturns } = options;
+  const { maxDropped, onWarning, groupColumn, universeColumn, extremeReturns, scratch } = options;
   if (dense.dates.length === 0) throw new AstgnnError("ERR_DATA", `No row of ${name} has a date and a ticker.`, { file: name, next: "Check the two columns." });
   const checks = { ledger, maxDropped, onWarning };
   const fromColumn = dense.groups === undefined ? undefined : { codes: dense.groups, names: dense.groupNames };
@@ -38,7 +38,7 @@ export async function checkTable(database: Database, dense: DenseTable, name: st
   // Columns that nobody named are digested when they are used, so that a fingerprint does not depend on how a panel was read.
   const core = options.columns ?? readAtOnce([...dense.values.keys()]);
   const values = new Map(core.map((column) => [column, dense.values.get(column)!]));
-  const { digests, cleaned, replaced, filled, kept } = await checkGrid({ dates, tickers, present, values, flags, groups }, ledger);
+  const { digests, cleaned, replaced, filled, kept } = await checkGrid({ dates, tickers, present, values, flags, groups, scratch }, ledger);
   const priced = dense.values.has("close") ? filled : undefined;
   const universe = dense.universe ?? priced ?? dense.present;
   if (!universe.includes(1)) {
@@ -70,6 +70,7 @@ export async function checkTable(database: Database, dense: DenseTable, name: st
     priceBreaks: found.breaks,
     segments: extremeReturns === "missing" ? segmentsOf(found, dense.dates.length, dense.tickers.length) : undefined,
     extremeReturns,
+    scratch,
     ledger: ledger.build(dense.rows, kept),
     digests: new PanelDigests({ dates, tickers, groups, edges }, digests),
     core,

@@ -1,7 +1,7 @@
 import { loadTables } from "../binding/load.js";
+import { gridMemory } from "./grid-memory.js";
 import type { PanelGrid } from "./panel-grid.js";
 import type { SplitPlan } from "./splits.js";
-import { rawMemory } from "./source/long-table.js";
 import type { DailyReturns } from "./types.js";
 
 /**
@@ -12,7 +12,7 @@ export async function dailyReturns(panel: PanelGrid, plan: SplitPlan): Promise<D
   if (!panel.has("close")) return undefined;
   const { segments } = panel;
   const [D, N] = [panel.dates.length, panel.tickers.length];
-  const values = new Float32Array(rawMemory(4 * D * N));
+  const values = new Float32Array(gridMemory(4 * D * N, panel.scratch));
   await loadTables().returnsOf(panel.values("close"), segments, D, N, values);
   return { values, ends: returnEnds(panel.dates, plan) };
 }

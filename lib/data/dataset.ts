@@ -100,6 +100,7 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions, ke
       labels: rows.labels,
       returns,
       targets: targets.targets,
+      targetValues: targets.values,
       rowOffsets: rows.offsets,
       rowStocks: rows.stocks,
       groups: cut.graph === "none" ? rows.stocks.slice() : targets.groups,
@@ -214,6 +215,7 @@ function sampleRows(
         ...(panel.tradable === undefined ? {} : { tradable: panel.tradable }),
         ...(panel.segments === undefined ? {} : { segments: panel.segments }),
         ...(label === undefined ? {} : { label }),
+        ...(panel.scratch === undefined ? {} : { scratch: panel.scratch }),
       },
       threads,
     );

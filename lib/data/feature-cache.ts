@@ -164,6 +164,7 @@ export async function featureSet(panel: PanelGrid, cut: FeatureCut, refreshes: R
       ...(known === undefined ? {} : { known: known.native, knownFrom: known.from }),
       ...(fit === undefined ? {} : { fitFrom: fit.from, fitTo: fit.to }),
       ...run.file,
+      ...(panel.scratch === undefined || run.file === undefined ? {} : { scratch: panel.scratch }),
     };
     const result = checked(panel, cut, await computed(input, run));
     return { native: result.features, processors: Object.freeze(fittedProcessors(processors, featureNames, result.statistics)), basis: cut.from === undefined ? basis : cut.basis };

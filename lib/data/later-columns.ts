@@ -14,9 +14,9 @@ const WITNESS = "close";
  * @param known digests of the panel's keys and of its close
  * @throws AstgnnError ERR_DATA where the source has changed since, and as `openPanel`
  */
-export async function readLater(name: string, later: LaterColumns, columns: readonly string[], known: (columns: readonly string[]) => DataDigests, signal: AbortSignal | undefined): Promise<{ values: Map<string, NumberArray>; digests: DateDigests }> {
+export async function readLater(name: string, later: LaterColumns, columns: readonly string[], known: (columns: readonly string[]) => DataDigests, signal: AbortSignal | undefined, scratch: string | undefined): Promise<{ values: Map<string, NumberArray>; digests: DateDigests }> {
   const { dates, tickers, present, values } = await later.read([WITNESS, ...columns], signal);
-  const { digests } = await checkGrid({ dates, tickers, present, values, flags: new Map(), groups: undefined });
+  const { digests } = await checkGrid({ dates, tickers, present, values, flags: new Map(), groups: undefined, scratch });
   const now = new PanelDigests({ dates, tickers, groups: undefined, edges: undefined }, digests).of([WITNESS]);
   const before = known([WITNESS]);
   const part = differingPart(now, Object.fromEntries(Object.keys(now).map((part) => [part, before[part]!])));

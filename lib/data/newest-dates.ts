@@ -21,11 +21,11 @@ export function firstSample({ dates, source }: PanelGrid, from: string, history:
 
 /** The dates of a panel from `first` on, as a panel: nothing is copied. */
 export function newestDates(panel: PanelGrid, first: number): PanelGrid {
-  const { tickers, groups, edges, columns, extremeReturns, ledger, source, origin } = panel;
+  const { tickers, groups, edges, columns, extremeReturns, ledger, source, origin, scratch } = panel;
   const from = first * tickers.length;
   return {
     dates: Object.freeze(panel.dates.slice(first)),
-    tickers, columns, extremeReturns, ledger, source, origin,
+    tickers, columns, extremeReturns, ledger, source, origin, scratch,
     universe: panel.universe.subarray(from),
     present: panel.present.subarray(from),
     tradable: panel.tradable?.subarray(from),

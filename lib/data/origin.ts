@@ -5,7 +5,7 @@ import type { PanelOptions } from "./panel-options.js";
 import type { PanelSource } from "./source/panel-source.js";
 
 /** How a panel was read: the options of `openPanel`, without those that change nothing in it. */
-export type ReadingOptions = Omit<PanelOptions, "onWarning" | "signal">;
+export type ReadingOptions = Omit<PanelOptions, "onWarning" | "signal" | "scratch">;
 
 /** What a panel was read from and how, JSON-safe, as stored in run.json; files by absolute path. */
 export interface PanelOrigin {
@@ -16,7 +16,7 @@ export interface PanelOrigin {
 
 /** The origin of a panel, from what `openPanel` was told and its defaults. */
 export function originOf(source: PanelSource | undefined, options: PanelOptions): PanelOrigin {
-  const { onWarning: _, signal: __, groups, edges, ...rest } = options;
+  const { onWarning: _, signal: __, scratch: ___, groups, edges, ...rest } = options;
   const reading = {
     ...rest,
     ...(groups === undefined ? {} : { groups: { ...groups, file: absolute(groups.file) } }),

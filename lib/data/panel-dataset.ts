@@ -25,6 +25,8 @@ export interface PanelDatasetParts {
   readonly labels: Float32Array;
   readonly returns: DailyReturns | undefined;
   readonly targets: NativeTensor;
+  /** The same values where they can be read without a copy. */
+  readonly targetValues?: Float32Array | undefined;
   readonly rowOffsets: Int32Array;
   readonly rowStocks: Int32Array;
   readonly groups: Int32Array | undefined;
@@ -109,6 +111,7 @@ export class PanelDataset implements Dataset {
     this.digests = parts.digests;
     this.origin = panel.origin;
     this.#cut = cut;
+    this.#targets = parts.targetValues;
     this.#held = { features: parts.features, exposures: parts.exposures, targets: parts.targets, isFree: false };
     if (parts.exposures !== undefined) attachExposures(this, parts.exposures);
     keepResident(this, { features: parts.features.native, targets: parts.targets });

@@ -30,6 +30,8 @@ export interface PanelGrid {
   /** The source as messages name it. */
   readonly source: string;
   readonly origin: PanelOrigin;
+  /** Folder of the files that its grids lie in; undefined: in memory. */
+  readonly scratch?: string | undefined;
   /** Whether the panel has the column. */
   has(column: string): boolean;
   /** Reads columns that were not needed when the panel was opened. */
@@ -53,6 +55,7 @@ export interface PanelParts {
   readonly priceBreaks: readonly PriceBreak[];
   readonly segments: Int32Array | undefined;
   readonly extremeReturns: "warn" | "error" | "missing";
+  readonly scratch?: string | undefined;
   readonly ledger: Ledger;
   readonly digests: PanelDigests;
   /** Columns that the fingerprint covers: those that were read at once. */

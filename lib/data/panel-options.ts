@@ -20,12 +20,13 @@ export const PanelOptionsSchema = z.strictObject({
   edges: z.strictObject({ file: text("a path"), symmetric: z.boolean().default(true).describe("true or false") }).optional().describe("{ file, symmetric? }"),
   maxDropped: z.number().min(0).max(1).default(0.05).describe("a share from 0 to 1"),
   extremeReturns: z.enum(["warn", "error", "missing"]).default("warn").describe('"warn", "error" or "missing"'),
+  scratch: text("a folder").optional(),
   onWarning: z.custom<(warning: Warning) => void>((value) => typeof value === "function").optional().describe("a function"),
   signal: z.instanceof(AbortSignal).optional().describe("an AbortSignal"),
 });
 
 /** Checks and completes {@link PanelDataOptions}. */
-export const PanelDataOptionsSchema = PanelOptionsSchema.omit({ dateColumn: true, tickerColumn: true });
+export const PanelDataOptionsSchema = PanelOptionsSchema.omit({ dateColumn: true, tickerColumn: true, scratch: true });
 
 /** What `openPanel` may be told. */
 export interface PanelOptions {
@@ -60,10 +61,15 @@ export interface PanelOptions {
    * `"warn"` lists them in the ledger and keeps them (default), `"error"` refuses, `"missing"` makes every label and price feature that spans one missing.
    */
   readonly extremeReturns?: "warn" | "error" | "missing" | undefined;
+  /**
+   * Folder for files that the panel's grids lie in, so that a source may be larger than memory: as large as the columns that are read, dates x tickers, without
+   * a name and gone with the panel. Default: none, they are in memory.
+   */
+  readonly scratch?: string | undefined;
   /** Told what looks wrong in the data. Default: Node prints it (`process.emitWarning`), each text once. */
   readonly onWarning?: ((warning: Warning) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What `Panel.from` may be told: what `openPanel` may, without the names of the keys. */
-export type PanelDataOptions = Omit<PanelOptions, "dateColumn" | "tickerColumn">;
+/** What `Panel.from` may be told: what `openPanel` may, without the names of the keys: its table is in memory. */
+export type PanelDataOptions = Omit<PanelOptions, "dateColumn" | "tickerColumn" | "scratch">;

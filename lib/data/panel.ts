@@ -8,6 +8,7 @@ import { buildDataset } from "./dataset.js";
 import type { DatasetOptions } from "./dataset-options.js";
 import { fingerprintOf, type PanelDigests } from "./digests.js";
 import { inheritFeatures } from "./feature-cache.js";
+import { keepFew } from "./grid-memory.js";
 import type { Groups } from "./groups.js";
 import type { NewRows } from "./new-rows.js";
 import { legacyFingerprint, offerLegacyFingerprint } from "./legacy-fingerprint.js";
@@ -64,6 +65,8 @@ export class Panel implements PanelGrid {
   readonly fingerprint: string;
   /** The source as messages name it. */
   readonly source: string;
+  /** Folder of the files that its grids lie in; undefined: in memory. */
+  readonly scratch: string | undefined;
   /** What it was read from and how, as run.json keeps it. */
   readonly origin: PanelOrigin;
   readonly #values: Map<string, Float32Array | Float64Array>;
@@ -94,6 +97,7 @@ export class Panel implements PanelGrid {
     this.priceBreaks = parts.priceBreaks;
     this.segments = parts.segments;
     this.extremeReturns = parts.extremeReturns;
+    this.scratch = parts.scratch;
     this.fingerprint = fingerprintOf(parts.digests.of(parts.core));
   }
 
@@ -139,18 +143,19 @@ export class Panel implements PanelGrid {
   }
 
   async #read(columns: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    using _ = keepFew(this.scratch);
     const missing = columns.filter((column) => !this.#values.has(column));
     if (missing.length > 0) {
-      const { values, digests } = await readLater(this.source, this.#later!, missing, (names) => this.#digests.of(names), signal);
+      const { values, digests } = await readLater(this.source, this.#later!, missing, (names) => this.#digests.of(names), signal, this.scratch);
       this.#digests.add(digests);
       for (const [column, grid] of values) this.#values.set(column, grid);
     }
     const held = columns.filter((column) => !this.#digests.has(column));
     if (held.length === 0) return;
-    const { dates, tickers, present } = this;
+    const { dates, tickers, present, scratch } = this;
     const values = new Map(held.map((column) => [column, this.#values.get(column)!]));
     // Prices that nobody named are no prices to be cleaned: they stand beside no close.
-    this.#digests.add((await checkGrid({ dates, tickers, present, values, flags: new Map(), groups: undefined })).digests);
+    this.#digests.add((await checkGrid({ dates, tickers, present, values, flags: new Map(), groups: undefined, scratch })).digests);
   }
 
   #lacks(column: string): AstgnnError {
@@ -241,6 +246,7 @@ export class Panel implements PanelGrid {
 export async function openPanel(source: PanelSource, options: PanelOptions = {}): Promise<Panel> {
   const resolved = resolveOptions(PanelOptionsSchema, options, "openPanel");
   refuseTwoGroups(resolved);
+  using _ = keepFew(resolved.scratch);
   await using database = await Database.open(resolved.signal);
   // Awaited: the database closes where this function ends.
   return await panelOf(database, await readSource(database, source, resolved), resolved as CheckOptions, originOf(source, resolved as PanelOptions));

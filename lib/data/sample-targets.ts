@@ -38,6 +38,7 @@ export function sampleTargets(
         ...(groups === undefined ? {} : { groupCodes: groups.codes, groupCount: groups.names.length }),
         ...(neutral === undefined ? {} : { neutral }),
         ...(exposures?.groups === undefined ? {} : { neutralGroups: panel.groups!.codes }),
+        ...(panel.scratch === undefined ? {} : { scratch: panel.scratch }),
       },
       threads,
     );

@@ -65,6 +65,8 @@ class FeaturesTask : public Task {
     file_ = std::move(file);
     offset_ = offset;
   }
+  // Puts what is made on the way into files of this folder.
+  void keep_rest_in(std::string scratch) { input_.scratch = std::move(scratch); }
   bool step() override {
     if (!work_) begin();
     const int64_t before = work_->dates_done() - input_first_;
@@ -128,7 +130,10 @@ class FeaturesTask : public Task {
           file_, offset_, element_count(shape, "features") * 4, Mapping::Use::kWrite);
       handle_->values = tensor_over(handle_->mapping, shape, at::kFloat);
     }
-    handle_->missing = at::zeros({M, slots.count(), input_.mask_bytes()}, at::kByte);
+    handle_->missing = input_.scratch.empty()
+                           ? at::zeros({M, slots.count(), input_.mask_bytes()}, at::kByte)
+                           : roomy({M, slots.count(), input_.mask_bytes()}, at::kByte,
+                                   input_.scratch);  // zeros, as every new file
     handle_->incomplete = at::zeros({M}, at::kByte);
     handle_->slots = slots;
     if (input_.known > 0) {
@@ -265,11 +270,8 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
   const auto on_date = read_function(info[2], "onDates");
   auto task = std::make_shared<FeaturesTask>(std::move(input), lives, std::move(known), known_from,
                                              read_threads(info[1]));
-  if (data.has("file")) {
-    const auto file = data.get("file");
-    if (!file.IsString()) expected("a path", "file", file);
-    task->keep_in(file.As<Napi::String>().Utf8Value(), data.integer("offset", 0));
-  }
+  if (data.has("file")) task->keep_in(data.text("file"), data.integer("offset", 0));
+  task->keep_rest_in(data.text("scratch"));
   return job_to_js(info.Env(), task,
                    Environment::of(info.Env()).start(task, on_date, data.take()));
 }

@@ -21,6 +21,13 @@ class Held {
 
   bool has(const char* key) const { return binding::has(object_, key); }
   Napi::Value get(const char* key) const { return object_.Get(key); }
+  // Empty where there is none.
+  std::string text(const char* key) const {
+    if (!has(key)) return {};
+    const auto value = get(key);
+    if (!value.IsString()) expected("a path", key, value);
+    return value.As<Napi::String>().Utf8Value();
+  }
   int64_t integer(const char* key, int64_t low, int64_t high = INT32_MAX) const {
     return read_integer(get(key), key, low, high);
   }

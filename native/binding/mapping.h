@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -14,7 +15,9 @@
 #include <memory>
 #include <string>
 
+#include "binding/arguments.h"
 #include "binding/errors.h"
+#include "table/scratch.h"
 
 namespace astgnn::binding {
 
@@ -24,15 +27,15 @@ class Mapping {
   // this one. kWrite: the file grows to offset + bytes and takes what is written.
   enum class Use { kRead, kWrite };
 
-  // offset: a multiple of 4096.
-  Mapping(const std::string& path, int64_t offset, int64_t bytes, Use use) : bytes_(bytes) {
+  Mapping(const std::string& path, int64_t offset, int64_t bytes, Use use)
+      : bytes_(bytes), before_(offset % ::sysconf(_SC_PAGESIZE)) {
     const bool writes = use == Use::kWrite;
     const int file = ::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (file < 0) fail(path, "opened");
     struct stat status {};
     const bool fits = ::fstat(file, &status) == 0 && (writes || status.st_size >= offset + bytes);
-    if (!fits || (writes && ::ftruncate(file, offset + bytes) != 0)) {
-      const int error = errno;
+    const int error = writes ? table::reserve(file, offset + bytes) : errno;
+    if (!fits || (writes && error != 0)) {
       ::close(file);
       if (!fits && !writes)
         throw BindingError("ERR_DATA", path + " is cut: it has " + std::to_string(status.st_size) +
@@ -41,13 +44,13 @@ class Mapping {
       errno = error;
       fail(path, "made larger");
     }
-    void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        writes ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE, file, offset);
+    void* data = ::mmap(nullptr, bytes + before_, PROT_READ | PROT_WRITE,
+                        writes ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE, file, offset - before_);
     ::close(file);
     if (data == MAP_FAILED) fail(path, "mapped");
-    data_ = static_cast<char*>(data);
+    data_ = static_cast<char*>(data) + before_;
   }
-  ~Mapping() { ::munmap(data_, bytes_); }
+  ~Mapping() { ::munmap(data_ - before_, bytes_ + before_); }
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
@@ -59,20 +62,20 @@ class Mapping {
   void release(int64_t from, int64_t bytes) const { advise(from, bytes, MADV_DONTNEED); }
 
  private:
-  static constexpr int64_t kPage = 4096;
-
   [[noreturn]] static void fail(const std::string& path, const char* what) {
     throw BindingError("ERR_DATA",
                        path + " cannot be " + what + ": " + std::strerror(errno) + ".");
   }
   // Whole pages within: those at the ends are also others'.
   void advise(int64_t from, int64_t bytes, int advice) const {
-    const int64_t first = (from + kPage - 1) / kPage * kPage;
-    const int64_t end = std::min(from + bytes, bytes_) / kPage * kPage;
-    if (first < end) ::madvise(data_ + first, end - first, advice);
+    const int64_t page = ::sysconf(_SC_PAGESIZE);
+    const int64_t first = (before_ + from + page - 1) / page * page;
+    const int64_t end = (before_ + std::min(from + bytes, bytes_)) / page * page;
+    if (first < end) ::madvise(data_ - before_ + first, end - first, advice);
   }
 
   int64_t bytes_;
+  int64_t before_;  // bytes of the first page that are before it
   char* data_ = nullptr;
 };
 
@@ -81,6 +84,20 @@ inline at::Tensor tensor_over(std::shared_ptr<Mapping> mapping, at::IntArrayRef 
   void* data = mapping->data();
   return at::from_blob(data, shape, [mapping = std::move(mapping)](void*) {},
                        at::TensorOptions(type));
+}
+
+// A tensor with whatever its memory held: in a file in `scratch`, or in memory where that is empty.
+inline at::Tensor roomy(at::IntArrayRef shape, at::ScalarType type, const std::string& scratch) {
+  if (scratch.empty()) return at::empty(shape, type);
+  const int64_t bytes =
+      element_count(shape, "this shape") * static_cast<int64_t>(c10::elementSize(type));
+  try {
+    auto made = std::make_shared<table::Scratch>(scratch, bytes);
+    void* data = made->data();
+    return at::from_blob(data, shape, [made = std::move(made)](void*) {}, at::TensorOptions(type));
+  } catch (const std::runtime_error& error) {
+    throw BindingError("ERR_DATA", error.what());
+  }
 }
 
 }  // namespace astgnn::binding

@@ -70,7 +70,13 @@ Napi::Value map_features(const Napi::CallbackInfo& info) {
   return wrap(info.Env(), std::move(handle), 0);
 }
 
-const Method kPackedFunctions[] = {{"mapArray", map_array},
+Napi::Value release_scratch(const Napi::CallbackInfo& info) {
+  table::Scratch::release_all();
+  return info.Env().Undefined();
+}
+
+const Method kPackedFunctions[] = {{"releaseScratch", release_scratch},
+                                   {"mapArray", map_array},
                                    {"mapTensor", map_float_tensor},
                                    {"mapFeatures", map_features}};
 

@@ -17,14 +17,17 @@ Napi::Array numbers(Napi::Env env, const std::vector<int64_t>& values) {
 class RowsTask : public Task {
  public:
   RowsTask(ops::SampleRowsInput rows, ops::LabelsInput labels,
-           std::shared_ptr<FeaturesHandle> features, int thread_count)
-      : rows_input_(rows), labels_input_(std::move(labels)), features_(std::move(features)) {
+           std::shared_ptr<FeaturesHandle> features, std::string scratch, int thread_count)
+      : rows_input_(rows),
+        labels_input_(std::move(labels)),
+        features_(std::move(features)),
+        scratch_(std::move(scratch)) {
     threads = thread_count;
   }
   bool step() override {
     if (!labels_.defined()) {
-      labels_ = at::empty({rows_input_.dates * rows_input_.stocks * labels_input_.width()},
-                          at::kFloat);
+      labels_ = roomy({rows_input_.dates * rows_input_.stocks * labels_input_.width()}, at::kFloat,
+                      scratch_);
       removed_ = labels_input_.column
                      ? ops::make_labels(labels_input_, labels_.mutable_data_ptr<float>())
                      : (labels_.fill_(std::numeric_limits<float>::quiet_NaN()),
@@ -62,6 +65,7 @@ class RowsTask : public Task {
   ops::SampleRowsInput rows_input_;
   ops::LabelsInput labels_input_;
   std::shared_ptr<FeaturesHandle> features_;
+  std::string scratch_;
   at::Tensor labels_, offsets_, stocks_;
   ops::LabelsRemoved removed_;
   ops::SampleRows rows_;
@@ -99,7 +103,8 @@ Napi::Value sample_rows(const Napi::CallbackInfo& info) {
   labels.tradable = data.array<uint8_t>("tradable", size.cells);
   labels.segments = data.array<int32_t>("segments", size.cells);
   element_count({size.cells, labels.width()}, "labels");
-  auto task = std::make_shared<RowsTask>(rows, std::move(labels), features, read_threads(info[1]));
+  auto task = std::make_shared<RowsTask>(rows, std::move(labels), features,
+                                         data.text("scratch"), read_threads(info[1]));
   return job_to_js(info.Env(), task, Environment::of(info.Env()).start(task, {}, data.take()));
 }
 

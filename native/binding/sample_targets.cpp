@@ -17,20 +17,21 @@ class TargetsTask : public Task {
  public:
   TargetsTask(ops::MissingLabelsInput labels, ops::LabelTransform transform,
               std::optional<ops::NeutralTo> neutral, std::shared_ptr<FeaturesHandle> exposures,
-              const int32_t* group_codes, int32_t group_count, int thread_count)
+              const int32_t* group_codes, int32_t group_count, std::string scratch, int thread_count)
       : input_(std::move(labels)),
         transform_(transform),
         neutral_(neutral),
         exposures_(std::move(exposures)),
         group_codes_(group_codes),
-        group_count_(group_count) {
+        group_count_(group_count),
+        scratch_(std::move(scratch)) {
     threads = thread_count;
   }
   bool step() override {
     const auto& rows = input_.rows;
     const auto width = static_cast<int64_t>(input_.reach.size());
     found_ = ops::find_missing_labels(input_);
-    targets_ = at::empty({rows.dates, rows.stocks, width}, at::kFloat);
+    targets_ = roomy({rows.dates, rows.stocks, width}, at::kFloat, scratch_);
     std::vector<uint8_t> counted(rows.dates);
     for (int64_t i = 0; i < input_.sample_count; ++i) counted[input_.sample_dates[i]] = 1;
     if (neutral_) neutral_->counted = counted.data();
@@ -50,6 +51,7 @@ class TargetsTask : public Task {
   }
   Napi::Value result(Napi::Env env) override {
     auto object = Napi::Object::New(env);
+    if (!scratch_.empty()) object.Set("values", hand_over(env, targets_));
     object.Set("targets", wrap_tensor(env, std::move(targets_)));
     if (groups_.defined()) object.Set("groups", hand_over(env, std::move(groups_)));
     object.Set("all", static_cast<double>(found_.all));
@@ -77,6 +79,7 @@ class TargetsTask : public Task {
   ops::NeutralCounts counts_;
   const int32_t* group_codes_;
   int32_t group_count_;
+  std::string scratch_;
   ops::MissingLabels found_;
   at::Tensor targets_, groups_;
 };
@@ -146,7 +149,8 @@ Napi::Value sample_targets(const Napi::CallbackInfo& info) {
   const auto neutral = read_neutral(info.Env(), data, size, exposures);
   auto task = std::make_shared<TargetsTask>(std::move(labels), transform, neutral,
                                             std::move(exposures), codes,
-                                            static_cast<int32_t>(groups), read_threads(info[1]));
+                                            static_cast<int32_t>(groups), data.text("scratch"),
+                                            read_threads(info[1]));
   return job_to_js(info.Env(), task, Environment::of(info.Env()).start(task, {}, data.take()));
 }
 

@@ -52,6 +52,7 @@ inline std::vector<table::Width> widths_of(const Napi::Value& value) {
 void define_reading(Napi::Object exports);  // table_reading.cpp
 void define_rows(Napi::Object exports);     // table_rows.cpp
 void define_checks(Napi::Object exports);   // table_checks.cpp
+void define_scratch(Napi::Object exports);  // table.cpp
 
 // Sets a function on the exports.
 inline void define(Napi::Object exports, const char* name,

@@ -1,6 +1,7 @@
 // Trains over a packed dataset that may be larger than memory, and prints what memory it took. The file is written in the package's own format: noise in the
 // chunks of dates that the steps read, a hole in the file (zeros) in the others unless --full; with --pack simulated prices are packed as astgnn pack does it.
-// node scripts/bench/packed.mjs [--gigabytes 20] [--steps 200] [--stocks 3000] [--features 340] [--folder DIR] [--full] [--pack]
+// With --source a Parquet file of prices and columns, sorted by date, is made and packed by astgnn pack's own steps.
+// node scripts/bench/packed.mjs [--gigabytes 20] [--steps 200] [--stocks 3000] [--features 340] [--folder DIR] [--full] [--pack] [--source]
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -12,7 +13,7 @@ import { normalValues } from "./synthetic-panel.mjs";
 const { values: options } = parseArgs({
   options: {
     gigabytes: { type: "string", default: "20" }, steps: { type: "string", default: "200" }, stocks: { type: "string", default: "3000" }, features: { type: "string", default: "340" },
-    folder: { type: "string", default: tmpdir() }, pack: { type: "boolean", default: false }, full: { type: "boolean", default: false }, train: { type: "string" }, write: { type: "string" },
+    folder: { type: "string", default: tmpdir() }, pack: { type: "boolean", default: false }, source: { type: "boolean", default: false }, parquet: { type: "string" }, full: { type: "boolean", default: false }, train: { type: "string" }, write: { type: "string" },
   },
 });
 const [N, F, WINDOW] = [Number(options.stocks), Number(options.features), 20];
@@ -95,6 +96,35 @@ async function packWalks(path) {
   console.log(`astgnn pack: ${(packed.bytes / GB).toFixed(2)} GB, ${packed.features} features, in ${((performance.now() - started) / 1000).toFixed(0)} s; memory of its own ${before.toFixed(2)} GB with the panel before, ${peak.anonymous.toFixed(2)} GB at the peak`);
 }
 
+/** Prices and `features` columns of noise of every stock on every date, as many gigabytes of numbers. */
+async function writeSource(path) {
+  const { DuckDBInstance } = await import("@duckdb/node-api");
+  const D = Math.round((Number(options.gigabytes) * GB) / (4 * N * (F + 5)));
+  const connection = await (await DuckDBInstance.create(":memory:", { memory_limit: "1GB" })).connect();
+  const columns = Array.from({ length: F }, (_, f) => `(hash(d, n, ${f}) % 16777216 / 16777216.0 - 0.5)::FLOAT AS x${f}`);
+  const prices = ["open", "high", "low", "close", "volume"].map((name, k) => `(${[50, 60, 40, 50, 1000][k]} + hash(d, n, -${k + 1}) % 4096 / 1024.0)::FLOAT AS ${name}`);
+  await connection.run("SET preserve_insertion_order = true");
+  await connection.run(`COPY (SELECT DATE '1990-01-01' + d::INTEGER AS date, printf('S%06d', n) AS ticker, ${[...prices, ...columns].join(", ")} FROM (SELECT i // ${N} AS d, i % ${N} AS n FROM range(${D * N}) AS rows(i))) TO '${path}' (FORMAT parquet, COMPRESSION uncompressed)`);
+  console.log(`${(statSync(path).size / GB).toFixed(2)} GB of Parquet: ${D} dates, ${N} stocks, ${F + 5} columns`);
+}
+
+async function packSource(path) {
+  const { openPanel } = await dist("data/panel.js");
+  const { pack } = await dist("data/pack/pack.js");
+  const { peak, look } = watchMemory();
+  look();
+  const timer = setInterval(look, 20);
+  const started = performance.now();
+  const features = F === 0 ? "ohlcv" : Array.from({ length: F }, (_, f) => `x${f}`);
+  const panel = await openPanel(options.parquet, { scratch: options.folder, onWarning: () => {} });
+  const opened = performance.now();
+  const packed = await pack(panel, { features, window: WINDOW, maxDropped: 1, out: path });
+  clearInterval(timer);
+  const { user, system } = process.cpuUsage();
+  console.log(`read in ${((opened - started) / 1000).toFixed(0)} s, packed into ${(packed.bytes / GB).toFixed(2)} GB in ${((performance.now() - opened) / 1000).toFixed(0)} s, ${((user + system) / 1e6).toFixed(0)} s of processor time`);
+  console.log(`peak of memory of its own (RssAnon) ${peak.anonymous.toFixed(2)} GB; of pages of files (RssFile) ${peak.file.toFixed(2)} GB; of both (VmHWM) ${(Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]) * 1024 / GB).toFixed(2)} GB`);
+}
+
 async function trainOver(path) {
   const { openPack } = await dist("data/pack/open.js");
   const { ASTGNNFactorModel } = await dist("model/model.js");
@@ -119,12 +149,15 @@ async function trainOver(path) {
 }
 
 if (options.train !== undefined) await trainOver(options.train);
+else if (options.source && options.write !== undefined) await (options.parquet === undefined ? writeSource(options.write) : packSource(options.write));
 else if (options.write !== undefined) await (options.pack ? packWalks : writeNoise)(options.write);
 else {
   const folder = mkdtempSync(join(resolve(options.folder), "astgnn-packed-"));
   try {
     const file = join(folder, "bench.pack");
-    for (const part of [["--write", file], ["--train", file]]) {
+    const parquet = join(folder, "bench.parquet");
+    const parts = options.source ? [["--write", parquet], ["--write", file, "--parquet", parquet]] : [["--write", file], ["--train", file]];
+    for (const part of parts) {
       const { status } = spawnSync(process.execPath, [import.meta.filename, ...process.argv.slice(2), ...part], { stdio: "inherit" });
       if (status !== 0) process.exit(status ?? 1);
     }

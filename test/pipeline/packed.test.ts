@@ -1,4 +1,5 @@
-import { closeSync, copyFileSync, openSync, readFileSync, readdirSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readdirSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ASTGNNFactorModel, openPack, openPanel, pack, train, type Dataset, type DatasetOptions, type ModelOptions, type TrainOptions } from "../../lib/index.js";
@@ -54,6 +55,19 @@ describe("a packed dataset", () => {
       own.dispose();
     }
     expect(readdirSync(folder.path).filter((name) => name.includes("partial"))).toEqual([]);
+  });
+
+  it("is the same file where the panel lies in files too, which are gone then", async () => {
+    const scratched = await openPanel(prices, { groups, edges, scratch: folder.path, ...quiet });
+    expect(readdirSync(folder.path).filter((name) => name.includes("scratch"))).toEqual([]);
+    expect(scratched.fingerprint).toBe(panel.fingerprint);
+    for (const features of ["ohlcv", ["volume", "style", "ohlcv"]] as const) {
+      const [a, b] = [join(folder.path, "a.pack"), join(folder.path, "b.pack")];
+      await pack(panel, { ...samples, features, maxDropped: 1, out: a });
+      await pack(scratched, { ...samples, features, maxDropped: 1, out: b });
+      expect(readFileSync(b).equals(readFileSync(a))).toBe(true);
+    }
+    await expect(openPanel(prices, { scratch: join(folder.path, "nowhere"), ...quiet })).rejects.toMatchObject({ code: "ERR_DATA", option: "scratch", message: expect.stringContaining("No such file") as string });
   });
 
   it("trains to the bits of the dataset in memory where the order is the same, with blocks of dates too", async () => {
@@ -172,6 +186,16 @@ describe("astgnn pack", () => {
   ])("leaves to train the split alone: %o", async (more, message) => {
     const { code, err } = await astgnn("train", "--data", out, ...fitted, ...more);
     expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(message) as string });
+  });
+
+  // A disk of its own takes a name space of mounts, which not every machine lets a user make.
+  it.skipIf(spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "none", folder.path]).status !== 0)("leaves nothing on a disk that is full", () => {
+    for (const [kilobytes, message] of [[100, /has no room for a file of 1 MB: No space left on device/], [600, /full.pack cannot be written: .*No space left on device/]] as const) {
+      const disk = mkdtempSync(join(folder.path, "disk"));
+      const pack = `node dist/cli/main.js pack --data ${prices} --window 5 --max-dropped 0.5 --out ${disk}/full.pack`;
+      const { stdout, stderr } = spawnSync("unshare", ["-rm", "sh", "-c", `mount -t tmpfs -o size=${kilobytes}k none ${disk} && ${pack}; echo $? $(ls -A ${disk})`], { encoding: "utf8" });
+      expect({ stdout, stderr }).toEqual({ stdout: "1\n", stderr: expect.stringMatching(message) as string });
+    }
   });
 
   it("names what is missing", async () => {

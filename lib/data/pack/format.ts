@@ -60,14 +60,19 @@ export function bytesOf({ shape }: Pick<PackSection, "shape">): number {
 /** Writes the header behind the sections, then the preamble that finds it: a file without it is no packed dataset. */
 export async function writeHeader(file: FileHandle, header: PackHeader, offset: number): Promise<void> {
   const text = Buffer.from(JSON.stringify(header));
-  await file.write(text, 0, text.length, offset);
+  await writeAll(file, text, offset);
   const preamble = Buffer.alloc(PREAMBLE);
   preamble.write(MAGIC, 0, "latin1");
   preamble.writeUInt32LE(PACK_FORMAT, 8);
   preamble.writeBigUInt64LE(BigInt(offset), 16);
   preamble.writeBigUInt64LE(BigInt(text.length), 24);
   createHash("sha256").update(text).digest().copy(preamble, 32);
-  await file.write(preamble, 0, PREAMBLE, 0);
+  await writeAll(file, preamble, 0);
+}
+
+/** A disk that is nearly full takes a part, and says so in a number alone. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
 }
 
 /**
@@ -102,8 +107,18 @@ export async function readHeader(path: string): Promise<PackHeader> {
 /** Writes a section, page by page aligned, and says where the next may begin. */
 export async function writeSection(file: FileHandle, offset: number, values: Float32Array | Int32Array, shape: readonly number[], chunkBytes: number): Promise<{ section: PackSection; end: number }> {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  for (let at = 0; at < bytes.length; at += PIECE) await file.write(bytes, at, Math.min(PIECE, bytes.length - at), offset + at);
-  const section = await checkedSection(file, { type: values instanceof Int32Array ? "int32" : "float32", shape, offset, chunkBytes });
+  const checksums: number[] = [];
+  for (let begin = 0; begin < bytes.length; begin += chunkBytes) {
+    const chunk = bytes.subarray(begin, begin + chunkBytes);
+    let checksum = 0;
+    for (let at = 0; at < chunk.length; at += PIECE) {
+      const piece = chunk.subarray(at, at + PIECE);
+      checksum = crc32(piece, checksum);
+      await writeAll(file, piece, offset + begin + at);
+    }
+    checksums.push(checksum);
+  }
+  const section = { type: values instanceof Int32Array ? "int32" : "float32", shape, offset, chunkBytes, checksums } as const;
   return { section, end: Math.ceil((offset + bytes.length) / PAGE) * PAGE };
 }
 

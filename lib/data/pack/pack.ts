@@ -1,11 +1,13 @@
 import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { loadCore, loadCoreAway, loadTables } from "../../binding/load.js";
 import { packageVersion } from "../../binding/package-root.js";
 import type { NativeFeatures } from "../../binding/types.js";
 import { AstgnnError } from "../../errors.js";
 import { buildDataset, sampleCalendar } from "../dataset.js";
 import type { DatasetOptions } from "../dataset-options.js";
 import { hasSet } from "../feature-sets.js";
+import { keepFew } from "../grid-memory.js";
 import { isFittedHere } from "../native-processors.js";
 import type { Panel } from "../panel.js";
 import { resolveDataset, type ResolvedDatasetOptions } from "../resolve-dataset.js";
@@ -48,6 +50,11 @@ export async function pack(panel: Panel, { out, ...options }: PackOptions): Prom
   // Fixed, so that the next writer takes the place of one that was killed.
   const partial = join(dirname(out), `.${basename(out)}.partial`);
   await (await open(partial, "w")).close();
+  await loadCoreAway();
+  using _ = keepFew(panel.scratch, () => {
+    loadTables().releaseScratch();
+    loadCore().releaseScratch();
+  });
   try {
     let native: NativeFeatures | undefined;
     using dataset = await buildDataset(panel, asked, { file: partial, offset: PAGE, onFeatures: (made) => (native = made) });
@@ -56,8 +63,15 @@ export async function pack(panel: Panel, { out, ...options }: PackOptions): Prom
     return { ...packed, file: out };
   } catch (error) {
     await rm(partial, { force: true });
-    throw error;
+    throw fullDisk(error, out) ?? error;
   }
+}
+
+/** The error about a disk that takes no more, where it is one. */
+function fullDisk(error: unknown, out: string): AstgnnError | undefined {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const isFull = ["ENOSPC", "EDQUOT", "EFBIG", "EIO"].includes(code ?? "") || (code === "ERR_DATA" && /\.partial cannot be made larger|has no room for a file/.test(message));
+  return isFull ? new AstgnnError("ERR_DATA", `${out} cannot be written: ${message}`, { file: out, cause: error, next: "Make room on its disk, or write it to another." }) : undefined;
 }
 
 function refuseFitted({ features, exposures, processors, featureNames }: ResolvedDatasetOptions): void {

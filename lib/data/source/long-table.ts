@@ -1,8 +1,8 @@
-import { constants } from "node:buffer";
 import { loadTables } from "../../binding/load.js";
 import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-types.js";
 import { AstgnnError } from "../../errors.js";
 import { isoDate } from "../calendar.js";
+import { gridMemory } from "../grid-memory.js";
 import { Pace } from "../pace.js";
 
 export type NumberArray = Float32Array | Float64Array;
@@ -34,6 +34,8 @@ export interface LongTable {
   /** Whether rows have these flags. */
   readonly universe?: boolean;
   readonly tradable?: boolean;
+  /** Folder of files that the grid lies in; undefined: in memory. */
+  readonly scratch?: string | undefined;
 }
 
 /** A long table on the dense grid of dates x stocks: cell t * stocks + n. */
@@ -118,13 +120,8 @@ function axesOf(table: LongTable): Axes {
   };
 }
 
-/** Memory with whatever it held, for the core to write all over: zeroing what has not been used yet would hold up the event loop. */
-export function rawMemory(bytes: number): ArrayBuffer {
-  return bytes <= constants.MAX_LENGTH ? Buffer.allocUnsafeSlow(bytes).buffer : new ArrayBuffer(bytes);
-}
-
-function numberGrid(width: number, cells: number): NumberArray {
-  const memory = rawMemory(width * cells);
+function numberGrid(width: number, cells: number, scratch: string | undefined): NumberArray {
+  const memory = gridMemory(width * cells, scratch);
   return width === 4 ? new Float32Array(memory) : new Float64Array(memory);
 }
 
@@ -140,26 +137,26 @@ export async function layOut(native: NativeTable, table: LongTable, onColumn: (k
   const { dates, tickers, groupNames, dateIndex, tickerIndex, groupCodes, cells, outOfMemory, at } = axesOf(table);
   const found = (cell: number): FaultyRow => ({ ...at(cell), row: tables.rowOf(native, cell) });
   try {
-    const present = new Uint8Array(rawMemory(cells));
+    const present = new Uint8Array(gridMemory(cells, table.scratch));
     const { duplicates, first } = await tables.place(native, dateIndex, tickerIndex, tickers.length, present);
     const grids = new Map<number, NumberArray>();
     const firstInfinite = new Map<number, number>();
     // The last column's rows and its grid are there at the same time beside all other grids: the widest come first.
     const widths = widthsOf(table.columns);
     for (const k of [...widths.keys()].sort((a, b) => widths[b]! - widths[a]! || a - b)) {
-      const grid = numberGrid(widths[k]!, cells);
+      const grid = numberGrid(widths[k]!, cells, table.scratch);
       firstInfinite.set(k, await tables.layOut(native, k, grid, present));
       grids.set(k, grid);
       onColumn(k);
     }
     const flags = async (name: "universe" | "tradable"): Promise<Uint8Array | undefined> => {
       if (table[name] !== true) return undefined;
-      const grid = new Uint8Array(rawMemory(cells));
+      const grid = new Uint8Array(gridMemory(cells, table.scratch));
       await tables.layOutFlags(native, name, grid);
       return grid;
     };
     const [universe, tradable] = [await flags("universe"), await flags("tradable")];
-    const groups = groupCodes === undefined ? undefined : new Int32Array(rawMemory(4 * cells));
+    const groups = groupCodes === undefined ? undefined : new Int32Array(gridMemory(4 * cells, table.scratch));
     if (groups !== undefined) await tables.layOutGroups(native, groupCodes!, groups);
     const values = new Map(table.columns.map(({ name }, k) => [name, grids.get(k)!]));
     const infinite = table.columns.flatMap(({ name }, k) => (firstInfinite.get(k)! < Infinity ? [{ column: name, ...found(firstInfinite.get(k)!) }] : []));
@@ -186,16 +183,16 @@ export async function layOutReading(keys: NativeTable, layout: ChunkLayout, tabl
     const values: NumberArray[] = [];
     // Memory that is asked for may set off a collection of what was let go of.
     for (const width of layout.widths) {
-      values.push(numberGrid(width, cells));
+      values.push(numberGrid(width, cells, table.scratch));
       await pace.step();
     }
     const grid = {
       dateIndex, tickerIndex, groupCodes, values,
       stocks: tickers.length,
-      present: new Uint8Array(rawMemory(cells)),
-      universe: layout.universe ? new Uint8Array(rawMemory(cells)) : undefined,
-      tradable: layout.tradable ? new Uint8Array(rawMemory(cells)) : undefined,
-      groups: groupCodes === undefined ? undefined : new Int32Array(rawMemory(4 * cells)),
+      present: new Uint8Array(gridMemory(cells, table.scratch)),
+      universe: layout.universe ? new Uint8Array(gridMemory(cells, table.scratch)) : undefined,
+      tradable: layout.tradable ? new Uint8Array(gridMemory(cells, table.scratch)) : undefined,
+      groups: groupCodes === undefined ? undefined : new Int32Array(gridMemory(4 * cells, table.scratch)),
     };
     const rows = tables.createGridReader(keys, layout, grid);
     await read(rows);

@@ -39,7 +39,7 @@ export async function readMemory({ dates, tickers, columns }: PanelData, roles: 
   const numeric = roles.columns ?? candidates.filter((column) => (PRICE_COLUMNS as readonly string[]).includes(column) || holdsNumbers(named.get(column)!));
   if (numeric.length === 0) throw noNumbers(name, keys);
   const { blocks, table: long } = await longTableOf({ dates, tickers, columns: Object.fromEntries(named) }, { ...roles, columns: numeric });
-  const { dense, faults } = await layOutBlocks(blocks, long);
+  const { dense, faults } = await layOutBlocks(blocks, { ...long, scratch: roles.scratch });
   await refuseFaults(name, faults, "date, ticker", async ({ row }) => ({ file: name, row: row! }));
   return { name, dense, notes: [skippedNote(candidates.filter((column) => !numeric.includes(column)))] };
 }

@@ -58,7 +58,7 @@ export async function readQlib({ qlib: folder, instruments = "all" }: QlibSource
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   const kept = withRows(blocks, folder);
   const codes = compact(kept, dates.map((date) => Date.parse(`${date}T00:00:00Z`) / 86_400_000), known);
-  const { dense, faults } = await layOutBlocks(kept, { ...codes, universe: isUniverse, columns: columns.map((name) => ({ name, precision: "float32" })) });
+  const { dense, faults } = await layOutBlocks(kept, { ...codes, scratch: roles.scratch, universe: isUniverse, columns: columns.map((name) => ({ name, precision: "float32" })) });
   await refuseFaults(folder, faults, "date, instrument", async ({ ticker }) => ({ file: join(folder, "features", ticker.toLowerCase()) }));
   const lost = symbols.filter((symbol) => !folders.has(symbol.toLowerCase()));
   const note: SourceNote = { reason: "instruments_without_features", count: lost.length, unit: "stocks", text: `instruments of ${instruments}.txt have no folder of features: ${listed(lost)}` };

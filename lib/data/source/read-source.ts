@@ -17,7 +17,7 @@ type TableSource = Exclude<PanelSource, ArrowSource | QlibSource>;
 export async function readSource(database: Database, source: PanelSource, roles: SourceRoles): Promise<ReadSource> {
   if (typeof source === "object" && source !== null && "qlib" in source) return readQlib(source, roles);
   if (isArrow(source)) return readArrow(source, roles);
-  const { dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn } = roles;
+  const { dateColumn, tickerColumn, groupColumn, universeColumn, tradableColumn, scratch } = roles;
   const keys = keyColumns(roles);
   const table = await openTable(database, source, roles);
   requireColumn(table, dateColumn, "dateColumn");
@@ -32,6 +32,7 @@ export async function readSource(database: Database, source: PanelSource, roles:
     dateColumn,
     tickerColumn,
     groupColumn,
+    scratch,
     columns: columns.filter(({ name }) => atOnce.includes(name)),
     universe: universeColumn === undefined ? undefined : flagColumn(table, universeColumn, "universeColumn"),
     tradable: tradableColumn === undefined ? undefined : flagColumn(table, tradableColumn, "tradableColumn"),
@@ -56,9 +57,9 @@ function laterColumns(table: SourceTable, source: TableSource, roles: SourceRole
       const now = await openTable(database, source, roles);
       const other = names.find((name) => now.columns.get(name) !== table.columns.get(name));
       if (other !== undefined) throw changedSource(table.name, `column ${other}`);
-      const { dateColumn, tickerColumn } = roles;
+      const { dateColumn, tickerColumn, scratch } = roles;
       // Awaited: the database closes where this function ends.
-      return (await readTable(now, { dateColumn, tickerColumn, columns: columns.filter(({ name }) => names.includes(name)) })).dense;
+      return (await readTable(now, { dateColumn, tickerColumn, scratch, columns: columns.filter(({ name }) => names.includes(name)) })).dense;
     },
   };
 }

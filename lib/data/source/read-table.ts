@@ -3,7 +3,7 @@ import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-typ
 import { AstgnnError } from "../../errors.js";
 import { dateSql, type DateSql } from "../calendar.js";
 import { refuseText, type FlagColumn, type NumberColumn } from "./columns.js";
-import type { Database } from "./database.js";
+import { QUERY, type Database } from "./database.js";
 import { refuseFaults, type Place } from "./faults.js";
 import { groupName, layOut, layOutReading, widthsOf, type DenseTable } from "./long-table.js";
 import { requireColumn } from "./names.js";
@@ -18,6 +18,8 @@ export interface TableRoles {
   readonly groupColumn?: string | undefined;
   readonly universe?: FlagColumn | undefined;
   readonly tradable?: FlagColumn | undefined;
+  /** Folder of files that the grid lies in; undefined: in memory. */
+  readonly scratch?: string | undefined;
 }
 
 /** A table on the grid, and what is noteworthy about its dates. */
@@ -72,8 +74,10 @@ export async function readTable(table: SourceTable, roles: TableRoles): Promise<
   const scan = (sql: string, rows: NativeTable): Promise<void> => database.scan(sql, rows, table.name, table.isColumnar ? 1 : undefined);
 
   const keysLayout = { ...layout, late: false, universe: false, tradable: false, widths: new Uint8Array(), isText: new Uint8Array() };
-  const first = table.isColumnar ? tables.createReader(keysLayout, true) : tables.createReader(layout);
-  await scan(table.isColumnar ? select(keysLayout, []) : select(layout, roles.columns), first);
+  // A scan anew takes longer than rows in memory, and needs no memory for them.
+  const isReadTwice = table.isColumnar || (roles.scratch !== undefined && table.name !== QUERY);
+  const first = isReadTwice ? tables.createReader(keysLayout, true) : tables.createReader(layout);
+  await scan(isReadTwice ? select(keysLayout, []) : select(layout, roles.columns), first);
   const keys = tables.describe(first);
   if (keys.rows === 0) throw new AstgnnError("ERR_DATA", `${table.name} has no rows.`, { file: table.name, next: "Check the file or the query." });
   const refuseCells = async ({ badNumbers, badUniverse, badTradable }: ReadRows): Promise<void> => {
@@ -88,8 +92,8 @@ export async function readTable(table: SourceTable, roles: TableRoles): Promise<
   const days = await resolveDays(database, keys.dates, date, table.name);
   if (days.some(({ day }) => day === undefined)) throw await unparsableDate(table, roles.dateColumn, date);
 
-  const long = { rows: keys.rows, days: days.map(({ day }) => day!), tickers: names as string[], groups: keys.groups?.map(groupName), universe: layout.universe, tradable: layout.tradable, columns: roles.columns };
-  const { dense, faults, read } = table.isColumnar ? await layOutReading(first, layout, long, (rows) => scan(select(layout, roles.columns), rows)) : { ...(await layOut(first, long)), read: keys };
+  const long = { rows: keys.rows, days: days.map(({ day }) => day!), tickers: names as string[], groups: keys.groups?.map(groupName), universe: layout.universe, tradable: layout.tradable, columns: roles.columns, scratch: roles.scratch };
+  const { dense, faults, read } = isReadTwice ? await layOutReading(first, layout, long, (rows) => scan(select(layout, roles.columns), rows)) : { ...(await layOut(first, long)), read: keys };
   if (read.rows !== keys.rows) throw new AstgnnError("ERR_DATA", `${table.name} changed while it was read.`, { file: table.name, next: "Read it when it is written." });
   await refuseCells(read);
   await refuseFaults(table.name, faults, `${roles.dateColumn}, ${roles.tickerColumn}`, async (key) =>

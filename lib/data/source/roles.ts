@@ -12,6 +12,8 @@ export interface SourceRoles {
   readonly groupColumn?: string | undefined;
   readonly universeColumn?: string | undefined;
   readonly tradableColumn?: string | undefined;
+  /** Folder of files for grids; undefined: memory. */
+  readonly scratch?: string | undefined;
 }
 
 /** Something about a source that belongs in the ledger, and where a person should look at it in a warning. */

@@ -7,6 +7,8 @@
 #include <limits>
 #include <tuple>
 
+#include "table/scratch.h"
+
 namespace astgnn::ops {
 namespace {
 
@@ -15,6 +17,23 @@ constexpr int64_t kDatesPerPiece = 8;
 constexpr int64_t kPiecesPerThread = 4;
 // Dates whose style exposures are in memory at once while statistics are fitted.
 constexpr int64_t kFittedExposures = 64;
+
+// Values in memory, or in a file of the folder `scratch`.
+template <class T>
+class Values {
+ public:
+  void assign(int64_t count, T value, const std::string& scratch) {
+    if (scratch.empty()) return kept_.assign(count, value);
+    file_ = std::make_unique<table::Scratch>(scratch, count * static_cast<int64_t>(sizeof(T)));
+    std::fill_n(data(), count, value);
+  }
+  T* data() { return file_ ? static_cast<T*>(file_->data()) : kept_.data(); }
+  bool empty() const { return kept_.empty() && !file_; }
+
+ private:
+  std::vector<T> kept_;
+  std::unique_ptr<table::Scratch> file_;
+};
 
 bool precedes(const PanelFeatures::Beyond& a, const PanelFeatures::Beyond& b) {
   return b.cell < 0 || std::tie(a.feature, a.cell) < std::tie(b.feature, b.cell);
@@ -32,13 +51,14 @@ struct PanelFeatures::SlotPrices {
   }
 
   PriceColumns columns;
-  std::vector<int32_t> segments;
+  Values<int32_t> segments;
 
  private:
   template <class T>
-  static void move(const PanelFeaturesInput& input, const T* from, T absent, std::vector<T>& to) {
+  static void move(const PanelFeaturesInput& input, const T* from, T absent, Values<T>& values) {
     const int64_t N = input.stocks, S = input.slots.count();
-    to.assign(input.dates * S, absent);
+    values.assign(input.dates * S, absent, input.scratch);
+    T* to = values.data();
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < input.dates; ++t)
       for (int64_t n = 0; n < N; ++n)
@@ -56,13 +76,13 @@ struct PanelFeatures::SlotPrices {
     return taken;
   }
 
-  std::array<std::vector<float>, 5> single_;
-  std::array<std::vector<double>, 5> twice_;
+  std::array<Values<float>, 5> single_;
+  std::array<Values<double>, 5> twice_;
 };
 
 struct PanelFeatures::Worker {
   // by_slot: null where prices are looked up by stock.
-  Worker(const PanelFeaturesInput& input, const SlotPrices* by_slot)
+  Worker(const PanelFeaturesInput& input, SlotPrices* by_slot)
       : width(input.slots.count()),
         prices(by_slot == nullptr ? input.prices : by_slot->columns,
                by_slot == nullptr            ? input.segments

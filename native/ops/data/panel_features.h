@@ -53,6 +53,7 @@ struct PanelFeaturesInput {
   const uint8_t* universe;      // [dates, stocks]: 1 where the stock counts
   const int32_t* segments;      // [dates, stocks] or null
   std::vector<Processor> processors;
+  std::string scratch;          // folder of files for what is as large as the prices; empty: memory
   int64_t fit_from = 0, fit_to = -1;  // training dates, both inclusive
   Slots slots{0, 0};                  // of the stocks, from date `first` on
 

@@ -1,0 +1,35 @@
+import { constants } from "node:buffer";
+import { loadTables } from "../binding/load.js";
+import { AstgnnError } from "../errors.js";
+
+/** The most memory that a process takes more than before while pages of scratch files are given back. */
+const BUDGET = 256 * 2 ** 20;
+const EVERY_MS = 50;
+
+/**
+ * Memory with whatever it held, for the core to write all over: zeroing what has not been used yet would hold up the event loop.
+ *
+ * @param scratch folder of a file that it lies in: undefined, in memory
+ * @throws AstgnnError ERR_DATA where the folder takes no file of that size
+ */
+export function gridMemory(bytes: number, scratch: string | undefined): ArrayBuffer {
+  if (scratch === undefined) return bytes <= constants.MAX_LENGTH ? Buffer.allocUnsafeSlow(bytes).buffer : new ArrayBuffer(bytes);
+  try {
+    return loadTables().scratch(scratch, bytes);
+  } catch (cause) {
+    throw new AstgnnError("ERR_DATA", cause instanceof Error ? cause.message : String(cause), { file: scratch, option: "scratch", cause, next: "Make room there, or name a folder on a disk with more space." });
+  }
+}
+
+/** Keeps the pages of scratch files that lie in memory few for as long as it is held: what is given back is read again where it is needed. */
+export function keepFew(scratch: string | undefined, release: () => void = () => loadTables().releaseScratch()): Disposable {
+  if (scratch === undefined) return { [Symbol.dispose]: () => undefined };
+  const most = process.memoryUsage.rss() + BUDGET;
+  const timer = setInterval(() => { if (process.memoryUsage.rss() > most) release(); }, EVERY_MS).unref();
+  return {
+    [Symbol.dispose]: () => {
+      clearInterval(timer);
+      release();
+    },
+  };
+}
