@@ -15,6 +15,12 @@ export const QUERY = "the query";
 /** Rows that a thread reads in one go: an abort waits for as many. */
 const AT_ONCE = 1 << 16;
 
+/**
+ * Paths and queries may come from a run's files, which are data: none of them makes DuckDB fetch or load an extension, which would be native code, or go
+ * to the network, which takes one. A connection of the caller's may have any.
+ */
+const CLOSED = { autoinstall_known_extensions: "false", autoload_known_extensions: "false", allow_community_extensions: "false" } as const;
+
 /** An in-memory DuckDB that lives as long as one `openPanel` and speaks in AstgnnErrors. */
 export class Database implements AsyncDisposable {
   /** Undefined where the connection is the caller's. */
@@ -39,7 +45,7 @@ export class Database implements AsyncDisposable {
     // A query that sorts more than fits into memory spills. By default that would leave a .tmp folder in the user's working directory; this one DuckDB
     // makes when it needs it and removes at the end.
     const spill = join(tmpdir(), `astgnn-spill-${randomUUID()}`);
-    const instance = await DuckDBInstance.create(":memory:", { temp_directory: spill });
+    const instance = await DuckDBInstance.create(":memory:", { ...CLOSED, temp_directory: spill });
     try {
       const connection = await instance.connect();
       refuseAborted(signal);
@@ -53,6 +59,11 @@ export class Database implements AsyncDisposable {
   /** The same on a connection of the caller's, which stays open when this database closes. */
   over(connection: DuckDBConnection): Database {
     return (this.#borrowed = new Database(undefined, connection, this.#spill, this.#signal));
+  }
+
+  /** How many statements a text is, without running any. */
+  async statements(sql: string, file: string): Promise<number> {
+    return (await this.#guard(file, () => this.#connection.extractStatements(sql))).count;
   }
 
   /** Runs a statement whose rows do not matter. */
@@ -92,7 +103,7 @@ export class Database implements AsyncDisposable {
     const tables = loadTables();
     refuseAborted(this.#signal);
     // What is read once need not be kept.
-    tables.startScan(table, duckdbLibrary(), sql, ["temp_directory", this.#spill, "enable_external_file_cache", "false", ...(threads === undefined ? [] : ["threads", String(threads)])]);
+    tables.startScan(table, duckdbLibrary(), sql, [...Object.entries(CLOSED).flat(), "temp_directory", this.#spill, "enable_external_file_cache", "false", ...(threads === undefined ? [] : ["threads", String(threads)])]);
     const interrupt = (): void => tables.interruptScan(table);
     this.#signal?.addEventListener("abort", interrupt);
     try {
@@ -161,6 +172,10 @@ function readingError(cause: unknown, file: string, spill: string): AstgnnError 
   }
   if (/^(Out of Memory|std::bad_alloc)/i.test(full)) {
     return new AstgnnError("ERR_OUT_OF_MEMORY", `Out of memory while reading ${file}: ${message}`, { file, cause, next: "Read fewer columns or a shorter date range." });
+  }
+  if (/^Missing Extension Error/.test(full)) {
+    const next = "Copy the data to this machine, or read them over a DuckDB connection of your own that has loaded the extension: { sql, connection }.";
+    return new AstgnnError("ERR_DATA", `Cannot read ${file}: it needs ${/requires the extension (\w+)/.exec(full)?.[1] ?? "an extension"} of DuckDB, and none is loaded for a path or a query.`, { file, cause, next });
   }
   const next = /No magic bytes|too small to be a Parquet/i.test(full)
     ? "The file is no complete Parquet file: write it again or name its real format by its ending."

@@ -12,5 +12,7 @@ export async function openQuery(own: Database, { sql, connection }: { readonly s
   }
   const database = connection === undefined ? own : own.over(connection);
   const relation = `(${sql.trim().replace(/;+\s*$/, "")}\n)`;
+  // A query that closes the bracket itself could go on with another statement, and write: those of a run's file are read only.
+  if ((await database.statements(`SELECT * FROM ${relation}`, QUERY)) !== 1) throw invalidOption("source.sql", "one query", sql);
   return new SourceTable(database, { name: QUERY, relation, columns: await describe(database, relation, QUERY), places: async () => ({ relation, file: literal(QUERY) }) });
 }
