@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "binding/model_task.h"
+#include "train/module_guards.h"
 
 namespace astgnn::binding {
 
@@ -15,7 +16,8 @@ namespace {
 
 using at::Tensor;
 
-// One date per step, so that a long prediction takes turns with a training run.
+// A few dates per step, so that a long prediction takes turns with a training run: one on each
+// thread where there are enough of them, else one on all threads.
 class PredictTask : public ModelTask {
  public:
   PredictTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
@@ -41,7 +43,10 @@ class PredictTask : public ModelTask {
                             std::numeric_limits<double>::quiet_NaN(), on.dtype(at::kDouble));
   }
   bool step() override {
-    if (at_ < dates_.size()) predict_next();
+    if (const size_t count = dates_at_once(); count > 1)
+      predict_next(count);
+    else if (count == 1)
+      predict_next();
     if (at_ < dates_.size()) return true;
     for (Tensor* result : {&predictions_, &factors_, &statistics_, &peers_, &term_values_})
       if (result->defined()) *result = result->cpu();
@@ -62,16 +67,46 @@ class PredictTask : public ModelTask {
   // Hubs come and go slowly, and all pairs of stocks are ranked for them.
   static constexpr size_t kHubStride = 10;
 
+  // Beyond so many threads a single date is hardly faster (docs/scale.md).
+  static constexpr size_t kThreadsOfADate = 8;
+  // Bounds the memory of dates that are computed at once: 1 to 2 KiB a row.
+  static constexpr int64_t kRowsAtOnce = 1 << 18;
+
+  // How many of the dates that are left a step does at once; 0 at the end.
+  size_t dates_at_once() const {
+    const size_t left = dates_.size() - at_, many = static_cast<size_t>(threads);
+    if (left == 0 || profile_ || !panel_->device().is_cpu()) return std::min<size_t>(left, 1);
+    size_t count = 0;
+    for (int64_t rows = 0; count < std::min(left, many); ++count)
+      if ((rows += panel_->rows(dates_[at_ + count])) > kRowsAtOnce) break;
+    return count < std::min(many, kThreadsOfADate) ? 1 : count;
+  }
+
+  bool asks_for_hubs(size_t at) const { return peer_days_ > 0 && at % kHubStride == 0; }
+
   void predict_next() {
     std::optional<train::BlockClock> clock;
     if (profile_) clock.emplace(panel_->device());
-    const bool hubs = peer_days_ > 0 && at_ % kHubStride == 0;
-    auto out = train::predict_date(module_->as<nn::ASTGNNFactorModel>(), *panel_, dates_[at_],
-                                   terms_, peer_days_, hubs);
+    auto out = train::predict_date(model(), *panel_, dates_[at_], terms_, peer_days_,
+                                   asks_for_hubs(at_));
     if (clock) {
       clock->end_forward();
       blocks_ += clock->times();
     }
+    keep(std::move(out));
+  }
+
+  void predict_next(size_t count) {
+    std::vector<train::DateRequest> requests;
+    for (size_t at = at_; at < at_ + count; ++at)
+      requests.push_back({dates_[at], asks_for_hubs(at)});
+    train::TrainingMode evaluation(model(), false);
+    for (auto& out : train::predict_dates(model(), *panel_, requests, terms_, peer_days_))
+      keep(std::move(out));
+  }
+
+  // Writes the next date's part of the results.
+  void keep(train::DatePrediction out) {
     const int64_t rows = out.predictions.size(0), date = static_cast<int64_t>(at_);
     predictions_.narrow(0, row_, rows).copy_(out.predictions);
     if (factors_.defined()) factors_.narrow(0, row_, rows).copy_(out.risk_factors);
@@ -88,6 +123,8 @@ class PredictTask : public ModelTask {
     row_ += rows;
     ++at_;
   }
+
+  nn::ASTGNNFactorModel& model() { return module_->as<nn::ASTGNNFactorModel>(); }
 
   std::shared_ptr<ModuleHandle> module_;
   std::shared_ptr<train::Panel> panel_;

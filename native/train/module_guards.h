@@ -9,21 +9,24 @@
 
 namespace astgnn::train {
 
-// Sets dropout and batch statistics for a scope. The compute thread alone reads and writes a
-// module's flag once it is made.
+// Sets dropout and batch statistics for a scope. The job in hand alone writes a module's flag once
+// it is made; a scope within a scope of the same mode writes nothing, so that several threads may
+// open one.
 class TrainingMode {
  public:
   TrainingMode(torch::nn::Module& module, bool training)
-      : module_(module), before_(module.is_training()) {
-    module_.train(training);
+      : module_(module), before_(module.is_training()), changes_(before_ != training) {
+    if (changes_) module_.train(training);
   }
-  ~TrainingMode() { module_.train(before_); }
+  ~TrainingMode() {
+    if (changes_) module_.train(before_);
+  }
   TrainingMode(const TrainingMode&) = delete;
   TrainingMode& operator=(const TrainingMode&) = delete;
 
  private:
   torch::nn::Module& module_;
-  bool before_;
+  bool before_, changes_;
 };
 
 // A forward in training mode moves the running statistics before anyone knows whether the step

@@ -165,6 +165,16 @@ struct DatePrediction {
 DatePrediction predict_date(nn::ASTGNNFactorModel& model, const Panel& panel, int64_t date,
                             const std::vector<Term>& terms, int64_t peer_days = 0,
                             bool hubs = false);
+struct DateRequest {
+  int64_t date;
+  bool hubs;
+};
+// The same of several dates, one on each thread: many dates take less time so than one after the
+// other with all threads on each. The model is in evaluation mode already. Throws what the first
+// date that fails throws.
+std::vector<DatePrediction> predict_dates(nn::ASTGNNFactorModel& model, const Panel& panel,
+                                          const std::vector<DateRequest>& requests,
+                                          const std::vector<Term>& terms, int64_t peer_days);
 // The turnover term of a date and the next one asked for.
 Loss turnover_between(const DatePrediction& date, const DatePrediction& next);
 

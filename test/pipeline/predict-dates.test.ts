@@ -1,5 +1,9 @@
+import { cpus } from "node:os";
 import { afterAll, describe, expect, it } from "vitest";
 import { ASTGNNFactorModel, Ensemble, type DatePrediction, type ModelOptions, type PanelValues } from "../../lib/index.js";
+import { nativeModule } from "../../lib/model/module.js";
+import { predictPacked } from "../../lib/model/predict.js";
+import { icTerm } from "../binding/tiny.js";
 import { smallDataset } from "../unit/small-dataset.js";
 
 const dataset = smallDataset({ dates: 30, stocks: 31, window: 3, seed: 1, emptyDates: [12] });
@@ -56,6 +60,20 @@ describe("predictDates", () => {
     };
     await expect(stopped()).rejects.toMatchObject({ name: "AbortError", code: "ERR_ABORTED" });
     expect(seen).toHaveLength(2);
+  });
+
+  // One thread computes a date alone, two and three one date each at a time and what is left over together.
+  it.skipIf(!cpus()[0]!.model.includes("Intel"))("computes several dates at once with the bits of one after the other, the order of turnover, hubs and an empty date kept", async () => {
+    const wide = smallDataset({ dates: 40, stocks: 151, window: 5, seed: 4, emptyDates: [20] });
+    using other = new ASTGNNFactorModel({ ...small, numPredictions: 1 });
+    const objective = [icTerm, { ...icTerm, name: "turnover" as const, weight: 0.1 }, { ...icTerm, name: "pairwiseRank" as const, weight: 0.1 }];
+    const dates = Int32Array.from({ length: 35 }, (_, i) => 4 + i);
+    const scored = (threads: number) => predictPacked(nativeModule(other), { dataset: wide, dates }, { riskFactors: true, threads, objective, peerDays: 5 });
+    const one = await scored(1);
+    expect(await scored(2)).toEqual(one);
+    expect(await scored(3)).toEqual(one);
+    expect(one.terms.filter((value) => !Number.isNaN(value)).length).toBeGreaterThan(90);
+    wide.dispose();
   });
 
   it.each([

@@ -14,23 +14,27 @@ extern "C" __attribute__((weak)) int MKL_Set_Num_Threads_Local(int threads);
 
 namespace astgnn::ops {
 
-// What the body of an at::parallel_for needs before it calls ATen. Autograd's switches are
-// thread-local and not handed to OpenMP's threads. MKL splits a long sum by the number of threads
-// it was given, even where a parallel region leaves it one: telling it so on this thread makes a
-// product's bits depend on its operands alone.
-class SequentialRegion {
+// MKL splits a long sum by the number of threads it was given, even where a parallel region leaves
+// it one: telling it so on this thread makes a product's bits depend on its operands alone.
+class OneProductThread {
  public:
-  SequentialRegion() : threads_(MKL_Set_Num_Threads_Local ? MKL_Set_Num_Threads_Local(1) : 0) {}
-  ~SequentialRegion() {
+  OneProductThread() : threads_(MKL_Set_Num_Threads_Local ? MKL_Set_Num_Threads_Local(1) : 0) {}
+  ~OneProductThread() {
     if (MKL_Set_Num_Threads_Local) MKL_Set_Num_Threads_Local(threads_);
   }
-  SequentialRegion(const SequentialRegion&) = delete;
-  SequentialRegion& operator=(const SequentialRegion&) = delete;
+  OneProductThread(const OneProductThread&) = delete;
+  OneProductThread& operator=(const OneProductThread&) = delete;
 
  private:
+  int threads_;
+};
+
+// What the body of an at::parallel_for needs before it calls ATen: autograd's switches are
+// thread-local and not handed to OpenMP's threads.
+class SequentialRegion {
+  OneProductThread one_;
   at::AutoDispatchBelowADInplaceOrView below_;
   at::NoGradGuard no_grad_;
-  int threads_;
 };
 
 template <class T>
