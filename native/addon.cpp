@@ -80,6 +80,12 @@ Napi::Value device_memory(const Napi::CallbackInfo& info) {
 const Method kFunctions[] = {
     {"info", info_of_core},
     {"deviceMemory", device_memory},
+    {"useCores",
+     [](const Napi::CallbackInfo& info) -> Napi::Value {
+       train::Executor::instance().use_cores(
+           static_cast<int>(read_integer(info[0], "cores", 1, 4096)));
+       return info.Env().Undefined();
+     }},
     {"setPrecision", set_precision},
     {"precisionOn", precision_on},
     {"setErrorFactory",

@@ -9,6 +9,7 @@ import { loadFailure, refuseDamaged } from "./load-failure.js";
 import { prepareCore } from "./native-errors.js";
 import { packageRoot } from "./package-root.js";
 import { platformProblem } from "./platform.js";
+import { physicalCores } from "./threads.js";
 import type { NativeTables } from "./table-types.js";
 import type { NativeCore } from "./types.js";
 
@@ -181,6 +182,7 @@ function load({ nvidiaDriver = hasNvidiaDriver() }: LoadOptions): Loaded {
     const unopened = openCuda((paths) => bootstrap.open(paths, true), libtorch, join(dirname(build.core), cudaName), { isOff: process.env["ASTGNN_CUDA"] === "0", nvidiaDriver, rebuild });
     const core = bootstrap.load(build.core);
     prepareCore(core);
+    core.useCores(physicalCores());
     return { core, libtorch, cudaProblem: () => unopened ?? deviceProblem(bootstrap.cudaFailure()) };
   } catch (cause) {
     throw loadFailure(cause, { file: build.core, version: build.libtorchVersion, libtorch, rebuild });

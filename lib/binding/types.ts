@@ -591,6 +591,8 @@ export interface NativeCore {
   info(): NativeInfo;
   /** Bytes of a GPU: tensors now and at their peak since the last call, and what the device has left and in all. */
   deviceMemory(device: string): { allocated: number; peak: number; free: number; total: number };
+  /** Jobs run at once while their threads together are at most so many; one at a time until this is called. Of the whole process. */
+  useCores(count: number): void;
   /** Of jobs started from now on, in every environment of the process, where their device offers it. */
   setPrecision(precision: Precision): void;
   /** Precision of matrix products on a device: the one that was set, or "highest". */

@@ -14,6 +14,10 @@ class ModelTask : public Task {
   ModelTask(std::vector<std::shared_ptr<ModuleHandle>> modules, bool stepping, int thread_count)
       : modules_(std::move(modules)), stepping_(stepping) {
     threads = thread_count;
+    for (const auto& module : modules_) {
+      uses.push_back(module->module.get());
+      alone = alone || !module->device.is_cpu();
+    }
   }
   void started() override {
     if (stepping_ && modules_[0]->stepping)

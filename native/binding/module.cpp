@@ -115,7 +115,10 @@ class ForwardTask : public Task {
  public:
   ForwardTask(std::shared_ptr<ModuleHandle> module, std::function<std::vector<Tensor>()> body,
               bool single)
-      : module_(std::move(module)), body_(std::move(body)), single_(single) {}
+      : module_(std::move(module)), body_(std::move(body)), single_(single) {
+    uses = {module_->module.get()};
+    alone = !module_->device.is_cpu();
+  }
   bool step() override {
     at::NoGradGuard no_grad;
     results_ = body_();

@@ -30,6 +30,7 @@ class PredictTask : public ModelTask {
         terms_(std::move(terms)),
         peer_days_(peer_days),
         profile_(profile) {
+    alone = alone || profile_;
     int64_t rows = 0, count = static_cast<int64_t>(dates_.size());
     for (int64_t date : dates_) rows += panel_->rows(date);
     const nn::Config& config = module_->as<nn::ASTGNNFactorModel>().config;

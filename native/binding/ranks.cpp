@@ -18,7 +18,7 @@ std::shared_ptr<const train::Ranks>& group() {
 
 class JoinTask : public Task {
  public:
-  explicit JoinTask(train::RankOptions options) : options_(std::move(options)) {}
+  explicit JoinTask(train::RankOptions options) : options_(std::move(options)) { alone = true; }
   bool step() override {
     group_ = std::make_shared<train::Ranks>(options_);
     return false;
@@ -35,7 +35,9 @@ class JoinTask : public Task {
 
 class GatherTask : public Task {
  public:
-  explicit GatherTask(at::Tensor bytes) : bytes_(std::move(bytes)), group_(joined_ranks()) {}
+  explicit GatherTask(at::Tensor bytes) : bytes_(std::move(bytes)), group_(joined_ranks()) {
+    alone = true;
+  }
   bool step() override {
     all_ = group_->gather_all(bytes_);
     return false;
@@ -59,7 +61,9 @@ class GatherTask : public Task {
 
 class LeaveTask : public Task {
  public:
-  explicit LeaveTask(std::string reason) : reason_(std::move(reason)), group_(joined_ranks()) {}
+  explicit LeaveTask(std::string reason) : reason_(std::move(reason)), group_(joined_ranks()) {
+    alone = true;
+  }
   bool step() override {
     group_->leave(reason_);
     return false;

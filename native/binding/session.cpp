@@ -22,7 +22,10 @@ class SessionTask : public ModelTask {
  public:
   SessionTask(std::shared_ptr<SessionHandle> handle, int thread_count)
       : ModelTask({handle->model, handle->averaged}, true, thread_count),
-        handle_(std::move(handle)) {}
+        handle_(std::move(handle)) {
+    const auto& session = *handle_->session;
+    alone = alone || session.profile || session.ranks != nullptr;
+  }
 
  protected:
   std::shared_ptr<SessionHandle> handle_;

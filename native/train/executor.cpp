@@ -14,13 +14,25 @@ namespace {
 // So long the memory of the last job waits for the next one.
 constexpr std::chrono::seconds kMemoryKept{1};
 
+bool share_one(const std::vector<const void*>& a, const std::vector<const void*>& b) {
+  return std::any_of(a.begin(), a.end(), [&](const void* used) {
+    return std::find(b.begin(), b.end(), used) != b.end();
+  });
+}
+
 }  // namespace
 
 Executor& Executor::instance() {
-  // Leaked on purpose: at process exit the thread may still wait in it, and the order of static
+  // Leaked on purpose: at process exit threads may still wait in it, and the order of static
   // destruction is not defined across libraries.
   static auto* executor = new Executor();
   return *executor;
+}
+
+void Executor::use_cores(int count) {
+  std::lock_guard lock(mutex_);
+  cores_ = std::max(1, count);
+  hand_out();
 }
 
 void Executor::join_owner(const void* owner) {
@@ -30,14 +42,14 @@ void Executor::join_owner(const void* owner) {
 
 void Executor::submit(std::shared_ptr<Job> job) {
   std::lock_guard lock(mutex_);
-  if (!thread_.joinable()) thread_ = std::thread([this, turn = turn_] { work(turn); });
   queue_.push_back(std::move(job));
-  wake_.notify_one();
+  hand_out();
 }
 
 bool Executor::has_jobs(const void* owner) const {
-  if (running_ && running_->owner == owner) return true;
-  return std::any_of(queue_.begin(), queue_.end(),
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [&](const auto& worker) { return worker->job && worker->job->owner == owner; }) ||
+         std::any_of(queue_.begin(), queue_.end(),
                      [&](const auto& job) { return job->owner == owner; });
 }
 
@@ -45,73 +57,121 @@ void Executor::cancel_all(const void* owner) {
   std::unique_lock lock(mutex_);
   for (auto& job : queue_)
     if (job->owner == owner) job->cancel();
-  if (running_ && running_->owner == owner) running_->cancel();
+  for (auto& worker : workers_)
+    if (worker->job && worker->job->owner == owner) worker->job->cancel();
   idle_.wait(lock, [&] { return !has_jobs(owner); });
 }
 
 void Executor::leave_owner(const void* owner) {
   cancel_all(owner);
-  std::thread ended;
+  std::vector<std::unique_ptr<Worker>> ended;
   {
     std::lock_guard lock(mutex_);
     auto at = std::find(owners_.begin(), owners_.end(), owner);
     if (at == owners_.end()) return;
     owners_.erase(at);
-    if (!owners_.empty() || !thread_.joinable()) return;
-    ++turn_;
-    ended = std::move(thread_);
-    wake_.notify_all();
+    if (!owners_.empty()) return;
+    // Jobs of a later owner go to threads of their own.
+    ended = std::move(workers_);
+    workers_.clear();
+    for (auto& worker : ended) {
+      worker->ends = true;
+      worker->wake.notify_one();
+    }
   }
-  ended.join();
+  for (auto& worker : ended) worker->thread.join();
 }
 
-void Executor::work(uint64_t turn) {
+bool Executor::is_idle() const {
+  return std::none_of(workers_.begin(), workers_.end(),
+                      [](const auto& worker) { return worker->job != nullptr; });
+}
+
+bool Executor::may_run(const Job& job) const {
+  int taken = 0;
+  for (const auto& worker : workers_) {
+    const Job* other = worker->job.get();
+    if (other == nullptr) continue;
+    // Precision is a setting of the whole process.
+    if (job.alone || other->alone || job.precision != other->precision ||
+        share_one(job.uses, other->uses))
+      return false;
+    taken += other->threads;
+  }
+  return taken == 0 || taken + job.threads <= cores_;
+}
+
+void Executor::hand_out() {
+  while (!queue_.empty() && may_run(*queue_.front())) {
+    // The same thread again where it can be: each has OpenMP threads of its own, which would lie
+    // idle beside those of another.
+    auto free = std::find_if(workers_.begin(), workers_.end(),
+                             [](const auto& worker) { return worker->job == nullptr; });
+    if (free == workers_.end()) {
+      free = workers_.insert(free, std::make_unique<Worker>());
+      (*free)->thread = std::thread([this, &worker = **free] { work(worker); });
+    }
+    (*free)->job = std::move(queue_.front());
+    queue_.pop_front();
+    (*free)->wake.notify_one();
+  }
+}
+
+void Executor::step(Job& job, int& threads, bool& more) {
+  if (job.cancelled_ && !job.ends_itself()) {
+    job.wind_up();
+    throw Cancelled();
+  }
+  if (job.threads != threads) at::set_num_threads(threads = job.threads);
+  ops::use_precision(job.precision);
+  more = job.step();
+}
+
+void Executor::work(Worker& self) {
+  // LibTorch and this library each set a thread's count on its first use: before ours.
+  at::get_num_threads();
+  at::internal::lazy_init_num_threads();
   int threads = 0;
   std::unique_lock lock(mutex_);
   for (;;) {
-    const auto wanted = [&] { return turn != turn_ || !queue_.empty(); };
-    if (!wake_.wait_for(lock, kMemoryKept, wanted)) {
-      lock.unlock();
-      ops::CachingAllocator::instance().trim();
-      lock.lock();
-      wake_.wait(lock, wanted);
+    const auto wanted = [&] { return self.ends || self.job != nullptr; };
+    if (!self.wake.wait_for(lock, kMemoryKept, wanted)) {
+      if (is_idle()) {
+        lock.unlock();
+        ops::CachingAllocator::instance().trim();
+        lock.lock();
+      }
+      self.wake.wait(lock, wanted);
     }
-    if (turn != turn_) {
+    if (self.job == nullptr) {
       lock.unlock();
       ops::CachingAllocator::instance().trim();
       return;
     }
-    running_ = std::move(queue_.front());
-    queue_.pop_front();
     lock.unlock();
 
     bool more = false;
     std::exception_ptr error;
     try {
-      if (running_->cancelled_ && !running_->ends_itself()) {
-        running_->wind_up();
-        throw Cancelled();
-      }
-      if (running_->threads != threads) at::set_num_threads(threads = running_->threads);
-      ops::use_precision(running_->precision);
-      more = running_->step();
+      step(*self.job, threads, more);
     } catch (...) {
       error = std::current_exception();
     }
-    if (!more) running_->finish(error);
+    if (!more) self.job->finish(error);
     error = nullptr;
 
     lock.lock();
-    if (more) queue_.push_back(std::move(running_));
-    // The job may own tensors: release it outside the lock, and before a waiting thread is told that
+    std::shared_ptr<Job> done = std::move(self.job);
+    self.job = nullptr;
+    if (more) queue_.push_back(std::move(done));
+    // The job may own tensors: released outside the lock, and before a waiting thread is told that
     // it is gone.
-    std::shared_ptr<Job> done = std::move(running_);
-    running_ = nullptr;
     if (done) {
       lock.unlock();
       done.reset();
       lock.lock();
     }
+    hand_out();
     idle_.notify_all();
   }
 }

@@ -1,4 +1,5 @@
-// The one compute thread of the process: jobs take turns, one step each.
+// The compute threads of the process: jobs take turns step by step, and those run at once whose
+// threads fit in its cores together.
 #pragma once
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "ops/precision.h"
 
@@ -21,11 +23,11 @@ struct Cancelled : std::exception {
 class Job {
  public:
   virtual ~Job() = default;
-  // On the compute thread; true while there is more to do. What it throws ends the job.
+  // On a compute thread; true while there is more to do. What it throws ends the job.
   virtual bool step() = 0;
-  // On the compute thread, where a cancel comes before the last step: ends what a step has started.
+  // On a compute thread, where a cancel comes before the last step: ends what a step has started.
   virtual void wind_up() {}
-  // On the compute thread, once, after the last step; error is null on success and holds Cancelled
+  // On a compute thread, once, after the last step; error is null on success and holds Cancelled
   // after a cancel.
   virtual void finish(std::exception_ptr error) noexcept = 0;
 
@@ -38,38 +40,58 @@ class Job {
   int threads = 1;  // OpenMP threads of its steps
   ops::Precision precision = ops::Precision::kHighest;
   const void* owner = nullptr;  // the environment that waits for it
+  // Modules that its steps read or write: of the jobs that name one only one runs at a time.
+  std::vector<const void*> uses;
+  // Nothing runs beside its steps: they compute on a GPU, wait for other processes, or are measured.
+  bool alone = false;
 
  private:
   friend class Executor;
   std::atomic<bool> cancelled_{false};
 };
 
-// The thread starts with the first job and ends when the last owner leaves.
+// Jobs wait in one queue; a step done, a job goes to its end. The first of the queue starts when
+// what it needs is free, and none before it: no job waits for ever. Threads start when there is work
+// for them and end when the last owner leaves.
 class Executor {
  public:
   static Executor& instance();
+
+  // How many threads may compute at once; 1 until it is called, so that jobs run one at a time. A
+  // job of more threads than that runs when no other does.
+  void use_cores(int count);
 
   void join_owner(const void* owner);
   void submit(std::shared_ptr<Job> job);
   // Cancels the owner's jobs and returns once none of them runs or waits: at most the step in hand
   // later.
   void cancel_all(const void* owner);
-  // The same, then forgets the owner; the last one to leave ends the thread.
+  // The same, then forgets the owner; the last one to leave ends the threads.
   void leave_owner(const void* owner);
 
  private:
+  struct Worker {
+    std::thread thread;
+    std::shared_ptr<Job> job;  // the step in hand
+    std::condition_variable wake;
+    bool ends = false;
+  };
+
   Executor() = default;
-  void work(uint64_t turn);
+  void work(Worker& self);
+  void step(Job& job, int& threads, bool& more);
+  // With the lock held: gives the first jobs of the queue to threads for as long as they may run.
+  void hand_out();
+  bool may_run(const Job& job) const;
+  bool is_idle() const;
   bool has_jobs(const void* owner) const;
 
   std::mutex mutex_;
-  std::condition_variable wake_, idle_;
+  std::condition_variable idle_;
   std::deque<std::shared_ptr<Job>> queue_;
-  std::shared_ptr<Job> running_;
   std::deque<const void*> owners_;
-  std::thread thread_;
-  // Counts the threads that were told to end: one of an earlier turn takes no job of a later one.
-  uint64_t turn_ = 0;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  int cores_ = 1;
 };
 
 }  // namespace astgnn::train

@@ -1,4 +1,4 @@
-// The compute thread: turns, cancels, errors and owners.
+// The compute threads: turns, cancels, errors and owners.
 #include "train/executor.h"
 
 #include <ATen/Parallel.h>
@@ -72,7 +72,7 @@ int main() {
                 "jobs end");
     check::that(std::string(order.begin(), order.end()) == "ababab", "jobs take turns");
     check::that(threads.front() == threads.back() && threads.front() != std::this_thread::get_id(),
-                "there is one compute thread");
+                "one thread serves jobs that take turns");
   }
   {  // an exception ends its own job only
     int steps = 0;
@@ -92,6 +92,50 @@ int main() {
     executor.submit(other);
     check::that(job->end() == "done" && other->end() == "done" && one == 1 && two == 2,
                 "threads belong to the job");
+  }
+  {  // jobs whose threads fit in the cores together run at once
+    executor.use_cores(2);
+    std::promise<void> one_runs, two_runs;
+    auto one = start(&first, [&] {
+      one_runs.set_value();
+      return two_runs.get_future().wait(), false;
+    });
+    auto two = start(&second, [&] {
+      two_runs.set_value();
+      return one_runs.get_future().wait(), false;
+    });
+    check::that(one->end() == "done" && two->end() == "done", "each waited for the other");
+  }
+  {  // and no others: those of more threads, of one module, of another precision, or alone
+    const int module = 0;
+    std::atomic<int> inside = 0, together = 0;
+    const auto body = [&] {
+      together += inside++ > 0;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      return --inside, false;
+    };
+    const auto never_together = [&](auto change, const char* what) {
+      together = 0;
+      std::vector<std::shared_ptr<TestJob>> jobs;
+      for (int i = 0; i < 4; ++i) {
+        jobs.push_back(std::make_shared<TestJob>(&first, body));
+        change(*jobs.back(), i);
+      }
+      for (auto& job : jobs) executor.submit(job);
+      for (auto& job : jobs) check::that(job->end() == "done", what);
+      check::that(together == 0, what);
+    };
+    never_together([](Job& job, int) { job.threads = 2; }, "two threads each on two cores");
+    never_together([](Job& job, int) { job.threads = 8; }, "more threads than cores");
+    never_together([&](Job& job, int) { job.uses = {&module}; }, "one module");
+    never_together([](Job& job, int i) { job.alone = i % 2 == 0; }, "alone");
+    never_together(
+        [](Job& job, int i) {
+          job.precision = i % 2 == 0 ? astgnn::ops::Precision::kHighest
+                                     : astgnn::ops::Precision::kMedium;
+        },
+        "one precision at a time");
+    executor.use_cores(1);
   }
   {  // cancel ends a job after the step in hand
     std::atomic<int> steps = 0;
@@ -152,7 +196,7 @@ int main() {
       executor.leave_owner(&second);
     }
     check::that(let_go, "the owner that left is let go");
-    check::that(together == 0, "there is one compute thread at a time");
+    check::that(together == 0, "jobs of the owner that left and of the one that came never ran at once");
   }
   return check::finish();
 }
