@@ -21,7 +21,7 @@ import { endWithStarter, muted, refuseRanks, startRanks, startsRanks } from "./r
 import { addTrainFlags, TRAIN_GROUPS, trainingFrom } from "./train-command.js";
 import { planFlags, type PlannedRun, refuseJob, trainPlan } from "./train-plan.js";
 import { TrainingProgress } from "./training-progress.js";
-import { trainFolds } from "./walk-forward.js";
+import { type FoldNames, trainFolds } from "./walk-forward.js";
 
 type Written = Record<string, unknown> & { json?: boolean };
 
@@ -95,7 +95,7 @@ async function trainFrom(written: Written, command: string, terminal: Terminal, 
     using _ = redrawn(progress, terminal);
     const onWarning = ({ text }: { text: string }): void => terminal.err(`astgnn train: ${inFlags(text, TRAIN_GROUPS)}`);
     const { epochs, seeds } = resolveTrainOptions(options);
-    const events = (fold: () => string): TrainEvents => listeners(terminal, progress, { epochs, seeds }, written.json === true, fold);
+    const events = (names: FoldNames): TrainEvents => listeners(terminal, progress, { epochs, seeds }, written.json === true, names);
     return await trainFolds({ written, source, panelOptions: { ...panelOptions, onWarning }, preset, model, training: options, events, open }, progress, terminal);
   }
   refuseFold(written);
@@ -184,22 +184,25 @@ function redrawn(progress: TrainingProgress, terminal: Terminal): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** What `train` reports: JSON lines, or a line per epoch; and its progress. `fold`: the fold in hand of a walk-forward. */
-function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, seeds }: { epochs: number; seeds: readonly number[] | undefined }, json: boolean, fold?: () => string): TrainEvents {
-  const member = (seed: number): string => `${fold === undefined ? "" : `${fold()}, `}${seeds === undefined ? "" : `seed ${seed}, `}`;
+/** What `train` reports: JSON lines, or a line per epoch; and its progress. `names`: of the folds of a walk-forward. */
+function listeners(terminal: Terminal, progress: TrainingProgress, { epochs, seeds }: { epochs: number; seeds: readonly number[] | undefined }, json: boolean, names?: FoldNames): TrainEvents {
+  type Event = { readonly fold?: string | undefined };
+  const label = ({ fold }: Event): string | undefined => (fold === undefined ? undefined : names?.label(fold));
+  const member = (event: Event & { seed: number }): string => `${names === undefined ? "" : `${label(event)}, `}${seeds === undefined ? "" : `seed ${event.seed}, `}`;
+  const isFollowed = ({ fold }: Event): boolean => fold === undefined || names?.isFollowed(fold) !== false;
   return {
     onStart: (event) => {
-      progress.start(event);
-      if (!json) terminal.err(`${member(event.seed)}${event.parameters} parameters on ${event.device}, about ${gibibytes(event.memoryBytes)} of memory at the peak`);
+      if (isFollowed(event)) progress.start(event);
+      if (!json) terminal.err(`${member(event)}${event.parameters} parameters on ${event.device}, about ${gibibytes(event.memoryBytes)} of memory at the peak`);
     },
-    onStep: (event) => progress.step(event),
-    onPhase: (event) => progress.phase(event),
+    onStep: (event) => isFollowed(event) && progress.step(event),
+    onPhase: (event) => isFollowed(event) && progress.phase(event),
     onEpoch: (event) => {
-      progress.epoch(event);
-      if (json) return terminal.out(JSON.stringify({ event: "epoch", ...(fold === undefined ? {} : { fold: fold() }), ...event }));
-      const left = event.epoch < epochs ? `  ${progress.timeLeft}${fold === undefined ? "" : " of the fold"}` : "";
-      terminal.out(`${member(event.seed)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}${left}`);
+      if (isFollowed(event)) progress.epoch(event);
+      if (json) return terminal.out(JSON.stringify({ event: "epoch", ...(names === undefined ? {} : { fold: label(event) }), ...event }));
+      const left = event.epoch < epochs && isFollowed(event) ? `  ${progress.timeLeft}${names === undefined ? "" : " of the fold"}` : "";
+      terminal.out(`${member(event)}epoch ${event.epoch}/${epochs}  loss ${decimals(event.train.loss)}  ${validation(event)}${event.seconds.toFixed(1)} s${event.isBest ? "  best" : ""}${left}`);
     },
-    onWarning: (event) => terminal.err(`astgnn train: ${fold === undefined ? "" : `${fold()}: `}${inFlags(event.text, TRAIN_GROUPS)}`),
+    onWarning: (event) => terminal.err(`astgnn train: ${names === undefined ? "" : `${label(event)}: `}${inFlags(event.text, TRAIN_GROUPS)}`),
   };
 }

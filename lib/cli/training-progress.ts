@@ -56,7 +56,7 @@ export class TrainingProgress {
 
   step({ epoch, stepInEpoch, stepsPerEpoch, loss, seed }: StepEvent): void {
     const left = this.#left!;
-    left.step();
+    left.step({ seed });
     const { epochs } = this.#plan!;
     this.#draw(() => `${bar(left.share, 1, WIDTH)} ${Math.floor(100 * left.share)} %${this.#comma(this.timeLeft)}, epoch ${epoch}/${epochs}, step ${stepInEpoch}/${stepsPerEpoch}, loss ${decimals(loss)}${this.#member(seed)}`, stepInEpoch < stepsPerEpoch);
   }

@@ -41,8 +41,16 @@ export interface FoldTraining {
   readonly preset: { readonly preset?: PresetName };
   readonly model: Record<string, unknown>;
   readonly training: TrainOptions;
-  readonly events: (fold: () => string) => TrainEvents;
+  readonly events: (names: FoldNames) => TrainEvents;
   readonly open: (source: PanelSource, options: PanelOptions) => Promise<Panel>;
+}
+
+/** How lines tell folds apart. */
+export interface FoldNames {
+  /** What a fold is called in a line. */
+  label(fold: string): string;
+  /** Whether its progress is shown: of several at once that of the last that began. */
+  isFollowed(fold: string): boolean;
 }
 
 /** What `walkForward` is told, `fold` and callbacks apart. */
@@ -75,16 +83,19 @@ export async function trainFolds(asked: FoldTraining, progress: TrainingProgress
   const done = await interruptible(async (signal) => {
     progress.begin(`reading ${typeof source === "string" ? source : "data"}`);
     const panel = await open(source, { ...panelOptions, signal });
-    let [current, shown] = ["", written.json === true];
+    let [followed, shown] = ["", written.json === true];
+    const labels = new Map<string, string>();
+    const names: FoldNames = { label: (name) => labels.get(name)!, isFollowed: (name) => name === followed };
     const onFold: WalkForwardOptions["onFold"] = ({ fold: { name, train, valid, test }, index, folds, seeds, ledger }) => {
-      current = written.json === true ? name : `fold ${index + 1}/${folds.length}`;
+      followed = name;
+      labels.set(name, written.json === true ? name : `fold ${index + 1}/${folds.length}`);
       progress.plan({ epochs, patience, datesPerStep, seeds, validDates: valid.dates, scoredDates: train.dates + valid.dates + test.dates });
       if (shown) return;
       shown = true;
       for (const line of foldTable(folds)) terminal.err(line);
       printLedger(terminal, ledger);
     };
-    return { ...(await walkForward(panel, { ...options, training: { ...options.training, ...events(() => current) }, onFold, signal })), ledger: panel.ledger };
+    return { ...(await walkForward(panel, { ...options, training: { ...options.training, ...events(names) }, onFold, signal })), ledger: panel.ledger };
   });
   progress.end();
   const { folds, missing, evaluation, ledger } = done;

@@ -39,6 +39,8 @@ export interface EpochEvent {
   /** Training and validation, wall clock. */
   readonly seconds: number;
   readonly seed: number;
+  /** Name of the fold, in a walk-forward. */
+  readonly fold?: string | undefined;
 }
 
 /** Something that looks wrong but does not stop the run; also stored in `run.json`. */
@@ -47,6 +49,8 @@ export interface WarningEvent {
   readonly reason: string;
   readonly text: string;
   readonly seed: number;
+  /** Name of the fold, in a walk-forward. */
+  readonly fold?: string | undefined;
 }
 
 /** An epoch as the checkpoint keeps it: without the clock, so that the same run writes the same bytes. */

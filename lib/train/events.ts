@@ -15,6 +15,8 @@ export interface StartEvent {
   readonly memoryBytes: number;
   /** The seed of this member. */
   readonly seed: number;
+  /** Name of the fold, in a walk-forward. */
+  readonly fold?: string | undefined;
 }
 
 /** After every step. */
@@ -32,6 +34,8 @@ export interface StepEvent {
   readonly rows: number;
   readonly milliseconds: number;
   readonly seed: number;
+  /** Name of the fold, in a walk-forward. */
+  readonly fold?: string | undefined;
 }
 
 /** What a training does between and after its steps. */
@@ -43,6 +47,8 @@ export interface PhaseEvent {
   readonly total: number;
   /** The seed of this member; null where all members of an ensemble are scored together. */
   readonly seed: number | null;
+  /** Name of the fold, in a walk-forward. */
+  readonly fold?: string | undefined;
 }
 
 /** Callbacks of a training. One that throws stops the run, and `train` rejects with its error. */

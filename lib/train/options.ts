@@ -98,6 +98,12 @@ export interface TrainOptions extends TrainEvents {
   rankStepSeconds?: number | undefined;
   /** Compute threads. Whole, from 1; default ASTGNN_THREADS, else the physical cores; a resumed run keeps its own count unless told otherwise. */
   threads?: number | undefined;
+  /**
+   * Members of an ensemble, or folds of a walk-forward that has one seed, that train at once, each with its part of `threads` and memory of its own. Whole, from 1; default: as many as there are
+   * threads and as take half of this machine's memory; one after the other on a GPU and from a packed dataset. On Intel's processors the weights are those of one after the other, to the
+   * last bit, with `reduction: "exact"`; elsewhere they depend on the threads of a member, which its run.json keeps.
+   */
+  atOnce?: number | undefined;
   /** Run folder. Absent: nothing is written. */
   out?: string | undefined;
   /** Continue the run in `out`, or the interrupted one that was to replace it; harmless on an empty folder and on a finished run. Default false. */
@@ -142,6 +148,7 @@ export const trainSchema = z.strictObject({
   rankStartSeconds: z.number().gt(0).default(600).describe("a number above 0").meta({ help: "how long ranks wait for one another to start", value: "seconds" }),
   rankStepSeconds: z.number().gt(0).default(120).describe("a number above 0").meta({ help: "how long ranks wait for one another in a step", value: "seconds" }),
   threads: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096").meta({ help: "compute threads", value: "count", byDefault: "ASTGNN_THREADS, else the physical cores" }),
+  atOnce: z.int().min(1).max(4096).optional().describe("a whole number from 1 to 4096").meta({ help: "members of an ensemble, or folds, that train at once, each with its part of the threads", value: "count", byDefault: "as many as threads, within half of the memory" }),
   out: z.string().min(1).optional().describe("the path of a folder").meta({ help: "run folder; without it nothing is kept", value: "folder" }),
   resume: z.boolean().default(false).describe("true or false").meta({ help: "continue the run in the folder, or an interrupted --overwrite; harmless where it is empty or finished" }),
   overwrite: z.boolean().default(false).describe("true or false").meta({ help: "replace the run in the folder; it stays whole until the new one is finished" }),

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { readerOf } from "../data/pack/reader.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import type { Device } from "../model/device.js";
@@ -11,6 +12,7 @@ import type { EpochEvent, WarningEvent } from "../run/records.js";
 import { ensembleScorer } from "../run/scoring.js";
 import type { RunIdentity } from "../run/state.js";
 import { writeResults } from "./finish.js";
+import { eachAtOnce, sharesOf } from "./at-once.js";
 import { trainMember } from "./member.js";
 import { continuing, resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
@@ -94,19 +96,17 @@ async function trainMembers(
   const isUnchanged = before?.status === "finished" && before.training["epochs"] === options.epochs;
   if (!isUnchanged) await folder?.writeDescription(description);
 
-  const members: TrainingRun[] = [];
+  const shares = sharesOf(seeds.length, { atOnce: options.atOnce, threads }, { memoryBytes: plan.memoryBytes, device: model.device, isInFile: readerOf(dataset) !== undefined });
+  const models: ASTGNNFactorModel[] = [];
+  let members: TrainingRun[];
   try {
-    for (const [i, seed] of seeds.entries()) {
+    members = await eachAtOnce([...seeds.entries()], shares.atOnce, options.signal, async ([i, seed], signal) => {
       const member = new ASTGNNFactorModel({ ...model.config, dtype: model.dtype, device: model.device as Device, seed });
-      const own: ResolvedTrainOptions = { ...options, seed, overwrite: false, out: folder === undefined ? undefined : join(folder.path, names[i]!) };
-      try {
-        const out = options.out === undefined ? undefined : join(options.out, names[i]!);
-        members.push({ out, model: member, seed, ...(await trainMember(member, dataset, own)) });
-      } catch (error) {
-        member.dispose();
-        throw error;
-      }
-    }
+      models.push(member);
+      const own: ResolvedTrainOptions = { ...options, seed, threads: shares.threads, overwrite: false, signal, out: folder === undefined ? undefined : join(folder.path, names[i]!) };
+      const out = options.out === undefined ? undefined : join(options.out, names[i]!);
+      return { out, model: member, seed, ...(await trainMember(member, dataset, own)) };
+    });
     if (folder !== undefined && !isUnchanged) {
       await writeResults(
         {
@@ -121,7 +121,7 @@ async function trainMembers(
       await folder.writeDescription(description);
     }
   } catch (error) {
-    for (const run of members) run.model.dispose();
+    for (const made of models) made.dispose();
     throw error;
   }
   return {

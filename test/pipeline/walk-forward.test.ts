@@ -68,6 +68,17 @@ describe("walkForward", () => {
     expect(evaluation!.folds!.map(({ testIc }) => testIc)).toEqual(ofFolds.map(({ ic }) => expect.closeTo(ic, 10)));
   });
 
+  it("trains folds at once, each told by its name, with the files of one after the other", async () => {
+    const steps: (string | undefined)[] = [];
+    await walk("at once", { training: { ...training, threads: 3, atOnce: 3, onStep: ({ fold }) => void steps.push(fold) } });
+    expect(bytes("at once", "predictions.parquet")).toBe(bytes("one", "predictions.parquet"));
+    for (const fold of ["fold-01", "fold-02", "fold-03"]) {
+      expect(bytes("at once", fold, "model.safetensors")).toBe(bytes("one", fold, "model.safetensors"));
+      expect(json("at once", fold, "run.json")).toMatchObject({ threads: 1 });
+      expect(steps).toContain(fold);
+    }
+  });
+
   it("computes features once", async () => {
     const fresh = await openPanel(at("prices.csv"), { onWarning: quiet });
     const progress: number[] = [];

@@ -11,10 +11,13 @@ import { AstgnnError, invalidOption } from "../../errors.js";
 import { writeFileAtomically } from "../../model/atomic-write.js";
 import { FORMAT_VERSION } from "../../model/checkpoint.js";
 import { resolveModelOptions } from "../../model/config.js";
+import { resolveDevice } from "../../model/device.js";
 import { ASTGNNFactorModel } from "../../model/model.js";
 import type { WalkForwardDescription } from "../../run/description.js";
 import { lockRunFolder, RUN_FILES } from "../../run/files.js";
 import { BEFORE_REDUCTION, refuseDifference } from "../../run/folder.js";
+import { eachAtOnce, sharesOf } from "../../train/at-once.js";
+import type { TrainEvents } from "../../train/events.js";
 import { continuing, recipeOf, type TrainOptions } from "../../train/options.js";
 import { train } from "../../train/train.js";
 import { evaluateRun, type RunEvaluation } from "../evaluate-run.js";
@@ -25,6 +28,9 @@ import { planFolds, type Fold } from "./folds.js";
 import { tasksOf, type Task } from "./jobs.js";
 import { resolveWalkForward, type ResolvedWalkForward, type WalkForwardOptions } from "./options.js";
 import { stitch, unfinished } from "./stitch.js";
+
+/** What a step of a fold takes beside its dataset; about that of 3,000 stocks. */
+const STEP_BYTES = 256 * 2 ** 20;
 
 /** What a walk-forward, or one job of it, came to. */
 export interface WalkForward {
@@ -54,7 +60,10 @@ export async function walkForward(panel: Panel, options: WalkForwardOptions): Pr
   const seeds = [description.seeds].flat();
   const tasks = tasksOf(resolved.job, folds.length, seeds);
   await begin(resolved.out, description, panel, resolved.signal);
-  for (const task of tasks) await trainFold(panel, resolved, folds, seeds, task);
+  const { atOnce, threads } = sharesOf(resolved.recipe.seeds === undefined ? tasks.length : 1, resolved.recipe, foldDemand(panel, description, resolved.model));
+  const own = atOnce === 1 ? resolved : { ...resolved, training: { ...resolved.training, threads } };
+  const preparing = new InTurn();
+  await eachAtOnce(tasks, atOnce, resolved.signal, (task, signal) => trainFold(panel, { ...own, signal }, folds, seeds, task, preparing));
   const missing = await unfinished(resolved.out, description);
   if (missing.length > 0) return { out: resolved.out, folds, missing, evaluation: undefined };
   await stitch(resolved.out);
@@ -130,8 +139,30 @@ function identity({ config, dtype, training, seeds, dataset, walkForward: rule, 
   return { config, dtype, training: { ...BEFORE_REDUCTION, ...training }, seeds, dataset, walkForward: rule, fingerprint, folds };
 }
 
+/** What a fold takes at most: the dataset of all dates and what a step needs. A fold's own estimate comes with its dataset, when the others have begun. */
+function foldDemand({ dates, tickers }: Panel, { config, dtype }: WalkForwardDescription, model: { readonly device?: string }): Parameters<typeof sharesOf>[2] {
+  return { memoryBytes: 4 * dates.length * tickers.length * (config.sequentialInputSize + 2) + (dtype === "float64" ? 2 : 1) * STEP_BYTES, device: resolveDevice(model.device), isInFile: false };
+}
+
+/** Calls one after the other: a panel makes one dataset at a time, with all threads. */
+class InTurn {
+  #last: Promise<unknown> = Promise.resolve();
+
+  do<V>(body: () => Promise<V>): Promise<V> {
+    const result = this.#last.then(body);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** The callbacks of a training, told of which fold an event is. */
+function withFold(fold: string, { onStart, onStep, onEpoch, onPhase, onWarning }: TrainEvents): TrainEvents {
+  const told = <E extends object>(callback: ((event: E) => void) | undefined): ((event: E) => void) | undefined => callback && ((event) => callback({ ...event, fold }));
+  return { onStart: told(onStart), onStep: told(onStep), onEpoch: told(onEpoch), onPhase: told(onPhase), onWarning: told(onWarning) };
+}
+
 /** Trains what a job has of a fold and is not finished; the job that finishes the last member also makes the ensemble. */
-async function trainFold(panel: Panel, options: ResolvedWalkForward, folds: readonly Fold[], seeds: readonly number[], { fold: index, seeds: own }: Task): Promise<void> {
+async function trainFold(panel: Panel, options: ResolvedWalkForward, folds: readonly Fold[], seeds: readonly number[], { fold: index, seeds: own }: Task, preparing: InTurn): Promise<void> {
   const { training, recipe, signal } = options;
   const fold = folds[index]!;
   const folder = join(options.out, fold.name);
@@ -141,11 +172,11 @@ async function trainFold(panel: Panel, options: ResolvedWalkForward, folds: read
   for (const seed of own) if (recipe.seeds === undefined || !(await isFinished(memberOf(seed)))) open.push(seed);
   if (open.length === 0 && !(await areFinished(seeds.map(memberOf)))) return;
 
-  using dataset = await panel.dataset({ ...options.dataset, split: fold.split, threads: training.threads, signal, onProgress: options.onProgress } as DatasetOptions);
+  using dataset = await preparing.do(() => panel.dataset({ ...options.dataset, split: fold.split, threads: recipe.threads, signal, onProgress: options.onProgress } as DatasetOptions));
   options.onFold?.({ fold, index, folds, seeds: recipe.seeds === undefined ? undefined : own, ledger: dataset.ledger });
   const run = async (of: Pick<TrainOptions, "seed" | "seeds" | "out">): Promise<void> => {
     using model = new ASTGNNFactorModel({ ...options.model, sequentialInputSize: dataset.featureNames.length, seed: of.seed ?? 0 });
-    const { members = [] } = await train(model, dataset, { ...training, seed: undefined, seeds: undefined, ...of, resume: true, signal });
+    const { members = [] } = await train(model, dataset, { ...training, ...withFold(fold.name, training), seed: undefined, seeds: undefined, ...of, resume: true, signal });
     for (const member of members) member.model.dispose();
   };
   if (recipe.seeds === undefined) return await run({ seed: recipe.seed, out: folder });
