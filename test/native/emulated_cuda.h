@@ -24,6 +24,7 @@
 #define __device__
 #define __shared__ static  // one block runs at a time
 #define __launch_bounds__(...)
+#define ASTGNN_LARGE_SHARED(Type, name) static Type name
 
 using std::exp;
 using std::log;
@@ -195,6 +196,12 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void*,
       for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) threads.run();
     }
   });
+}
+
+template <class... Parameters, class... Arguments>
+void launch_with(size_t, void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream,
+                 const Arguments&... arguments) {
+  launch(kernel, grid, block, stream, arguments...);
 }
 
 }  // namespace astgnn::ops::cuda

@@ -47,8 +47,8 @@ const bars: Record<"layer" | "batch", Record<Precision, [least: number, most: nu
   layer: { highest: [0, 1e-3], high: [0, 0.01], medium: [1e-3, 0.02] },
   batch: { highest: [0, 1e-3], high: [0, 0.01], medium: [1e-2, 0.1] },
 };
-// cuDNN keeps the GRU's state itself in bfloat16.
-if (device !== "cpu") [bars.layer.medium, bars.batch.medium] = [[1e-3, 0.05], [1e-2, 0.2]];
+// On a GPU it is the tiles of the TGC that are rounded, which so large a date does not take.
+if (device !== "cpu") bars.layer.medium[0] = bars.batch.medium[0] = 0;
 
 const precision = core.precisionOn(device);
 afterAll(() => void core.setPrecision(precision));

@@ -1,4 +1,5 @@
-// Layer by layer and time by time: cuBLAS's products and kernels of our own for the gates (gru.cu).
+// Layer by layer: the input's products by cuBLAS, then all times in one launch (gru_layer.cu), or,
+// for other widths and dtypes, time by time with kernels of our own for the gates (gru.cu).
 // cuDNN's GRU rounds its activations to 1e-5 and takes four times as long in the backward (H100,
 // cuDNN 9.19). Nothing of the forward is kept: the backward runs it again, so that a model in
 // training holds one block of states only in its backward pass.
@@ -38,14 +39,28 @@ struct Layer {
   Tensor x, h, gates;
 };
 
+// All times in one launch (gru_layer.cu).
+bool in_one_launch(const Tensor& x, int64_t hidden) {
+  return x.scalar_type() == at::kFloat && hidden == kGruHidden &&
+         has_shared_memory(x.device().index(), kGruSharedBytes);
+}
+
 Layer layer_forward(const Tensor& x, at::TensorList weights, bool keep) {
   const int64_t times = x.size(0), rows = x.size(1), hidden = weights[1].size(1);
   const Tensor state_weights = weights[1].t(), bias = weights[3].contiguous(),
                from_input = at::addmm(weights[2], x.flatten(0, 1), weights[0].t())
                                 .view({times, rows, 3 * hidden});
-  Tensor from_state = at::empty({rows, 3 * hidden}, x.options());
   Layer layer{x, at::empty({times, rows, hidden}, x.options()),
               keep ? at::empty({times, rows, 4 * hidden}, x.options()) : Tensor()};
+  if (in_one_launch(x, hidden)) {
+    gru_layer(
+        {times, rows, from_input.const_data_ptr<float>(),
+         weights[1].contiguous().const_data_ptr<float>(), bias.const_data_ptr<float>(),
+         layer.h.mutable_data_ptr<float>(), keep ? layer.gates.mutable_data_ptr<float>() : nullptr},
+        current_stream());
+    return layer;
+  }
+  Tensor from_state = at::empty({rows, 3 * hidden}, x.options());
   for (int64_t t = 0; t < times; ++t) {
     const Tensor before = t == 0 ? Tensor() : layer.h[t - 1];
     if (t > 0) at::mm_out(from_state, before, state_weights);
@@ -63,12 +78,18 @@ Layer layer_forward(const Tensor& x, at::TensorList weights, bool keep) {
   return layer;
 }
 
-// Gradients of the weights into `out` and of x, undefined unless asked for. grad: of all states [T,
-// R, H], or [R, H] of the last one. The kept gates become their gradients.
-Tensor layer_backward(const Layer& layer, const Tensor& grad, at::TensorList weights,
-                      at::ArrayRef<Tensor> out, bool input_gradient) {
+// The kept gates become their gradients. grad: of all states [T, R, H], or [R, H] of the last one.
+void gate_gradients(const Layer& layer, const Tensor& grad, at::TensorList weights) {
   const int64_t times = layer.h.size(0), rows = layer.h.size(1), hidden = layer.h.size(2);
   const bool of_last = grad.dim() == 2;
+  if (in_one_launch(layer.h, hidden)) {
+    const auto* data = grad.const_data_ptr<float>();
+    gru_layer_gradients({times, rows, of_last ? nullptr : data, of_last ? data : nullptr,
+                         weights[1].contiguous().const_data_ptr<float>(),
+                         layer.h.const_data_ptr<float>(), layer.gates.mutable_data_ptr<float>()},
+                        current_stream());
+    return;
+  }
   const Tensor carried = of_last ? grad.clone() : at::zeros_like(grad[0]);
   for (int64_t t = times - 1; t >= 0; --t) {
     AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "gru_backward", [&] {
@@ -82,6 +103,13 @@ Tensor layer_backward(const Layer& layer, const Tensor& grad, at::TensorList wei
     });
     if (t > 0) carried.addmm_(layer.gates[t].slice(1, hidden), weights[1]);
   }
+}
+
+// Gradients of the weights are added to `out`; that of x comes back, undefined unless asked for.
+Tensor layer_backward(const Layer& layer, const Tensor& grad, at::TensorList weights,
+                      at::ArrayRef<Tensor> out, bool input_gradient) {
+  gate_gradients(layer, grad, weights);
+  const int64_t times = layer.h.size(0), hidden = layer.h.size(2);
   // n, r, z -> r, z, n
   const auto in_order = [&](const Tensor& rows_of_gates) { return rows_of_gates.roll(-hidden, 0); };
   // A product per time, then their sum: many blocks for the GPU, and sums in two levels.
@@ -167,10 +195,9 @@ std::vector<Block> blocks(const Tensor& panel, const Tensor& date, const Tensor&
   std::vector<Block> all;
   for (int64_t lo = 0; lo < date.size(0); lo += rows) {
     const int64_t hi = std::min(lo + rows, date.size(0));
-    Optional own = key;
-    if (key && (lo > 0 || hi < date.size(0)))
-      own = at::cat({key->slice(0, 0, 1), key->slice(0, lo + 1, hi + 1)});
-    all.push_back({date.slice(0, lo, hi), stock.slice(0, lo, hi), own, lo, hi});
+    all.push_back({date.slice(0, lo, hi), stock.slice(0, lo, hi), key, lo, hi});
+    if (key && hi - lo < date.size(0))
+      all.back().key = at::cat({key->slice(0, 0, 1), key->slice(0, lo + 1, hi + 1)});
   }
   return all;
 }

@@ -65,6 +65,25 @@ struct GruGates {
 template <class T>
 void gru_gates(const GruGates<T>& gates, Stream stream);
 
+// A layer of kGruHidden units over all times at once, in float32. `state_weights` [3 H, H].
+constexpr int64_t kGruHidden = 64;
+// Shared memory that its kernels take of a block of threads.
+constexpr int64_t kGruSharedBytes = 100 << 10;
+struct GruLayer {
+  int64_t times, rows;
+  const float *from_input, *state_weights, *bias;  // [times, rows, 3 H] with its bias; [3 H]
+  float *states, *kept;                            // [times, rows, H]; null, or [times, rows, 4 H]
+};
+void gru_layer(const GruLayer& layer, Stream stream);
+
+struct GruLayerGradients {
+  int64_t times, rows;
+  const float *grad, *grad_of_last;  // null, or [times, rows, H]; null, or [rows, H]
+  const float *state_weights, *states;
+  float* kept;  // becomes the gradients before the activations
+};
+void gru_layer_gradients(const GruLayerGradients& layer, Stream stream);
+
 template <class T>
 struct GruGateGradients {
   int64_t rows, hidden;
@@ -134,22 +153,24 @@ template <class T>
 void similarity_gradient(const Similarity<T>& graph, const SimilarityGradient<T>& gradient,
                          Stream stream);
 
-// Rows row .. row + rows of the segment lo .. hi: their products with all of its rows, [rows, hi -
-// lo], before the scale.
+// A matrix for each of some dates, [dates, rows, rows], rows those of the largest: products of M
+// with itself before the scale.
 template <class T>
-struct SimilarityBlock {
-  int64_t lo, hi, row, rows;
+struct SimilarityMatrix {
+  const int64_t* bounds;  // [dates + 1]: places
+  int64_t dates, rows;
   T* entries;
   double *others, *moments;  // as in SimilarityPass
   T* own;
 };
-// Entries become weights, the diagonal 0.
+// Entries become weights; the diagonal, and what is outside of a date, 0.
 template <class T>
-void similarity_weights(const Similarity<T>& graph, const SimilarityBlock<T>& block, Stream stream);
-// products [rows, hi - lo]: G_i . V_j, become weight_ij (G_i . V_j - their mean in the row) where
+void similarity_weights(const Similarity<T>& graph, const SimilarityMatrix<T>& matrix,
+                        Stream stream);
+// products, of that shape: G_i . V_j, become weight_ij (G_i . V_j - their mean in the row) where
 // the score is positive and not the row's own, else 0. Entries become scratch.
 template <class T>
-void similarity_slopes(const Similarity<T>& graph, const SimilarityBlock<T>& block, T* products,
+void similarity_slopes(const Similarity<T>& graph, const SimilarityMatrix<T>& matrix, T* products,
                        Stream stream);
 
 // Of a date's rows, places bounds[d] .. bounds[d + 1]: see ops::relational_embedding.

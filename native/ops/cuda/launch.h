@@ -10,14 +10,33 @@
 
 namespace astgnn::ops::cuda {
 
+// Shared memory of a size that only the launch states (launch_with): more than 48 KB.
+#define ASTGNN_LARGE_SHARED(Type, name)                     \
+  extern __shared__ __align__(16) unsigned char bytes_of[]; \
+  Type& name = *reinterpret_cast<Type*>(bytes_of)
+
+inline void check_launched(cudaError_t error) {
+  if (error != cudaSuccess)
+    throw std::runtime_error(std::string("A CUDA kernel was not launched: ") +
+                             cudaGetErrorString(error) + ".");
+}
+
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream,
             const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
   kernel<<<grid, block, 0, static_cast<cudaStream_t>(stream)>>>(arguments...);
-  if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess)
-    throw std::runtime_error(std::string("A CUDA kernel was not launched: ") +
-                             cudaGetErrorString(error) + ".");
+  check_launched(cudaGetLastError());
+}
+
+template <class... Parameters, class... Arguments>
+void launch_with(size_t shared, void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream,
+                 const Arguments&... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  check_launched(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shared)));
+  kernel<<<grid, block, shared, static_cast<cudaStream_t>(stream)>>>(arguments...);
+  check_launched(cudaGetLastError());
 }
 
 }  // namespace astgnn::ops::cuda

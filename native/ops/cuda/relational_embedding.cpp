@@ -42,9 +42,8 @@ enum Kept : int64_t { kOthers, kOwn, kThreshold, kPeak, kKeptRows };
 template <class T>
 class Graph {
  public:
-  // bounds: of the segments, where matrices stand for the tiles.
   Graph(const Tensor& tiles, const Tensor& m, const Tensor& scale, bool exclude_self, int64_t top_k,
-        const Tensor& kept, const std::optional<std::vector<int64_t>>& bounds)
+        const Tensor& kept, const std::optional<DateMatrices>& matrices)
       : tiles_(tiles), m_(m), scale_(scale.to(m.options()).contiguous()), kept_(kept) {
     graph_ = {reinterpret_cast<const SimilarityTile*>(tiles_.const_data_ptr<int64_t>()),
               tiles_.size(0),
@@ -55,7 +54,7 @@ class Graph {
               top_k > 0 ? row(kThreshold) : nullptr,
               row(kPeak),
               bf16_parts(m_)};
-    if (bounds) matrices_.emplace(graph_, m_, *bounds);
+    if (matrices) matrices_.emplace(graph_, m_, *matrices);
   }
 
   void choose(int64_t top_k, const Tensor& offsets, const Optional& groups) {
@@ -99,15 +98,15 @@ class Graph {
   // others and own, and moments [2, R] (double): sums of weights but the own, and of weights times
   // exponents.
   Tensor apply(const Tensor& values, bool transposed, const Tensor& to, const Tensor& moments) {
-    const Tensor out = to.defined() ? to : at::empty_like(values);
     double* sums = moments.defined() ? moments.mutable_data_ptr<double>() : nullptr;
     if (matrices_) {
-      SimilarityBlock<T> collected{};
-      if (sums) collected = {0, 0, 0, 0, nullptr, sums, sums + m_.size(0), row(kOwn)};
-      matrices_->apply(values, transposed, out, to.defined(), collected);
+      SimilarityMatrix<T> collected{};
+      if (sums) collected = {nullptr, 0, 0, nullptr, sums, sums + m_.size(0), row(kOwn)};
+      const Tensor product = matrices_->apply(values, transposed, collected);
       if (sums) kept_.select(0, kOthers).copy_(moments.select(0, 0));
-      return out;
+      return to.defined() ? to + product : product;
     }
+    const Tensor out = to.defined() ? to : at::empty_like(values);
     similarity_apply<T>(
         graph_,
         {values.const_data_ptr<T>(), out.mutable_data_ptr<T>(), values.size(1), to.defined(),
@@ -118,11 +117,8 @@ class Graph {
   }
 
   Tensor gradient(const Tensor& weighted, const Tensor& values, const Tensor& mean) {
+    if (matrices_) return matrices_->gradient(weighted, values);
     const Tensor out = at::empty_like(m_);
-    if (matrices_) {
-      matrices_->gradient(weighted, values, out);
-      return out;
-    }
     similarity_gradient<T>(graph_,
                            {weighted.const_data_ptr<T>(), values.const_data_ptr<T>(),
                             values.size(1), mean.mutable_data_ptr<T>(), out.mutable_data_ptr<T>()},
@@ -138,17 +134,14 @@ class Graph {
   std::optional<SimilarityMatrices<T>> matrices_;
 };
 
-// Bounds of the segments where launches may depend on them: matrices are faster than tiles, but
-// sized by the segments, and a threshold wants scores that are summed up in one order everywhere.
-std::optional<std::vector<int64_t>> bounds_of_matrices(const Tensor& offsets,
-                                                       const Optional& groups, at::TensorList given,
-                                                       int64_t top_k) {
-  constexpr int64_t kLeastRows =
-      256;  // of a segment in the mean: fewer are too little for a launch
+// Of a batch whose launches may depend on the dates' sizes. A threshold wants scores that are
+// summed up in one order everywhere, which tiles have.
+std::optional<DateMatrices> matrices_of(const Tensor& offsets, const Optional& groups,
+                                        at::TensorList given, const Tensor& bounds, int64_t top_k,
+                                        int64_t element_size) {
   if (groups || top_k > 0 || sized_by_rows(given)) return std::nullopt;
-  Segments segments = make_segments(offsets, std::nullopt);
-  if (segments.bounds.back() < kLeastRows * segments.count()) return std::nullopt;
-  return std::move(segments.bounds);
+  const DateMatrices cut(offsets, bounds);
+  return cut.pay(element_size) ? std::optional(cut) : std::nullopt;
 }
 
 // 1 / total (0 where a row of A is 0) and the factor of the row's own value in
@@ -199,8 +192,9 @@ Forward relational_embedding_forward(const Tensor& x_any, const Tensor& m_any,
     const Tensor moments = at::zeros({2, x_any.size(0)}, x_any.options().dtype(at::kDouble));
     const Tensor m =
         DropoutMask(p, key, kRisk, 0, device).apply(places.in_order(m_any), places.order());
-    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept,
-                          bounds_of_matrices(offsets, groups, given, top_k));
+    Graph<scalar_t> graph(
+        segments[kTiles], m, scale, exclude_self, top_k, kept,
+        matrices_of(offsets, groups, given, segments[kDateBounds], top_k, m.element_size()));
     graph.choose(top_k, offsets, groups);
     z = places.in_order(x_any);
     for (size_t l = 0; l < layers; ++l) {
@@ -234,8 +228,9 @@ std::vector<Tensor> relational_embedding_backward(
     const Places places(segments);
     const DropoutMask risk_mask(p, key, kRisk, 0, x_any.device());
     const Tensor m = risk_mask.apply(places.in_order(m_any), places.order());
-    Graph<scalar_t> graph(segments[kTiles], m, scale, exclude_self, top_k, kept,
-                          bounds_of_matrices(offsets, groups, given, top_k));
+    Graph<scalar_t> graph(
+        segments[kTiles], m, scale, exclude_self, top_k, kept,
+        matrices_of(offsets, groups, given, segments[kDateBounds], top_k, m.element_size()));
     const Shares shares(kept);
     Tensor g = places.in_order(grad), mean = at::zeros_like(shares.own), diagonal = mean.clone();
     for (int64_t l = layers - 1, end = values.size(1); l >= 0; --l) {

@@ -14,4 +14,11 @@ bool has_bf16(c10::DeviceIndex device) {
          major >= 8;
 }
 
+bool has_shared_memory(c10::DeviceIndex device, int64_t bytes) {
+  int most = 0;
+  return cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) ==
+             cudaSuccess &&
+         most >= bytes;
+}
+
 }  // namespace astgnn::ops::cuda
