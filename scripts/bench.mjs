@@ -84,8 +84,8 @@ async function measureAll(context, sides) {
   return { rows, ...(leftOut.length === 0 ? {} : { leftOut }) };
 }
 
-function peerTimes({ torchMs, ratio, torchMallocMs, ratioMalloc, torchCompileMs, ratioCompile }) {
-  const peers = [["eager", torchMs, ratio], ["with memory settings", torchMallocMs, ratioMalloc], ["torch.compile", torchCompileMs ?? null, ratioCompile]];
+function peerTimes({ torchMs, ratio, torchMallocMs, ratioMalloc, torchTf32Ms, ratioTf32, torchCompileMs, ratioCompile }) {
+  const peers = [["eager", torchMs, ratio], ["with memory settings", torchMallocMs, ratioMalloc], ["with TF32", torchTf32Ms ?? null, ratioTf32], ["torch.compile", torchCompileMs ?? null, ratioCompile]];
   return peers.filter(([, ms]) => ms !== null).map(([name, ms, times]) => `${name} ${ms} ms (${times}x)`).join(", ");
 }
 

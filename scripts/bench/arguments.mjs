@@ -25,6 +25,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
 
   --config N,T,F,B   one configuration: N stocks, window T, F features, B dates per step; repeatable
   --infer            inference only (default: training and inference)
+  --train            training only
   --growth           growth with N (T 20, F 21, B 1, training) and fitted exponents
   --load             reading a panel from Parquet: rows per second beside a plain DuckDB scan (and pandas, polars where installed)
   --dataset          features and ranks of a panel, beside the same in polars where installed
@@ -35,6 +36,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
 
   --device NAME      cpu or cuda: where both sides compute; default cpu
   --precision NAME   highest, high or medium: what our products are computed in; default the device's own
+  --reduction NAME   exact or fast: how our steps sum the gradients of their dates; default exact, on a GPU fast
   --cuda-graph       on a GPU, also our training steps as CUDA graphs
   --compile          also torch.compile (minutes of compilation)
   --no-blocks        leave out the times per block, which a GPU does not give
@@ -55,6 +57,7 @@ ASTGNN_BENCH_PYTHON names the Python interpreter whose torch is measured; withou
 const options = {
   config: { type: "string", multiple: true },
   infer: { type: "boolean", default: false },
+  train: { type: "boolean", default: false },
   growth: { type: "boolean", default: false },
   load: { type: "boolean", default: false },
   dataset: { type: "boolean", default: false },
@@ -64,6 +67,7 @@ const options = {
   compare: { type: "string" },
   device: { type: "string", default: "cpu" },
   precision: { type: "string" },
+  reduction: { type: "string" },
   "cuda-graph": { type: "boolean", default: false },
   compile: { type: "boolean", default: false },
   "no-blocks": { type: "boolean", default: false },
@@ -89,20 +93,24 @@ export function parseBenchArguments(argv) {
   const { device, precision } = flags;
   if (device !== "cpu" && device !== "cuda") throw new UsageError(`Expected cpu or cuda for --device but received "${device}".`);
   if (precision !== undefined && !PRECISIONS.includes(precision)) throw new UsageError(`Expected ${PRECISIONS.join(", ")} for --precision but received "${precision}".`);
+  const reduction = flags.reduction ?? (device === "cuda" ? "fast" : "exact");
+  if (reduction !== "exact" && reduction !== "fast") throw new UsageError(`Expected exact or fast for --reduction but received "${reduction}".`);
   if (flags.compare !== undefined && Object.values(named).some(Boolean)) throw new UsageError("--compare measures configurations alone: leave out --growth, --load, --dataset, --epoch, --boundary and --co-movement.");
   const onlyOnCpu = ["load", "dataset", "epoch", "boundary", "coMovement"].find((section) => named[section]);
   if (device !== "cpu" && onlyOnCpu !== undefined) throw new UsageError(`--${onlyOnCpu === "coMovement" ? "co-movement" : onlyOnCpu} is measured on the cpu, not on ${device}.`);
   if (device !== "cuda" && flags["cuda-graph"]) throw new UsageError("--cuda-graph needs --device cuda.");
   const anySection = Object.values(named).some(Boolean);
-  const everything = configs === undefined && !flags.infer && !anySection;
+  if (flags.infer && flags.train) throw new UsageError("--infer and --train exclude each other: leave both out for both.");
+  const everything = configs === undefined && !flags.infer && !flags.train && !anySection;
   return {
     help: flags.help,
     device,
     precision,
+    reduction,
     compare: flags.compare,
-    sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, dataset: true, epoch: true, boundary: true, coMovement: true } : { configs: configs !== undefined || !anySection || flags.infer, ...named },
+    sections: everything && device === "cpu" ? { configs: true, growth: true, load: true, dataset: true, epoch: true, boundary: true, coMovement: true } : { configs: configs !== undefined || !anySection || flags.infer || flags.train, ...named },
     configs: configs ?? (device === "cpu" ? TARGET_CONFIGS : CUDA_CONFIGS),
-    modes: flags.infer ? ["infer"] : ["train", "infer"],
+    modes: flags.infer ? ["infer"] : flags.train ? ["train"] : ["train", "infer"],
     cudaGraph: flags["cuda-graph"],
     compile: flags.compile,
     blocks: device === "cpu" && !flags["no-blocks"],

@@ -9,6 +9,7 @@ export const OURS = "ours";
 export const GRAPH = "ours as CUDA graphs";
 export const EAGER = "eager";
 export const MALLOC = "eager with memory settings";
+export const TF32 = "eager with TF32";
 export const COMPILED = "torch.compile";
 
 export class BenchContext {
@@ -18,12 +19,12 @@ export class BenchContext {
 
   /** @param name OURS or GRAPH */
   startOurs(name) {
-    return new MeasuringProcess(name, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device, this.settings.precision ?? ""], { cwd: this.root });
+    return new MeasuringProcess(name, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device, this.settings.precision ?? "", this.settings.reduction], { cwd: this.root });
   }
 
-  /** @param name EAGER, MALLOC or COMPILED */
+  /** @param name EAGER, MALLOC, TF32 or COMPILED */
   startPeer(name) {
-    const args = [file("peer.py"), this.reference, String(this.settings.threads), this.settings.device, ...(name === MALLOC ? ["--malloc"] : [])];
+    const args = [file("peer.py"), this.reference, String(this.settings.threads), this.settings.device, ...(name === MALLOC ? ["--malloc"] : []), ...(name === TF32 ? ["--tf32"] : [])];
     return new MeasuringProcess(name, this.python, args, { cwd: this.root, env: { PYTHONDONTWRITEBYTECODE: "1" } });
   }
 

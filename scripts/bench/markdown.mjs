@@ -71,9 +71,10 @@ function checks(outcomes) {
 
 function configurations(rows) {
   const malloc = rows.some((row) => row.torchMallocMs !== null);
+  const tf32 = rows.some((row) => row.torchTf32Ms !== undefined);
   const compiled = rows.some((row) => row.torchCompileMs !== undefined);
   const graph = rows.some((row) => row.oursGraphMs !== undefined);
-  const header = ["N,T,F,B", "ours ms", ...(graph ? ["as CUDA graphs ms"] : []), "eager ms", ...(malloc ? ["with memory settings ms"] : []), ...(compiled ? ["torch.compile ms"] : []), "ratio", ...(graph ? ["ratio, graphs"] : []), ...(malloc ? ["ratio, memory settings"] : []), ...(compiled ? ["ratio, compile"] : []), "ours MiB", "eager MiB", "memory ratio", "GFLOP/s ours / eager", "roofline ours / eager", "rounds", "others' CPU"];
+  const header = ["N,T,F,B", "ours ms", ...(graph ? ["as CUDA graphs ms"] : []), "eager ms", ...(malloc ? ["with memory settings ms"] : []), ...(tf32 ? ["eager, TF32 ms"] : []), ...(compiled ? ["torch.compile ms"] : []), "ratio", ...(graph ? ["ratio, graphs"] : []), ...(malloc ? ["ratio, memory settings"] : []), ...(tf32 ? ["ratio, TF32"] : []), ...(compiled ? ["ratio, compile"] : []), "ours MiB", "eager MiB", "memory ratio", "GFLOP/s ours / eager", "roofline ours / eager", "rounds", "others' CPU"];
   return table([
     header,
     ...rows.map((row) => [
@@ -82,10 +83,12 @@ function configurations(rows) {
       ...(graph ? [spread(row.spread.oursGraph)] : []),
       spread(row.spread.torch),
       ...(malloc ? [spread(row.spread.torchMalloc)] : []),
+      ...(tf32 ? [spread(row.spread.torchTf32)] : []),
       ...(compiled ? [spread(row.spread.torchCompile)] : []),
       ratioCell(row.ratio, row.ratioSpread?.ratio),
       ...(graph ? [number(row.ratioGraph, 2)] : []),
       ...(malloc ? [ratioCell(row.ratioMalloc, row.ratioSpread?.ratioMalloc)] : []),
+      ...(tf32 ? [number(row.ratioTf32, 2)] : []),
       ...(compiled ? [number(row.ratioCompile, 2)] : []),
       number(row.oursPeakMiB, 0),
       number(row.torchPeakMiB, 0),

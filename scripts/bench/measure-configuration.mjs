@@ -1,6 +1,6 @@
 // One row of the tables: one configuration in one mode, every side in a process of its own that does nothing else.
 import { alternate } from "./alternate.mjs";
-import { COMPILED, EAGER, GRAPH, MALLOC, OURS } from "./bench-context.mjs";
+import { COMPILED, EAGER, GRAPH, MALLOC, OURS, TF32 } from "./bench-context.mjs";
 import { memoryAvailableMiB, waitUntilQuiet } from "./machine.mjs";
 import { median, pairedRatio, summary } from "./statistics.mjs";
 import { total, usefulBytes, usefulOperations } from "./useful-work.mjs";
@@ -19,8 +19,8 @@ export function expectedPeerMiB({ n, t, b }, mode) {
 
 /** Peers that fit into memory beside one another; the reason where none does. */
 function peersFor(config, mode, settings, sides) {
-  // The memory settings are those of the C library, which a GPU's tensors do not come from.
-  const names = [EAGER, ...(settings.device === "cpu" ? [MALLOC] : []), ...(settings.compile ? [COMPILED] : [])];
+  // The memory settings are those of the C library, which a GPU's tensors do not come from; only a GPU has TF32.
+  const names = [EAGER, settings.device === "cpu" ? MALLOC : TF32, ...(settings.compile ? [COMPILED] : [])];
   const needed = names.length * expectedPeerMiB(config, mode);
   const available = sides.gpuMemoryMiB ?? memoryAvailableMiB();
   if (needed <= 0.7 * available) return { names };
@@ -88,7 +88,7 @@ async function measureBlocks(processes) {
 
 function row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters, idleShare, foreignShare, skipped, graphFailure }) {
   const ms = (name) => answers.get(name)?.map((answer) => answer.ms);
-  const [ours, graph, eager, malloc, compiled] = [OURS, GRAPH, EAGER, MALLOC, COMPILED].map(ms);
+  const [ours, graph, eager, malloc, tf32, compiled] = [OURS, GRAPH, EAGER, MALLOC, TF32, COMPILED].map(ms);
   const medianOf = (values) => (values === undefined ? null : round(median(values)));
   const spreadOf = (values) => (values === undefined ? null : roundAll(summary(values)));
   const ratioTo = (values) => (values === undefined ? null : round(median(values) / median(ours), 4));
@@ -116,10 +116,11 @@ function row({ context, sides, config, mode, answers, memory, byBlock, peaks, pa
     torchPeakMiB: memoryOf(EAGER),
     torchMallocPeakMiB: memoryOf(MALLOC),
     ...(graph === undefined ? {} : { oursGraphMs: medianOf(graph), ratioGraph: eager === undefined ? null : round(median(eager) / median(graph), 4), oursGraphPeakMiB: memoryOf(GRAPH) }),
+    ...(tf32 === undefined ? {} : { torchTf32Ms: medianOf(tf32), ratioTf32: ratioTo(tf32) }),
     ...(compiled === undefined ? {} : { torchCompileMs: medianOf(compiled), ratioCompile: ratioTo(compiled), torchCompilePeakMiB: memoryOf(COMPILED) }),
     ...(native.length === 0 ? {} : { oursNativeMs: medianOf(native) }),
     rounds: ours.length,
-    spread: { ours: spreadOf(ours), torch: spreadOf(eager), torchMalloc: spreadOf(malloc), ...(graph === undefined ? {} : { oursGraph: spreadOf(graph) }), ...(compiled === undefined ? {} : { torchCompile: spreadOf(compiled) }) },
+    spread: { ours: spreadOf(ours), torch: spreadOf(eager), torchMalloc: spreadOf(malloc), ...(graph === undefined ? {} : { oursGraph: spreadOf(graph) }), ...(tf32 === undefined ? {} : { torchTf32: spreadOf(tf32) }), ...(compiled === undefined ? {} : { torchCompile: spreadOf(compiled) }) },
     ratioSpread: eager === undefined ? null : { ratio: roundAll(pairedRatio(eager, ours)), ...(malloc === undefined ? {} : { ratioMalloc: roundAll(pairedRatio(malloc, ours)) }) },
     usefulGflop: round(total(operations) / 1e9, 3),
     gflops: { ours: gflops(ours), torch: gflops(eager), torchMalloc: gflops(malloc) },

@@ -17,7 +17,7 @@ if (precision && core.precisionOn(device) !== precision) throw new Error(`precis
 const realData = () => import("./real-data.mjs");
 const objective = [{ name: "ic", weight: 1, predictions: [0], horizons: [0], strength: 1, omega: 0.9, orthogonality: 0.05, ridge: 1e-6, horizonDays: 10 }];
 /** torch.optim.AdamW's defaults, no clipping, no average of the weights. */
-const sessionOptions = { objective, betas: [0.9, 0.999], adamEps: 1e-8, weightDecay: 0.01, clipNorm: 0, ema: 0, seed: 0, reduction: "exact" };
+const sessionOptions = { objective, betas: [0.9, 0.999], adamEps: 1e-8, weightDecay: 0.01, clipNorm: 0, ema: 0, seed: 0, reduction: process.argv[5] ?? "exact" };
 
 const statusMiB = (field) => Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync("/proc/self/status", "utf8"))[1]) / 1024;
 
