@@ -52,8 +52,8 @@ Batch ASTGNNFactorModel::with_segments(const Batch& batch) const {
   if (weight.device().is_cpu() || !batch.similarity_segments.empty()) return made;
   const auto send = [&](const std::optional<Tensor>& groups) {
     const int64_t dates = batch.graph.offsets.size(0) - 1;
-    const int64_t most = !batch.padded ? 0 : groups ? groups->size(0) : dates;
-    return ops::segments_of({}, batch.graph.offsets, groups, weight, most);
+    const int64_t most = batch.padded == 0 ? 0 : groups ? groups->size(0) : dates;
+    return ops::segments_of({}, batch.graph.offsets, groups, weight, {most, batch.padded});
   };
   const auto similar = relational_embedding->groups(batch), &seen = batch.graph.groups;
   made.similarity_segments = send(similar);

@@ -17,7 +17,7 @@ using at::Tensor;
 // active iff the module is training.
 struct Batch {
   ops::Graph graph;                         // GAT
-  bool padded = false;                      // the last date is filler: see train::pack
+  int64_t padded = 0;  // the most rows of a date where the last one is filler: see train::pack
   std::optional<Tensor> similarity_groups;  // int32 [R], for similarity_graph "groups"
   std::vector<Tensor> similarity_segments;  // as graph.segments, of the similarity
   Tensor key;                               // int64 [R + 1, 2], see ops.h

@@ -25,10 +25,17 @@ inline int64_t similarity_tile(at::ScalarType dtype) {
   return dtype == at::kDouble ? cuda::kSimilarityTile<double> : cuda::kSimilarityTile<float>;
 }
 
-// most > 0: every part has the size that suits any `most` segments of so many rows; those that are
-// none are empty. One more part, an empty one, tells these from others.
+// What sizes must follow from beside the number of rows, or 0.
+struct MostSegments {
+  int64_t count = 0, rows_of_date = 0;
+};
+
+// count > 0: every part has the size that suits any so many segments of so many rows; those that
+// are none are empty. One more part, without a number, has the rows of the largest date as its
+// size.
 inline std::vector<at::Tensor> device_segments(const Segments& segments, at::ScalarType dtype,
-                                               at::Device device, int64_t most = 0) {
+                                               at::Device device, const MostSegments& sized = {}) {
+  const int64_t most = sized.count;
   static_assert(sizeof(cuda::SimilarityTile) == 3 * sizeof(int64_t));
   static_assert(sizeof(cuda::AttentionRun) == 3 * sizeof(int64_t));
   static_assert(sizeof(cuda::AttentionChunk) == 2 * sizeof(int64_t));
@@ -70,21 +77,25 @@ inline std::vector<at::Tensor> device_segments(const Segments& segments, at::Sca
   out[kTiles] = out[kTiles].view({-1, 3});
   out[kRuns] = out[kRuns].view({-1, 3});
   out[kChunks] = out[kChunks].view({-1, 2});
-  if (most > 0) out.push_back(at::empty({0}));
+  if (most > 0) out.push_back(at::empty({sized.rows_of_date, 0}));
   return out;
 }
 
-// Whether the sizes of the parts, and so of all launches, must follow from the rows and `most`.
-inline bool sized_by_rows(at::TensorList segments) { return segments.size() > kSegmentParts; }
+// Rows of the largest date where the sizes of all launches must follow from it and from those of
+// the batch, else 0.
+inline int64_t rows_of_any_date(at::TensorList segments) {
+  return segments.size() > kSegmentParts ? segments[kSegmentParts].size(0) : 0;
+}
 
 // Those that an op was given, or of its own making.
 inline std::vector<at::Tensor> segments_of(at::TensorList given, const at::Tensor& offsets,
                                            const std::optional<at::Tensor>& groups,
-                                           const at::Tensor& computed, int64_t most = 0) {
+                                           const at::Tensor& computed,
+                                           const MostSegments& sized = {}) {
   if (!given.empty()) return given.vec();
   return device_segments(
       make_segments(offsets, groups ? std::optional(groups->cpu()) : std::nullopt),
-      computed.scalar_type(), computed.device(), most);
+      computed.scalar_type(), computed.device(), sized);
 }
 
 }  // namespace astgnn::ops

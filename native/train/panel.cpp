@@ -69,8 +69,7 @@ Tensor pack_groups(const Panel& panel, const PackedBatch& packed, int64_t rows) 
 // What rows are read and which numbers they draw, in one block that goes to the device at once: the
 // dropout key (row 0: seed, step; row r + 1: panel date, row within its date), dates, stocks and
 // where the dates' rows lie.
-void pack_rows(const Panel& panel, PackedBatch& packed, uint64_t seed, int64_t step,
-               int64_t rows) {
+void pack_rows(const Panel& panel, PackedBatch& packed, uint64_t seed, int64_t step, int64_t rows) {
   const int64_t bounds = static_cast<int64_t>(packed.offsets.size());
   const auto block = at::empty({2 * (rows + 1) + 2 * rows + bounds}, at::kLong);
   auto* key = block.mutable_data_ptr<int64_t>();
@@ -143,7 +142,8 @@ void Panel::check() const {
       TORCH_CHECK(row == offsets[date] || stock[row - 1] < stock[row],
                   "row_stocks: expected ascending stocks within date ", date);
       TORCH_CHECK(slots.lives(date - window + 1, stock[row]) && slots.lives(date, stock[row]),
-                  "row_stocks: stock ", stock[row], " has no features in the window of date ", date);
+                  "row_stocks: stock ", stock[row], " has no features in the window of date ",
+                  date);
     }
   }
   if (targets.defined()) {
@@ -220,10 +220,24 @@ size_t Panel::bytes() const {
   return total;
 }
 
+namespace {
+
+int64_t padding_step(int64_t rows) {
+  return std::max<int64_t>(64,
+                           static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 16);
+}
+
+}  // namespace
+
 int64_t padded_rows(int64_t rows) {
-  const auto step =
-      std::max<int64_t>(64, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 16);
+  const int64_t step = padding_step(rows);
   return (rows + step - 1) / step * step;
+}
+
+int64_t Panel::most_rows() const {
+  int64_t most = 0;
+  for (int64_t date = 0; date + 1 < row_offsets.size(0); ++date) most = std::max(most, rows(date));
+  return most;
 }
 
 const FutureReturns& PackedBatch::future(int64_t days) const {
@@ -253,7 +267,7 @@ PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType
     TORCH_INTERNAL_ASSERT(rows > 0 && padded >= rows && panel.graph != Panel::Graph::kEdges,
                           "these rows cannot be padded");
     graph_offsets.push_back(rows = padded);
-    packed.batch.padded = true;
+    packed.batch.padded = std::max(panel.most_rows(), padding_step(padded));
   }
   packed.sequences.panel = panel.features;
   packed.sequences.window = panel.window;

@@ -38,6 +38,7 @@ struct Panel {
   int64_t stocks() const { return slots.stocks(); }
   at::Device device() const { return features.device(); }
   int64_t rows(int64_t date) const;
+  int64_t most_rows() const;  // of any date
   size_t bytes() const;
 
   // One edge, in the list of the stock that sees; both dates inclusive.

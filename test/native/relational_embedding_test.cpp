@@ -271,6 +271,11 @@ int main() {
     o.top_k = 20;
     compare(draw(o, at::kDouble), o, 1e-10, where + ", top 20)");
   }
+  // Dates of several sizes, which matrices of the largest hold where they are not too different.
+  for (const bool exclude_self : {false, true}) {
+    const Options o{{0, 300, 300, 890}, std::nullopt, exclude_self, 0, 0.5, 0.1, 2};
+    compare(draw(o, at::kDouble), o, 1e-10, " (dates of 300, 0 and 590 stocks)");
+  }
   // Only what is asked for is computed, and what is computed is the same.
   for (const int64_t hidden : {7, 40}) {
     Options o{{0, 33}, std::nullopt, true, 0, 0.7, 0.2, 2};

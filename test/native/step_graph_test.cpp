@@ -28,9 +28,8 @@ constexpr int64_t kDays = 12, kUnlabelled = 5, kEmpty = 6, kFlat = 7, kBroken = 
 
 // Days of 10 to 45 stocks: two of them are up to 64 rows or up to 128. No stock on kEmpty, no
 // label on kUnlabelled, one for all on kFlat.
-std::shared_ptr<Panel> growing_panel(at::Device device, bool broken = false) {
+std::shared_ptr<Panel> growing_panel(at::Device device, bool broken = false, int32_t kStocks = 48) {
   at::manual_seed(8);
-  constexpr int64_t kStocks = 48;
   auto panel = std::make_shared<Panel>();
   panel->window = 3;
   panel->features = at::randn({kDays, kStocks, 5});
@@ -310,6 +309,15 @@ void says_why_not() {
               "steps whose blocks are timed are not captured");
 }
 
+// Dates of 400 to 500 stocks, whose graph is a matrix each.
+void takes_matrices() {
+  const auto panel = growing_panel(kDevice, false, 600);
+  Session captured = capturing_session(panel), plain = session_on(panel);
+  const std::vector<Dates> steps = {{9, 10}, {10, 9}, {9, 10}, {8, 10}, {8, 9}, {10, 8}};
+  same_steps(run(captured, steps), run(plain, steps), 1e-9, "with many stocks");
+  same_state(captured, plain, 1e-9, "with many stocks");
+}
+
 // A step that a capture forbids is taken without one, as are all steps after it.
 void goes_on_without_graphs() {
   const auto panel = growing_panel(kDevice);
@@ -385,6 +393,7 @@ int main(int, char** arguments) {
   stops_the_same_way(3, /*late=*/false);
   keeps_a_few_graphs();
   says_why_not();
+  takes_matrices();
   goes_on_without_graphs();
   if (launches != nullptr) trains_on_after_a_failed_capture();  // the last: no capture after it
   return check::finish();

@@ -105,6 +105,18 @@ void gate_gradients(const Layer& layer, const Tensor& grad, at::TensorList weigh
   }
 }
 
+// a^T b of many rows: by pieces, which are many blocks for the GPU, and sums in two levels.
+Tensor product_over_rows(const Tensor& a, const Tensor& b) {
+  constexpr int64_t kPiece = 2048;
+  const int64_t pieces = a.size(0) / kPiece, whole = pieces * kPiece;
+  const auto piece = [&](const Tensor& rows) {
+    return rows.slice(0, 0, whole).unflatten(0, {pieces, kPiece});
+  };
+  Tensor out = a.slice(0, whole).t().mm(b.slice(0, whole));
+  if (pieces > 0) out += piece(a).transpose(1, 2).bmm(piece(b)).sum(0);
+  return out;
+}
+
 // Gradients of the weights are added to `out`; that of x comes back, undefined unless asked for.
 Tensor layer_backward(const Layer& layer, const Tensor& grad, at::TensorList weights,
                       at::ArrayRef<Tensor> out, bool input_gradient) {
@@ -112,17 +124,16 @@ Tensor layer_backward(const Layer& layer, const Tensor& grad, at::TensorList wei
   const int64_t times = layer.h.size(0), hidden = layer.h.size(2);
   // n, r, z -> r, z, n
   const auto in_order = [&](const Tensor& rows_of_gates) { return rows_of_gates.roll(-hidden, 0); };
-  // A product per time, then their sum: many blocks for the GPU, and sums in two levels.
-  const Tensor of_input = layer.gates.slice(2, 0, 3 * hidden),
-               of_state = layer.gates.slice(2, hidden);
-  out[0].add_(in_order(of_input.transpose(1, 2).bmm(layer.x).sum(0)));
+  const Tensor of_input = layer.gates.slice(2, 0, 3 * hidden).flatten(0, 1),
+               of_state = layer.gates.slice(2, hidden).slice(0, 1).flatten(0, 1);
+  out[0].add_(in_order(product_over_rows(of_input, layer.x.flatten(0, 1))));
   if (times > 1)
-    out[1].add_(of_state.slice(0, 1).transpose(1, 2).bmm(layer.h.slice(0, 0, times - 1)).sum(0));
+    out[1].add_(product_over_rows(of_state, layer.h.slice(0, 0, times - 1).flatten(0, 1)));
   const Tensor biases = layer.gates.sum(1).sum(0);
   out[2].add_(in_order(biases.slice(0, 0, 3 * hidden)));
   out[3].add_(biases.slice(0, hidden));
   if (!input_gradient) return {};
-  return at::mm(of_input.flatten(0, 1), weights[0].roll(hidden, 0)).view_as(layer.x);
+  return at::mm(of_input, weights[0].roll(hidden, 0)).view_as(layer.x);
 }
 
 // All layers of x [T, R, F], the states dropped in between.
@@ -191,7 +202,9 @@ std::vector<Block> blocks(const Tensor& panel, const Tensor& date, const Tensor&
   const int64_t layers = static_cast<int64_t>(weights.size()) / 4,
                 per_row = window * (panel.size(2) + (6 * layers + 4) * weights[1].size(1)) *
                           static_cast<int64_t>(weights[0].element_size()),
-                rows = std::max<int64_t>(1024, kBytes / per_row);
+                wave = 2 * multiprocessors(panel.device().index()) *
+                       kGruRows,  // all at work, and equally long
+      rows = std::max<int64_t>(1, kBytes / per_row / wave) * wave;
   std::vector<Block> all;
   for (int64_t lo = 0; lo < date.size(0); lo += rows) {
     const int64_t hi = std::min(lo + rows, date.size(0));

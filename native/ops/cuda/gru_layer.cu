@@ -9,8 +9,9 @@
 namespace astgnn::ops::cuda {
 namespace {
 
-constexpr int kHidden = static_cast<int>(kGruHidden), kGates = 3 * kHidden, kRows = 64, kEach = 4,
-              kSide = kHidden / kEach, kThreads = kSide * kSide, kAside = 4;
+constexpr int kHidden = static_cast<int>(kGruHidden), kGates = 3 * kHidden,
+              kRows = static_cast<int>(kGruRows), kEach = 4, kSide = kHidden / kEach,
+              kThreads = kSide * kSide, kAside = 4;
 
 struct alignas(16) Four {
   float v[kEach];

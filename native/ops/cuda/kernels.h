@@ -67,8 +67,9 @@ void gru_gates(const GruGates<T>& gates, Stream stream);
 
 // A layer of kGruHidden units over all times at once, in float32. `state_weights` [3 H, H].
 constexpr int64_t kGruHidden = 64;
-// Shared memory that its kernels take of a block of threads.
-constexpr int64_t kGruSharedBytes = 100 << 10;
+// Rows of a block of threads, of which a multiprocessor takes two at once, and the shared memory of
+// one.
+constexpr int64_t kGruRows = 64, kGruSharedBytes = 100 << 10;
 struct GruLayer {
   int64_t times, rows;
   const float *from_input, *state_weights, *bias;  // [times, rows, 3 H] with its bias; [3 H]

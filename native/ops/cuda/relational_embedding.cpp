@@ -134,13 +134,12 @@ class Graph {
   std::optional<SimilarityMatrices<T>> matrices_;
 };
 
-// Of a batch whose launches may depend on the dates' sizes. A threshold wants scores that are
-// summed up in one order everywhere, which tiles have.
+// A threshold wants scores that are summed up in one order everywhere, which tiles have.
 std::optional<DateMatrices> matrices_of(const Tensor& offsets, const Optional& groups,
                                         at::TensorList given, const Tensor& bounds, int64_t top_k,
                                         int64_t element_size) {
-  if (groups || top_k > 0 || sized_by_rows(given)) return std::nullopt;
-  const DateMatrices cut(offsets, bounds);
+  if (groups || top_k > 0) return std::nullopt;
+  const DateMatrices cut(offsets, bounds, rows_of_any_date(given));
   return cut.pay(element_size) ? std::optional(cut) : std::nullopt;
 }
 

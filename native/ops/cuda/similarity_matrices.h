@@ -14,28 +14,25 @@ namespace astgnn::ops::cuda {
 struct DateMatrices {
   at::Tensor bounds;  // [B + 1] on the device
   int64_t dates, rows, largest;
+  bool ragged;
 
-  // offsets: [B + 1] on the host.
-  DateMatrices(const at::Tensor& offsets, const at::Tensor& bounds_on_device)
-      : bounds(bounds_on_device), dates(offsets.size(0) - 1), largest(0) {
+  // offsets: [B + 1] on the host. any_date > 0: rows of the largest date that a batch may have;
+  // what is launched then follows from it and the number of rows and dates.
+  DateMatrices(const at::Tensor& offsets, const at::Tensor& bounds_on_device, int64_t any_date)
+      : bounds(bounds_on_device), dates(offsets.size(0) - 1), largest(any_date) {
     const auto* place = offsets.const_data_ptr<int64_t>();
-    for (int64_t d = 0; d < dates; ++d) {
-      const int64_t size = place[d + 1] - place[d];
-      largest = std::max(largest, size);
-      squares += size * size;
-    }
     rows = place[dates];
+    for (int64_t d = 0; any_date == 0 && d < dates; ++d)
+      largest = std::max(largest, place[d + 1] - place[d]);
+    ragged = any_date > 0 || rows != dates * largest;
   }
   // Faster than tiles: neither so small that a launch is all they are, nor so large or so different
   // in size that the matrices hold more than they must.
   bool pay(int64_t element_size) const {
     constexpr int64_t kLeastRows = 256, kMostBytes = int64_t{1} << 30;
-    return rows > 0 && rows >= kLeastRows * dates && dates * largest * largest <= 2 * squares &&
+    return rows > 0 && rows >= kLeastRows * dates && dates * largest <= 2 * rows &&
            largest * largest * element_size <= kMostBytes;
   }
-
- private:
-  int64_t squares = 0;
 };
 
 template <class T>
@@ -43,7 +40,7 @@ class SimilarityMatrices {
  public:
   SimilarityMatrices(const Similarity<T>& graph, const at::Tensor& m, const DateMatrices& cut)
       : graph_(graph), cut_(cut) {
-    if (cut_.rows != cut_.dates * cut_.largest) {
+    if (cut_.ragged) {
       const at::Tensor place = at::arange(cut_.rows, cut_.bounds.options()),
                        date = at::searchsorted(cut_.bounds, place, false, /*right=*/true) - 1;
       padded_ = place - cut_.bounds.index_select(0, date) + date * cut_.largest;

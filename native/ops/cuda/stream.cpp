@@ -21,4 +21,11 @@ bool has_shared_memory(c10::DeviceIndex device, int64_t bytes) {
          most >= bytes;
 }
 
+int64_t multiprocessors(c10::DeviceIndex device) {
+  int count = 0;
+  return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess
+             ? count
+             : 1;
+}
+
 }  // namespace astgnn::ops::cuda
