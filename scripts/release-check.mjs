@@ -2,12 +2,15 @@
 // prebuilds/ as they are (`npm run prebuildify` makes them). On any machine it says `later` for what only the release has: the tag, the date, binaries
 // from the container, the address of the repository.
 //   --tag v0.1.0   as in the release (.github/workflows/release.yml): each of these is a failure
+//   --sbom FILE    writes what the package contains and installs as CycloneDX
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { PASSED, sanitizedSources } from "./sanitized-sources.mjs";
+import { crateProblems, licenceProblems, lockProblems, parts, sbom, unreached } from "./supply-chain.mjs";
 
 // What a process finds on manylinux_2_28 (AlmaLinux 8 and everything newer); LibTorch itself asks for no less.
 const NEWEST = { GLIBC: "2.28", GLIBCXX: "3.4.25", CXXABI: "1.3.11", GCC: "7.0.0" };
@@ -19,7 +22,7 @@ const PLATFORMS = ["linux-x64"];
 const REQUIRED = ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "dist/index.js", "dist/index.cjs", "dist/index.d.ts", "dist/cli/main.js", "native/solver/LICENSES.md"];
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const { values: flags } = parseArgs({ options: { tag: { type: "string" } } });
+const { values: flags } = parseArgs({ options: { tag: { type: "string" }, sbom: { type: "string" } } });
 const read = (name) => readFileSync(join(root, name), "utf8");
 const manifest = JSON.parse(read("package.json"));
 let failures = 0;
@@ -34,6 +37,8 @@ function check(name, problem, { later = false } = {}) {
 versions();
 for (const platform of PLATFORMS) binaries(platform);
 provenance();
+sanitizers();
+supplyChain();
 tarball();
 console.log(failures === 0 ? `${manifest.name} ${manifest.version} can be released${flags.tag === undefined ? ", as far as this machine can tell" : ""}.` : `${failures} of these keep ${manifest.name} ${manifest.version} from being released.`);
 process.exitCode = failures === 0 ? 0 : 1;
@@ -119,6 +124,22 @@ function provenance() {
   check("the tree is the commit", changed.length === 0 ? undefined : `${changed.length} files differ: ${changed.slice(0, 3).map((line) => line.slice(3)).join(", ")}`, { later: true });
 }
 
+function sanitizers() {
+  const passed = existsSync(join(root, PASSED)) ? JSON.parse(read(PASSED)).sources : undefined;
+  const problem = passed === sanitizedSources(root) ? undefined : `${passed === undefined ? "they have not been" : "other sources were"}: npm run test:sanitize`;
+  check("the native sources were tested under the sanitizers", problem, { later: true });
+}
+
+function supplyChain() {
+  const some = (problems) => (problems.length === 0 ? undefined : `${problems.slice(0, 6).join(", ")}${problems.length > 6 ? `, ${problems.length - 6} more` : ""}`);
+  check("the lock files are complete", some(lockProblems(root)));
+  const all = parts(root);
+  check(`the ${all.length} parts that others wrote have licences that MIT may contain`, some(licenceProblems(root)));
+  const crates = crateProblems(root);
+  check("native/solver/LICENSES.md lists the crates that are linked", crates === undefined ? "cargo cannot tell" : some(crates), { later: crates === undefined });
+  if (flags.sbom !== undefined) writeFileSync(flags.sbom, `${JSON.stringify(sbom(root), null, 1)}\n`);
+}
+
 /** `npm publish --dry-run` packs as the release does and uploads nothing. */
 function tarball() {
   // npm asks the registry whether the version is there already; without a network it packs all the same.
@@ -130,6 +151,8 @@ function tarball() {
   const wanted = [...REQUIRED, ...PLATFORMS.map((platform) => `prebuilds/${platform}/astgnn.node`)];
   const absent = wanted.filter((path) => !paths.includes(path));
   check(`the tarball has the licence, the entry points and the binaries of ${PLATFORMS.join(", ")}`, absent.length === 0 ? undefined : `${absent.join(", ")} is missing`);
+  const idle = unreached(root, paths);
+  check("each file of the tarball is reached", idle.length === 0 ? undefined : `nothing leads to ${idle.slice(0, 6).join(", ")}`);
   const built = readdirSync(join(root, "prebuilds")).filter((platform) => !PLATFORMS.includes(platform));
   check("no binaries of other platforms are in it", built.length === 0 ? undefined : built.join(", "));
   console.log(`\n${id}: ${filename}, ${(size / 1e6).toFixed(2)} MB packed, ${(unpackedSize / 1e6).toFixed(2)} MB in ${files.length} files, ${integrity}`);

@@ -5,6 +5,9 @@ import { expect, it } from "vitest";
 import { packageRoot } from "../../lib/binding/package-root.js";
 import { scratch, write } from "./libtorch-fixture.js";
 
+// Plain JavaScript without declarations, hence the imports by address.
+const { sanitizedSources } = (await import(new URL("../../scripts/sanitized-sources.mjs", import.meta.url).href)) as { sanitizedSources(root: string): string };
+
 const root = scratch();
 let count = 0;
 
@@ -12,10 +15,11 @@ const GPUS = [75, 80, 86, 89, 90, 100, 120];
 
 /** A package that is ready for its release but for what is changed. `binary` stands for all of the native core; `code` is what its CUDA half is for. */
 function check(args: string[], changes: Record<string, string> = {}, binary = oldBinary(), code = [...GPUS.map((gpu) => `sm_${gpu}`), "compute_120"], hasSolver = true): { status: number | null; lines: string[] } {
-  const manifest = { name: "astgnn", version: "1.2.3", license: "MIT", type: "module", files: ["dist", "prebuilds", "native", "CHANGELOG.md"], repository: "github:someone/astgnn" };
+  const manifest = { name: "astgnn", version: "1.2.3", license: "MIT", type: "module", main: "dist/index.cjs", exports: "./dist/index.js", bin: "./dist/cli/main.js", files: ["dist", "prebuilds", "native", "CHANGELOG.md"], repository: "github:someone/astgnn" };
   const folder = write(join(root, `package-${++count}`), {
     "package.json": JSON.stringify(manifest),
-    "package-lock.json": JSON.stringify({ version: "1.2.3", packages: { "": { version: "1.2.3" } } }),
+    "package-lock.json": JSON.stringify({ version: "1.2.3", lockfileVersion: 3, packages: { "": { version: "1.2.3" } } }),
+    "CMakeLists.txt": "add_library(astgnn SHARED)\nadd_library(astgnn_core SHARED)\nadd_library(astgnn_ranks SHARED)\nadd_library(astgnn_cuda SHARED)\n",
     "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2027-01-31\n\n## [1.2.2] - 2026-12-31\n",
     LICENSE: "MIT License",
     "README.md": "",
@@ -23,7 +27,9 @@ function check(args: string[], changes: Record<string, string> = {}, binary = ol
     ...Object.fromEntries(["index.js", "index.cjs", "index.d.ts", "cli/main.js"].map((name) => [`dist/${name}`, ""])),
     ...changes,
   });
-  for (const name of ["prebuilds/linux-x64/astgnn.node", "prebuilds/linux-x64/libastgnn_core.so", "prebuilds/linux-x64/libastgnn_ranks.so", "scripts/release-check.mjs"]) {
+  mkdirSync(join(folder, "test", "native"), { recursive: true });
+  if (changes["build-sanitize/passed.json"] === undefined) write(join(folder, "build-sanitize"), { "passed.json": JSON.stringify({ sources: sanitizedSources(folder) }) });
+  for (const name of ["prebuilds/linux-x64/astgnn.node", "prebuilds/linux-x64/libastgnn_core.so", "prebuilds/linux-x64/libastgnn_ranks.so", ...["release-check", "sanitized-sources", "supply-chain"].map((script) => `scripts/${script}.mjs`)]) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     copyFileSync(name.endsWith(".mjs") ? join(packageRoot, name) : binary, join(folder, name));
   }
@@ -76,10 +82,10 @@ linux("passes what can be released, and says what the tarball is", () => {
 });
 
 linux("fails a release on each thing that a rehearsal has not yet", () => {
-  const text = JSON.stringify({ name: "astgnn", version: "1.2.3", license: "MIT", files: ["dist", "prebuilds", "native", "CHANGELOG.md"] });
-  const changes = { "package.json": text, "CHANGELOG.md": "## [1.2.3]\n" };
+  const text = JSON.stringify({ name: "astgnn", version: "1.2.3", license: "MIT", main: "dist/index.cjs", exports: "./dist/index.js", bin: "./dist/cli/main.js", files: ["dist", "prebuilds", "native", "CHANGELOG.md"] });
+  const changes = { "package.json": text, "CHANGELOG.md": "## [1.2.3]\n", "build-sanitize/passed.json": '{ "sources": "those of before" }' };
   const names = (lines: string[], verdict: string): string[] => lines.filter((line) => line.startsWith(verdict)).map((line) => line.slice(7).split(":")[0]!);
-  const expected = ["it has a date", "the tag is v1.2.3", "prebuilds/linux-x64/libastgnn_core.so has the solver of convex programmes", "the repository of the provenance is stated"];
+  const expected = ["it has a date", "the tag is v1.2.3", "prebuilds/linux-x64/libastgnn_core.so has the solver of convex programmes", "the repository of the provenance is stated", "the native sources were tested under the sanitizers"];
   const rehearsal = check([], changes, oldBinary(), undefined, false);
   expect([names(rehearsal.lines, "later"), rehearsal.status]).toEqual([expected, 0]);
   const release = check(["--tag", "v1.2.4"], changes, oldBinary(), undefined, false);
@@ -108,9 +114,12 @@ linux.each([
 });
 
 linux.each([
-  ["versions that differ", { "package-lock.json": JSON.stringify({ version: "1.2.2", packages: { "": { version: "1.2.3" } } }) }, /package\.json and package-lock\.json say 1\.2\.3: package-lock\.json says 1\.2\.2/],
+  ["versions that differ", { "package-lock.json": JSON.stringify({ version: "1.2.2", lockfileVersion: 3, packages: { "": { version: "1.2.3" } } }) }, /package\.json and package-lock\.json say 1\.2\.3: package-lock\.json says 1\.2\.2/],
   ["a changelog of yesterday", { "CHANGELOG.md": "## [Unreleased]\n\n## [1.2.2] - 2026-12-31\n" }, /the newest section of CHANGELOG\.md is 1\.2\.3: it is 1\.2\.2/],
   ["another licence", { LICENSE: "All rights reserved" }, /the licence is MIT, .*: LICENSE is another text/],
+  ["a lock file that lacks a package", { "package-lock.json": JSON.stringify({ version: "1.2.3", lockfileVersion: 3, packages: { "": { version: "1.2.3" }, "node_modules/a": { version: "1.0.0", license: "MIT", integrity: "sha512-AA==", dependencies: { b: "^2.0.0" } } } }) }, /the lock files are complete: node_modules\/a needs b, which is not locked/],
+  ["a package whose licence asks for more", { "package-lock.json": JSON.stringify({ version: "1.2.3", lockfileVersion: 3, packages: { "": { version: "1.2.3" }, "node_modules/a": { version: "1.0.0", license: "GPL-3.0", integrity: "sha512-AA==" } } }) }, /the 1 parts that others wrote have licences that MIT may contain: a 1\.0\.0: GPL-3\.0/],
+  ["a file that nothing leads to", { "dist/forgotten.js": "", "native/kept.cpp": "", "CMakeLists.txt": "native/kept.cpp add_library(astgnn SHARED) add_library(astgnn_core SHARED) add_library(astgnn_ranks SHARED) add_library(astgnn_cuda SHARED)" }, /each file of the tarball is reached: nothing leads to dist\/forgotten\.js$/],
   ["an incomplete tarball", { "dist/.npmignore": "index.cjs\n" }, /dist\/index\.cjs is missing/],
 ])("fails a rehearsal on %s", (_what, changes, message) => {
   const { status, lines } = check([], changes);

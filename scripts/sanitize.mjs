@@ -1,0 +1,84 @@
+// `npm run test:sanitize`: the native core and its tests under AddressSanitizer with UndefinedBehaviorSanitizer, and what several threads do under
+// ThreadSanitizer. Builds of its own in build-sanitize/, so the core that everyone uses stays as it is. Arguments choose: `address`, `thread`, or both.
+// What passes is noted in build-sanitize/passed.json; scripts/release-check.mjs asks for it.
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PASSED, sanitizedSources } from "./sanitized-sources.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+// Of the executor and of all that runs beside it: the others compute on one thread.
+const THREADED = ["executor", "owners", "session", "caching_allocator"];
+// What hands arguments to the core or reads files with it.
+const THROUGH_NODE = ["test/binding/abuse.test.ts", "test/binding/lifetime.test.ts", "test/binding/solve.test.ts", "test/fuzz", "test/unit/data-panel.test.ts", "test/unit/panel-sources.test.ts", "test/unit/data-neutral-labels.test.ts", "test/pipeline/packed.test.ts", "test/parity/data-ops.test.ts", "test/parity/gradients.test.ts"];
+// A file that includes ATen takes up to 2 GB to compile so.
+const jobs = String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2e9))));
+
+const wanted = process.argv.slice(2);
+if (wanted.some((name) => !["address", "thread"].includes(name))) throw new Error(`Expected address or thread, not ${wanted.join(" ")}.`);
+const libtorch = installed();
+const failed = [];
+if (wanted.length === 0 || wanted.includes("address")) timed("address", address);
+if (wanted.length === 0 || wanted.includes("thread")) timed("thread", thread);
+if (failed.length === 0 && wanted.length === 0) writeFileSync(join(root, PASSED), `${JSON.stringify({ sources: sanitizedSources(root) }, null, 1)}\n`);
+console.log(failed.length === 0 ? "No sanitizer found anything." : `Failed: ${failed.join(", ")}.`);
+process.exitCode = failed.length === 0 ? 0 : 1;
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+  if (result.error) throw new Error(`${command} could not be started: ${result.error.message}`);
+  return result.status === 0;
+}
+
+/** Folder of the LibTorch that the addon is built with. */
+function installed() {
+  if (!run(process.execPath, ["scripts/install.mjs"])) process.exit(1);
+  return JSON.parse(readFileSync(join(root, "build", "stamp.json"), "utf8")).libtorch.path;
+}
+
+function timed(name, check) {
+  const start = Date.now();
+  check();
+  console.log(`${name}: ${((Date.now() - start) / 1000).toFixed(0)} s`);
+}
+
+function build(name, folder, targets, definitions = []) {
+  const quiet = { stdio: ["ignore", "ignore", "inherit"] };
+  mkdirSync(folder, { recursive: true });
+  const generator = existsSync(join(folder, "CMakeCache.txt")) || spawnSync("ninja", ["--version"]).status !== 0 ? [] : ["-G", "Ninja"];
+  const built =
+    run("cmake", ["-S", ".", "-B", folder, ...generator, `-DLIBTORCH=${libtorch}`, `-DASTGNN_SANITIZE=${name}`, "-DASTGNN_TESTS=ON", ...definitions], quiet) &&
+    run("cmake", ["--build", folder, "--parallel", jobs, ...(targets === undefined ? [] : ["--target", ...targets])], { stdio: ["ignore", "pipe", "inherit"] });
+  if (!built) failed.push(`the ${name} build`);
+  return built ? folder : undefined;
+}
+
+function ctest(name, folder, selection, env) {
+  const args = ["--test-dir", folder, "--output-on-failure", "--parallel", String(availableParallelism()), "--timeout", "1800", ...selection];
+  if (!run("ctest", args, { env: { ...process.env, ...env } })) failed.push(`${name}: native tests`);
+}
+
+function address() {
+  const headers = execFileSync(process.execPath, ["-p", "require('node-api-headers').include_dir"], { cwd: root, encoding: "utf8" }).trim();
+  // In a folder where lib/binding finds a core: ASTGNN_PREBUILD.
+  const folder = build("address", join(root, "build-sanitize", "address", "build"), undefined, [`-DCMAKE_JS_INC=${headers}`]);
+  if (folder === undefined) return;
+  const UBSAN_OPTIONS = "print_stacktrace=1";
+  ctest("address", folder, [], { ASAN_OPTIONS: "detect_leaks=1", UBSAN_OPTIONS });
+  // Node itself is not instrumented: the runtime has to be there first, and what V8 keeps at exit is no leak of ours.
+  const runtime = execFileSync("gcc", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
+  // Each tensor has bounds of its own where its memory is the system's.
+  const env = { ...process.env, ASTGNN_MALLOC: "system", ASTGNN_PREBUILD: join(root, "build-sanitize", "address"), ASTGNN_CUDA: "0", LD_PRELOAD: runtime, ASAN_OPTIONS: "detect_leaks=0", UBSAN_OPTIONS };
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", "--testTimeout=1200000", "--hookTimeout=1200000"];
+  if (!run(process.execPath, [...vitest, ...THROUGH_NODE], { env })) failed.push("address: tests through Node");
+}
+
+function thread() {
+  const folder = build("thread", join(root, "build-sanitize", "thread"), THREADED.map((name) => `${name}_test`));
+  if (folder === undefined) return;
+  // libgomp is not instrumented: its barriers are not seen, so each job computes on one thread.
+  const TSAN_OPTIONS = "halt_on_error=0:second_deadlock_stack=1";
+  ctest("thread", folder, ["-R", `^(${THREADED.join("|")})$`], { TSAN_OPTIONS, OMP_NUM_THREADS: "1" });
+}
