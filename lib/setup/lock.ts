@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { constants, readFileSync, readlinkSync, rmSync } from "node:fs";
-import { copyFile, link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AstgnnError } from "../errors.js";
 
@@ -25,6 +25,8 @@ export interface ProcessIdentity {
   machine: string;
   /** Start time in clock ticks since the boot; empty where the system does not say. */
   start: string;
+  /** JavaScript's thread and its start time: a worker that was terminated is gone while its process runs. Absent where the system does not say. */
+  thread?: string;
 }
 
 const STALE_MS = 120_000;
@@ -35,9 +37,19 @@ interface Holder extends ProcessIdentity {
   since: string;
 }
 
-/** The identity of this process. */
+/** The identity of this process, and of the thread that asks. */
 export function thisProcess(): ProcessIdentity {
-  return { pid: process.pid, host: hostname(), machine: machine(), start: statusOf(process.pid)?.start ?? "" };
+  const thread = thisThread();
+  return { pid: process.pid, host: hostname(), machine: machine(), start: statusOf(process.pid)?.start ?? "", ...(thread === undefined ? {} : { thread }) };
+}
+
+function thisThread(): string | undefined {
+  try {
+    const [, id] = /^\d+\/task\/(\d+)$/.exec(readlinkSync("/proc/thread-self"))!;
+    return `${id} ${statusOf(`${process.pid}/task/${id}`)!.start}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -49,6 +61,7 @@ export async function withLock<T>(file: string, options: LockOptions, body: () =
   const own: Holder = { id: randomUUID(), ...thisProcess(), since: new Date().toISOString() };
   await mkdir(dirname(file), { recursive: true });
   await acquire(file, own, options);
+  await removeDrafts(file, options.staleMs ?? STALE_MS);
   const beat = setInterval(() => {
     const now = new Date();
     utimes(file, now, now).catch(() => undefined);
@@ -121,6 +134,17 @@ async function acquire(file: string, own: Holder, options: LockOptions): Promise
   }
 }
 
+/** Removes what processes that were killed while they waited have left beside a lock. */
+async function removeDrafts(file: string, staleMs: number): Promise<void> {
+  const own = `${basename(file)}.`;
+  for (const name of await readdir(dirname(file)).catch(() => [])) {
+    if (!name.startsWith(own) || !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(name.slice(own.length))) continue;
+    const draft = join(dirname(file), name);
+    const writer = await readHolder(draft);
+    if (writer !== undefined && (await isDead(draft, writer, staleMs))) await rm(draft, { force: true });
+  }
+}
+
 /**
  * Takes over from a dead holder and says whether it did. Every holder has one successor: the process whose claim `<lock>.after-<id>` was
  * there first. It puts its lock in place of the dead one by a rename, so that the lock is never missing in between. Where the successor
@@ -160,8 +184,8 @@ async function createFrom(draft: string, path: string): Promise<boolean> {
 
 async function isDead(file: string, holder: Holder, staleMs: number): Promise<boolean> {
   const isHere = holder.machine === machine();
-  // In this process a worker thread that was terminated may have left the lock: there, too, only signs of life count.
-  if (isHere && !(holder.pid === process.pid && isRunning(holder))) return !isRunning(holder);
+  // In this process a worker thread that was terminated may have left the lock: where nothing tells of threads, only signs of life count.
+  if (isHere && !(holder.pid === process.pid && holder.thread === undefined && isRunning(holder))) return !isRunning(holder);
   const touched = await stat(file).then((s) => s.mtimeMs, () => Date.now());
   // What cannot be read is half a lock or none at all.
   return Date.now() - touched > (holder.id === "" ? Math.min(1000, staleMs) : staleMs);
@@ -180,14 +204,17 @@ export function isAlive(pid: number): boolean {
   return !["Z", "X"].includes(statusOf(pid)?.state ?? "");
 }
 
-function isRunning({ pid, start }: ProcessIdentity): boolean {
-  return isAlive(pid) && (start === "" || (statusOf(pid)?.start ?? start) === start);
+function isRunning({ pid, start, thread }: ProcessIdentity): boolean {
+  if (!isAlive(pid) || (start !== "" && (statusOf(pid)?.start ?? start) !== start)) return false;
+  if (thread === undefined) return true;
+  const [id, since] = thread.split(" ");
+  return statusOf(`${pid}/task/${id}`)?.start === since;
 }
 
 /** Of /proc/<pid>/stat the third field and the 22nd; undefined where there is no such file. */
-function statusOf(pid: number): { state: string; start: string } | undefined {
+function statusOf(process: number | string): { state: string; start: string } | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const text = readFileSync(`/proc/${process}/stat`, "utf8");
     // The second field, the command in parentheses, may hold anything.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     return { state: fields[0] ?? "", start: fields[19] ?? "" };
@@ -210,15 +237,28 @@ function machine(): string {
 
 async function readHolder(file: string): Promise<Holder | undefined> {
   try {
-    return JSON.parse(await readFile(file, "utf8")) as Holder;
+    return holderOf(JSON.parse(await readFile(file, "utf8"))) ?? NOBODY;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : { id: "", pid: 0, host: "", machine: "", start: "", since: "" };
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : NOBODY;
   }
+}
+
+/** Half a lock, or none of ours. */
+const NOBODY: Holder = { id: "", pid: 0, host: "", machine: "", start: "", since: "" };
+
+/** A folder may be somebody else's work: an id that is a path would name files to remove, and a host may hold what a terminal obeys. */
+function holderOf(value: unknown): Holder | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { id, pid, host, machine, start, since, thread } = value as Record<keyof Holder, unknown>;
+  const isText = (text: unknown): text is string => typeof text === "string" && /^\P{Cc}{0,300}$/u.test(text);
+  if (typeof id !== "string" || !/^[\w-]{1,64}$/.test(id) || typeof pid !== "number" || !isText(host) || !isText(machine) || !isText(start) || !isText(since)) return undefined;
+  if (thread !== undefined && !(typeof thread === "string" && /^\d+ \d+$/.test(thread))) return undefined;
+  return { id, pid, host, machine, start, since, ...(thread === undefined ? {} : { thread }) };
 }
 
 function holderSync(file: string): Holder | undefined {
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as Holder;
+    return holderOf(JSON.parse(readFileSync(file, "utf8")));
   } catch {
     return undefined;
   }

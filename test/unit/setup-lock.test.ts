@@ -1,16 +1,18 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { expect, it } from "vitest";
-import { thisProcess, withLock } from "../../lib/setup/lock.js";
+import { lockHolder, thisProcess, withLock } from "../../lib/setup/lock.js";
 import { scratch } from "./libtorch-fixture.js";
 
 const root = scratch();
 let count = 0;
 const fresh = (): string => join(root, `lock-${++count}`);
 const deadPid = (): number => spawnSync(process.execPath, ["-e", ""]).pid;
-const holder = (change: object): string => JSON.stringify({ id: "x", ...thisProcess(), since: "2026-01-01T00:00:00.000Z", ...change });
+const holder = (change: object): string => JSON.stringify({ id: "x", ...thisProcess(), thread: undefined, since: "2026-01-01T00:00:00.000Z", ...change });
 
 it("lets one body run at a time and leaves no file", async () => {
   const file = fresh();
@@ -105,4 +107,44 @@ it.each([false, true])("is taken over by exactly one of several who find it dead
   );
   expect(most).toBe(1);
   expect(readdirSync(root).filter((name) => name.startsWith(`lock-${count}`))).toEqual([]);
+});
+
+it("clears away what processes left that were killed before they had the lock, and nothing else", async () => {
+  const file = fresh();
+  const longAgo = new Date(Date.now() - 5_000);
+  const [dead, half, living] = [randomUUID(), randomUUID(), randomUUID()].map((id) => `${file}.${id}`) as [string, string, string];
+  writeFileSync(dead, holder({ pid: deadPid() }));
+  writeFileSync(half, "");
+  utimesSync(half, longAgo, longAgo);
+  writeFileSync(living, holder({ pid: process.ppid, start: "" }));
+  writeFileSync(`${file}.txt`, "");
+  utimesSync(`${file}.txt`, longAgo, longAgo);
+  await withLock(file, {}, async () => undefined);
+  expect([dead, half, living, `${file}.txt`].map((path) => existsSync(path))).toEqual([false, false, true, true]);
+});
+
+it("of a worker thread that was terminated is taken over at once, of one that lives never", async () => {
+  const file = fresh();
+  const dist = new URL("../../dist/setup/lock.js", import.meta.url).href;
+  const worker = new Worker(`import(${JSON.stringify(dist)}).then(({ withLock }) => withLock(${JSON.stringify(file)}, {}, () => { require("node:worker_threads").parentPort.postMessage("in"); return new Promise(() => setInterval(() => {}, 1000)); }))`, { eval: true });
+  await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+  await expect(withLock(file, { onWait: (who) => { throw new Error(who); } }, async () => "in")).rejects.toThrow(`process ${process.pid} on`);
+  await worker.terminate();
+  expect(await withLock(file, { onWait: () => expect.unreachable() }, async () => "in")).toBe("in");
+});
+
+it("of a stranger's folder names no file that is removed, and nothing that a terminal obeys", async () => {
+  const file = fresh();
+  const longAgo = new Date(Date.now() - 5_000);
+  const treasure = join(root, "treasure");
+  writeFileSync(treasure, "kept");
+  utimesSync(treasure, longAgo, longAgo);
+  mkdirSync(`${file}.after-x`);
+  for (const lock of [holder({ pid: deadPid(), id: `x/../treasure` }), "null", "[]", "7", holder({ id: 7 }), holder({ pid: 1, host: "\u001b[2J", machine: "another" })]) {
+    writeFileSync(file, lock);
+    utimesSync(file, longAgo, longAgo);
+    expect(await lockHolder(file)).toBe(undefined);
+    expect(await withLock(file, {}, async () => "in")).toBe("in");
+  }
+  expect(readFileSync(treasure, "utf8")).toBe("kept");
 });
