@@ -44,11 +44,13 @@ export interface Watched {
 /** What of run.json is looked at. It may be another version's, or of a kind that is not known here. */
 interface Description {
   readonly status?: string;
-  readonly training?: { readonly epochs?: number; readonly patience?: number };
-  readonly members?: readonly string[];
-  readonly folds?: readonly { readonly name?: string }[];
-  readonly bestEpoch?: number | null;
-  readonly warnings?: readonly { readonly text?: string }[];
+  /** Options of the training. */
+  readonly epochs: number | undefined;
+  readonly patience: number | undefined;
+  /** Folders of its members or folds. */
+  readonly children: readonly string[];
+  readonly bestEpoch: number | undefined;
+  readonly warnings: readonly string[];
 }
 
 /** Where a training keeps its files, and whose lock says that it runs. */
@@ -98,19 +100,18 @@ export class RunWatcher {
   }
 
   async #run(place: Place): Promise<WatchedRun> {
-    const { status, training, bestEpoch, warnings } = (await read(place)) ?? {};
+    const { status, epochs: plannedEpochs, patience = 0, bestEpoch, warnings = [] }: Partial<Description> = (await read(place)) ?? {};
     let file = this.#files.get(place.path);
     if (file === undefined) this.#files.set(place.path, (file = new MetricsFile(join(place.path, "metrics.jsonl"))));
     const epochs = await file.read();
     const holder = await lockHolder(place.lock);
     const isBegun = status !== undefined || epochs.length > 0 || existsSync(join(place.path, "last.safetensors"));
     const state = holder?.isAlive === true ? "running" : holder !== undefined ? "crashed" : status === "finished" ? "finished" : isBegun ? "stopped" : "waiting";
-    const plannedEpochs = training?.epochs;
     return {
       name: place.name, state, holder, epochs, plannedEpochs,
-      mayStopEarly: (training?.patience ?? 0) > 0,
+      mayStopEarly: patience > 0,
       bestEpoch: bestEpoch ?? epochs.findLast(({ isBest }) => isBest)?.epoch,
-      warnings: (warnings ?? []).flatMap(({ text }) => (typeof text === "string" ? [text] : [])),
+      warnings,
       secondsLeft: state === "running" && plannedEpochs !== undefined ? leftOf(epochs, plannedEpochs, file.modified, this.#now()) : undefined,
     };
   }
@@ -127,7 +128,7 @@ async function placeOf(folder: string, name: string): Promise<Place> {
 async function trainingsIn(folder: string, name: string, depth: number): Promise<Place[]> {
   const here = await placeOf(folder, name);
   const description = await read(here);
-  const planned = (description?.members ?? description?.folds?.map((fold) => fold.name) ?? []).filter((child): child is string => typeof child === "string" && /^[\w-]+$/.test(child));
+  const planned = (description?.children ?? []).filter((child) => /^[\w-]+$/.test(child));
   const has = (file: string): boolean => existsSync(join(here.path, file));
   if (planned.length === 0 && (description !== undefined || has("metrics.jsonl") || has("last.safetensors"))) return [here];
   const found = depth === 0 ? [] : await foldersIn(here.path);
@@ -148,11 +149,33 @@ async function foldersIn(path: string): Promise<string[]> {
 
 async function read({ path }: Place): Promise<Description | undefined> {
   try {
-    const described: unknown = JSON.parse(await readFile(join(path, "run.json"), "utf8"));
-    return typeof described === "object" && described !== null ? described : undefined;
+    return descriptionOf(JSON.parse(await readFile(join(path, "run.json"), "utf8")));
   } catch {
     return undefined;
   }
+}
+
+/** The fields that are what they should be; of others nothing is kept, so that no text gets where a number is drawn. */
+function descriptionOf(value: unknown): Description | undefined {
+  if (!isRecord(value)) return undefined;
+  const { status, training, members, folds, bestEpoch, warnings } = value;
+  const [epochs, patience] = isRecord(training) ? [countOf(training["epochs"]), countOf(training["patience"])] : [];
+  const texts = (list: unknown, field?: string): string[] => (Array.isArray(list) ? list : []).map((one: unknown) => (field !== undefined && isRecord(one) ? one[field] : one)).filter((one) => typeof one === "string");
+  return {
+    ...(typeof status === "string" ? { status } : {}),
+    epochs, patience,
+    children: [...texts(members), ...texts(folds, "name")],
+    bestEpoch: countOf(bestEpoch),
+    warnings: texts(warnings, "text"),
+  };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function countOf(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }
 
 function stateOf(runs: readonly WatchedRun[], status: string | undefined, holder: LockHolder | undefined): RunState {

@@ -237,3 +237,28 @@ describe("astgnn watch --once", () => {
     expect(await astgnn("watch", at("a"))).toMatchObject({ code: 0, out: "finished: 4 of 4 epochs. Nothing to watch: --once writes the page as a file." });
   });
 });
+
+describe("A run folder that is a stranger's", () => {
+  const evil = '<img src=x onerror="alert(1)">';
+
+  it("puts no markup on the page, whatever its files say", async () => {
+    run("run", 2, { status: evil, training: { epochs: evil, patience: evil }, bestEpoch: evil, warnings: [{ text: evil }, evil, { text: 7 }] });
+    writeFileSync(at("run", "metrics.jsonl"), line(1, { epoch: evil }) + line(2, { seconds: evil, train: { loss: evil, terms: evil }, valid: { loss: [evil], ic: { toFixed: evil } } }));
+    writeFileSync(at("run", ".lock"), JSON.stringify({ id: "x", ...thisProcess(), host: evil, since: evil }));
+    const page = watchContent(await look("run"));
+    expect(page).toContain("&lt;img src=x");
+    expect(page).not.toContain("<img");
+  });
+
+  it.each([
+    ["null", "null"], ["[]", "null"], ['"text"', "7"], ['{"members":7,"folds":"x","warnings":{"text":"x"},"training":[]}', '{"id":7}'], ['{"folds":[null,7,{"name":{}}],"members":{"length":3}}', '{"id":"x","since":7,"host":null}'],
+    ['{"training":{"epochs":-1},"warnings":[null]}', "[null]"], ['{"training":{"epochs":1e308,"patience":"3"}}', '{"id":"../x"}'],
+  ])("is shown where run.json is %s and its lock %s", async (description, lock) => {
+    run("run", 1, undefined);
+    writeFileSync(at("run", "run.json"), description);
+    writeFileSync(at("run", ".lock"), lock);
+    const watched = await look("run");
+    expect(watched.runs).toHaveLength(1);
+    expect(watchPage(watched, { isLive: true })).toContain("1 epoch");
+  });
+});
