@@ -20,6 +20,7 @@ export type ErrorCode =
   | "ERR_TIME_LIMIT"
   | "ERR_RANK_LOST"
   | "ERR_DOWNLOAD"
+  | "ERR_WRITE"
   | "ERR_INTERNAL";
 
 /** Where an error happened and what to do about it. Every field is optional except what the code implies. */

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AstgnnError } from "../errors.js";
-import { partialPath } from "../model/atomic-write.js";
+import { partialPath, writingError } from "../model/atomic-write.js";
 import { withLock } from "../setup/lock.js";
 
 /** Files of a run folder, last.safetensors first: what is removed first must not be found by a later resume. */
@@ -31,7 +31,8 @@ export async function removeRunFiles(path: string, files: readonly RunFile[] = [
  * Makes a folder and runs `body` while this process alone trains there. A process that was killed holds nothing.
  *
  * @param waits true: waits for a process that is there instead of refusing
- * @throws AstgnnError ERR_BUSY naming pid, host and since when, where another training is in the folder; ERR_OPTION where there can be no such folder
+ * @throws AstgnnError ERR_BUSY naming pid, host and since when, where another training is in the folder; ERR_OPTION where there can be no such folder; ERR_WRITE
+ *   where its disk is full or fails
  */
 export async function lockRunFolder<V>(path: string, body: () => Promise<V>, { waits = false }: { waits?: boolean } = {}): Promise<V> {
   await mkdir(path, { recursive: true }).catch((cause: Error) => {
@@ -40,7 +41,13 @@ export async function lockRunFolder<V>(path: string, body: () => Promise<V>, { w
   const onWait = (holder: string): never => {
     throw new AstgnnError("ERR_BUSY", `Another training writes to ${path}: ${holder}.`, { option: "out", file: path, next: "Wait until it has ended, or name another folder." });
   };
-  return withLock(lockPath(path), waits ? {} : { onWait }, body);
+  let isIn = false;
+  try {
+    return await withLock(lockPath(path), waits ? {} : { onWait }, () => ((isIn = true), body()));
+  } catch (error) {
+    // What the body throws is not ours: a callback's, say.
+    throw isIn ? error : writingError(lockPath(path), error);
+  }
 }
 
 export function lockPath(path: string): string {

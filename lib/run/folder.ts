@@ -1,10 +1,10 @@
-import { appendFile, mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
+import { mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { legacyFingerprintOf } from "../data/legacy-fingerprint.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
-import { writeFileAtomically } from "../model/atomic-write.js";
+import { writeFileAtomically, writing } from "../model/atomic-write.js";
 import type { RunDescription } from "./description.js";
 import { lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, type RunFile } from "./files.js";
 import type { EpochEvent, EpochRecord } from "./records.js";
@@ -115,10 +115,15 @@ export class RunFolder {
 
   async appendEpoch(event: EpochEvent): Promise<void> {
     const path = this.file("metrics.jsonl");
-    await appendFile(path, `${JSON.stringify(event)}\n`);
-    const file = await open(path, "r+");
-    await file.sync();
-    await file.close();
+    await writing(path, async () => {
+      const file = await open(path, "a");
+      try {
+        await file.appendFile(`${JSON.stringify(event)}\n`);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    });
   }
 
   /** Cuts metrics.jsonl back to the epochs of the checkpoint and returns them; seconds come from the file. */

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { DOUBLE, DuckDBDataChunk, DuckDBInstance, FLOAT, INTEGER, UTINYINT, VARCHAR, type DuckDBAppender, type DuckDBConnection, type DuckDBType } from "@duckdb/node-api";
 import { literal } from "../data/source/sql.js";
 import type { Dataset, Split } from "../data/types.js";
-import { moveIntoPlace, partialPath } from "../model/atomic-write.js";
+import { moveIntoPlace, partialPath, writing } from "../model/atomic-write.js";
 import type { DateSelection } from "../model/predict.js";
 import { breathe } from "./breathe.js";
 import type { PackedScores } from "./scoring.js";
@@ -208,8 +208,10 @@ class Staging {
     const partial = partialPath(path);
     const columns = `DATE '1970-01-01' + day AS date, ticker${hasSplit ? `, ${split}` : ""}, ${names}`;
     const format = /\.csv$/i.test(path) ? "csv, HEADER" : `parquet, ROW_GROUP_SIZE ${this.#rowGroup()}`;
-    await this.#connection.run(`COPY (SELECT ${columns} FROM ${this.#table}) TO ${literal(partial)} (FORMAT ${format})`);
-    await moveIntoPlace(partial, path);
+    await writing(path, async () => {
+      await this.#connection.run(`COPY (SELECT ${columns} FROM ${this.#table}) TO ${literal(partial)} (FORMAT ${format})`);
+      await moveIntoPlace(partial, path);
+    });
   }
 
   /** Rows of a row group: DuckDB's own number, or fewer where rows are wide. */

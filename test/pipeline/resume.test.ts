@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ASTGNNFactorModel, readSafetensors, train, type EpochEvent, type ModelOptions, type TrainOptions } from "../../lib/index.js";
 import { smallDataset } from "../unit/small-dataset.js";
+import { writeSmallTable } from "./small-table.js";
 import { weightsOf } from "./weights-of.js";
 
 const dataset = smallDataset({ dates: 50, stocks: 17, window: 3, seed: 1 });
@@ -91,7 +92,7 @@ describe("resume", () => {
 
 describe("two trainings in one folder", () => {
   it("of two processes: the second is refused by pid, host and since when, the first is undisturbed; after SIGKILL the folder is free at once", async () => {
-    const csv = writeTable("shared.csv");
+    const csv = writeSmallTable(join(folder, "shared.csv"));
     const [alone, shared] = [join(folder, "alone"), join(folder, "shared")];
     expect((await runUntil(csv, alone, Infinity)).finished).toBe(true);
     let refusal = "";
@@ -132,7 +133,7 @@ describe("two trainings in one folder", () => {
 describe("kill -9", () => {
   it("at any moment, then resume: the bits of the uninterrupted run", async () => {
     expect(existsSync(fileURLToPath(new URL("../../dist/index.js", import.meta.url))), "dist/ is missing: run npm run build").toBe(true);
-    const csv = writeTable("table.csv");
+    const csv = writeSmallTable(join(folder, "table.csv"));
     const [straight, killed] = [join(folder, "uninterrupted"), join(folder, "killed")];
     expect((await runUntil(csv, straight, Infinity)).finished).toBe(true);
 
@@ -152,17 +153,6 @@ describe("kill -9", () => {
     expect(Object.keys(readSafetensors(readFileSync(join(killed, "model.safetensors"))).tensors).length).toBeGreaterThan(20);
   });
 });
-
-function writeTable(name: string): string {
-  const csv = join(folder, name);
-  const rows = ["date,ticker,x0,x1,y"];
-  for (let t = 0; t < 65; t++) {
-    const date = new Date(Date.UTC(2020, 0, 1 + t)).toISOString().slice(0, 10);
-    for (let n = 0; n < 13; n++) rows.push(`${date},S${n},${Math.sin(3 * t + 5 * n)},${Math.cos(7 * t * n)},${0.01 * Math.sin(3 * t + 5 * n + 0.5)}`);
-  }
-  writeFileSync(csv, rows.join("\n"));
-  return csv;
-}
 
 /** Runs the training in a process of its own; kills it `afterMs` after its `steps`-th step report, stopped for as long as `meanwhile` takes. */
 function runUntil(csv: string, out: string, steps: number, afterMs = 0, meanwhile?: (pid: number) => Promise<void>): Promise<{ finished: boolean }> {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Database } from "../../data/source/database.js";
 import { literal, oneFile } from "../../data/source/sql.js";
 import { AstgnnError } from "../../errors.js";
-import { moveIntoPlace, partialPath, writeFileAtomically } from "../../model/atomic-write.js";
+import { moveIntoPlace, partialPath, writeFileAtomically, writing } from "../../model/atomic-write.js";
 import type { StoredFold, WalkForwardDescription } from "../../run/description.js";
 import { lockRunFolder } from "../../run/files.js";
 import type { Report } from "../../run/report.js";
@@ -92,8 +92,10 @@ export async function stitch(out: string): Promise<void> {
     const to = join(out, "predictions.parquet");
     const partial = partialPath(to);
     const parts = files.map((path) => `SELECT * FROM read_parquet(${oneFile(path)}) WHERE split IN ('test', 'unlabelled')`);
-    await database.run(`COPY (${parts.join(" UNION ALL ")} ORDER BY date, ticker) TO ${literal(partial)} (FORMAT parquet)`, to);
-    await moveIntoPlace(partial, to);
+    await writing(to, async () => {
+      await database.run(`COPY (${parts.join(" UNION ALL ")} ORDER BY date, ticker) TO ${literal(partial)} (FORMAT parquet)`, to);
+      await moveIntoPlace(partial, to);
+    });
     if (description.status === "running" && folds.every((fold) => fold.isFinished)) await writeFileAtomically(file, `${JSON.stringify({ ...description, status: "finished" }, null, 2)}\n`);
   }, { waits: true });
 }
