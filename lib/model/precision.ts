@@ -39,4 +39,4 @@ export function setPrecisionFor(precision: Precision, device: string): Precision
 const mediumOnCpu =
   "precision \"medium\" rounds every operand to bfloat16: against float64 the gradient of a model of default size is off by up to 2 % (10 % with norm \"batch\"), that of a single tensor of weights by up to 20 %, and predictions by 1 %.";
 const mediumOnGpu =
-  "precision \"medium\" on a GPU rounds the products of the TGC to bfloat16 where it is computed in tiles (groups, topK, cudaGraph, few stocks): against float64 the gradient of a model of default size is off by up to 5 % (20 % with norm \"batch\"), measured in emulation and not on a GPU.";
+  "precision \"medium\" on a GPU rounds the products of the TGC to bfloat16 where it is computed in tiles (groups, topK, few stocks): against float64 the gradient of a model of default size is off by up to 5 % (20 % with norm \"batch\"), measured in emulation and not on a GPU.";

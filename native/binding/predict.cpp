@@ -72,14 +72,18 @@ class PredictTask : public ModelTask {
   static constexpr size_t kThreadsOfADate = 8;
   // Bounds the memory of dates that are computed at once: 1 to 2 KiB a row.
   static constexpr int64_t kRowsAtOnce = 1 << 18;
+  static constexpr int64_t kRowsOfADevice = 1 << 16;
 
   // How many of the dates that are left a step does at once; 0 at the end.
   size_t dates_at_once() const {
-    const size_t left = dates_.size() - at_, many = static_cast<size_t>(threads);
-    if (left == 0 || profile_ || !panel_->device().is_cpu()) return std::min<size_t>(left, 1);
+    const bool on_device = !panel_->device().is_cpu();
+    const size_t left = dates_.size() - at_, many = on_device ? left : threads;
+    if (left == 0 || profile_) return std::min<size_t>(left, 1);
+    const int64_t most = on_device ? kRowsOfADevice : kRowsAtOnce;
     size_t count = 0;
     for (int64_t rows = 0; count < std::min(left, many); ++count)
-      if ((rows += panel_->rows(dates_[at_ + count])) > kRowsAtOnce) break;
+      if ((rows += panel_->rows(dates_[at_ + count])) > most) break;
+    if (on_device) return std::max<size_t>(count, 1);
     return count < std::min(many, kThreadsOfADate) ? 1 : count;
   }
 
@@ -88,8 +92,8 @@ class PredictTask : public ModelTask {
   void predict_next() {
     std::optional<train::BlockClock> clock;
     if (profile_) clock.emplace(panel_->device());
-    auto out = train::predict_date(model(), *panel_, dates_[at_], terms_, peer_days_,
-                                   asks_for_hubs(at_));
+    auto out =
+        train::predict_date(model(), *panel_, dates_[at_], terms_, peer_days_, asks_for_hubs(at_));
     if (clock) {
       clock->end_forward();
       blocks_ += clock->times();
@@ -289,8 +293,7 @@ class PeerListsTask : public ModelTask {
     for (int64_t lo = first; lo < end; lo += kBlock) {
       const int64_t hi = std::min(lo + kBlock, end);
       const Tensor block =
-          model.relational_embedding
-              ->similarity_rows(out.risk_factors, lo, hi, out.batch.batch)
+          model.relational_embedding->similarity_rows(out.risk_factors, lo, hi, out.batch.batch)
               .to(at::kCPU, at::kDouble)
               .contiguous();  // [block, N]
       for (int64_t row = lo; row < hi; ++row)
@@ -337,14 +340,14 @@ Napi::Value peer_lists(const Napi::CallbackInfo& info) {
   auto options = read_object(info[2], "options");
   std::optional<int32_t> stock;
   if (has(options, "stock"))
-    stock = static_cast<int32_t>(
-        read_integer(options.Get("stock"), "stock", 0, panel->stocks() - 1));
+    stock =
+        static_cast<int32_t>(read_integer(options.Get("stock"), "stock", 0, panel->stocks() - 1));
   const bool features = read_boolean(options.Get("features"), "features");
   if (stock && features) throw BindingError("ERR_OPTION", "Expected no stock beside features.");
   auto task = std::make_shared<PeerListsTask>(
       module, panel, read_dates(options.Get("dates"), "dates", *panel), stock,
-      read_integer(options.Get("top"), "top", 1, 1 << 16),
-      features, read_threads(options.Get("threads")));
+      read_integer(options.Get("top"), "top", 1, 1 << 16), features,
+      read_threads(options.Get("threads")));
   return job_to_js(env, task,
                    Environment::of(env).start(
                        task, {}, {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()}));

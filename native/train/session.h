@@ -80,13 +80,14 @@ class Session {
   // A step's gradient is the sum over its slots by a fixed tree, each with a backward of its own: a
   // date, or all of its dates where a term or a norm links them. False: one backward for all.
   bool exact = true;
-  // The others that take the same steps, each with a share of its slots; null: nobody. Their wish to
-  // stop, and this process's, comes with the step in which it is made: `stops` is then true on all.
+  // The others that take the same steps, each with a share of its slots; null: nobody. Their wish
+  // to stop, and this process's, comes with the step in which it is made: `stops` is then true on
+  // all.
   std::shared_ptr<const Ranks> ranks;
   bool wants_to_stop = false, stops = false;
-  // From now on `advance`, where its step is one backward, fills batches up to a few row counts (padded_rows), so that a GPU takes
-  // steps as CUDA graphs. Returns why it does not where these steps cannot be captured; they are
-  // what they were then, as `gradients` and `apply` are anyway.
+  // From now on `advance`, where its step is one backward, fills batches up to a few row counts
+  // (padded_rows), so that a GPU takes steps as CUDA graphs. Returns why it does not where these
+  // steps cannot be captured; they are what they were then, as `gradients` and `apply` are anyway.
   std::optional<std::string> capture_steps();
   Optimizer& optimizer() { return *optimizer_; }
 
@@ -169,9 +170,10 @@ struct DateRequest {
   int64_t date;
   bool hubs;
 };
-// The same of several dates, one on each thread: many dates take less time so than one after the
-// other with all threads on each. The model is in evaluation mode already. Throws what the first
-// date that fails throws.
+// The same of several dates: on a device in one forward, whose products may round another way than
+// those of one date; on the CPU one on each thread, with the same bits: many dates take less time
+// so than one after the other with all threads on each. The model is in evaluation mode already.
+// Throws what the first date that fails throws.
 std::vector<DatePrediction> predict_dates(nn::ASTGNNFactorModel& model, const Panel& panel,
                                           const std::vector<DateRequest>& requests,
                                           const std::vector<Term>& terms, int64_t peer_days);
