@@ -89,7 +89,7 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
 /** The static model: half-lives of half the window stand for its equal weights; no lags, no adjustment. */
 const fixed = (window: number): RiskModelOptions => ({
   standardise: false, ridge: 0.01, volatilityHalfLife: window / 2, volatilityLags: 0, correlationHalfLife: window / 2, correlationLags: 0, regimeHalfLife: false,
-  specificHalfLife: window / 2, specificLags: 0, structural: false, shrinkage: 0,
+  specificHalfLife: window / 2, specificLags: 0, structural: false, shrinkage: 0, residuals: false,
 });
 
 /** Returns of the window's dates up to t, of stocks that have four fifths of them. */

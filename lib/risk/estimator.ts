@@ -4,10 +4,11 @@ import { crossSection, winsorise } from "./factor-returns.js";
 import { FactorCovariance } from "./factor-covariance.js";
 import type { FactorForm } from "./factor-form.js";
 import { RiskModelOptionsSchema, type ResolvedRiskModel, type RiskModelOptions } from "./options.js";
-import { Regime } from "./regime.js";
+import { meanSquare, Regime } from "./regime.js";
 import { DecayedVariances } from "./decayed-variances.js";
 import { checkRiskDate, type RiskDate } from "./risk-date.js";
 import { readRisk, writeRisk } from "./risk-file.js";
+import { Residuals, withResiduals } from "./residuals.js";
 import { SpecificRisk } from "./specific-risk.js";
 
 /** Name of the factor that every stock has an exposure of 1 to. */
@@ -35,13 +36,14 @@ export interface FactorReturns {
  * covariance of the next date's returns as of the newest date. After Menchero, Orr and Wang (2011), USE4.
  */
 export class RiskModel {
-  /** The market, the exposures, then the groups. */
+  /** The market, the exposures, then the groups; a form may have factors of residuals behind them. */
   readonly factors: readonly string[];
   readonly options: ResolvedRiskModel;
   readonly #exposures: readonly string[];
   readonly #groups: readonly string[];
   readonly #covariance: FactorCovariance;
   readonly #specific: SpecificRisk;
+  readonly #residuals: Residuals | undefined;
   readonly #regimes: { readonly factors: Regime; readonly specific: Regime } | undefined;
   /** Volatilities of stocks' own returns, by slot, where returns are standardised by them. */
   readonly #scale: DecayedVariances | undefined;
@@ -65,7 +67,8 @@ export class RiskModel {
     this.factors = [MARKET, ...exposures, ...groups];
     this.#covariance = new FactorCovariance(this.factors.length, this.options);
     this.#specific = new SpecificRisk({ halfLife: this.options.specificHalfLife, lags: this.options.specificLags, structural: this.options.structural, shrinkage: this.options.shrinkage, buckets: this.options.sizeBuckets });
-    const { regimeHalfLife, standardise } = this.options;
+    const { regimeHalfLife, standardise, residuals } = this.options;
+    this.#residuals = residuals === false ? undefined : new Residuals(this.factors.length, residuals);
     this.#scale = standardise === false ? undefined : new DecayedVariances(0, standardise, 0, false);
     this.#regimes = regimeHalfLife === false ? undefined : { factors: new Regime(regimeHalfLife), specific: new Regime(regimeHalfLife) };
   }
@@ -118,6 +121,7 @@ export class RiskModel {
     }
     this.#covariance.update(factorReturns);
     this.#specific.update(bySlot);
+    this.#residuals?.update(factorReturns, bySlot);
     this.#own = this.#volatilities = undefined;
     this.#history.push({ date: day.date, returns: factorReturns, r2, stocks: count, winsorised });
   }
@@ -142,7 +146,7 @@ export class RiskModel {
     const scales = this.#scalesOf(day.tickers);
     if (scales !== undefined) for (const [i, scale] of scales.entries()) for (let k = 0; k < K; k++) exposures[i * K + k]! *= scale;
     const [common, specific] = [this.#regimes?.factors.variance ?? 1, this.#regimes?.specific.variance ?? 1];
-    return {
+    const form: FactorForm = {
       date: day.date,
       tickers: day.tickers,
       factors: this.factors,
@@ -150,6 +154,8 @@ export class RiskModel {
       factorCovariance: factorCovariance.map((value) => value * common),
       specificVariance: volatilities.map((value, i) => (value * (scales?.[i] ?? 1)) ** 2 * specific),
     };
+    const found = this.#residuals?.common();
+    return found === undefined ? form : withResiduals(form, slots, found);
   }
 
   /**
@@ -161,7 +167,7 @@ export class RiskModel {
       form: this.dates > this.factors.length ? this.form() : undefined,
       day: this.#newest, exposures: this.#exposures, groups: this.#groups, slots: [...this.#slots.keys()], options: this.options,
       state: {
-        ...named("covariance", this.#covariance.state()), ...named("specific", this.#specific.state()),
+        ...named("covariance", this.#covariance.state()), ...named("specific", this.#specific.state()), ...(this.#residuals === undefined ? {} : named("residuals", this.#residuals.state())),
         ...(this.#scale === undefined ? {} : { "scale.variances": this.#scale.state(), "scale.counts": Float64Array.from(this.#slots.values(), (slot) => this.#scaleCounts[slot] ?? 0) }),
         ...(this.#regimes === undefined ? {} : { "regime.factors": this.#regimes.factors.state(), "regime.specific": this.#regimes.specific.state() }),
       },
@@ -181,6 +187,7 @@ export class RiskModel {
     const part = (name: string): Record<string, Float64Array> => Object.fromEntries(Object.entries(state).flatMap(([key, value]) => (key.startsWith(`${name}.`) ? [[key.slice(name.length + 1), value as Float64Array]] : [])));
     model.#covariance.restore(part("covariance"));
     model.#specific.restore(part("specific"));
+    model.#residuals?.restore(part("residuals"));
     const scale = part("scale");
     model.#scale?.restore(scale["variances"]!);
     model.#scaleCounts.push(...(scale["counts"] ?? []));
@@ -279,16 +286,4 @@ function groupWeights({ groups, sizes }: RiskDate, count: number): Float64Array 
   for (let i = 0; i < (groups?.length ?? 0); i++) if (groups![i]! >= 0) out[groups![i]!]! += sizes?.[i] ?? 1;
   const total = out.reduce((sum, value) => sum + value, 0);
   return total > 0 ? out.map((value) => value / total) : out;
-}
-
-/** Mean of (value / volatility)^2 over what has both; NaN without. */
-function meanSquare(values: Float64Array, volatilities: Float64Array): number {
-  let [sum, count] = [0, 0];
-  for (let i = 0; i < values.length; i++) {
-    const ratio = values[i]! / (volatilities[i] ?? NaN);
-    if (!Number.isFinite(ratio)) continue;
-    sum += ratio * ratio;
-    count++;
-  }
-  return count > 0 ? sum / count : NaN;
 }

@@ -32,3 +32,15 @@ export class Regime {
     [this.#weight, this.#sum] = [state[0]!, state[1]!];
   }
 }
+
+/** Mean of (value / volatility)^2 over what has both; NaN without. */
+export function meanSquare(values: Float64Array, volatilities: Float64Array): number {
+  let [sum, count] = [0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const ratio = values[i]! / (volatilities[i] ?? NaN);
+    if (!Number.isFinite(ratio)) continue;
+    sum += ratio * ratio;
+    count++;
+  }
+  return count > 0 ? sum / count : NaN;
+}

@@ -19,7 +19,7 @@ export interface RiskFile {
 /** Its name beside a run. */
 export const RISK_FILE = "risk.safetensors";
 
-const FORMAT = "astgnn-risk-1";
+const FORMAT = "astgnn-risk-2";
 
 /**
  * Tensors `exposures` [N, K], `factor_covariance` [K, K] and `specific_variance` [N] with the metadata `date`, `tickers` and `factors` (the latter two as JSON), so that any

@@ -124,7 +124,7 @@ function shrunk({ date, tickers }: ReturnWindow, { T, N, values, variances }: Ce
 /** The first K eigenvectors of the sample covariance and, of each stock, what they leave. */
 function principal({ date, tickers }: ReturnWindow, { T, N, values, gram, variances }: Centred, components: number): FactorForm {
   const K = Math.min(components, T - 1, N);
-  const { values: squares, vectors } = leading(gram, T, K);
+  const { values: squares, vectors } = leadingEigen(gram, T, K);
   const exposures = new Float64Array(N * K);
   const factorCovariance = new Float64Array(K * K);
   const specificVariance = Float64Array.from(variances);
@@ -143,7 +143,7 @@ function principal({ date, tickers }: ReturnWindow, { T, N, values, gram, varian
 }
 
 /** The K largest eigenvalues of a positive semidefinite matrix and their vectors as rows: subspace iteration from random vectors, with Rayleigh and Ritz at the end. */
-function leading(matrix: Float64Array, n: number, K: number): { values: Float64Array; vectors: Float64Array } {
+export function leadingEigen(matrix: Float64Array, n: number, K: number): { values: Float64Array; vectors: Float64Array } {
   const size = Math.min(n, K + 16);
   if (size > n / 2) {
     const { values, vectors } = symmetricEigen(matrix, n);
@@ -178,8 +178,8 @@ function times(rows: Float64Array, matrix: Float64Array, m: number, n: number): 
   return out;
 }
 
-/** Gram and Schmidt, twice. */
-function orthonormalise(rows: Float64Array, m: number, n: number): void {
+/** Rows [m, n] made orthonormal in place: Gram and Schmidt, twice. */
+export function orthonormalise(rows: Float64Array, m: number, n: number): void {
   for (let i = 0; i < m; i++) {
     for (let pass = 0; pass < 2; pass++) {
       for (let j = 0; j < i; j++) {

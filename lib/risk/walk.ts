@@ -18,7 +18,7 @@ export type RiskSource = string | readonly string[] | { readonly run?: string | 
 export interface WalkOptions {
   /** Stages of the model. */
   readonly model?: RiskModelOptions | undefined;
-  /** Principal axes of M that are factors; default all in which it varies. */
+  /** Principal axes of M that are factors, at most. Default 28. */
   readonly axes?: number | undefined;
   /** `valid`: walk the validation dates of a run (of a walk-forward the first fold's). Default `test`. */
   readonly split?: "valid" | "test" | undefined;
@@ -30,6 +30,9 @@ export interface WalkOptions {
   readonly continues?: RiskModel | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Axes of M that are factors: on NASDAQ 28, 40 and 64 forecast portfolios alike, and the fewer, the less noise is in each stock's regression on them. */
+const AXES = 28;
 
 /** A date of a walk: the model as of its close. */
 export interface RiskStep {
@@ -44,7 +47,7 @@ export interface RiskStep {
  * A risk model date by date. Of a walk-forward each fold has a model with a history of its own, from the M of the fold's network on all dates before: factor returns
  * are never joined over networks, so that nothing depends on how their M are rotated against one another.
  */
-export async function* walkRisk(source: RiskSource, panel: Panel, returns: PanelReturns, { model: options = {}, axes: count = Infinity, split = "test", to, lastFold = false, continues, signal }: WalkOptions): AsyncGenerator<RiskStep> {
+export async function* walkRisk(source: RiskSource, panel: Panel, returns: PanelReturns, { model: options = {}, axes: count = AXES, split = "test", to, lastFold = false, continues, signal }: WalkOptions): AsyncGenerator<RiskStep> {
   const { run, exposures: names = [] } = typeof source === "string" ? { run: source } : "length" in source ? { run: undefined, exposures: source } : source;
   if (run === undefined && names.length === 0) throw invalidOption("source", "a run folder, names of exposures or { run, exposures }", source);
   const loadings = run === undefined ? undefined : ((await readAnyDescription(run)).dataset as { loadings?: never }).loadings;
