@@ -12,7 +12,7 @@ const riskFlags: FlagGroup = {
   flags: [
     { flags: "--compare <names>", option: "compare", kind: "texts", help: "other models on the same dates and stocks: some of sample, lw, oas, pca, style, comma-separated (default: all)" },
     { flags: "--exposures <names>", option: "exposures", kind: "texts", help: "exposures beside M: style, loadings, groups and number columns of the data, comma-separated (default: none)" },
-    { flags: "--axes <count>", option: "axes", kind: "scalar", help: "principal axes of M that are factors: a whole number from 1 (default: all)" },
+    { flags: "--axes <count>", option: "axes", kind: "scalar", help: "principal axes of M that are factors: a whole number from 1 (default: 28)" },
     { flags: "--model <json>", option: "model", kind: "json", help: "stages of the model as JSON, e.g. '{\"eigenfactors\":{}}'; docs/risk.md names them" },
     { flags: "--window <dates>", option: "window", kind: "scalar", help: "dates that the other models are estimated over: a whole number from 20 (default: 252)" },
     { flags: "--refresh <dates>", option: "refresh", kind: "scalar", help: "dates after which sample, lw, oas and pca are estimated anew: a whole number from 1 (default: 1)" },
@@ -58,18 +58,20 @@ async function judge(written: Written, terminal: Terminal): Promise<void> {
   for (const line of riskTable(found)) terminal.out(line);
 }
 
-function riskTable({ models, pairs, first, last, dates, stocks }: RiskComparison): string[] {
+function riskTable({ models, pairs, first, last, dates, stocks, eigenfactors }: RiskComparison): string[] {
   const rows = Object.entries(models).map(([name, model]) => {
     const t = (portfolios: string): string => decimals(pairs.find((pair) => pair.b === name && pair.portfolios === portfolios)?.t, 1);
     return [
       name, decimals(model.qlike.random, 3), t("random"), decimals(model.qlike.gmv, 3), t("gmv"), decimals(model.bias, 2), `${Math.round(100 * model.biasWithin)} %`, decimals(model.mrad, 2), decimals(model.q, 2),
-      decimals(100 * model.gmvVolatility, 2), decimals(model.gmvBias, 2),
+      decimals(100 * model.gmvVolatility, 2), decimals(model.gmvBias, 2), decimals(model.eigen.distance, 2),
     ];
   });
   return [
     `${dates} dates ${first} to ${last}, ${Math.round(stocks)} stocks each`,
-    ...aligned([["model", "QLIKE random", "t*", "QLIKE gmv", "t*", "bias", "within .1", "MRAD", "Q", "gmv vol. %", "gmv bias"], ...rows], (column) => column > 0),
+    ...aligned([["model", "QLIKE random", "t*", "QLIKE gmv", "t*", "bias", "within .1", "MRAD", "Q", "gmv vol. %", "gmv bias", "eigen**"], ...rows], (column) => column > 0),
     "",
     "* of the mean daily difference QLIKE of m less that of the model, Newey-West: negative, m is better",
+    "** mean |bias - 1| of the 20 leading eigenvectors of the model's own covariance, held as portfolios",
+    ...(eigenfactors === undefined ? [] : [`Eigenfactors of m: mean |bias - 1| is ${decimals(eigenfactors.plain.distance, 3)} without and ${decimals(eigenfactors.adjusted.distance, 3)} with the eigenfactor adjustment.`]),
   ];
 }

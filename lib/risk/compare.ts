@@ -9,6 +9,7 @@ import { writeFileAtomically } from "../model/atomic-write.js";
 import { readAnyDescription } from "../run/description.js";
 import type { RiskModel } from "./estimator.js";
 import type { FactorForm } from "./factor-form.js";
+import { EigenfactorJudge } from "./eigenfactors.js";
 import { Judge, type RiskComparison } from "./judge.js";
 import { KnownRows } from "./known-rows.js";
 import type { RiskModelOptions } from "./options.js";
@@ -61,6 +62,7 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
   const [returns, N] = [await PanelReturns.of(panel, size, signal), panel.tickers.length];
   const samples = compare.filter((name): name is SampleCovarianceName => name !== "style");
   const judge = new Judge(["m", ...compare], panel.tickers);
+  const eigenfactors = new EigenfactorJudge();
   const styleNames = panel.groups === undefined ? ["style"] : ["style", "groups"];
   const styles = compare.includes("style") ? await knownExposures(panel, styleNames, { signal }) : undefined;
   const styleWalk = styles === undefined ? undefined : walkRisk(styleNames, panel, returns, { model: fixed(window), signal });
@@ -71,6 +73,7 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
     for await (const { t, date, model: own, isOutOfSample } of walkRisk({ run: folder, exposures }, panel, returns, { model, axes, split, signal })) {
       while (styleWalk !== undefined && (style?.t ?? -1) < t) style = (await styleWalk.next()).value as RiskStep;
       newest = own;
+      eigenfactors.add(own, isOutOfSample);
       if (!isOutOfSample || t + 1 >= panel.dates.length) continue;
       const m = own.form();
       if (samples.length > 0 && t >= estimated + refresh) [sampled, estimated] = [sampleCovariances(windowOf(returns, t, window, m.tickers), samples, components), t];
@@ -79,7 +82,7 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
       onDate?.(date);
     }
     if (split !== "valid" && newest !== undefined) await writeFileAtomically(join(folder, RISK_FILE), newest.write());
-    return judge.result();
+    return { ...judge.result(), eigenfactors: eigenfactors.result() };
   } finally {
     await styleWalk?.return(undefined);
     styles?.release();

@@ -1,6 +1,8 @@
 import { testMean } from "../metrics/hac.js";
 import { mean } from "../metrics/statistics.js";
 import type { FactorForm } from "./factor-form.js";
+import { type EigenBias, leadingPortfolios, RankedForecasts } from "./eigen-portfolios.js";
+import type { EigenfactorBias } from "./eigenfactors.js";
 import { Forecasts, type ForecastSummary } from "./forecasts.js";
 import { longOnlyMinimumVariance, minimumVariance } from "./minimum-variance.js";
 import { portfolioVariance, RandomPortfolios, type Portfolio } from "./portfolios.js";
@@ -33,6 +35,8 @@ export interface RiskJudgement {
   readonly gmvBias: number;
   /** The same volatility with weights of either sign; null where the covariance is singular. */
   readonly gmvLongShortVolatility: number | null;
+  /** The 20 leading eigenvectors of its own covariance, solved anew with its portfolios of least variance, by its own forecasts. */
+  readonly eigen: EigenBias;
   /** By kind of portfolio. */
   readonly kinds: Readonly<Partial<Record<PortfolioKind, { readonly portfolios: number; readonly bias: number; readonly mrad: number; readonly q: number; readonly qlike: number }>>>;
 }
@@ -59,6 +63,8 @@ export interface RiskComparison {
   readonly dates: number;
   /** Mean number of stocks of a date that every model covers. */
   readonly stocks: number;
+  /** Of the first model: what the eigenfactor adjustment does to forecasts of the eigenvectors of its factor covariance, used by it or not. */
+  readonly eigenfactors?: EigenfactorBias;
 }
 
 /** What a date is judged by. */
@@ -81,8 +87,9 @@ export class Judge {
   readonly #forecasts: Map<string, Map<string, Forecasts>>;
   readonly #losses: { readonly random: Map<string, number[]>; readonly gmv: Map<string, number[]> };
   /** Own portfolios, by model: weights by ticker. */
-  #held = new Map<string, { readonly long: ReadonlyMap<string, number>; readonly longShort: ReadonlyMap<string, number> | undefined }>();
+  #held = new Map<string, { readonly long: ReadonlyMap<string, number>; readonly longShort: ReadonlyMap<string, number> | undefined; readonly eigen: readonly ReadonlyMap<string, number>[] }>();
   readonly #longShort: Map<string, Forecasts>;
+  readonly #eigen: Map<string, RankedForecasts>;
   #sinceRebalance = 0;
   #dates: string[] = [];
   #stocks = 0;
@@ -93,6 +100,7 @@ export class Judge {
     const perModel = <V>(make: () => V): Map<string, V> => new Map(models.map((name) => [name, make()]));
     this.#forecasts = perModel(() => new Map());
     this.#longShort = perModel(() => new Forecasts());
+    this.#eigen = perModel(() => new RankedForecasts());
     this.#losses = { random: perModel(() => []), gmv: perModel(() => []) };
   }
 
@@ -138,7 +146,12 @@ export class Judge {
       const portfolio = styled(tickers, rows, exposures);
       if (portfolio !== undefined) forecast("styles", style, portfolio);
     }
-    for (const [name, { long, longShort }] of this.#held) {
+    for (const [name, { long, longShort, eigen }] of this.#held) {
+      for (const [rank, vector] of eigen.entries()) {
+        const held = rows.filter((row) => vector.has(tickers[row]!));
+        const own = { rows: held, weights: Float64Array.from(held, (row) => vector.get(tickers[row]!)!) };
+        this.#eigen.get(name)!.add(rank, own.rows.reduce((sum, row, i) => sum + own.weights[i]! * returns[row]!, 0), variances.get(name)!(own));
+      }
       const portfolio = weighted(tickers, rows, long);
       if (portfolio !== undefined) forecast("gmv", name, portfolio);
       const other = longShort === undefined ? undefined : weighted(tickers, rows, longShort);
@@ -171,6 +184,7 @@ export class Judge {
       bias: average(random, "bias"), mrad: average(random, "mrad"), q: average(random, "q"),
       biasWithin: random.filter(({ bias }) => bias >= 0.9 && bias <= 1.1).length / random.length,
       gmvVolatility: own?.realised ?? NaN, gmvBias: own?.bias ?? NaN,
+      eigen: this.#eigen.get(name)!.bias(),
       gmvLongShortVolatility: longShort.dates > 0 ? longShort.summary().realised : null,
       kinds: Object.fromEntries(kinds.map((kind) => {
         const of = all.filter((one) => one.kind === kind);
@@ -194,7 +208,7 @@ export class Judge {
       const own = Int32Array.from(wanted, (ticker) => index.get(ticker)!);
       const byTicker = (weights: Float64Array): Map<string, number> => new Map(wanted.map((ticker, i) => [ticker, weights[i]!]));
       const longShort = minimumVariance(form, own);
-      return [name, { long: byTicker(longOnlyMinimumVariance(form, own)), longShort: longShort === undefined ? undefined : byTicker(longShort) }];
+      return [name, { long: byTicker(longOnlyMinimumVariance(form, own)), longShort: longShort === undefined ? undefined : byTicker(longShort), eigen: leadingPortfolios(form, own).map(byTicker) }];
     }));
   }
 

@@ -68,6 +68,10 @@ describe("the risk model of a run", () => {
     expect(Object.keys(found.models)).toEqual(["m", "sample", "lw", "pca"]);
     for (const { qlike, bias, gmvVolatility } of Object.values(found.models)) for (const value of [qlike.random, qlike.gmv, bias, gmvVolatility]) expect(Number.isFinite(value)).toBe(true);
     expect(found.models["sample"]!.gmvLongShortVolatility).toBeNull();
+    for (const { eigen } of Object.values(found.models)) expect(eigen.bias).toHaveLength(20);
+    // Of the market and 5 axes of M.
+    expect(found.eigenfactors!.plain.bias).toHaveLength(6);
+    for (const value of [...found.eigenfactors!.plain.bias, ...found.eigenfactors!.adjusted.bias]) expect(value).toBeGreaterThan(0);
     expect(found.pairs).toHaveLength(6);
     for (const { a, b, portfolios, difference } of found.pairs) expect(difference).toBeCloseTo(found.models[a]!.qlike[portfolios] - found.models[b]!.qlike[portfolios], 10);
     const split = (JSON.parse(readFileSync(join(run, "run.json"), "utf8")) as { split: { test: { first: string } } }).split;
@@ -76,6 +80,7 @@ describe("the risk model of a run", () => {
     expect(stored.form()).toEqual((await riskModel(run, panel)).form());
     const table = await astgnn("risk", "--run", run, "--compare", "lw", "--window", "60");
     expect(table.out).toContain("QLIKE random");
+    expect(table.out).toMatch(/Eigenfactors of m: mean \|bias - 1\| is \d\.\d+ without and \d\.\d+ with/);
   });
 
   it("finds the neighbours of a stock by the graph, by itself and by realised returns", async () => {

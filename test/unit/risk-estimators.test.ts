@@ -6,6 +6,7 @@ import { congruence, symmetricEigen } from "../../lib/metrics/dense.js";
 import { FactorCovariance, normals } from "../../lib/risk/factor-covariance.js";
 import type { FactorForm } from "../../lib/risk/factor-form.js";
 import { crossSection, winsorise } from "../../lib/risk/factor-returns.js";
+import { leadingPortfolios } from "../../lib/risk/eigen-portfolios.js";
 import { longOnlyMinimumVariance, minimumVariance } from "../../lib/risk/minimum-variance.js";
 import { sampleCovariances } from "../../lib/risk/sample-covariance.js";
 import { shrunkToBuckets } from "../../lib/risk/specific-risk.js";
@@ -213,6 +214,19 @@ describe("portfolios of least variance", () => {
       // To the tolerance of the descent.
       expect(risk[i]! / held).toBeGreaterThan(1 - 1e-6);
       if (weight > 1e-6) expect(risk[i]! / held).toBeLessThan(1 + 1e-6);
+    }
+  });
+
+  test("stand beside the leading eigenvectors of the covariance, which the factor form gives without writing it out", () => {
+    const some = rows.filter((row) => row % 4 !== 1);
+    const own = dense(form);
+    const n = some.length;
+    const { vectors } = symmetricEigen(Float64Array.from({ length: n * n }, (_, c) => own[some[Math.floor(c / n)]! * N + some[c % n]!]!), n);
+    const found = leadingPortfolios(form, some, 4);
+    for (const [k, vector] of found.entries()) {
+      const overlap = vector.reduce((sum, value, i) => sum + value * vectors[k * n + i]!, 0);
+      // Up to the sign; the space is iterated until its angles are below a degree.
+      expect(Math.abs(overlap)).toBeGreaterThan(0.999);
     }
   });
 

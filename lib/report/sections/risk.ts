@@ -12,6 +12,15 @@ export interface RiskModelNumbers {
   readonly gmvVolatility: Maybe;
   readonly gmvBias: Maybe;
   readonly gmvLongShortVolatility: Maybe;
+  /** Absent from reports of earlier versions. */
+  readonly eigen?: EigenNumbers | undefined;
+}
+
+/** Forecasts of eigenvectors as portfolios. */
+interface EigenNumbers {
+  readonly bias: readonly Maybe[];
+  readonly distance: Maybe;
+  readonly within: Maybe;
 }
 
 /** The risk model of a run beside others, on the same dates and stocks. */
@@ -23,6 +32,7 @@ export interface RiskNumbers {
   readonly last: string;
   readonly dates: number;
   readonly stocks: Maybe;
+  readonly eigenfactors?: { readonly plain: EigenNumbers; readonly adjusted: EigenNumbers } | undefined;
 }
 
 const NAMES: Readonly<Record<string, string>> = { m: "M of the run", sample: "sample covariance", lw: "Ledoit and Wolf", oas: "OAS", pca: "principal components", style: "static styles" };
@@ -33,13 +43,13 @@ const WHY = "too few dates";
 /** How well the risk model of the run forecasts volatilities beside others. */
 export function riskSection({ risk }: { readonly risk?: RiskNumbers | undefined }): Section | undefined {
   if (risk === undefined) return undefined;
-  const { models, pairs, first, last, dates, stocks } = risk;
+  const { models, pairs, first, last, dates, stocks, eigenfactors } = risk;
   const own = models["m"];
   return {
     id: "risk",
     title: "Risk model",
     lead: `Volatility forecasts for the next date on ${count(dates)} dates from ${first} to ${last}, ${count(stocks ?? 0)} stocks each: 100 long-only and 100 long-short random portfolios, and the long-only portfolios of least variance of every model. ${biasText(own?.biasWithin)}`,
-    blocks: [...(["random", "gmv"] as const).flatMap((kind) => differences(pairs.filter(({ portfolios }) => portfolios === kind), kind)), table(models)],
+    blocks: [...(["random", "gmv"] as const).flatMap((kind) => differences(pairs.filter(({ portfolios }) => portfolios === kind), kind)), table(models), ...eigenTable(models, eigenfactors)],
   };
 }
 
@@ -75,6 +85,25 @@ function table(models: RiskNumbers["models"]): Block {
     ]),
     note: "Random, Least: QLIKE of random portfolios and of those of least variance, the mean of ln s² + r²/s²; lower is better. Bias, MRAD and Q are of random portfolios. Bias: standard deviation of return over forecast, 1 where forecasts are right. MRAD: about .17 for right forecasts of normal returns; Q: 2.27. Volatility: what came in a year of the model’s own long-only portfolio of least variance; long-short: of the one with weights of either sign.",
   };
+}
+
+/** What each model thinks of the portfolios that it picks itself. */
+function eigenTable(models: RiskNumbers["models"], eigenfactors: RiskNumbers["eigenfactors"]): Block[] {
+  const number = (name: string) => ({ name, align: "number" as const });
+  const row = (name: string, { bias, distance, within }: EigenNumbers): Cell[] => {
+    const known = bias.filter(isNumber);
+    return [name, String(bias.length), value(known[0], two, WHY), value(known.at(-1), two, WHY), value(known.length === 0 ? undefined : Math.max(...known), two, WHY), value(distance, three, WHY), value(within, percent, WHY)];
+  };
+  const rows = Object.entries(models).flatMap(([name, { eigen }]) => (eigen === undefined ? [] : [row(nameOf(name), eigen)]));
+  if (rows.length === 0) return [];
+  if (eigenfactors !== undefined) rows.push(row("Factors of M", eigenfactors.plain), row("Factors of M, adjusted", eigenfactors.adjusted));
+  return [{
+    kind: "table",
+    title: "Eigenvectors as portfolios",
+    columns: [{ name: "Of the covariance of" }, number("Portfolios"), number("Bias of the first"), number("Of the last"), number("Largest"), number("Mean |bias − 1|"), number(".9 to 1.1")],
+    rows,
+    note: "The leading eigenvectors of each model’s covariance of stocks, by its own forecasts, and all of the factor covariance of M, without and with the eigenfactor adjustment of Menchero, Wang and Orr. A bias above 1: the model understates the risk of what an optimiser finds in it.",
+  }];
 }
 
 function nameOf(model: string): string {
