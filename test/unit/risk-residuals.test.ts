@@ -67,6 +67,17 @@ describe("what residuals have in common", () => {
     expect(formOf(days.slice(0, WINDOW), { window: WINDOW, refresh: 7 }).factors).toEqual(["market", "style"]);
   });
 
+  test("knows nothing of later dates", () => {
+    const options = { residuals: { window: WINDOW, refresh: 20 } };
+    const [short, whole] = [new RiskModel(["style"], [], options), new RiskModel(["style"], [], options)];
+    for (const day of days.slice(0, 170)) short.update(day);
+    for (const day of days.slice(0, 170)) whole.update(day);
+    const then = whole.form();
+    for (const day of days.slice(170)) whole.update({ ...day, returns: Array.from(day.returns, (value) => 2 * value) });
+    expect(then.factors).toContain("residual_1");
+    expect(short.form()).toEqual(then);
+  });
+
   test("is that of the date of the last refresh, whenever it is asked for", () => {
     const model = new RiskModel(["style"], [], { residuals: { window: WINDOW, refresh: 20 } });
     for (const day of days) {
