@@ -20,12 +20,15 @@ export interface MemoryDemand {
 
 /** Memory beside the tensors that a step keeps: tiles and blocks of the kernels on the CPU, the rows that go through a GPU's GRU together (native/ops/cuda/gru.cpp). */
 const SCRATCH_BYTES = 12 * 2 ** 20;
-const GPU_GRU_BYTES = 2 * 2 ** 30;
+const GPU_GRU_BYTES = 4 * 2 ** 30;
+/** What the GRU keeps for its backward where so much of the device holds it; and one matrix of the graph (native/ops/cuda/similarity_matrices.h), two of which are there at once. */
+const GPU_KEPT_SHARE = 1 / 8;
+const GPU_MATRIX_BYTES = 2 ** 30;
 
 /**
  * An estimate of the memory that training takes at its peak, in bytes, where it computes: on a GPU its own memory, else that beside the
  * JavaScript heap. The panel where it is not in a file, the weights with gradients, moments and averages, and what one step keeps for its backward and makes there.
- * Nothing grows with the square of the stocks. It counts tensors, not the allocator's slack: within a quarter of what was measured for 300 to
+ * On the CPU nothing grows with the square of the stocks. It counts tensors, not the allocator's slack: within a quarter of what was measured for 300 to
  * 16,000 stocks on the CPU (test/bench/results).
  */
 export function estimateTrainingBytes({ config, dtype, parameters, dataset, objective, datesPerStep, device }: MemoryDemand): number {
@@ -49,8 +52,17 @@ export function estimateTrainingBytes({ config, dtype, parameters, dataset, obje
     objective.reduce((sum, { name, horizonDays }) => sum + (name === "coMovement" ? 8 * horizonDays : 0), 0);
   // Gradients of some of it are alive beside it in the backward pass: measured.
   const step = 1.35 * kept * rows + (objective.some(({ name }) => name === "pairwiseRank") ? 3 * 256 * stocks : 0);
-  const gru = isGpu ? Math.min(GPU_GRU_BYTES, width * rows * dataset.window * (features + 8 * gruNumLayers * gruHiddenSize)) : SCRATCH_BYTES;
-  return panel + weights + width * step + gru;
+  return panel + weights + width * step + (isGpu ? gruBytes() + matrixBytes() : SCRATCH_BYTES);
+
+  function gruBytes(): number {
+    const ofTimes = width * rows * dataset.window;
+    const kept = 6 * gruNumLayers * gruHiddenSize * ofTimes;
+    const block = Math.min(GPU_GRU_BYTES, (features + (6 * gruNumLayers + 4) * gruHiddenSize) * ofTimes);
+    return block + (kept <= GPU_KEPT_SHARE * deviceBytes(device) ? kept : 0);
+  }
+  function matrixBytes(): number {
+    return 2 * Math.min(GPU_MATRIX_BYTES, width * datesPerStep * stocks ** 2);
+  }
 }
 
 /** Total memory of the device, in bytes. */

@@ -46,6 +46,21 @@ void check_windows(const at::Tensor& panel, const at::Tensor& date_any, const at
   }
 }
 
+using Gru = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t,
+                       at::TensorList, double, const std::optional<at::Tensor>&);
+
+const c10::TypedOperatorHandle<Gru>& gru_op() {
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::gru", "").typed<Gru>();
+  return op;
+}
+
+std::tuple<at::Tensor, std::vector<at::Tensor>> keep_nothing(
+    const at::Tensor& panel, const at::Tensor& date, const at::Tensor& stock, int64_t window,
+    at::TensorList weights, double p, const std::optional<at::Tensor>& key) {
+  return {gru_op().call(panel, date, stock, window, weights, p, key), {}};
+}
+
 }  // namespace
 
 at::Tensor gru(const at::Tensor& panel, const at::Tensor& date, const at::Tensor& stock,
@@ -64,11 +79,7 @@ at::Tensor gru(const at::Tensor& panel, const at::Tensor& date, const at::Tensor
   check_weights("gru", weights, panel.size(2));
   check_probability("gru", p);
   if (p > 0) check_key("gru", key, date.size(0));
-  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t,
-                               at::TensorList, double, const std::optional<at::Tensor>&);
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("astgnn::gru", "").typed<Signature>();
-  return op.call(panel, date, stock, window, weights, p, key_if_used(p, key));
+  return gru_op().call(panel, date, stock, window, weights, p, key_if_used(p, key));
 }
 
 at::Tensor gru_dense(const at::Tensor& x, at::TensorList weights, double p, const at::Tensor& key) {
@@ -93,12 +104,22 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
   m.def(
       "gru(Tensor panel, Tensor date, Tensor stock, int window, Tensor[] weights, float p, Tensor? "
       "key) -> Tensor");
+  // Beside the output, what the op would rather have kept for its backward than compute again.
   m.def(
-      "_gru_backward(Tensor grad, Tensor panel, Tensor date, Tensor stock, int window, Tensor[] "
-      "weights, float p, Tensor? key) -> Tensor[]");
+      "_gru_forward(Tensor panel, Tensor date, Tensor stock, int window, Tensor[] weights, float "
+      "p, "
+      "Tensor? key) -> (Tensor, Tensor[])");
+  // What was kept is scratch afterwards; without it the forward is computed again.
+  m.def(
+      "_gru_backward(Tensor grad, Tensor[] kept, Tensor panel, Tensor date, Tensor stock, int "
+      "window, Tensor[] weights, float p, Tensor? key) -> Tensor[]");
   m.def("gru_dense(Tensor x, Tensor[] weights, float p, Tensor? key) -> Tensor");
   // dx first (undefined unless asked for), then the weights' gradients.
   m.def(
       "_gru_dense_backward(Tensor grad, Tensor x, Tensor[] weights, float p, Tensor? key, bool "
       "input_gradient) -> Tensor[]");
+}
+
+TORCH_LIBRARY_IMPL(astgnn, CompositeExplicitAutograd, m) {
+  m.impl("_gru_forward", TORCH_FN(astgnn::ops::keep_nothing));
 }

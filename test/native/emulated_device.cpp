@@ -278,6 +278,7 @@ Stream current_stream() { return nullptr; }
 // ASTGNN_EMULATED_GPU_BF16=0 for a GPU before compute capability 8.0.
 bool has_shared_memory(c10::DeviceIndex, int64_t) { return true; }
 int64_t multiprocessors(c10::DeviceIndex) { return 1; }
+int64_t device_memory(c10::DeviceIndex) { return int64_t{1} << 26; }
 bool has_bf16(c10::DeviceIndex) {
   const char* offered = std::getenv("ASTGNN_EMULATED_GPU_BF16");
   return offered == nullptr || std::strcmp(offered, "0") != 0;

@@ -161,9 +161,9 @@ Tensor panel_forward(const Tensor& panel, const Tensor& date, const Tensor& stoc
   return run_forward(Source::of_panel(panel, date, stock, window), weights, p, key);
 }
 
-std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, const Tensor& date,
-                                   const Tensor& stock, int64_t window, at::TensorList weights,
-                                   double p, const Optional& key) {
+std::vector<Tensor> panel_backward(const Tensor& grad, at::TensorList, const Tensor& panel,
+                                   const Tensor& date, const Tensor& stock, int64_t window,
+                                   at::TensorList weights, double p, const Optional& key) {
   std::vector<Tensor> out =
       run_backward(grad, Source::of_panel(panel, date, stock, window), weights, p, key, false);
   out.erase(out.begin());

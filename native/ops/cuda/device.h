@@ -18,6 +18,7 @@ Stream current_stream();                                         // of the curre
 bool has_bf16(c10::DeviceIndex device);                          // on its tensor cores
 bool has_shared_memory(c10::DeviceIndex device, int64_t bytes);  // for one block of threads
 int64_t multiprocessors(c10::DeviceIndex device);
+int64_t device_memory(c10::DeviceIndex device);  // bytes, in all
 
 // How many bf16 values stand for a float32 factor of a product in what computes so
 // (ops/precision.h): 0, which is float32 itself, for kHighest and for whatever else cannot or must

@@ -1,8 +1,7 @@
 // Layer by layer: the input's products by cuBLAS, then all times in one launch (gru_layer.cu), or,
 // for other widths and dtypes, time by time with kernels of our own for the gates (gru.cu).
 // cuDNN's GRU rounds its activations to 1e-5 and takes four times as long in the backward (H100,
-// cuDNN 9.19). Nothing of the forward is kept: the backward runs it again, so that a model in
-// training holds one block of states only in its backward pass.
+// cuDNN 9.19).
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <torch/library.h>
@@ -158,9 +157,9 @@ Tensor dense_forward(const Tensor& x, at::TensorList weights, double p, const Op
 }
 
 // Gradients of the weights are added to `out`; that of x comes back, undefined unless asked for.
-Tensor backward_of(const Tensor& grad_any, const Tensor& x, at::TensorList weights, double p,
-                   const Optional& key, at::ArrayRef<Tensor> out, bool input_gradient) {
-  std::vector<Layer> layers = run_layers(x, weights, p, key, /*keep=*/true);
+// layers: with their gates.
+Tensor backward_of(const Tensor& grad_any, std::vector<Layer> layers, at::TensorList weights,
+                   double p, const Optional& key, at::ArrayRef<Tensor> out, bool input_gradient) {
   Tensor grad = grad_any.contiguous();
   for (int64_t l = static_cast<int64_t>(layers.size()) - 1; l >= 0; --l) {
     grad = layer_backward(layers[l], grad, weights.slice(4 * l, 4), out.slice(4 * l, 4),
@@ -183,57 +182,121 @@ std::vector<Tensor> dense_backward(const Tensor& grad, const Tensor& x, at::Tens
                                    double p, const Optional& key, bool input_gradient) {
   const c10::DeviceGuard guard(x.device());
   std::vector<Tensor> out = zeros_like(weights);
-  const Tensor dx = backward_of(grad, x, weights, p, key, out, input_gradient);
+  const Tensor dx = backward_of(grad, run_layers(x, weights, p, key, /*keep=*/true), weights, p,
+                                key, out, input_gradient);
   out.insert(out.begin(), dx);
   return out;
 }
 
-// Rows of a batch that go through the layers together: nine numbers per row, time, layer and unit
-// are all that a step holds of the times.
+// Rows of a batch that go through the layers together.
 struct Block {
   Tensor date, stock;
   Optional key;
   int64_t begin, end;
 };
 
-std::vector<Block> blocks(const Tensor& panel, const Tensor& date, const Tensor& stock,
-                          int64_t window, at::TensorList weights, const Optional& key) {
-  constexpr int64_t kBytes = int64_t{4} << 30;
-  const int64_t layers = static_cast<int64_t>(weights.size()) / 4,
-                per_row = window * (panel.size(2) + (6 * layers + 4) * weights[1].size(1)) *
-                          static_cast<int64_t>(weights[0].element_size()),
-                wave = 2 * multiprocessors(panel.device().index()) *
-                       kGruRows,  // all at work, and equally long
-      rows = std::max<int64_t>(1, kBytes / per_row / wave) * wave;
-  std::vector<Block> all;
-  for (int64_t lo = 0; lo < date.size(0); lo += rows) {
-    const int64_t hi = std::min(lo + rows, date.size(0));
-    all.push_back({date.slice(0, lo, hi), stock.slice(0, lo, hi), key, lo, hi});
-    if (key && hi - lo < date.size(0))
-      all.back().key = at::cat({key->slice(0, 0, 1), key->slice(0, lo + 1, hi + 1)});
+// The windows of a batch, cut into blocks: about nine numbers per row, time, layer and unit are all
+// that a step without kept gates holds of the times.
+class Batch {
+ public:
+  Batch(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window,
+        at::TensorList weights, double p, const Optional& key)
+      : panel_(panel), window_(window), weights_(weights), p_(p) {
+    constexpr int64_t kBytes = int64_t{4} << 30;
+    const int64_t per_row = window * bytes_of(panel.size(2) + (6 * layers() + 4) * hidden()),
+                  // All multiprocessors at work, and equally long.
+        wave = 2 * multiprocessors(panel.device().index()) * kGruRows,
+                  rows = std::max<int64_t>(1, kBytes / per_row / wave) * wave;
+    for (int64_t lo = 0; lo < date.size(0); lo += rows) {
+      const int64_t hi = std::min(lo + rows, date.size(0));
+      blocks.push_back({date.slice(0, lo, hi), stock.slice(0, lo, hi), key, lo, hi});
+      if (key && hi - lo < date.size(0))
+        blocks.back().key = at::cat({key->slice(0, 0, 1), key->slice(0, lo + 1, hi + 1)});
+    }
+    kept_bytes_ = date.size(0) * window * bytes_of(6 * layers() * hidden());
   }
-  return all;
+  std::vector<Block> blocks;
+
+  std::vector<Layer> run(const Block& block, bool keep) const {
+    return run_layers(windows_of(block), weights_, p_, block.key, keep);
+  }
+  Tensor last_of(const std::vector<Layer>& run) const { return run.back().h[window_ - 1].clone(); }
+
+  // Of all blocks, where an eighth of the device's memory holds them: then the backward need not
+  // run the layers again.
+  bool keeps() const { return kept_bytes_ <= device_memory(panel_.device().index()) / 8; }
+  // States and gates of each layer, and the inputs of those that have dropped ones.
+  void keep(const std::vector<Layer>& run, std::vector<Tensor>& kept) const {
+    for (size_t l = 0; l < run.size(); ++l) {
+      kept.insert(kept.end(), {run[l].h, run[l].gates});
+      if (l > 0 && p_ > 0) kept.push_back(run[l].x);
+    }
+  }
+  std::vector<Layer> restore(const Block& block, const Tensor*& next) const {
+    std::vector<Layer> run;
+    for (int64_t l = 0; l < layers(); ++l) {
+      Layer layer{l == 0 ? windows_of(block) : run.back().h, next[0], next[1]};
+      next += 2;
+      if (l > 0 && p_ > 0) layer.x = *next++;
+      run.push_back(layer);
+    }
+    return run;
+  }
+
+ private:
+  int64_t layers() const { return static_cast<int64_t>(weights_.size()) / 4; }
+  int64_t hidden() const { return weights_[1].size(1); }
+  int64_t bytes_of(int64_t numbers) const {
+    return numbers * static_cast<int64_t>(weights_[0].element_size());
+  }
+  Tensor windows_of(const Block& block) const {
+    return windows(panel_, block.date, block.stock, window_, weights_[0].scalar_type());
+  }
+
+  Tensor panel_;
+  int64_t window_, kept_bytes_;
+  at::TensorList weights_;
+  double p_;
+};
+
+std::tuple<Tensor, std::vector<Tensor>> forward(const Batch& batch, at::TensorList weights,
+                                                bool keep) {
+  std::vector<Tensor> out = {at::empty({0, weights[1].size(1)}, weights[1].options())}, kept;
+  for (const Block& block : batch.blocks) {
+    const std::vector<Layer> run = batch.run(block, keep);
+    out.push_back(batch.last_of(run));
+    if (keep) batch.keep(run, kept);
+  }
+  return {at::cat(out), kept};
 }
 
 Tensor panel_forward(const Tensor& panel, const Tensor& date, const Tensor& stock, int64_t window,
                      at::TensorList weights, double p, const Optional& key) {
-  std::vector<Tensor> out = {at::empty({0, weights[1].size(1)}, weights[1].options())};
-  for (const Block& block : blocks(panel, date, stock, window, weights, key))
-    out.push_back(
-        dense_forward(windows(panel, block.date, block.stock, window, weights[0].scalar_type()),
-                      weights, p, block.key));
-  return at::cat(out);
+  const c10::DeviceGuard guard(panel.device());
+  const Batch batch(panel, date, stock, window, weights, p, key);
+  return std::get<0>(forward(batch, weights, /*keep=*/false));
 }
 
-std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, const Tensor& date,
-                                   const Tensor& stock, int64_t window, at::TensorList weights,
-                                   double p, const Optional& key) {
+std::tuple<Tensor, std::vector<Tensor>> panel_forward_kept(const Tensor& panel, const Tensor& date,
+                                                           const Tensor& stock, int64_t window,
+                                                           at::TensorList weights, double p,
+                                                           const Optional& key) {
   const c10::DeviceGuard guard(panel.device());
+  const Batch batch(panel, date, stock, window, weights, p, key);
+  return forward(batch, weights, batch.keeps());
+}
+
+std::vector<Tensor> panel_backward(const Tensor& grad, at::TensorList kept, const Tensor& panel,
+                                   const Tensor& date, const Tensor& stock, int64_t window,
+                                   at::TensorList weights, double p, const Optional& key) {
+  const c10::DeviceGuard guard(panel.device());
+  const Batch batch(panel, date, stock, window, weights, p, key);
   const std::vector<Tensor> out = zeros_like(weights);
-  for (const Block& block : blocks(panel, date, stock, window, weights, key))
+  const Tensor* next = kept.data();
+  for (const Block& block : batch.blocks)
     backward_of(grad.slice(0, block.begin, block.end),
-                windows(panel, block.date, block.stock, window, weights[0].scalar_type()), weights,
-                p, block.key, out, /*input_gradient=*/false);
+                kept.empty() ? batch.run(block, /*keep=*/true) : batch.restore(block, next),
+                weights, p, block.key, out, /*input_gradient=*/false);
   return out;
 }
 
@@ -242,6 +305,7 @@ std::vector<Tensor> panel_backward(const Tensor& grad, const Tensor& panel, cons
 
 TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
   m.impl("gru", TORCH_FN(astgnn::ops::cuda::panel_forward));
+  m.impl("_gru_forward", TORCH_FN(astgnn::ops::cuda::panel_forward_kept));
   m.impl("_gru_backward", TORCH_FN(astgnn::ops::cuda::panel_backward));
   m.impl("gru_dense", TORCH_FN(astgnn::ops::cuda::dense_forward));
   m.impl("_gru_dense_backward", TORCH_FN(astgnn::ops::cuda::dense_backward));
