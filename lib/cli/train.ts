@@ -16,7 +16,7 @@ import { ledgerJson, printLedger } from "./ledger.js";
 import { isPack, packSplitFrom } from "./pack.js";
 import { usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
-import { launchedPlace } from "../train/ranks/place.js";
+import { launchedPlace, refuseModelOfRanks } from "../train/ranks/place.js";
 import { endWithStarter, muted, refuseRanks, startRanks, startsRanks } from "./ranks.js";
 import { addTrainFlags, TRAIN_GROUPS, trainingFrom } from "./train-command.js";
 import { planFlags, type PlannedRun, refuseJob, trainPlan } from "./train-plan.js";
@@ -59,11 +59,12 @@ function bothGraphs(command: Command): () => void {
 
 /** One model, by this process, by ranks that it starts, or as one of the ranks that a launcher has started. */
 async function trainRank(written: Written, command: string, terminal: Terminal): Promise<void> {
-  const { training } = trainingFrom(written);
+  const { model, training } = trainingFrom(written);
   if (written["walkForward"] !== undefined) refuseRanks(training, "a walk-forward");
   if (training.seeds !== undefined) refuseRanks(training, "an ensemble");
   if (startsRanks(training)) {
     resolveTrainOptions(training);
+    refuseModelOfRanks(model);
     process.exitCode = await startRanks(training.ranks!, process.argv.slice(2), terminal);
     return;
   }

@@ -27,6 +27,7 @@ import { continuing, type ResolvedTrainOptions } from "./options.js";
 import { describeRun, planTraining, type TrainingPlan } from "./plan.js";
 import { refuseOtherRanks } from "./ranks/compare.js";
 import type { RankGroup } from "./ranks/group.js";
+import { refuseModelOfRanks } from "./ranks/place.js";
 import { sharedScorer } from "./ranks/shared-scorer.js";
 import { addStep, emptySums, trainMetrics } from "./running-sums.js";
 import { afterEpoch, initialPlateau, learningRateAt } from "./schedule.js";
@@ -61,17 +62,12 @@ export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, op
 async function trainClaimed(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, group: RankGroup | undefined): Promise<MemberResult> {
   const plan = planTraining(model, dataset, options);
   if (group !== undefined) {
-    refuseForRanks(model);
+    refuseModelOfRanks({ norm: model.config.norm, device: model.device });
     await refuseOtherRanks(group, factsOfRank(model, plan, options));
   }
   // Rank 0 writes.
   const out = group === undefined || group.rank === 0 ? options.out : undefined;
   return inRunFolder(out, options, "run", (folder, continues) => trainPlanned(model, dataset, options, plan, group, folder, continues));
-}
-
-function refuseForRanks({ config, device }: ASTGNNFactorModel): void {
-  if (config.norm === "batch") throw new AstgnnError("ERR_OPTION", 'norm "batch" normalises over all dates of a step, which ranks share.', { option: "norm", next: 'Use norm "layer", or one process.' });
-  if (device !== "cpu") throw new AstgnnError("ERR_OPTION", `Ranks compute on the CPU, and the model is on ${device}.`, { option: "device", next: "Set device to cpu, or train in one process." });
 }
 
 /** What all ranks must have alike. The weights of a run that is resumed come from rank 0. */

@@ -109,12 +109,13 @@ describe("ranks", () => {
 describe("astgnn train", () => {
   const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
   const sizes = ["gru-hidden-size", "gat-hidden-size", "residual-hidden-size", "tgc-hidden-size", "tgc-output-size", "prediction-hidden-sizes"].flatMap((name) => [`--${name}`, "8"]);
-  const flags = (out: string): string[] => [
-    main, "train", "--data", csv, "--features", "x0,x1", "--window", "3", "--label-column", "y", "--label-horizon", "0", "--max-dropped", "0.5", "--train-end", "2020-02-05", "--valid-end", "2020-02-20",
+  const samples = ["--data", csv, "--features", "x0,x1", "--window", "3", "--label-column", "y", "--label-horizon", "0", "--max-dropped", "0.5"];
+  const flags = (out: string, data = samples): string[] => [
+    main, "train", ...data, "--train-end", "2020-02-05", "--valid-end", "2020-02-20", "--shuffle", "chunks",
     ...sizes, "--gat-num-heads", "2", "--num-risk-factors", "4", "--epochs", "1", "--dates-per-step", "4", "--threads", "1", "--out", join(folder, out),
   ];
-  const run = async (command: string, argv: readonly string[]): Promise<{ code: number | null; said: string }> => new Promise((resolve) => {
-    const child = spawn(command, argv, { stdio: ["ignore", "pipe", "pipe"] });
+  const run = async (command: string, argv: readonly string[], env: Record<string, string> = {}): Promise<{ code: number | null; said: string }> => new Promise((resolve) => {
+    const child = spawn(command, argv, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (said += data.toString()));
     child.on("error", (error) => resolve({ code: null, said: error.message }));
@@ -130,6 +131,27 @@ describe("astgnn train", () => {
     expect(weightsOf("cli-2")).toEqual(weightsOf("cli-1"));
     const refused = await run(process.execPath, [...flags("cli-3"), "--ranks", "2", "--seeds", "0,1"]);
     expect(refused).toMatchObject({ code: 2, said: expect.stringContaining("Ranks train one model together") as string });
+    // Before any process is started.
+    const batch = await run(process.execPath, [...flags("cli-3"), "--ranks", "2", "--norm", "batch"]);
+    expect(batch).toMatchObject({ code: 2, said: expect.stringMatching(/^astgnn train: norm "batch" normalises over all dates of a step, which ranks share\. Use norm "layer"/) as string });
+  });
+
+  // By srun where a Slurm runs on this machine, else with the variables that it sets.
+  it("is started by Slurm, whose first host is where the ranks meet, and reads a packed dataset", async () => {
+    const packed = join(folder, "table.pack");
+    const pack = await run(process.execPath, [main, "pack", ...samples, "--out", packed]);
+    expect(pack.code, pack.said).toBe(0);
+    const { port, server } = await freePort();
+    await new Promise((resolve) => server.close(resolve));
+    const own = { MASTER_PORT: String(port) };
+    const ranked = [...flags("slurm", ["--data", packed]), "--ranks", "2"];
+    const isThere = (await run("srun", ["--immediate=5", "--ntasks", "2", "--overcommit", "true"])).code === 0;
+    const ends = isThere
+      ? [await run("srun", ["--ntasks", "2", "--overcommit", process.execPath, ...ranked], own)]
+      : await Promise.all([0, 1].map((rank) => run(process.execPath, ranked, { ...own, SLURM_PROCID: String(rank), SLURM_NTASKS: "2", SLURM_LOCALID: String(rank), SLURM_JOB_NODELIST: "localhost" })));
+    for (const { code, said } of ends) expect(code, said).toBe(0);
+    expect(ends.map(({ said }) => said).join("").match(/epoch 1\/1/g)).toHaveLength(1);
+    expect(weightsOf("slurm")).toEqual(weightsOf("cli-1"));
   });
 
   it("is started by torchrun --no-python", async ({ skip }) => {

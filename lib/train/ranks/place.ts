@@ -45,6 +45,18 @@ export function launchedPlace(ranks: number | undefined, environment: Environmen
   return { rank, size, host, port, hosts: rank === 0 && !isAgents, prefix: `astgnn/${environment["TORCHELASTIC_RUN_ID"] ?? ""}/${environment["TORCHELASTIC_RESTART_COUNT"] ?? "0"}` };
 }
 
+/**
+ * What ranks do not train.
+ *
+ * @param device undefined where it is still to be chosen
+ * @throws AstgnnError ERR_OPTION
+ */
+export function refuseModelOfRanks({ norm, device }: { readonly norm?: string | undefined; readonly device?: string | undefined }): void {
+  if (norm === "batch") throw new AstgnnError("ERR_OPTION", 'norm "batch" normalises over all dates of a step, which ranks share.', { option: "norm", next: 'Use norm "layer", or one process.' });
+  if (device === undefined || device === "cpu" || device === "auto") return;
+  throw new AstgnnError("ERR_OPTION", `Ranks compute on the CPU, and the model is on ${device}.`, { option: "device", next: "Set device to cpu, or train in one process." });
+}
+
 /** Of a list such as `node[03-06,11]` or `a1,b2`. */
 function firstHost(list: string | undefined): string | undefined {
   const first = /^([^,[]+)(?:\[(\d+))?/.exec(list ?? "");
