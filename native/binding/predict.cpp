@@ -68,8 +68,11 @@ class PredictTask : public ModelTask {
   // Hubs come and go slowly, and all pairs of stocks are ranked for them.
   static constexpr size_t kHubStride = 10;
 
-  // Beyond so many threads a single date is hardly faster (docs/scale.md).
-  static constexpr size_t kThreadsOfADate = 8;
+  // By as many threads a single date gains at most (scripts/scale-model.mjs): a few for some
+  // hundred stocks, more for thousands.
+  static size_t threads_of_a_date(int64_t rows) {
+    return static_cast<size_t>(std::clamp<int64_t>(rows / 150, 2, 32));
+  }
   // Bounds the memory of dates that are computed at once: 1 to 2 KiB a row.
   static constexpr int64_t kRowsAtOnce = 1 << 18;
   static constexpr int64_t kRowsOfADevice = 1 << 16;
@@ -84,7 +87,7 @@ class PredictTask : public ModelTask {
     for (int64_t rows = 0; count < std::min(left, many); ++count)
       if ((rows += panel_->rows(dates_[at_ + count])) > most) break;
     if (on_device) return std::max<size_t>(count, 1);
-    return count < std::min(many, kThreadsOfADate) ? 1 : count;
+    return count < std::min(many, threads_of_a_date(panel_->rows(dates_[at_]))) ? 1 : count;
   }
 
   bool asks_for_hubs(size_t at) const { return peer_days_ > 0 && at % kHubStride == 0; }
