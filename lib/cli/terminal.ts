@@ -24,20 +24,25 @@ export function processTerminal(): Terminal {
     isInteractive,
     out: (line) => {
       clearProgress();
-      process.stdout.write(`${line}\n`);
+      process.stdout.write(`${printable(line)}\n`);
     },
     err: (line) => {
       clearProgress();
-      process.stderr.write(`${line}\n`);
+      process.stderr.write(`${printable(line)}\n`);
     },
     progress: (line) => {
       if (!isInteractive) return;
       const width = (process.stderr.columns ?? 80) - 1;
-      process.stderr.write(`\r\x1b[2K${line.slice(0, width)}`);
+      process.stderr.write(`\r\x1b[2K${printable(line).slice(0, width)}`);
       shown = true;
     },
     clearProgress,
   };
+}
+
+/** A line without the characters that a terminal obeys: names of stocks, columns and files are others' text. */
+export function printable(line: string): string {
+  return line.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
 /** A number for people: four decimals, `-` where there is none. */

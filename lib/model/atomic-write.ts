@@ -1,4 +1,3 @@
-import { constants } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { AstgnnError } from "../errors.js";
@@ -16,8 +15,7 @@ export function partialPath(path: string): string {
 export async function writeFileAtomically(path: string, content: Uint8Array | string): Promise<void> {
   const partial = partialPath(path);
   await writing(path, async () => {
-    // A link in a folder of somebody else's must not lead the bytes elsewhere.
-    const file = await open(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW);
+    const file = await open(partial, "w");
     try {
       await file.writeFile(content);
       await file.sync();
@@ -43,6 +41,8 @@ export async function moveIntoPlace(partial: string, path: string): Promise<void
  */
 export async function writing<V>(path: string, write: () => Promise<V>): Promise<V> {
   try {
+    // A link of its name, in a folder that somebody else made, would lead the bytes elsewhere.
+    await rm(partialPath(path), { force: true });
     return await write();
   } catch (error) {
     await rm(partialPath(path), { force: true }).catch(() => undefined);

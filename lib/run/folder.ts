@@ -1,5 +1,5 @@
 import { mkdir, open, readFile, rm, rmdir } from "node:fs/promises";
-import { existsSync } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { legacyFingerprintOf } from "../data/legacy-fingerprint.js";
 import type { Dataset } from "../data/types.js";
@@ -116,7 +116,7 @@ export class RunFolder {
   async appendEpoch(event: EpochEvent): Promise<void> {
     const path = this.file("metrics.jsonl");
     await writing(path, async () => {
-      const file = await open(path, "a");
+      const file = await open(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW);
       try {
         await file.appendFile(`${JSON.stringify(event)}\n`);
         await file.sync();

@@ -1,7 +1,10 @@
 import { existsSync } from "node:fs";
 import { readFile, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { z } from "zod";
+import { AstgnnError } from "../errors.js";
 import { sync } from "../model/atomic-write.js";
+import { checkStored } from "../options.js";
 import { withLock } from "../setup/lock.js";
 import { lockPath, lockRunFolder, memberFolders, removeRunFiles, RUN_FILES, RUN_PAGES, type RunFile } from "./files.js";
 
@@ -45,7 +48,7 @@ export async function completeReplacement(path: string): Promise<void> {
   const from = join(path, REPLACING);
   if (!existsSync(from)) return;
   if (existsSync(join(from, "run.json"))) {
-    const { kind, members = [] } = JSON.parse(await readFile(join(from, "run.json"), "utf8")) as { kind: string; members?: readonly string[] };
+    const { kind, members = [] } = await readReplacing(join(from, "run.json"));
     for (const name of (await memberFolders(path)).filter((old) => !members.includes(old))) {
       await lockRunFolder(join(path, name), () => removeRunFiles(join(path, name)));
       // Not where the user keeps something else in it.
@@ -66,4 +69,18 @@ async function moveRunFiles(from: string, to: string, files: readonly RunFile[])
     if (existsSync(join(from, name))) await rename(join(from, name), join(to, name));
   }
   await sync(to);
+}
+
+/** What is moved is named by a file of the folder, which may be somebody else's: no path leads out of it. */
+const ReplacingSchema = z.looseObject({ kind: z.enum(["run", "ensemble"]), members: z.array(z.string().regex(/^seed-\d+$/)).optional() });
+
+async function readReplacing(file: string): Promise<z.infer<typeof ReplacingSchema>> {
+  const next = `Remove ${dirname(file)} to keep the run that it was to replace.`;
+  let description: unknown;
+  try {
+    description = JSON.parse(await readFile(file, "utf8"));
+  } catch (cause) {
+    throw new AstgnnError("ERR_CHECKPOINT", `${file} cannot be read.`, { file, cause, next });
+  }
+  return checkStored(ReplacingSchema, description, file, next);
 }
