@@ -23,7 +23,8 @@ std::atomic<long>*waits, *launches, *uploads;
 
 std::vector<Term> objective() {
   std::vector<Term> terms;
-  for (const char* name : {"ic", "mse", "pairwiseRank", "risk", "vif", "turnover", "decorrelation"}) {
+  for (const char* name :
+       {"ic", "mse", "pairwiseRank", "risk", "vif", "turnover", "decorrelation"}) {
     Term term;
     term.name = name;
     term.weight = 0.1;

@@ -111,7 +111,9 @@ void end(int64_t id) {
   // ASTGNN_EMULATED_GRAPH_FAILS=1: what was captured cannot become a graph.
   const char* fails = std::getenv("ASTGNN_EMULATED_GRAPH_FAILS");
   still_recording = fails != nullptr && std::strcmp(fails, "1") == 0;
-  TORCH_CHECK(!still_recording, "CUDA error: operation failed due to a previous error during capture\nSearch for `cudaErrorStreamCaptureInvalidated'");
+  TORCH_CHECK(!still_recording,
+              "CUDA error: operation failed due to a previous error during capture\nSearch for "
+              "`cudaErrorStreamCaptureInvalidated'");
 }
 
 void replay(int64_t id) {

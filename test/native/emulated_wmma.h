@@ -19,6 +19,7 @@ inline float __bfloat162float(__nv_bfloat16 value) {
   std::memcpy(&out, &bits, sizeof out);
   return out;
 }
+inline uint16_t __bfloat16_as_ushort(__nv_bfloat16 value) { return value.bits; }
 inline __nv_bfloat16 __float2bfloat16_rn(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);

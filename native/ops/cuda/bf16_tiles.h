@@ -5,6 +5,7 @@
 // several short ones and add those themselves.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #ifndef ASTGNN_EMULATED_CUDA
@@ -28,18 +29,55 @@ using Sums = Sum[kHigh][kWide];
 template <int kParts, int kRows, int kRow>
 using Parts = Rounded[kParts][kRows][kRow];
 
-// Puts x there in kParts parts and returns what they add up to.
-template <int kParts, int kRows, int kRow>
-__device__ float split(float x, Parts<kParts, kRows, kRow>& to, int row, int column) {
-  const Rounded high = __float2bfloat16_rn(x);
-  to[0][row][column] = high;
-  float sum = __bfloat162float(high);
-  if constexpr (kParts == 2) {
-    const Rounded low = __float2bfloat16_rn(x - sum);
-    to[1][row][column] = low;
-    sum += __bfloat162float(low);
+__device__ inline uint32_t bits_of(Rounded first, Rounded second) {
+  return static_cast<uint32_t>(__bfloat16_as_ushort(first)) |
+         static_cast<uint32_t>(__bfloat16_as_ushort(second)) << 16;
+}
+
+// Puts four neighbours there in kParts parts, `plane` elements apart; x becomes what their parts
+// add up to.
+template <int kParts>
+__device__ void split(float (&x)[4], Rounded* to, int64_t plane) {
+  struct __attribute__((may_alias, aligned(8))) Four {
+    uint32_t bits[2];
+  };
+  float left[4], sum[4] = {};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) left[i] = x[i];
+#pragma unroll
+  for (int p = 0; p < kParts; ++p) {
+    Rounded part[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      part[i] = __float2bfloat16_rn(left[i]);
+      const float value = __bfloat162float(part[i]);
+      sum[i] += value;
+      left[i] -= value;
+    }
+    *reinterpret_cast<Four*>(to +
+                             p * plane) = {{bits_of(part[0], part[1]), bits_of(part[2], part[3])}};
   }
-  return sum;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) x[i] = sum[i];
+}
+
+// Copies rows of kColumns elements, 16 bytes a thread, from a matrix [parts, .., stride] with
+// `plane` elements between its parts; 0 from row `end` on.
+template <int kParts, int kColumns, int kRows, int kRow>
+__device__ void load_parts(Parts<kParts, kRows, kRow>& to, const Rounded* from, int64_t plane,
+                           int64_t stride, int64_t row, int64_t end, int threads) {
+  struct __attribute__((may_alias, aligned(16))) Eight {
+    uint32_t bits[4];
+  };
+  constexpr int kEights = kColumns / 8;
+  const int rows = static_cast<int>(end - row < kRows ? end - row : kRows);
+  for (int at = static_cast<int>(threadIdx.x); at < kParts * kRows * kEights; at += threads) {
+    const int c = at % kEights * 8, i = at / kEights % kRows, p = at / (kEights * kRows);
+    Eight value = {};
+    if (i < rows)
+      value = *reinterpret_cast<const Eight*>(from + p * plane + (row + i) * stride + c);
+    *reinterpret_cast<Eight*>(&to[p][i][c]) = value;
+  }
 }
 
 template <int kHigh, int kWide>

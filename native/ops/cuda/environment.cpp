@@ -7,7 +7,8 @@
 namespace astgnn::ops::cuda {
 namespace {
 
-[[maybe_unused]] const int kWorkspace = setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+[[maybe_unused]] const int kWorkspace =
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
 
 }  // namespace
 }  // namespace astgnn::ops::cuda

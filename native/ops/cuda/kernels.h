@@ -115,15 +115,27 @@ struct Similarity {
   const T* scale;      // one number
   bool self;           // a stock's weight for itself counts
   const T* threshold;  // [R], or null: no score is too small
-  const T* peak;       // [R]: largest score that counts, not below 0
+  const T* peak;       // [R], not below 0: what is taken off a row's scores
   // 0, or how many bf16 values stand for a factor of the products with values and of their
   // gradients (2 or 1; float only): those are left to tensor cores, which the GPU then has to have.
   // Scores, weights and sums are T.
   int parts;
+  int64_t rows;
 };
-// Largest scores into peak [R] of a graph whose own peak is not read.
+// Columns of a matrix of bf16 values, behind its own ones filled up with 0.
+constexpr int64_t rounded_columns(int64_t columns) {
+  return columns <= 64 ? 64 : (columns + 127) / 128 * 128;
+}
+// Where parts > 0: memory for factors in bf16, [parts, rows, rounded_columns] of each, and for
+// sums of their columns, [tiles, rounded_columns].
+struct SimilarityScratch {
+  uint16_t* rounded;
+  double* columns;
+};
+// The shifts of a graph whose own ones are not read, into peak [R]: 0 or half a bound of the scores
+// where no exponential overflows with it, else each row's largest score. norms [R]: scratch.
 template <class T>
-void similarity_peaks(const Similarity<T>& graph, T* peak, Stream stream);
+void similarity_peaks(const Similarity<T>& graph, T* norms, T* peak, Stream stream);
 // Scores of the tiles' rows into out [R, width], column j - lo; -inf for oneself where self does
 // not count, and past the segment's end.
 template <class T>
@@ -136,8 +148,9 @@ struct SimilarityPass {
   T* out;
   int64_t width;
   bool add, transposed;
-  double *others, *moments;  // null, or [R]: weights but the own one; weights times their exponents
+  double *others, *moments;  // null, or [R]: sum of the weights but the own one; of weights times exponents
   T* own;                    // beside them, [R]: weight of the row itself
+  SimilarityScratch scratch = {};  // for values
 };
 template <class T>
 void similarity_apply(const Similarity<T>& graph, const SimilarityPass<T>& pass, Stream stream);
@@ -149,6 +162,7 @@ struct SimilarityGradient {
   int64_t width;
   T* mean;  // [R]: G_i . (A V)_i; scratch afterwards
   T* out;
+  SimilarityScratch scratch = {};  // for G, V and M
 };
 template <class T>
 void similarity_gradient(const Similarity<T>& graph, const SimilarityGradient<T>& gradient,

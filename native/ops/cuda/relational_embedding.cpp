@@ -1,5 +1,5 @@
 // The composition of cpu/relational_embedding_kernel.cpp over the kernels of similarity.cu, without
-// a number that the host waits for: every row has its own largest score as shift. Rows are brought
+// a number that the host waits for. A multiplies X W, or X where that is narrower. Rows are brought
 // into the order of (date, group) first, so that the rows of a segment are adjacent.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
@@ -53,12 +53,14 @@ class Graph {
               !exclude_self,
               top_k > 0 ? row(kThreshold) : nullptr,
               row(kPeak),
-              bf16_parts(m_)};
+              bf16_parts(m_),
+              m_.size(0)};
     if (matrices) matrices_.emplace(graph_, m_, *matrices);
   }
 
   void choose(int64_t top_k, const Tensor& offsets, const Optional& groups) {
-    similarity_peaks(graph_, row(kPeak), current_stream());
+    const Tensor squares = at::empty({m_.size(0)}, m_.options());
+    similarity_peaks(graph_, squares.mutable_data_ptr<T>(), row(kPeak), current_stream());
     if (top_k == 0) return;
     Tensor threshold = kept_.select(0, kThreshold);
     threshold.fill_(-std::numeric_limits<double>::infinity());
@@ -107,10 +109,11 @@ class Graph {
       return to.defined() ? to + product : product;
     }
     const Tensor out = to.defined() ? to : at::empty_like(values);
+    const Scratch scratch(graph_, m_, {values.size(1)});
     similarity_apply<T>(
         graph_,
         {values.const_data_ptr<T>(), out.mutable_data_ptr<T>(), values.size(1), to.defined(),
-         transposed, sums, sums ? sums + m_.size(0) : nullptr, row(kOwn)},
+         transposed, sums, sums ? sums + m_.size(0) : nullptr, row(kOwn), scratch.pointers},
         current_stream());
     if (sums) kept_.select(0, kOthers).copy_(moments.select(0, 0));
     return out;
@@ -119,14 +122,32 @@ class Graph {
   Tensor gradient(const Tensor& weighted, const Tensor& values, const Tensor& mean) {
     if (matrices_) return matrices_->gradient(weighted, values);
     const Tensor out = at::empty_like(m_);
-    similarity_gradient<T>(graph_,
-                           {weighted.const_data_ptr<T>(), values.const_data_ptr<T>(),
-                            values.size(1), mean.mutable_data_ptr<T>(), out.mutable_data_ptr<T>()},
-                           current_stream());
+    const Scratch scratch(graph_, m_, {values.size(1), values.size(1), m_.size(1)});
+    similarity_gradient<T>(
+        graph_,
+        {weighted.const_data_ptr<T>(), values.const_data_ptr<T>(), values.size(1),
+         mean.mutable_data_ptr<T>(), out.mutable_data_ptr<T>(), scratch.pointers},
+        current_stream());
     return out;
   }
 
  private:
+  // For matrices of such widths in bf16.
+  struct Scratch {
+    SimilarityScratch pointers = {};
+    Tensor rounded, columns;
+
+    Scratch(const Similarity<T>& graph, const Tensor& like, at::IntArrayRef widths) {
+      if (graph.parts == 0) return;
+      int64_t all = 0;
+      for (const int64_t width : widths) all += rounded_columns(width);
+      rounded = at::empty({graph.parts, graph.rows, all}, like.options().dtype(at::kShort));
+      columns = at::empty({graph.tile_count, rounded_columns(widths[0])},
+                          like.options().dtype(at::kDouble));
+      pointers = {reinterpret_cast<uint16_t*>(rounded.mutable_data_ptr<int16_t>()),
+                  columns.mutable_data_ptr<double>()};
+    }
+  };
   T* row(Kept which) { return kept_.mutable_data_ptr<T>() + which * m_.size(0); }
 
   Tensor tiles_, m_, scale_, kept_;
@@ -156,7 +177,15 @@ struct Shares {
   Tensor keep(double sign) const {
     return at::where(inverse == 0, at::ones_like(inverse), (others + (1 + sign) * own) * inverse);
   }
+  // (I + sign A) values, with what the values of the others add up to.
+  Tensor mix(double sign, const Tensor& values, const Tensor& sums) const {
+    return at::addcmul(keep(sign) * values, sign * inverse, sums);
+  }
 };
+
+// A multiplies the layer's input.
+bool multiplies_input(const Tensor& weight) { return weight.size(0) < weight.size(1); }
+int64_t multiplied_width(const Tensor& weight) { return std::min(weight.size(0), weight.size(1)); }
 
 // [B, 3] double: effective neighbours over rows with a neighbour, self weight, share of empty rows;
 // NaN for a date without rows.
@@ -198,10 +227,11 @@ Forward relational_embedding_forward(const Tensor& x_any, const Tensor& m_any,
     z = places.in_order(x_any);
     for (size_t l = 0; l < layers; ++l) {
       if (l > 0) inputs.push_back(z);
-      values.push_back(z.mm(weights[l]));
+      const bool early = multiplies_input(weights[l]);
+      values.push_back(early ? z.contiguous() : z.mm(weights[l]));
       sums.push_back(graph.apply(values[l], false, Tensor(), l == 0 ? moments : Tensor()));
-      const Shares shares(kept);
-      z = shares.keep(signs[l]) * values[l] + (signs[l] * shares.inverse) * sums[l] + biases[l];
+      const Tensor mixed = Shares(kept).mix(signs[l], values[l], sums[l]);
+      z = early ? at::addmm(biases[l], mixed, weights[l]) : mixed.add_(biases[l]);
       if (l + 1 < layers)
         z = DropoutMask(p, key, kTgc + static_cast<int64_t>(l), 0, device)
                 .apply(z.relu_(), places.order());
@@ -233,21 +263,31 @@ std::vector<Tensor> relational_embedding_backward(
     const Shares shares(kept);
     Tensor g = places.in_order(grad), mean = at::zeros_like(shares.own), diagonal = mean.clone();
     for (int64_t l = layers - 1, end = values.size(1); l >= 0; --l) {
-      const int64_t start = end - weights[l].size(1);
-      const Tensor v = values.slice(1, start, end), s = sums.slice(1, start, end) * shares.inverse;
+      const int64_t start = end - multiplied_width(weights[l]);
+      const bool early = multiplies_input(weights[l]), inward = l > 0 || x_gradient;
+      const Tensor v = values.slice(1, start, end), sum = sums.slice(1, start, end);
+      end = start;
+      dbiases[l] = g.sum(0);
+      if (early) {
+        dweights[l] = shares.mix(signs[l], v, sum).t().mm(g);
+        if (!inward && !graph_gradient) break;
+        g = g.mm(weights[l].t());
+      }
       weighted[l] = (signs[l] * shares.inverse) * g;
       if (graph_gradient) {
-        const Tensor others = shares.others * shares.inverse, own = shares.own * shares.inverse;
+        const Tensor others = shares.others * shares.inverse, own = shares.own * shares.inverse,
+                     s = sum * shares.inverse;
         mean += (weighted[l] * (s + own * v)).sum(1, /*keepdim=*/true);
         diagonal += shares.own * (weighted[l] * (others * v - s)).sum(1, /*keepdim=*/true);
       }
+      if (early && !inward) break;
       const Tensor dv = graph.apply(weighted[l], true, shares.keep(signs[l]) * g, Tensor());
       const Tensor input = l == 0 ? places.in_order(x_any) : inputs[l - 1];
-      dweights[l] = input.t().mm(dv);
-      dbiases[l] = g.sum(0);
-      end = start;
-      if (l == 0 && !x_gradient) break;
-      g = dv.mm(weights[l].t());
+      if (!early) {
+        dweights[l] = input.t().mm(dv);
+        if (!inward) break;
+      }
+      g = early ? dv : dv.mm(weights[l].t());
       // An inner input is positive exactly where ReLU and dropout let the value through.
       if (l > 0) g = at::where(input > 0, g * risk_mask.scale(), at::zeros_like(g));
     }
