@@ -15,10 +15,22 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-// int32 [A, 2 R]. By score, then by run; both sorts are stable: columns stay before rows, and
-// either in the order of their rows.
+// int32 [A, 2 R]. Sorts are stable: columns stay before rows, and either in the order of their
+// rows. float32 is sorted once, by run and score in one number; float64 by score, then by run.
 Tensor order_of(at::TensorList segments, const Tensor& source, const Tensor& target) {
   const int64_t rows = source.size(0), heads = source.size(1);
+  if (source.scalar_type() == at::kFloat) {
+    const Tensor keys = at::empty({heads * 2 * rows}, segments[kRunOfRow].options()),
+                 order = at::empty({heads, 2 * rows}, keys.options().dtype(at::kInt));
+    attention_keys(source.const_data_ptr<float>(), target.const_data_ptr<float>(),
+                   segments[kRunOfRow].const_data_ptr<int64_t>(), rows, heads,
+                   segments[kRuns].size(0), keys.mutable_data_ptr<int64_t>(), current_stream());
+    const Tensor places =
+        std::get<1>(keys.sort(/*stable=*/true, 0, /*descending=*/false)).contiguous();
+    attention_order(places.const_data_ptr<int64_t>(), rows, heads,
+                    order.mutable_data_ptr<int32_t>(), current_stream());
+    return order;
+  }
   const Tensor scores = at::stack({target.t(), source.t().neg()}, 1).view(-1);  // [A, 2, R]
   const Tensor runs = segments[kRunOfRow].to(at::kInt);
   const Tensor first =

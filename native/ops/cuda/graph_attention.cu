@@ -12,7 +12,7 @@
 // (5000 stocks, A 4, D 32, B 8, float32): 320,000 entries, 10,016 chunks. v, grad, out and dv have
 // 20.5 MB, sums 5.3, factors 7.7. The forward moves 2 v + out, 5 sums and 2 factors, 105 MB: 25 us
 // at 4 TB/s, 4 launches. The backward moves 3 v, 3 grad and dv, 10 sums and 5 factors, 235 MB: 60
-// us, 7 launches. ATen's sorts of the entries come on top. The same by ATen takes sort, gather,
+// us, 7 launches. ATen's sort of the entries comes on top. The same by ATen takes sort, gather,
 // exp, two cumsums, padding and two gathers of [A, N, D + 1] per segment, 40 launches each and
 // autograd's as well; dense it is 3.2 GB per tensor.
 #include "ops/cuda/attention.h"
@@ -168,27 +168,56 @@ __device__ inline Branches normalise(Entries& entries, int lane, const double* s
   return {weights.front * inverse, weights.back * inverse};
 }
 
-// A NaN or infinite score has no place in an order: the run's peak is NaN then, and so is all that
-// is computed with it, as in a softmax.
+// The bits of a score as an unsigned number of the same order: 0 and -0 are equal, NaN comes last.
+__device__ inline uint32_t ordered_bits(float score) {
+  if (score != score) return 0xffffffffu;
+  const float value = score + 0.0f;  // -0 + 0 is +0
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+}
+
+// A thread per row and head.
+__global__ void keys_kernel(const float* source, const float* target, const int64_t* run_of_row,
+                            int64_t rows, int64_t heads, int64_t runs, int64_t* keys) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x, head = blockIdx.y;
+  if (row >= rows) return;
+  const int64_t run = (head * runs + run_of_row[row]) << 32, at = row * heads + head;
+  int64_t* to = keys + head * 2 * rows + row;
+  to[0] = run | static_cast<int64_t>(ordered_bits(target[at]));
+  to[rows] = run | static_cast<int64_t>(ordered_bits(-source[at]));
+}
+
+__global__ void order_kernel(const int64_t* places, int64_t entries, int32_t* order) {
+  const int64_t entry = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x,
+                first = blockIdx.y * entries;
+  if (entry < entries) order[first + entry] = static_cast<int32_t>(places[first + entry] - first);
+}
+
+// Of each run and head, by a warp: the score of the last column. A NaN or infinite score, which is
+// the first or the last of its run, has no place in an order: the peak is NaN then, and so is all
+// that is computed with it, as in a softmax.
 template <class T>
 __global__ void peaks_kernel(Attention<T> a) {
-  __shared__ double warps[kWarps];
-  const AttentionRun run = a.runs[blockIdx.x];
-  const int64_t head = blockIdx.y;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kLanes,
+                head = blockIdx.y;
+  if (index >= a.run_count) return;
+  const int lane = static_cast<int>(threadIdx.x % kLanes);
+  const AttentionRun run = a.runs[index];
+  const int32_t* order = a.order + head * 2 * a.rows;
+  const auto score_of = [&](int64_t code) {
+    return static_cast<double>(code < a.rows ? a.target[code * a.heads + head]
+                                             : a.source[(code - a.rows) * a.heads + head]);
+  };
   double peak = -INFINITY;
-  for (int64_t entry = run.lo + threadIdx.x; entry < run.hi; entry += kThreads) {
-    const int64_t code = a.order[head * 2 * a.rows + entry];
-    const bool column = code < a.rows;
-    const double score = static_cast<double>(column ? a.target[code * a.heads + head]
-                                                    : a.source[(code - a.rows) * a.heads + head]);
-    peak = larger(peak, (column ? score : -INFINITY) + (score - score));
+  for (int64_t end = run.hi; end > run.lo && peak == -INFINITY; end -= kLanes) {
+    const int64_t entry = end - 1 - lane;
+    if (entry >= run.lo && order[entry] < a.rows) peak = score_of(order[entry]);
+    peak = largest_over_warp(peak);
   }
-  peak = largest_over_warp(peak);
-  if (threadIdx.x % kLanes == 0) warps[threadIdx.x / kLanes] = peak;
-  __syncthreads();
-  if (threadIdx.x > 0) return;
-  for (int warp = 1; warp < kWarps; ++warp) peak = larger(peak, warps[warp]);
-  a.peaks[head * a.run_count + blockIdx.x] = peak;
+  if (lane > 0 || run.lo == run.hi) return;
+  const double first = score_of(order[run.lo]), last = score_of(order[run.hi - 1]);
+  a.peaks[head * a.run_count + index] = peak + (first - first) + (last - last);
 }
 
 // E0 and E1 of a column; f0 and 1 of a row.
@@ -392,7 +421,7 @@ void sum_chunks(const Attention<T>& a, const T* vectors, Stream stream) {
 
 template <class T>
 void sum_columns(const Attention<T>& a, Stream stream) {
-  launch(peaks_kernel<T>, dim3(count_of(a.run_count, 1), count_of(a.heads, 1)), dim3(kThreads),
+  launch(peaks_kernel<T>, dim3(count_of(a.run_count, kWarps), count_of(a.heads, 1)), dim3(kThreads),
          stream, a);
   sum_chunks<false>(a, a.values, stream);
 }
@@ -404,6 +433,17 @@ void drop_values(const T* v, T* out, int64_t rows, int64_t columns, const Dropou
                  Stream stream) {
   launch(drop_kernel<T>, dim3(count_of(rows * ((columns + 3) / 4), kThreads)), dim3(kThreads),
          stream, v, out, rows, columns, site);
+}
+
+void attention_keys(const float* source, const float* target, const int64_t* run_of_row,
+                    int64_t rows, int64_t heads, int64_t runs, int64_t* keys, Stream stream) {
+  launch(keys_kernel, dim3(count_of(rows, kThreads), count_of(heads, 1)), dim3(kThreads), stream,
+         source, target, run_of_row, rows, heads, runs, keys);
+}
+void attention_order(const int64_t* places, int64_t rows, int64_t heads, int32_t* order,
+                     Stream stream) {
+  launch(order_kernel, dim3(count_of(2 * rows, kThreads), count_of(heads, 1)), dim3(kThreads),
+         stream, places, 2 * rows, order);
 }
 
 template <class T>

@@ -235,6 +235,12 @@ struct Attention {
   AttentionFactor* factors;  // [A, 2 R]
   double* sums;              // [A, chunks, 2, D + 1]
 };
+// float32: keys that bring the entries into that order, [A, 2, R] int64: head and run above 32 bits
+// of the score; and the order, given the places in `keys` of the sorted ones. run_of_row [R].
+void attention_keys(const float* source, const float* target, const int64_t* run_of_row,
+                    int64_t rows, int64_t heads, int64_t runs, int64_t* keys, Stream stream);
+void attention_order(const int64_t* places, int64_t rows, int64_t heads, int32_t* order,
+                     Stream stream);
 template <class T>
 void attention_forward(const Attention<T>& attention, T* out, Stream stream);
 
