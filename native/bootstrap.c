@@ -201,6 +201,16 @@ static napi_value cuda_failure(napi_env env, napi_callback_info info) {
   return napi_create_string_utf8(env, describe(error), NAPI_AUTO_LENGTH, &text) == napi_ok ? text : NULL;
 }
 
+/* cudaLacksCode(): string | undefined, why one of the GPUs runs none of the code in the CUDA half of the core, where that is open. */
+static napi_value cuda_lacks_code(napi_env env, napi_callback_info info) {
+  (void)info;
+  const char* (*lacks_code)(void) = (const char* (*)(void))dlsym(RTLD_DEFAULT, "astgnn_cuda_lacks_code");
+  const char* why = lacks_code == NULL ? NULL : lacks_code();
+  if (why == NULL) return NULL;
+  napi_value text;
+  return napi_create_string_utf8(env, why, NAPI_AUTO_LENGTH, &text) == napi_ok ? text : NULL;
+}
+
 struct found {
   napi_env env;
   napi_value paths;
@@ -247,6 +257,8 @@ NAPI_MODULE_INIT() {
       napi_set_named_property(env, exports, "load", function) != napi_ok ||
       napi_create_function(env, "cudaFailure", NAPI_AUTO_LENGTH, cuda_failure, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "cudaFailure", function) != napi_ok ||
+      napi_create_function(env, "cudaLacksCode", NAPI_AUTO_LENGTH, cuda_lacks_code, NULL, &function) != napi_ok ||
+      napi_set_named_property(env, exports, "cudaLacksCode", function) != napi_ok ||
       napi_create_function(env, "loadedLibTorch", NAPI_AUTO_LENGTH, loaded_libtorch, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "loadedLibTorch", function) != napi_ok ||
       napi_create_string_utf8(env, ASTGNN_LIBTORCH_VERSION, NAPI_AUTO_LENGTH, &version) != napi_ok ||

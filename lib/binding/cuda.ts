@@ -67,6 +67,11 @@ export function deviceProblem(said: string | undefined): CudaProblem | undefined
   return { message: `The CUDA runtime of LibTorch finds no GPU to use: ${said}. \`nvidia-smi\` lists the GPUs and the CUDA version that the driver can do at most; CUDA_VISIBLE_DEVICES may hide them.`, isMissed: true };
 }
 
+/** What the CUDA half of the core says of a GPU that runs none of its code, as a problem: a model on it fails at its first kernel. */
+export function codeProblem(said: string | undefined): CudaProblem | undefined {
+  return said === undefined ? undefined : { message: said, isMissed: true };
+}
+
 /** Why the build left the library out, as scripts/install.mjs noted it; a prebuilt core has no such note. */
 function leftOut(library: string): string {
   try {

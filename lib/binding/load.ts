@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { AstgnnError } from "../errors.js";
 import { pinnedVersion } from "./pinned.js";
-import { deviceProblem, openCuda, type CudaProblem } from "./cuda.js";
+import { codeProblem, deviceProblem, openCuda, type CudaProblem } from "./cuda.js";
 import { canonicalPath, findLibTorch, hasNvidiaDriver, type LibTorch } from "./libtorch.js";
 import { loadFailure, refuseDamaged } from "./load-failure.js";
 import { prepareCore } from "./native-errors.js";
@@ -24,6 +24,7 @@ interface Bootstrap {
   load(core: string): NativeCore;
   /** Why the CUDA runtime, once it is open, finds no GPU. */
   cudaFailure(): string | undefined;
+  cudaLacksCode(): string | undefined;
   loadedLibTorch(): string[];
   table: NativeTables;
 }
@@ -183,7 +184,7 @@ function load({ nvidiaDriver = hasNvidiaDriver() }: LoadOptions): Loaded {
     const core = bootstrap.load(build.core);
     prepareCore(core);
     core.useCores(physicalCores());
-    return { core, libtorch, cudaProblem: () => unopened ?? deviceProblem(bootstrap.cudaFailure()) };
+    return { core, libtorch, cudaProblem: () => unopened ?? deviceProblem(bootstrap.cudaFailure()) ?? codeProblem(bootstrap.cudaLacksCode()) };
   } catch (cause) {
     throw loadFailure(cause, { file: build.core, version: build.libtorchVersion, libtorch, rebuild });
   }

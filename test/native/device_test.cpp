@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "cuda_library.h"
+#include "ops/cuda/device_code.h"
 #include "small_model.h"
 #include "small_panel.h"
 #include "train/session.h"
@@ -148,6 +149,23 @@ void moves_as_on_the_cpu(at::ScalarType dtype, double tolerance, const std::stri
                                       ": off by " + std::to_string(off));
   }
   check::that(numbers[0][1].item<double>() == 2, "the empty date and the last one are undefined");
+}
+
+// Code for 8.0 and 9.0, and PTX of CUDA 13.2 for what comes later.
+void knows_what_runs_its_code() {
+  const ops::cuda::DeviceCode built{"80-real 90", 13020};
+  const auto lacks = [&](int major, int minor, int driver) {
+    return ops::cuda::lacks_code(built, major, minor, driver);
+  };
+  for (const auto& [major, minor] : {std::pair(8, 0), {8, 9}, {9, 0}})
+    check::that(lacks(major, minor, 12080).empty(), "machine code needs no newer driver");
+  check::that(lacks(10, 0, 13020).empty() && lacks(12, 0, 13030).empty(),
+              "a driver of the toolkit's version compiles its PTX");
+  check::that(lacks(12, 0, 13000).find("for CUDA 13.0, does not compile the PTX of CUDA 13.2") !=
+                  std::string::npos,
+              "an older one does not");
+  check::that(lacks(7, 5, 13020).find("ASTGNN_CUDA_ARCHITECTURES=75-real") != std::string::npos,
+              "an older GPU takes a build of its own");
 }
 
 void repeats_itself() {
@@ -334,6 +352,7 @@ int main(int, char** arguments) {
     moves_as_on_the_cpu(at::kDouble, 1e-10, similar);
   moves_as_on_the_cpu(at::kFloat, 1e-3, "complete");  // a step of Adam amplifies rounding
   repeats_itself();
+  knows_what_runs_its_code();
   if (waits != nullptr) {  // only an emulated device counts them
     for (const auto graph : {Panel::Graph::kComplete, Panel::Graph::kGroups, Panel::Graph::kEdges})
       never_waits(graph);

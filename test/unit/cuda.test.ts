@@ -1,6 +1,6 @@
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { deviceProblem, openCuda, type CudaHost } from "../../lib/binding/cuda.js";
+import { codeProblem, deviceProblem, openCuda, type CudaHost } from "../../lib/binding/cuda.js";
 import { inspectLibTorch, type LibTorchSource } from "../../lib/binding/libtorch.js";
 import { elf, libtorchFiles, scratch, write } from "./libtorch-fixture.js";
 
@@ -78,4 +78,9 @@ describe("the CUDA side", () => {
 it("takes what the CUDA runtime says of the driver for a problem, and silence for none", () => {
   expect(deviceProblem(undefined)).toBeUndefined();
   expect(deviceProblem("CUDA driver version is insufficient for CUDA runtime version")).toEqual({ message: expect.stringMatching(/finds no GPU to use: CUDA driver version is insufficient.*\. `nvidia-smi` lists/), isMissed: true });
+});
+
+it("takes a GPU that the CUDA library has no code for for a problem", () => {
+  expect(codeProblem(undefined)).toBeUndefined();
+  expect(codeProblem("The CUDA library has no machine code.")).toEqual({ message: "The CUDA library has no machine code.", isMissed: true });
 });
