@@ -33,14 +33,14 @@ class Mapping {
     const int file = ::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (file < 0) fail(path, "opened");
     struct stat status {};
-    const bool fits = ::fstat(file, &status) == 0 && (writes || status.st_size >= offset + bytes);
+    const bool fits = ::fstat(file, &status) == 0 && (writes || bytes <= status.st_size - offset);
     const int error = writes ? table::reserve(file, offset + bytes) : errno;
     if (!fits || (writes && error != 0)) {
       ::close(file);
       if (!fits && !writes)
         throw BindingError("ERR_DATA", path + " is cut: it has " + std::to_string(status.st_size) +
-                                           " bytes of " + std::to_string(offset + bytes) +
-                                           " and more.");
+                                           " bytes, and " + std::to_string(bytes) + " from " +
+                                           std::to_string(offset) + " on are asked for.");
       errno = error;
       fail(path, "made larger");
     }

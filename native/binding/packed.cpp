@@ -19,9 +19,16 @@ Place read_place(Napi::Object data) {
           read_integer(data.Get("offset"), "offset", 0, int64_t{1} << 53)};
 }
 
+// Of values of four bytes.
+int64_t bytes_of(at::IntArrayRef shape, const std::string& what) {
+  std::vector<int64_t> factors = shape.vec();
+  factors.push_back(4);
+  return element_count(factors, what);
+}
+
 at::Tensor map_tensor(Napi::Object data, at::IntArrayRef shape, at::ScalarType type) {
   const auto place = read_place(data);
-  const int64_t bytes = element_count(shape, "this shape") * 4;
+  const int64_t bytes = bytes_of(shape, "this shape");
   if (bytes == 0) return at::empty(shape, type);
   return tensor_over(
       std::make_shared<Mapping>(place.path, place.offset, bytes, Mapping::Use::kRead), shape, type);
@@ -64,7 +71,7 @@ Napi::Value map_features(const Napi::CallbackInfo& info) {
     throw BindingError("ERR_DATA", "The slots of the packed features contradict each other.");
   const auto place = read_place(read_object(info[0], "features"));
   handle->mapping = std::make_shared<Mapping>(
-      place.path, place.offset, element_count({size.dates, count, width}, "features") * 4,
+      place.path, place.offset, bytes_of({size.dates, count, width}, "features"),
       Mapping::Use::kRead);
   handle->values = tensor_over(handle->mapping, {size.dates, count, width}, at::kFloat);
   return wrap(info.Env(), std::move(handle), 0);
