@@ -43,12 +43,20 @@ void Executor::join_owner(const void* owner) {
 void Executor::submit(std::shared_ptr<Job> job) {
   std::lock_guard lock(mutex_);
   queue_.push_back(std::move(job));
-  hand_out();
+  try {
+    hand_out();
+  } catch (...) {
+    queue_.pop_back();
+    throw;
+  }
 }
 
 bool Executor::has_jobs(const void* owner) const {
   return std::any_of(workers_.begin(), workers_.end(),
-                     [&](const auto& worker) { return worker->job && worker->job->owner == owner; }) ||
+                     [&](const auto& worker) {
+                       return worker->releases == owner ||
+                              (worker->job && worker->job->owner == owner);
+                     }) ||
          std::any_of(queue_.begin(), queue_.end(),
                      [&](const auto& job) { return job->owner == owner; });
 }
@@ -101,19 +109,29 @@ bool Executor::may_run(const Job& job) const {
   return taken == 0 || taken + job.threads <= cores_;
 }
 
+Executor::Worker* Executor::free_worker() {
+  // The same thread again where it can be: each has OpenMP threads of its own, which would lie idle
+  // beside those of another.
+  for (const auto& worker : workers_)
+    if (worker->job == nullptr) return worker.get();
+  try {
+    workers_.reserve(workers_.size() + 1);
+    auto worker = std::make_unique<Worker>();
+    worker->thread = std::thread([this, &self = *worker] { work(self); });
+    return workers_.emplace_back(std::move(worker)).get();
+  } catch (const std::exception&) {
+    if (is_idle()) throw;
+    return nullptr;
+  }
+}
+
 void Executor::hand_out() {
   while (!queue_.empty() && may_run(*queue_.front())) {
-    // The same thread again where it can be: each has OpenMP threads of its own, which would lie
-    // idle beside those of another.
-    auto free = std::find_if(workers_.begin(), workers_.end(),
-                             [](const auto& worker) { return worker->job == nullptr; });
-    if (free == workers_.end()) {
-      free = workers_.insert(free, std::make_unique<Worker>());
-      (*free)->thread = std::thread([this, &worker = **free] { work(worker); });
-    }
-    (*free)->job = std::move(queue_.front());
+    Worker* free = free_worker();
+    if (free == nullptr) return;
+    free->job = std::move(queue_.front());
     queue_.pop_front();
-    (*free)->wake.notify_one();
+    free->wake.notify_one();
   }
 }
 
@@ -167,9 +185,11 @@ void Executor::work(Worker& self) {
     // The job may own tensors: released outside the lock, and before a waiting thread is told that
     // it is gone.
     if (done) {
+      self.releases = done->owner;
       lock.unlock();
       done.reset();
       lock.lock();
+      self.releases = nullptr;
     }
     hand_out();
     idle_.notify_all();

@@ -63,8 +63,8 @@ class Executor {
 
   void join_owner(const void* owner);
   void submit(std::shared_ptr<Job> job);
-  // Cancels the owner's jobs and returns once none of them runs or waits: at most the step in hand
-  // later.
+  // Cancels the owner's jobs and returns once none of them runs or waits, and all are destroyed: at
+  // most the step in hand later.
   void cancel_all(const void* owner);
   // The same, then forgets the owner; the last one to leave ends the threads.
   void leave_owner(const void* owner);
@@ -73,6 +73,7 @@ class Executor {
   struct Worker {
     std::thread thread;
     std::shared_ptr<Job> job;  // the step in hand
+    const void* releases = nullptr;  // owner of a job that has ended and is being destroyed
     std::condition_variable wake;
     bool ends = false;
   };
@@ -82,6 +83,8 @@ class Executor {
   void step(Job& job, int& threads, bool& more);
   // With the lock held: gives the first jobs of the queue to threads for as long as they may run.
   void hand_out();
+  // One without a job; null where the system gives no thread and others compute.
+  Worker* free_worker();
   bool may_run(const Job& job) const;
   bool is_idle() const;
   bool has_jobs(const void* owner) const;

@@ -165,6 +165,19 @@ int main() {
     check::that(gone->end() == Cancelled().what(), "the leaving owner's job is cancelled");
     check::that(stays->end() == "done" && kept == 1000, "the other owner's job is not");
   }
+  {  // nothing of an owner's jobs is left when it has left
+    executor.join_owner(&second);
+    std::atomic<bool> begins = false, gone = false;
+    std::shared_ptr<void> held(nullptr, [&](void*) {
+      begins = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      gone = true;
+    });
+    executor.submit(std::make_shared<TestJob>(&second, [held = std::move(held)] { return false; }));
+    while (!begins) std::this_thread::yield();
+    executor.leave_owner(&second);
+    check::that(gone, "leaving waits for the end of what jobs hold");
+  }
   {  // the last owner ends the thread; a later one finds a new thread
     executor.leave_owner(&first);
     executor.join_owner(&first);
