@@ -28,6 +28,7 @@ const cases: [string, () => unknown, string, RegExp][] = [
   ["a fractional size", () => core.tensor(Float32Array.of(1), [0.5]), "ERR_OPTION", /a whole number/],
   ["a shape that does not fit", () => core.tensor(Float32Array.of(1, 2, 3), [2, 2]), "ERR_SHAPE", /Expected 4 values for this shape but the array has 3/],
   ["a shape that overflows", () => core.tensor(Float32Array.of(1), [2 ** 31 - 1, 2 ** 31 - 1, 2 ** 31 - 1]), "ERR_SHAPE", /2147483647 x 2147483647 x 2147483647 values for this shape are more than memory can hold/],
+  ["a file's array of fewer bytes than 64 bits count, if they wrap around", () => core.mapTensor({ file: import.meta.filename, offset: 0, shape: [384773, 247385, 48448661] }), "ERR_SHAPE", /^384773 x 247385 x 48448661 x 4 values for this shape are more than memory can hold\.$/],
   ["a model of nothing", () => core.createModel(any(undefined), "float32", 0), "ERR_OPTION", /Expected an object for config/],
   ["an unknown dtype", () => core.createModel(tinyConfig(), any("float16"), 0), "ERR_OPTION", /"float32" or "float64" for dtype/],
   ["a negative seed", () => core.createModel(tinyConfig(), "float32", -1), "ERR_OPTION", /for seed but received -1/],
