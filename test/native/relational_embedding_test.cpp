@@ -136,8 +136,8 @@ void special_scores(const std::string& path) {
   }
 }
 
-// A comes before W where a layer is wider than its input, in vectors of any instruction set: in none
-// of these layers, in the first and the last, in the one between.
+// A comes before W where a layer is wider than its input, in vectors of any instruction set: in
+// none of these layers, in the first and the last, in the one between.
 void central_differences(const std::string& path) {
   const std::vector<std::vector<int64_t>> widths = {{7, 7, 5, 3}, {2, 9, 4, 17}, {9, 2, 9, 2}};
   for (const bool grouped : {false, true}) {
@@ -275,6 +275,18 @@ int main() {
   for (const bool exclude_self : {false, true}) {
     const Options o{{0, 300, 300, 890}, std::nullopt, exclude_self, 0, 0.5, 0.1, 2};
     compare(draw(o, at::kDouble), o, 1e-10, " (dates of 300, 0 and 590 stocks)");
+  }
+  // Scores that a shift of half their bound keeps in range, and ones that take the row's largest.
+  for (const double scale : {5.0, 9.0, 12.0, 60.0}) {
+    for (const bool exclude_self : {false, true}) {
+      const Options o{{0, 1, 70}, std::nullopt, exclude_self, 0, scale, 0, 2};
+      auto inputs = draw(o, at::kDouble);
+      inputs[1] = at::randn_like(inputs[1]).sign();  // each |m|^2 is 6
+      const std::string where = " (scores up to " + std::to_string(6 * scale) + ")";
+      compare(inputs, o, 1e-10, where);
+      for (Tensor& each : inputs) each = each.to(at::kFloat);
+      compare(inputs, o, 1e-4, where + " float32");  // exp amplifies the rounding of 360
+    }
   }
   // Only what is asked for is computed, and what is computed is the same.
   for (const int64_t hidden : {7, 40}) {
