@@ -220,7 +220,7 @@ describe("a rank", () => {
     const ranks = await startRanks(2, { ...everyLoss, out }, (rank) => (rank === 0 ? { ASTGNN_TEST_BLOCKS: "24" } : {}));
     const [first, second] = await endOf(ranks);
     expect(first!.said).toMatch(/EFBIG: file too large/);
-    expect(second!.said).toMatch(/^ERR_RANK_LOST: Rank 0 has ended: EFBIG: file too large/m);
+    expect(second!.said).toMatch(/^ERR_RANK_LOST: Rank 0 has ended: .*EFBIG: file too large/m);
   });
 
   it("meets a loss that is not finite at the step of all others, and strangers at its door do no harm", async () => {
