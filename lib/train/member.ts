@@ -183,6 +183,9 @@ class Member {
       if (session.notCaptured !== undefined && model.device !== "cpu") {
         this.#warn({ reason: "no_cuda_graph", text: `Steps are not captured as CUDA graphs: ${session.notCaptured}.` });
       }
+      if (model.device !== "cpu" && this.options.reductionIs === "default" && this.options.reduction === "exact" && this.options.datesPerStep > 1) {
+        this.#warn({ reason: "exact_on_gpu", text: `reduction "exact" computes the ${this.options.datesPerStep} dates of a step one after the other, which a GPU is several times slower at: "fast" takes them in one pass.` });
+      }
       while (!this.#isDone()) {
         const started = performance.now();
         await this.#trainEpoch(session);
