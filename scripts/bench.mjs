@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseBenchArguments, USAGE, UsageError } from "./bench/arguments.mjs";
 import { BenchContext, describeSides } from "./bench/bench-context.mjs";
 import { buildOf, CompareError, compareBuilds, renderComparison } from "./bench/compare.mjs";
+import { machinePeaks } from "./bench/machine-peaks.mjs";
 import { BusyError, busyReason, describeMachine, shortCpuName } from "./bench/machine.mjs";
 import { renderMarkdown } from "./bench/markdown.mjs";
 import { measureConfiguration } from "./bench/measure-configuration.mjs";
@@ -33,6 +34,7 @@ async function main() {
   if (settings.compare !== undefined) return compare(settings);
   const python = findPeerPython(await builtAgainst(), { force: settings.force, say });
   const context = new BenchContext({ root, python, reference: referenceFolder(root), settings, say });
+  if (settings.device === "cpu") context.peaks = machinePeaks(root, settings.threads, say);
   const { model, builtAgainst: libtorch, ...sides } = await describeSides(context);
   const environment = { ...describeMachine(root), threads: settings.threads, libtorch, ...sides, forced: settings.force, ...(busy === undefined ? {} : { busyReason: busy }) };
   say(`${environment.gpu ?? environment.cpu}, ${environment.cores} cores; LibTorch ${libtorch} (${sides.precision}, ${sides.isa}) beside PyTorch ${sides.torch}`);

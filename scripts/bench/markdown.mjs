@@ -55,7 +55,7 @@ function describe(e) {
 const CPU_NOTES = [
   "- medians (minimum-maximum) in milliseconds of rounds in which every side makes one step in turn, after two warm-up steps; a ratio above 1 means that ours is faster",
   "- memory: maximum RSS less the RSS once the data are resident, in a process that did only this",
-  "- GFLOP/s: operations of the formulas (neither recomputation nor an N x N attention) per second; roofline: their share of the best float32 2048 x 2048 x 2048 product of PyTorch beside the rounds",
+  "- GFLOP/s: operations of the formulas (neither recomputation nor an N x N attention) per second; roofline: share of the time in which the cores would do those operations as float32 multiply-adds in registers and move the bytes that a step cannot do without at the pace of a large copy, whichever takes longer; in brackets with what ours computes again in the backward pass",
 ];
 
 const GPU_NOTES = [
@@ -94,7 +94,7 @@ function configurations(rows) {
       number(row.torchPeakMiB, 0),
       row.oursPeakMiB > 0 && row.torchPeakMiB !== null ? number(row.torchPeakMiB / row.oursPeakMiB, 1) : "-",
       `${figure(row.gflops.ours)} / ${figure(row.gflops.torch)}`,
-      row.roofline === null ? "-" : `${percent(row.roofline.ours)} / ${percent(row.roofline.torch)} of ${roof(row)}`,
+      row.roofline === null ? "-" : `${percent(row.roofline.ours)}${row.roofline.oursWithRepeated === undefined ? "" : ` (${percent(row.roofline.oursWithRepeated)})`} / ${percent(row.roofline.torch)} of ${roof(row)}`,
       String(row.rounds),
       percent(row.disturbance.others),
     ]),
@@ -102,7 +102,7 @@ function configurations(rows) {
 }
 
 /** What was reached elsewhere: operations, and bytes where they may bound too. */
-const roof = ({ gemmPeakGflops, bandwidthGBs }) => `${figure(gemmPeakGflops)} GFLOP/s${bandwidthGBs === undefined ? "" : ` and ${figure(bandwidthGBs)} GB/s`}`;
+const roof = ({ peakGflops, bandwidthGBs }) => `${figure(peakGflops)} GFLOP/s and ${figure(bandwidthGBs)} GB/s`;
 const percent = (share) => `${(100 * share).toFixed(0)} %`;
 const ratioCell = (ratio, paired) => (paired === undefined || ratio === null ? number(ratio, 2) : `${ratio.toFixed(2)} (${paired.q1.toFixed(2)}-${paired.q3.toFixed(2)})`);
 

@@ -3,7 +3,7 @@ import { alternate } from "./alternate.mjs";
 import { COMPILED, EAGER, GRAPH, MALLOC, OURS, TF32 } from "./bench-context.mjs";
 import { memoryAvailableMiB, waitUntilQuiet } from "./machine.mjs";
 import { median, pairedRatio, summary } from "./statistics.mjs";
-import { total, usefulBytes, usefulOperations } from "./useful-work.mjs";
+import { repeatedOperations, total, usefulBytes, usefulOperations } from "./useful-work.mjs";
 
 const WARM_UP_STEPS = 2;
 const BLOCK_ROUNDS = 5;
@@ -64,7 +64,7 @@ export async function measureConfiguration(context, sides, config, mode, options
     for (const each of processes) memory[each.name] = (await each.request("memory")).peakMiB;
     const byBlock = blocks ? await measureBlocks(processes) : undefined;
     const eager = processes.find(({ name }) => name === EAGER);
-    const peaks = eager === undefined ? undefined : await eager.request("peaks");
+    const peaks = settings.device === "cpu" ? context.peaks : await eager?.request("peaks");
     return row({ context, sides, config, mode, answers, memory, byBlock, peaks, parameters: prepared[0].parameters, idleShare, foreignShare, skipped: peers.reason, graphFailure });
   });
 }
@@ -96,8 +96,9 @@ function row({ context, sides, config, mode, answers, memory, byBlock, peaks, pa
   const model = { ...sides.model, sequentialInputSize: config.f };
   const operations = usefulOperations(model, config, mode);
   const bytes = usefulBytes(model, config, mode, parameters);
-  // On the CPU caches hold what a step moves, so that operations alone bound it.
-  const leastMs = peaks === undefined ? undefined : Math.max(total(operations) / peaks.gflops, bytes / (peaks.bandwidthGBs ?? Infinity)) / 1e6;
+  const least = (count) => Math.max(count / peaks.gflops, bytes / peaks.bandwidthGBs) / 1e6;
+  const leastMs = peaks === undefined ? undefined : least(total(operations));
+  const again = context.settings.device === "cpu" ? repeatedOperations(model, config, mode) : 0;
   const share = (values) => (values === undefined ? null : round(leastMs / median(values), 3));
   const gflops = (values) => (values === undefined ? null : round(total(operations) / median(values) / 1e6, 1));
   const native = answers.get(OURS).map((answer) => answer.nativeMs).filter((value) => value !== undefined);
@@ -124,9 +125,9 @@ function row({ context, sides, config, mode, answers, memory, byBlock, peaks, pa
     ratioSpread: eager === undefined ? null : { ratio: roundAll(pairedRatio(eager, ours)), ...(malloc === undefined ? {} : { ratioMalloc: roundAll(pairedRatio(malloc, ours)) }) },
     usefulGflop: round(total(operations) / 1e9, 3),
     gflops: { ours: gflops(ours), torch: gflops(eager), torchMalloc: gflops(malloc) },
-    gemmPeakGflops: peaks === undefined ? null : round(peaks.gflops, 1),
-    ...(peaks?.bandwidthGBs === undefined ? {} : { usefulMiB: round(bytes / 2 ** 20, 1), bandwidthGBs: round(peaks.bandwidthGBs, 1) }),
-    roofline: leastMs === undefined ? null : { ours: share(ours), torch: share(eager), torchMalloc: share(malloc) },
+    peakGflops: peaks === undefined ? null : round(peaks.gflops, 1),
+    ...(peaks === undefined ? {} : { usefulMiB: round(bytes / 2 ** 20, 1), bandwidthGBs: round(peaks.bandwidthGBs, 1) }),
+    roofline: leastMs === undefined ? null : { ours: share(ours), ...(again === 0 ? {} : { oursWithRepeated: round(least(total(operations) + again) / median(ours), 3) }), torch: share(eager), torchMalloc: share(malloc) },
     ...(byBlock === undefined ? {} : { blocks: Object.fromEntries(Object.entries(byBlock).map(([name, blocks]) => [name, roundBlocks(blocks)])) }),
     ...(skipped === undefined ? {} : { torchSkipped: skipped }),
     ...(graphFailure === undefined ? {} : { oursGraphFailed: graphFailure }),

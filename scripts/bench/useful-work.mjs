@@ -27,6 +27,18 @@ export function usefulOperations(model, { n, t, f, b }, mode) {
   return { gru: gru * rows * t, similarity: factor * pair * n * n * b, dense: factor * denseOperations(model, f, widths) * rows };
 }
 
+/**
+ * What the kernels on the CPU compute again in training rather than keep, beside `usefulOperations`: the GRU's forward, and the scores M M' once
+ * for each layer and, over half of the pairs, for M's gradient.
+ *
+ * @returns operations per step
+ */
+export function repeatedOperations(model, shape, mode) {
+  if (mode !== "train") return 0;
+  const { n, b } = shape;
+  return usefulOperations(model, shape, "infer").gru + (model.numTgcLayers + 0.5) * 2 * model.numRiskFactors * n * n * b;
+}
+
 const relationalWidth = (model, f) => ({ features: f, state: model.gruHiddenSize, both: f + model.gruHiddenSize })[model.relationalInput];
 
 function tgcWidths(model, f) {

@@ -176,9 +176,9 @@ describe("report", () => {
   const row = {
     config: { n: 300, t: 20, f: 21, b: 4 }, mode: "train", precision: "highest", isa: "avx512", oursMs: 10, torchMs: 20, torchMallocMs: 18, ratio: 2, ratioMalloc: 1.8,
     oursPeakMiB: 10, torchPeakMiB: 150, rounds: 7, spread: { ours: spread, torch: spread, torchMalloc: spread }, ratioSpread: { ratio: spread, ratioMalloc: spread },
-    gflops: { ours: 100, torch: 50, torchMalloc: 60 }, gemmPeakGflops: 200, roofline: { ours: 0.5, torch: 0.25, torchMalloc: 0.3 }, disturbance: { others: 0.01 },
+    gflops: { ours: 100, torch: 50, torchMalloc: 60 }, peakGflops: 200, bandwidthGBs: 20, roofline: { ours: 0.5, torch: 0.25, torchMalloc: 0.3 }, disturbance: { others: 0.01 },
   };
-  const skipped = { ...row, config: { ...row.config, n: 16000 }, torchMs: null, torchMallocMs: null, ratio: null, ratioMalloc: null, torchPeakMiB: null, ratioSpread: null, roofline: null, gemmPeakGflops: null, spread: { ours: spread, torch: null, torchMalloc: null }, gflops: { ours: 100, torch: null, torchMalloc: null }, torchSkipped: "PyTorch would need about 30 GiB" };
+  const skipped = { ...row, config: { ...row.config, n: 16000 }, torchMs: null, torchMallocMs: null, ratio: null, ratioMalloc: null, torchPeakMiB: null, ratioSpread: null, roofline: null, peakGflops: null, spread: { ours: spread, torch: null, torchMalloc: null }, gflops: { ours: 100, torch: null, torchMalloc: null }, torchSkipped: "PyTorch would need about 30 GiB" };
   const environment = {
     cpu: "Some CPU", cores: 2, memoryGiB: 8, kernel: "6", threads: 2, date: "2026-01-02T03:04:05Z", commit: "abc", libtorch: "2.15.0", node: "20", precision: "highest", isa: "avx512",
     torch: "2.15.0+cpu", python: "3.11", agreement: { predictions: 1e-6, riskFactors: 2e-6 }, forced: false,
