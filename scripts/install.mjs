@@ -243,7 +243,7 @@ async function solver() {
   return { cargo };
 }
 
-/** Compiles native/ against one LibTorch. An interrupted build is continued by the next run: CMake knows what is done. */
+/** Compiles native/ against one LibTorch, or says what is wrong with the solver's crate (`crateProblem`). An interrupted build is continued by the next run: CMake knows what is done. */
 async function buildNative(path, nvcc = "", cargo = "") {
   const start = Date.now();
   mkdirSync(build, { recursive: true });
@@ -271,20 +271,23 @@ async function buildNative(path, nvcc = "", cargo = "") {
   // The loader would open one of an earlier build.
   if (nvcc === "") rmSync(cudaLibrary, { force: true });
   writeFileSync(logFile, configured.output + compiled.output);
+  // The core does without the crate, which fails with a broken toolchain or a full disk too.
+  if (!compiled.ok && cargo !== "" && /(FAILED:|\*\*\*).*astgnn_solver/.test(compiled.output)) return { crateProblem: firstErrors(compiled.output, /^error/).split("\n")[0].trim() };
   if (!compiled.ok) {
     // Half a build must not stand before the prebuilt binary.
     if (isDependency) for (const file of outputs.native) rmSync(file, { force: true });
     throw new InstallError(`The native core did not compile (all of it in ${relative(process.cwd(), logFile)}):\n${firstErrors(compiled.output)}`);
   }
   parts.push(`native ${nvcc === "" ? "core" : "core and CUDA library"} ${seconds(start)}`);
+  return {};
 }
 
 const tail = (text, count = 30) => text.trimEnd().split("\n").slice(-count).join("\n");
 
-function firstErrors(output) {
+function firstErrors(output, mark = /\berror:|FAILED:|undefined reference/) {
   // cmake-js closes with a line of its own, which says nothing.
   const lines = output.split("\n").filter((line) => !/^ERROR OMG|^\s*$/.test(line));
-  const at = lines.findIndex((line) => /\berror:|FAILED:|undefined reference/.test(line));
+  const at = lines.findIndex((line) => mark.test(line));
   return at < 0 ? tail(lines.join("\n")) : lines.slice(at, at + 30).join("\n");
 }
 
@@ -337,11 +340,16 @@ async function install() {
       say(`using LibTorch ${chosen.version} (${chosen.variant}) at ${chosen.path}`);
       const compiler = await cuda(from);
       if (compiler.nvcc === undefined) say(`without the CUDA library: ${compiler.reason}`);
-      const rust = await solver();
+      let rust = await solver();
       if (rust.cargo === undefined) say(`without the solver of convex programmes: ${rust.reason}`);
       const { native: _, ...before } = readStamp();
       writeStamp(before);
-      await buildNative(chosen.path, compiler.nvcc, rust.cargo);
+      const built = await buildNative(chosen.path, compiler.nvcc, rust.cargo);
+      if (built.crateProblem !== undefined) {
+        rust = { reason: `its crate did not compile: ${built.crateProblem}`, isCompileFailure: true };
+        say(`without the solver of convex programmes: ${rust.reason}`);
+        await buildNative(chosen.path, compiler.nvcc);
+      }
       const { path, version, variant, source } = chosen;
       writeStamp({ ...readStamp(), native: found.native, libtorch: { path, version, variant, source }, cuda: compiler, solver: rust });
     }

@@ -13,7 +13,7 @@ export function infoCommand(): Command {
     });
 }
 
-function text({ version, node, platform, libtorch, looked, core, cpu, devices, problems }: Installation): string {
+function text({ version, node, platform, libtorch, looked, core, cpu, solver, devices, problems }: Installation): string {
   const lines = [
     `astgnn    ${version} (Node.js ${node}, ${platform})`,
     `core      ${core === null ? "not found" : `${core.path}, built against LibTorch ${core.libtorch}`}`,
@@ -21,6 +21,7 @@ function text({ version, node, platform, libtorch, looked, core, cpu, devices, p
     `          searched in this order: ${Object.values(sourceNames).join(", ")}`,
     ...looked.map((place) => `          ${place.isUsed === true ? "->" : " -"} ${place.path} (${sourceNames[place.source]}): ${reason(place, libtorch === null)}`),
     `CPU       ${cpu.isa}`,
+    `solver    ${solver === null ? "not known: the core does not load" : solver ? "Clarabel, for portfolios within limits" : "none: portfolios of risk parity alone (docs/install.md: cargo)"}`,
     `devices   ${devices.length === 0 ? "none" : devices.join(", ")}`,
     problems.length === 0 ? "no problems found" : `problems:\n${problems.map((problem) => `- ${problem.replaceAll("\n", "\n  ")}`).join("\n")}`,
   ];

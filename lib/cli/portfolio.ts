@@ -74,9 +74,10 @@ function portfolioText({ tickers, weights, riskShares, volatility, value, duals 
 }
 
 /** Why there is no portfolio, as lines. */
-function conflictText({ conflict, give }: Conflict): string[] {
+function conflictText({ conflict, give, isOfChosenNames }: Conflict): string[] {
   return [
     `No portfolio keeps to ${conflict.length === 1 ? conflict[0]! : `${conflict.slice(0, -1).join(", ")} and ${conflict.at(-1)!}`} together. Without any one of them the others can hold:`,
     ...conflict.map((name) => `  ${name} alone would have to give way by ${Number(give[name]!.toPrecision(4))}${["maxWeight", "minWeight", "longOnly"].includes(name) ? " for every stock" : ""}`),
+    ...(isOfChosenNames === true ? ["The names are those with the largest weights; others may do, which are not searched for."] : []),
   ];
 }

@@ -9,6 +9,8 @@ export interface Conflict {
   readonly conflict: readonly string[];
   /** By how much each of them alone would have to give way, the others of the conflict as they are: in its own units, of a limit on single stocks for each of them. */
   readonly give: Readonly<Record<string, number>>;
+  /** With `maxNames` in the conflict: the names are those that the heuristic chose, and others with which all limits hold may exist. */
+  readonly isOfChosenNames?: true;
 }
 
 /** What rounding of the solver may look like, in units of the limits. */

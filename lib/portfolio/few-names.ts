@@ -1,4 +1,3 @@
-import { AstgnnError } from "../errors.js";
 import type { Conflict } from "./conflict.js";
 import { type ConvexProblem, type ConvexSolution, solveConvex } from "./convex.js";
 import type { SolveOptions } from "./programme.js";
@@ -16,9 +15,8 @@ export interface FewNames {
 const NONE = 1e-9;
 
 /**
- * A heuristic: solves without the limit, then lets go of half of the surplus names with the smallest weights at a time and solves again, until `most` are left.
- *
- * @throws AstgnnError ERR_OPTION where the names that are kept leave no portfolio, which does not prove that there is none
+ * A heuristic: solves without the limit, then lets go of half of the surplus names with the smallest weights at a time and solves again, until `most` are left. Where the
+ * names that are kept leave no portfolio, the limits that they contradict and how many more names it takes.
  */
 export async function fewNames(problem: ConvexProblem, most: number, options: SolveOptions): Promise<(ConvexSolution & { fewNames: FewNames }) | Conflict> {
   const relaxed = await solveConvex(problem, options);
@@ -29,12 +27,27 @@ export async function fewNames(problem: ConvexProblem, most: number, options: So
     if (held.length <= most) break;
     const kept = held.slice(0, most + Math.floor((held.length - most) / 2));
     const next = await solveConvex({ ...problem, kept }, options);
-    if ("conflict" in next) {
-      throw new AstgnnError("ERR_OPTION", `With ${kept.length} names no portfolio keeps to ${next.conflict.filter((name) => name !== "maxNames").join(", ")}.`, { option: "limits.maxNames", next: "Allow more names, or loosen those limits; another choice of names may exist, which is not searched for." });
-    }
+    if ("conflict" in next) return fewest(problem, held, kept.length, most, next, options);
     found = { ...next, duals: [] };
   }
   const names = found.weights.filter((weight) => Math.abs(weight) > NONE).length;
   const gap = relaxed.value === 0 ? (found.value === 0 ? 0 : Infinity) : Math.abs(found.value - relaxed.value) / Math.abs(relaxed.value);
   return { ...found, fewNames: { names, relaxation: relaxed.value, gap } };
+}
+
+/**
+ * The conflict of `most` names, and by how many more of the names with the largest weights it goes.
+ *
+ * @param refused number of names with which it does not go, of whose conflict `known` is
+ */
+async function fewest(problem: ConvexProblem, held: readonly number[], refused: number, most: number, known: Conflict, options: SolveOptions): Promise<Conflict> {
+  let [without, enough] = [refused, held.length];
+  while (enough - without > 1) {
+    const middle = (without + enough) >> 1;
+    if ("conflict" in (await solveConvex({ ...problem, kept: held.slice(0, middle) }, options))) without = middle;
+    else enough = middle;
+  }
+  const conflict = refused === most ? known : await solveConvex({ ...problem, kept: held.slice(0, most) }, options);
+  const { conflict: names, give } = "conflict" in conflict ? conflict : known;
+  return { status: "infeasible", conflict: names, give: { ...give, maxNames: enough - most }, isOfChosenNames: true };
 }

@@ -18,6 +18,8 @@ export interface Installation {
   core: { path: string; libtorch: string } | null;
   /** The widest instructions of this processor, or what ASTGNN_ISA names; `scalar` also where it cannot be told. */
   cpu: { isa: Isa };
+  /** Whether the core has the solver of convex programmes, which every portfolio but risk parity needs; null where the core does not load. */
+  solver: boolean | null;
   /** Devices that models can run on; empty where the native core does not load. */
   devices: string[];
   /** What is missing or wrong, each with what to do; empty where all is well. */
@@ -42,7 +44,8 @@ export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Insta
       return undefined;
     }
   };
-  const core = attempt(() => loadCore().info());
+  const native = attempt(loadCore);
+  const core = native === undefined ? undefined : attempt(() => native.info());
   const devices = core?.devices ?? [];
   const build = attempt(findNativeBuild);
   const search = searchLibTorch({ env, everywhere: true, ...(build === undefined ? {} : { version: build.libtorchVersion }) });
@@ -57,6 +60,7 @@ export function inspectInstallation(env: NodeJS.ProcessEnv = process.env): Insta
     looked: search.looked,
     core: build === undefined ? null : { path: build.core, libtorch: build.libtorchVersion },
     cpu: { isa: core?.cpu.isa ?? isaOf(readFlags()) },
+    solver: native?.hasSolver ?? null,
     devices,
     problems,
   };

@@ -208,6 +208,19 @@ describe.skipIf(!hasSolver)("optimise", () => {
     expect(found.value! / least - 1).toBeLessThan(0.2);
   });
 
+  it("names the limits that few names contradict, and how many names it takes", async () => {
+    const small = writtenOut(factorForm(12, 2, 3));
+    // Six names of at most a sixth are a whole portfolio, three are a half.
+    const limits = { maxWeight: 1 / 6 + 1e-4, maxNames: 3 };
+    const found = await optimise({ covariance: small, objective: "minimumVariance", limits });
+    if (found.status !== "infeasible") throw new Error("three names cannot be a whole portfolio");
+    expect([...found.conflict].sort()).toEqual(["maxNames", "maxWeight", "net"]);
+    expect(found).toMatchObject({ isOfChosenNames: true, give: { maxNames: 3 } });
+    expect(found.give["maxWeight"]).toBeCloseTo(1 / 3 - limits.maxWeight, 5);
+    expect(found.give["net"]).toBeCloseTo(1 - 3 * limits.maxWeight, 5);
+    expect((await optimise({ covariance: small, objective: "minimumVariance", limits: { ...limits, maxNames: 3 + found.give["maxNames"]! } })).status).toBe("optimal");
+  });
+
   it("says which weights of a singular covariance are not the only ones", async () => {
     const twice = { tickers: ["A", "B", "C"], values: Float64Array.of(1, 1, 0, 1, 1, 0, 0, 0, 1) };
     const { notes, volatility } = await best({ covariance: twice, objective: "minimumVariance" });

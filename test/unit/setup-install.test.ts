@@ -77,7 +77,10 @@ describe("as a dependency with a prebuilt binary", () => {
     const core = `libastgnn_core.${process.platform === "darwin" ? "dylib" : "so"}`;
     const cmakeJs = `const { appendFileSync, mkdirSync, readFileSync, writeFileSync } = require("node:fs");
 if (process.argv.includes("configure")) appendFileSync("configured", process.argv.filter((each) => each.startsWith("-D")).join(" ") + "\\n");
-else {
+else if (process.env.FAIL_WITH_CARGO && /ASTGNN_CARGO=\\S[^\\n]*\\n$/.test(readFileSync("configured", "utf8"))) {
+  console.log(process.env.FAIL_WITH_CARGO);
+  process.exitCode = 1;
+} else {
   mkdirSync("build/Release", { recursive: true });
   for (const name of ["astgnn.node", "${core}", ...(/NVCC=\\S[^\\n]*\\n$/.test(readFileSync("configured", "utf8")) ? ["libastgnn_cuda.so"] : [])]) writeFileSync("build/Release/" + name, "");
 }`;
@@ -191,6 +194,17 @@ describe("the solver of convex programmes", () => {
     expect(run(env).stdout).toContain("cargo is 1.66, and 1.70 is needed");
     expect(run(env)).toMatchObject(silent);
     expect(withCargo("1.96.0", true).run({ ...env, ASTGNN_SOLVER: "0" }).stdout).toContain("ASTGNN_SOLVER is 0");
+  });
+
+  it("is left out where its crate does not compile, and the core is built all the same", () => {
+    const { run, configured, cargo } = withCargo("1.85.0", true);
+    // What ninja and cargo print; the second build has no crate.
+    const failure = ["FAILED: solver/release/libastgnn_solver.a", "error: linking with `cc` failed: exit status: 1", "ninja: build stopped: subcommand failed."];
+    const first = run({ ...env, FAIL_WITH_CARGO: failure.join("\n") });
+    expect(first).toMatchObject({ status: 0, stdout: expect.stringContaining("without the solver of convex programmes: its crate did not compile: error: linking with `cc` failed: exit status: 1\n") });
+    expect(first.stdout).not.toContain(cargo);
+    expect(configured()).toContain("-DASTGNN_CARGO= ");
+    expect(run(env)).toMatchObject(silent);
   });
 
   it("is left out where its crates cannot be fetched, which is tried again", () => {
