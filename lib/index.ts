@@ -72,6 +72,7 @@ export { backtestRun, type RunBacktestOptions } from "./portfolio/backtest/of-ru
 export type { BacktestOptions, BacktestSource, BookName, Known, PredictionsSource, ScheduleSource, TargetWeights, WeightsSource } from "./portfolio/backtest/options.js";
 export type { BacktestDays, Delisting, Fill } from "./portfolio/backtest/run.js";
 export type { BacktestStatistics } from "./portfolio/backtest/statistics.js";
+export type { RelativeStatistics } from "./portfolio/backtest/benchmark.js";
 export type { CapacityPoint } from "./portfolio/backtest/capacity.js";
 export type { BacktestNumbers } from "./report/sections/backtest.js";
 export { peers, type Peer, type PeersOptions, type StockPeers } from "./evaluate/peers/peers.js";

@@ -5,6 +5,7 @@ import type { Ledger } from "../../data/types.js";
 import { AstgnnError } from "../../errors.js";
 import { resolveOptions } from "../../options.js";
 import { warn } from "../../warn.js";
+import { checkBenchmark, relativeTo, type RelativeStatistics } from "./benchmark.js";
 import { capacityCurve, recorded, type CapacityPoint } from "./capacity.js";
 import { decisionsOfPredictions, decisionsOfSchedule, decisionsOfWeights, type DecisionChecks, type Decisions } from "./decisions.js";
 import { BacktestOptionsSchema, type BacktestOptions, type BacktestSource, type ResolvedBacktest } from "./options.js";
@@ -30,6 +31,8 @@ export interface Backtest extends BacktestStatistics {
   readonly ruined: string | null;
   /** The same decisions at other capitals, the smallest first; null where none were asked for. */
   readonly capacity: readonly CapacityPoint[] | null;
+  /** Beside `benchmark`; null where none was named. */
+  readonly relative: RelativeStatistics | null;
   readonly terms: BacktestTerms;
   /** Of the prices, of what was decided and of its orders. */
   readonly ledger: Ledger;
@@ -51,6 +54,7 @@ export interface Backtest extends BacktestStatistics {
  */
 export async function backtest(source: BacktestSource, panel: Panel, options: BacktestOptions = {}): Promise<Backtest> {
   const terms = resolveOptions(BacktestOptionsSchema, options, "backtest");
+  if (terms.benchmark !== undefined) checkBenchmark(terms.benchmark, panel);
   const ledger = new LedgerBuilder(panel.ledger.entries);
   const decisions = await decisionsOf(source, panel, { ledger, maxDropped: terms.maxDropped, signal: terms.signal });
   // Only what was decided on the way has to be remembered: the rest is decided alike again.
@@ -75,6 +79,7 @@ export async function backtest(source: BacktestSource, panel: Panel, options: Ba
       portfolios: decisions.portfolios,
       ruined: trace.ruined ?? null,
       capacity,
+      relative: terms.benchmark === undefined ? null : relativeTo(terms.benchmark, panel, trace.days, terms.periodsPerYear),
       terms: told,
       ledger: ledger.build(panel.ledger.rowsRead, panel.ledger.rowsKept),
     };

@@ -27,6 +27,7 @@ export const backtestShape = {
   maxDropped: z.number().min(0).max(1).default(0.05).describe("a share from 0 to 1"),
   periodsPerYear: z.number().gt(0).default(252).describe("a number above 0").meta({ help: "dates of a year, by which returns are annualised", value: "dates" }),
   to: z.iso.date().optional().describe("a date YYYY-MM-DD").meta({ help: "last date of the backtest", value: "date", byDefault: "the last of the prices; of predictions the end of the last holding" }),
+  benchmark: z.string().min(1).optional().describe("universe or a ticker").meta({ help: "what the book is measured against: universe, for all its stocks alike, or a ticker of the prices", value: "name" }),
   capacity: z.array(z.number().gt(0).describe("a number above 0")).min(1).optional().describe("a list of numbers above 0").meta({ help: "capitals at which to run again, for the capacity curve", value: "money" }),
 };
 
@@ -75,6 +76,8 @@ export interface BacktestOptions {
   readonly periodsPerYear?: number | undefined;
   /** Last date, YYYY-MM-DD. Default: the last of the prices; of predictions the end of the last holding. */
   readonly to?: string | undefined;
+  /** What the book is measured against, for `relative`: "universe" for all stocks of the universe alike, anew on every date and without costs, or a ticker of the panel. Default none. */
+  readonly benchmark?: string | undefined;
   /** Capitals at which to run again with the same decisions: gives `capacity`. Default none. */
   readonly capacity?: readonly number[] | undefined;
   readonly signal?: AbortSignal | undefined;

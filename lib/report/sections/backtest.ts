@@ -42,6 +42,8 @@ export interface BacktestNumbers {
   readonly daily: {
     readonly dates: readonly string[]; readonly equity: readonly Maybe[]; readonly gross: readonly Maybe[]; readonly net: readonly Maybe[]; readonly traded: readonly Maybe[]; readonly drawdown: readonly Maybe[];
   };
+  /** Absent from reports of earlier versions. */
+  readonly relative?: { readonly benchmark: string; readonly activeReturn: Maybe; readonly activeT: Maybe; readonly trackingError: Maybe; readonly informationRatio: Maybe; readonly beta: Maybe } | null;
   readonly capacity: readonly { readonly capital: Maybe; readonly return: Maybe; readonly sharpe: Maybe; readonly costs: { readonly impact: Maybe; readonly total: Maybe }; readonly ruined: string | null }[] | null;
   readonly delistings: readonly { readonly ticker: string; readonly lastDate: string; readonly price: Maybe; readonly weight: Maybe }[];
   /** What could not be done as decided. */
@@ -176,6 +178,14 @@ function table(books: readonly BacktestNumbers[]): Block {
       row("Sharpe before costs", (book) => book.grossSharpe, two),
       row("Sharpe after costs", (book) => book.sharpe, two),
       row("Compounded", (book) => book.compoundedReturn, percent),
+      ...(books.every(({ relative }) => relative == null) ? [] : [
+        text("Benchmark", ({ relative }) => relative?.benchmark ?? "–"),
+        row("Active return", (book) => book.relative?.activeReturn, percent),
+        row("t of it (Newey-West)", (book) => book.relative?.activeT, two),
+        row("Tracking error", (book) => book.relative?.trackingError, percent),
+        row("Information ratio", (book) => book.relative?.informationRatio, two),
+        row("Beta", (book) => book.relative?.beta, two),
+      ]),
       row("Largest fall", (book) => book.drawdown, percent),
       row("Turnover per decision", (book) => book.turnover, percent),
       row("Break-even cost, bp one way", (book) => book.breakEvenBps, (bps) => fixed(bps, 1)),
