@@ -72,14 +72,19 @@ function checkedFactors({ tickers, factors: names, exposures, factorCovariance, 
   // B = X L, where F = L L'.
   const loadings = new Float64Array(n * rank);
   const variances = new Float64Array(n);
+  const row = new Float64Array(rank);
+  // Of a factor that was not pivoted, half of the entries are 0.
+  const ends = Int32Array.from({ length: k }, (_, f) => scaled.subarray(f * rank, (f + 1) * rank).findLastIndex((value) => value !== 0) + 1);
   for (let i = 0; i < n; i++) {
-    let variance = specificVariance[i]!;
-    for (let r = 0; r < rank; r++) {
-      let sum = 0;
-      for (let f = 0; f < k; f++) sum += exposures[i * k + f]! * scaled[f * rank + r]!;
-      loadings[i * rank + r] = sum;
-      variance += sum * sum;
+    row.fill(0);
+    for (let f = 0; f < k; f++) {
+      const exposure = exposures[i * k + f]!;
+      const at = f * rank;
+      if (exposure !== 0) for (let r = 0, end = ends[f]!; r < end; r++) row[r]! += exposure * scaled[at + r]!;
     }
+    loadings.set(row, i * rank);
+    let variance = specificVariance[i]!;
+    for (let r = 0; r < rank; r++) variance += row[r]! * row[r]!;
     variances[i] = variance;
   }
   return { tickers, rows, factors: { loadings, rank, specific: specificVariance, exposures, names }, matrix: undefined, root: undefined, variances, rank: n, dependent: [] };

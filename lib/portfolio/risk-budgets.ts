@@ -5,7 +5,9 @@ import { type CheckedCovariance, type FactorLoadings, timesWeights } from "./cov
 /** Newton steps, after which something is wrong: 6 to 12 are usual. */
 const MOST_STEPS = 200;
 /** Largest relative error of a stock's share of the risk at which the steps end. */
-const ENOUGH = 1e-13;
+const ENOUGH = 1e-12;
+/** Error below which S x is computed anew after each step. */
+const NEAR = 1e-6;
 /** And the one that a result may have where rounding ends them. */
 const ALLOWED = 1e-8;
 
@@ -47,7 +49,9 @@ export function riskBudgets(covariance: CheckedCovariance, budgets: Float64Array
     const along = timesWeights(covariance, direction);
     const step = stepLength(x, direction, marginal, along, budgets, Math.min(1, 0.99 / largest), decrement);
     for (let i = 0; i < n; i++) x[i]! += step * direction[i]!;
-    marginal = timesWeights(covariance, x);
+    for (let i = 0; i < n; i++) marginal[i]! += step * along[i]!;
+    // Near the end rounding of the sum would show.
+    if (relativeError(x, marginal, budgets) < NEAR) marginal = timesWeights(covariance, x);
     const error = relativeError(x, marginal, budgets);
     // At the end of the rounding the error no longer falls.
     stuck = error < best.error ? 0 : stuck + (step === 1 && decrement < 1e-12 ? 1 : 0);
@@ -130,17 +134,32 @@ function ofFactors({ loadings, rank, specific }: FactorLoadings, n: number): Shi
   };
 }
 
-/** Lower triangle of B' diag(d) B, four stocks at a time: most of what a step takes. */
+/** Lower triangle of B' diag(d) B, four stocks and two rows at a time: most of what a step takes. */
 function weightedGram(b: Float64Array, d: Float64Array, n: number, rank: number, out: Float64Array): void {
   out.fill(0);
   const whole = n - (n % 4);
   for (let i = 0; i < whole; i += 4) {
     const [b0, b1, b2, b3] = [i * rank, (i + 1) * rank, (i + 2) * rank, (i + 3) * rank];
-    for (let r = 0; r < rank; r++) {
-      const s0 = b[b0 + r]! * d[i]!;
-      const s1 = b[b1 + r]! * d[i + 1]!;
-      const s2 = b[b2 + r]! * d[i + 2]!;
-      const s3 = b[b3 + r]! * d[i + 3]!;
+    const [d0, d1, d2, d3] = [d[i]!, d[i + 1]!, d[i + 2]!, d[i + 3]!];
+    let r = 0;
+    for (; r + 1 < rank; r += 2) {
+      const [s0, s1, s2, s3] = [b[b0 + r]! * d0, b[b1 + r]! * d1, b[b2 + r]! * d2, b[b3 + r]! * d3];
+      const [t0, t1, t2, t3] = [b[b0 + r + 1]! * d0, b[b1 + r + 1]! * d1, b[b2 + r + 1]! * d2, b[b3 + r + 1]! * d3];
+      const [row, next] = [r * rank, (r + 1) * rank];
+      for (let c = 0; c <= r + 1; c++) {
+        const x0 = b[b0 + c]!;
+        const x1 = b[b1 + c]!;
+        const x2 = b[b2 + c]!;
+        const x3 = b[b3 + c]!;
+        out[row + c]! += s0 * x0 + s1 * x1 + s2 * x2 + s3 * x3;
+        out[next + c]! += t0 * x0 + t1 * x1 + t2 * x2 + t3 * x3;
+      }
+    }
+    for (; r < rank; r++) {
+      const s0 = b[b0 + r]! * d0;
+      const s1 = b[b1 + r]! * d1;
+      const s2 = b[b2 + r]! * d2;
+      const s3 = b[b3 + r]! * d3;
       const row = r * rank;
       for (let c = 0; c <= r; c++) out[row + c]! += s0 * b[b0 + c]! + s1 * b[b1 + c]! + s2 * b[b2 + c]! + s3 * b[b3 + c]!;
     }
