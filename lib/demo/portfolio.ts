@@ -12,6 +12,7 @@ import { ASTGNNFactorModel } from "../model/model.js";
 import { resolveOptions } from "../options.js";
 import type { Backtest } from "../portfolio/backtest/backtest.js";
 import { backtestNumbers } from "../portfolio/backtest/numbers.js";
+import { compareRisk } from "../risk/compare.js";
 import type { FactorForm } from "../risk/factor-form.js";
 import { riskForms } from "../risk/risk-model.js";
 import { train } from "../train/train.js";
@@ -28,6 +29,8 @@ const LABEL = { horizonDays: 5, lagDays: 1 } as const;
 const SIGNAL = 0.1;
 const COSTS = { costBps: 5, borrowBps: 50 };
 const DATES_PER_YEAR = 252;
+/** Models of risk that M's is judged beside. */
+const RISK_RIVALS = ["lw", "pca"] as const;
 
 /** A book of the demonstration. */
 export interface DemonstratedBook extends Pick<Backtest, "return" | "t" | "volatility" | "sharpe" | "drawdown" | "turnover" | "costs"> {
@@ -82,6 +85,9 @@ export async function demonstratePortfolio(options: PortfolioDemonstrationOption
   const evaluation = await evaluateRun(run, { source: panel, onWarning: () => {}, signal });
   await writeReport(run, evaluation, { command: `astgnn demo --portfolio --seed ${seed} --epochs ${epochs}` });
   await writeReport(run, { stockPeers: trained.stockPeers });
+
+  say("judging the risk model");
+  await writeReport(run, { risk: await compareRisk(run, { source: panel, compare: RISK_RIVALS, refresh: LABEL.horizonDays, signal }) });
 
   const forms = new Map<string, FactorForm>();
   const decisions = trained.predictions.dates.filter((_, i) => i % LABEL.horizonDays === 0);

@@ -27,10 +27,12 @@ it("demo --portfolio goes from simulated prices to books and one report", async 
   expect([...books, ...skipped].map(({ name }) => name)).toContain("mean-variance");
   for (const { reason } of skipped) expect(reason).toContain("no solver");
   for (const { return: mean, volatility, costs, drawdown } of books) expect([mean, volatility, costs.total, drawdown].every(Number.isFinite)).toBe(true);
-  const { backtests, test, peers, history } = JSON.parse(readFileSync(join(folder, "run", "report.json"), "utf8")) as ReportNumbers;
+  const { backtests, test, peers, history, risk: judged } = JSON.parse(readFileSync(join(folder, "run", "report.json"), "utf8")) as ReportNumbers;
   expect(backtests?.map(({ name }) => name)).toEqual(books.map(({ name }) => name));
   expect([test?.ic, peers?.length, history?.length]).toEqual([ic.mean, 1, 1]);
+  expect(Object.keys(judged!.models)).toEqual(["m", "lw", "pca"]);
   expect(existsSync(report)).toBe(true);
+  expect(readFileSync(report, "utf8")).toContain("Eigenvectors as portfolios");
   expect(readFileSync(report, "utf8")).toContain("Value of the book");
 
   const again = await astgnn("demo", "--portfolio", "--keep", folder);
