@@ -1,18 +1,17 @@
 import { RISK_FILE } from "./risk-file.js";
 import { join } from "node:path";
-import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
+import type { Panel, PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import { invalidOption } from "../errors.js";
 import { knownExposures } from "../evaluate/known-exposures.js";
-import { openRunData } from "../evaluate/run-data.js";
 import { writeFileAtomically } from "../model/atomic-write.js";
-import { readAnyDescription } from "../run/description.js";
 import type { RiskModel } from "./estimator.js";
 import type { FactorForm } from "./factor-form.js";
 import { EigenfactorJudge } from "./eigenfactors.js";
 import { Judge, type RiskComparison } from "./judge.js";
 import { KnownRows } from "./known-rows.js";
 import type { RiskModelOptions } from "./options.js";
+import { openWithGroups } from "./open-with-groups.js";
 import { PanelReturns } from "./panel-returns.js";
 import { sampleCovariances, type SampleCovarianceName } from "./sample-covariance.js";
 import { walkRisk, type RiskStep, type WalkOptions } from "./walk.js";
@@ -58,7 +57,7 @@ export async function compareRisk(folder: string, options: CompareRiskOptions = 
   if (unknown !== undefined) throw invalidOption("compare", `some of ${COMPARED.join(", ")}`, compare);
   if (!Number.isInteger(window) || window < 20) throw invalidOption("window", "a whole number from 20", window);
   if (!Number.isInteger(refresh) || refresh < 1) throw invalidOption("refresh", "a whole number from 1", refresh);
-  const panel = await openJudged(folder, options);
+  const panel = await openWithGroups(folder, options);
   const [returns, N] = [await PanelReturns.of(panel, size, signal), panel.tickers.length];
   const samples = compare.filter((name): name is SampleCovarianceName => name !== "style");
   const judge = new Judge(["m", ...compare], panel.tickers);
@@ -107,11 +106,4 @@ function windowOf(returns: PanelReturns, t: number, window: number, tickers: rea
   const values = new Float64Array(T * rows.length);
   for (let d = 0; d < T; d++) for (const [i, n] of rows.entries()) values[d * rows.length + i] = returns.values[(first + d) * N + n]!;
   return { date: returns.dates[t]!, tickers: rows.map((n) => returns.tickers[n]!), returns: values };
-}
-
-async function openJudged(folder: string, { source, groups, signal }: CompareRiskOptions): Promise<Panel> {
-  const description = await readAnyDescription(folder);
-  if (groups === undefined) return openRunData(folder, description, source, signal);
-  // Other groups make other data by their fingerprint: prices are what is compared, date by date.
-  return openPanel((source ?? description.source) as PanelSource, { ...description.panel, groups, onWarning: () => {}, ...(signal === undefined ? {} : { signal }) });
 }

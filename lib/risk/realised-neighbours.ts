@@ -37,6 +37,17 @@ export class Realised {
     return own < 0 ? [] : Array.from(rows.keys()).filter((other) => other !== row && groups!.codes[t * N + rows[other]!] === own);
   }
 
+  /** Share of a row's list that is of its group, mean over the rows that have a group and a list. */
+  sameGroup(t: number, rows: readonly number[], listOf: (row: number) => readonly number[]): number {
+    const { groups, tickers: { length: N } } = this.#panel;
+    const codes = rows.map((n) => groups!.codes[t * N + n]!);
+    const shares = codes.flatMap((own, row) => {
+      const list = own < 0 ? [] : listOf(row);
+      return list.length === 0 ? [] : [list.filter((other) => codes[other] === own).length / list.length];
+    });
+    return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  }
+
   /** Correlation of two stocks over the 60 dates up to t and over the 20 after it. */
   pair(t: number, a: number, b: number): { correlation60: number; correlationNext20: number } {
     return {

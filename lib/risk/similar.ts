@@ -1,15 +1,14 @@
 import { join } from "node:path";
-import type { Panel } from "../data/panel.js";
+import type { Panel, PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import { AstgnnError, invalidOption } from "../errors.js";
 import { peersOfRun } from "../evaluate/peers/run.js";
 import { DAYS_BEFORE } from "../evaluate/peers/realised.js";
-import { openRunData } from "../evaluate/run-data.js";
 import { peerLists } from "../model/peer-lists.js";
-import { readDescription } from "../run/description.js";
 import { loadRun } from "../run/load.js";
 import type { Warning } from "../warn.js";
 import type { FactorForm } from "./factor-form.js";
+import { openWithGroups } from "./open-with-groups.js";
 import { PanelReturns } from "./panel-returns.js";
 import { closest, Realised } from "./realised-neighbours.js";
 import { walkRisk, type RiskSource, type WalkOptions } from "./walk.js";
@@ -27,6 +26,8 @@ export interface SimilarOptions extends Pick<WalkOptions, "model" | "axes" | "si
   readonly exposures?: readonly string[] | undefined;
   /** The data at another place. Default: what the run was trained on. */
   readonly source?: PanelSource | Panel | undefined;
+  /** Groups of the stocks. Default: those of the run's data. */
+  readonly groups?: PanelOptions["groups"] | undefined;
   readonly threads?: number | undefined;
   /** Told where the graph means nothing. Default: Node prints it once. */
   readonly onWarning?: ((warning: Warning) => void) | undefined;
@@ -62,6 +63,8 @@ export interface SimilarStocks {
    * AFTERWARDS, NaN where fewer follow. `group`: the other stocks of its group; NaN without groups.
    */
   readonly peerCorrelationNext20: { readonly byGraph: number; readonly byRisk: number; readonly byRealised: number; readonly group: number };
+  /** Share of a stock's list that is of its group, mean over all stocks with a group; `chance`: of all others. NaN without groups. */
+  readonly sameGroup: { readonly byGraph: number; readonly byRisk: number; readonly byRealised: number; readonly chance: number };
 }
 
 /**
@@ -73,11 +76,11 @@ export interface SimilarStocks {
  * @throws AstgnnError ERR_OPTION for an unknown ticker, an ensemble or a model without a graph; ERR_CHECKPOINT where the folder holds no run; ERR_DATA where the date or the stock is not in
  */
 export async function similar(folder: string, options: SimilarOptions): Promise<SimilarStocks> {
-  const { date, ticker, top = 10, lookBack = 60, exposures, source, threads, signal, onWarning, ...walking } = options;
+  const { date, ticker, top = 10, lookBack = 60, exposures, source, groups, threads, signal, onWarning, ...walking } = options;
   if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
   if (!Number.isInteger(lookBack) || lookBack < 0) throw invalidOption("lookBack", "a whole number from 0", lookBack);
   const graph = await peersOfRun(folder, { date, ticker, top, lookBack, threads, ...(source === undefined ? {} : { source: source as PanelSource }), ...(signal === undefined ? {} : { signal }), ...(onWarning === undefined ? {} : { onWarning }) });
-  const panel = await openRunData(folder, await readDescription(folder), source, signal);
+  const panel = await openWithGroups(folder, { source, groups, signal });
   const returns = await PanelReturns.of(panel, undefined, signal);
   const t = panel.dates.indexOf(date);
   const realised = new Realised(panel, returns);
@@ -86,26 +89,32 @@ export async function similar(folder: string, options: SimilarOptions): Promise<
   const own = rows.indexOf(returns.stock(ticker));
   const days: string[][] = [];
   for (let day = t; day >= Math.max(DAYS_BEFORE, t - lookBack); day--) days.push(realised.nearest(day, rows, own, top).map(({ row }) => risk.form.tickers[row]!));
-  const entry = (name: string, weight: number, since: string): SimilarStock => {
-    const group = realised.group(t, returns.stock(name));
-    return { ticker: name, weight, ...(group === undefined ? {} : { group }), ...realised.pair(t, returns.stock(ticker), returns.stock(name)), since };
+  const group = realised.group(t, returns.stock(ticker));
+  const groupOf = (name: string): { group?: string } => {
+    const found = realised.group(t, returns.stock(name));
+    return found === undefined ? {} : { group: found };
   };
+  const entry = (name: string, weight: number, since: string): SimilarStock => ({ ticker: name, weight, ...groupOf(name), ...realised.pair(t, returns.stock(ticker), returns.stock(name)), since });
   const since = (name: string, lists: readonly (readonly string[])[]): string => {
     let days = 0;
     while (lists[days]?.includes(name) === true) days++;
     return panel.dates[t + 1 - Math.max(1, days)]!;
   };
+  const graphList = await graphLists(folder, panel, t, rows, top, { threads, signal });
+  const riskList = (row: number): number[] => nearestByRisk(risk.form, row, top).map((one) => one.row);
+  const realisedList = (row: number): number[] => realised.nearest(t, rows, row, top).map((one) => one.row);
   return {
-    date, ticker, ...(graph.group === undefined ? {} : { group: graph.group }),
-    byGraph: graph.peers.map((peer) => ({ ticker: peer.ticker, weight: peer.weight, ...(peer.group === undefined ? {} : { group: peer.group }), correlation60: peer.correlation60, correlationNext20: peer.correlationNext20, since: peer.since })),
+    date, ticker, ...(group === undefined ? {} : { group }),
+    byGraph: graph.peers.map((peer) => ({ ticker: peer.ticker, weight: peer.weight, ...groupOf(peer.ticker), correlation60: peer.correlation60, correlationNext20: peer.correlationNext20, since: peer.since })),
     byRisk: risk.lists[0]!.map(({ ticker: name, weight }) => entry(name, weight, since(name, risk.lists.map((list) => list.map((one) => one.ticker))))),
     byRealised: realised.nearest(t, rows, own, top).map(({ row, weight }) => entry(risk.form.tickers[row]!, weight, since(risk.form.tickers[row]!, days))),
     peerCorrelationNext20: {
-      byGraph: realised.peerCorrelation(t, rows, await graphLists(folder, panel, t, rows, top, { threads, signal })),
-      byRisk: realised.peerCorrelation(t, rows, (row) => nearestByRisk(risk.form, row, top).map((one) => one.row)),
-      byRealised: realised.peerCorrelation(t, rows, (row) => realised.nearest(t, rows, row, top).map((one) => one.row)),
+      byGraph: realised.peerCorrelation(t, rows, graphList),
+      byRisk: realised.peerCorrelation(t, rows, riskList),
+      byRealised: realised.peerCorrelation(t, rows, realisedList),
       group: realised.hasGroups ? realised.peerCorrelation(t, rows, (row) => realised.members(t, rows, row)) : NaN,
     },
+    sameGroup: realised.hasGroups ? { byGraph: realised.sameGroup(t, rows, graphList), byRisk: realised.sameGroup(t, rows, riskList), byRealised: realised.sameGroup(t, rows, realisedList), chance: realised.sameGroup(t, rows, (row) => Array.from(rows.keys()).filter((other) => other !== row)) } : { byGraph: NaN, byRisk: NaN, byRealised: NaN, chance: NaN },
   };
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -102,6 +102,14 @@ describe("the risk model of a run", () => {
     const covariance = congruence(form.exposures, form.factorCovariance, form.tickers.length, form.factors.length).map((value, i) => value + (i % (form.tickers.length + 1) === 0 ? form.specificVariance[i / (form.tickers.length + 1)]! : 0));
     const at = (a: string, b: string): number => covariance[form.tickers.indexOf(a) * form.tickers.length + form.tickers.indexOf(b)]!;
     for (const { ticker, weight } of found.byRisk) expect(weight).toBeCloseTo(at(panel.tickers[2]!, ticker) / Math.sqrt(at(ticker, ticker) * at(panel.tickers[2]!, panel.tickers[2]!)), 10);
+    // The simulated prices have no groups; hidden industries would be a file.
+    expect(found.sameGroup.byRisk).toBeNull();
+    const groups = join(folder, "groups.csv");
+    writeFileSync(groups, `ticker,group\n${panel.tickers.map((name, n) => `${name},${n % 4 === 2 ? "two" : "other"}`).join("\n")}\n`);
+    const grouped = JSON.parse((await astgnn("similar", "--run", run, "--date", date, "--ticker", panel.tickers[2]!, "--top", "4", "--look-back", "0", "--threads", "1", "--groups", groups, "--json")).out) as SimilarStocks;
+    expect([grouped.group, grouped.byRisk[0]!.group]).toEqual(["two", panel.tickers.indexOf(grouped.byRisk[0]!.ticker) % 4 === 2 ? "two" : "other"]);
+    // A quarter and three quarters of all: 1/16 + 9/16, less the stock itself.
+    expect(Math.abs(grouped.sameGroup.chance - 0.61)).toBeLessThan(0.03);
     for (const value of [found.peerCorrelationNext20.byGraph, found.peerCorrelationNext20.byRisk, found.peerCorrelationNext20.byRealised]) expect(Math.abs(value)).toBeLessThan(1);
   });
 
