@@ -74,11 +74,12 @@ export async function serveWatch(content: Content, { port = 0, limits = LIMITS }
 const REFUSALS = { 400: "Bad request.", 403: "Forbidden: use the address that astgnn watch printed.", 404: "There is nothing here.", 405: "Only GET." } as const;
 
 /** Why a request gets no page; undefined where it does. */
-function refusalOf({ method, url = "", headers }: IncomingMessage, token: string, port: number): keyof typeof REFUSALS | undefined {
-  const { host, origin } = headers;
-  const own = [`127.0.0.1:${port}`, `localhost:${port}`];
-  if (host === undefined || !own.includes(host)) return 403;
-  if (origin !== undefined && origin !== `http://${host}`) return 403;
+function refusalOf({ method, url = "", headers, headersDistinct }: IncomingMessage, token: string, port: number): keyof typeof REFUSALS | undefined {
+  // Of a header that comes twice Node takes one, and who forwards it may take the other.
+  const { host: hosts = [], origin: origins = [] } = headersDistinct;
+  const [host = ""] = hosts;
+  if (hosts.length !== 1 || ![`127.0.0.1:${port}`, `localhost:${port}`].includes(host)) return 403;
+  if (origins.some((origin) => origin !== `http://${host}`)) return 403;
   const [, given = "", rest] = /^\/([^/]*)(\/.*)?$/.exec(url) ?? [];
   if (!isSame(given, token) || rest === undefined) return 403;
   if (method !== "GET" && method !== "HEAD") return 405;

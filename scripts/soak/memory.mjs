@@ -1,22 +1,37 @@
-// Trainings that go on and on in one process: node --expose-gc memory.mjs <steps|trainings> <count> <table>, or by scripts/soak.mjs. The process prints its resident memory in KiB, a number a line.
+// Trainings that go on and on in one process: node --expose-gc memory.mjs <steps|trainings> <count> <table>, or by scripts/soak.mjs. The process prints what it holds, a line a sample.
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DATASET, MODEL, packageUrl, run, writeTable } from "./small-training.mjs";
+import { DATASET, MODEL, packageUrl, root, run, writeTable } from "./small-training.mjs";
 
-/** Environment of a process whose memory is looked at: several arenas of malloc grow with the threads that happen to take part. */
-export const ONE_ARENA = { MALLOC_ARENA_MAX: "1" };
+/** Environment of a process whose memory is looked at. Several arenas of malloc would grow with the threads that happen to take part. */
+export function watched(folder) {
+  const library = join(folder, "malloc_in_use.so");
+  execFileSync("cc", ["-shared", "-fPIC", "-O1", "-o", library, join(root, "test", "faults", "malloc_in_use.c")]);
+  return { MALLOC_ARENA_MAX: "1", LD_PRELOAD: library };
+}
 
-/** Resident memory after garbage was collected, in KiB, without the room that V8's heap keeps free, which comes and goes. */
-export function residentKiB() {
+/**
+ * What a process holds after garbage was collected, in KiB. `resident`: without the room that V8's heap keeps free, which comes and goes. `used`: what malloc gave out
+ * (process.ppid, by test/faults/malloc_in_use.c) and V8 uses; nothing that is kept for later is in it.
+ */
+export function held() {
   globalThis.gc();
   const { rss, heapTotal, heapUsed } = process.memoryUsage();
-  return Math.round((rss - heapTotal + heapUsed) / 1024);
+  return { resident: Math.round((rss - heapTotal + heapUsed) / 1024), used: process.ppid + Math.round(heapUsed / 1024) };
+}
+
+/** How much more of each was held in the end, in words and as the largest share. */
+export function growthOf(samples) {
+  const [resident, used] = ["resident", "used"].map((kind) => growth(samples.map((sample) => sample[kind])));
+  const text = ({ before, after, share }) => `${before} -> ${after} KiB, ${(100 * share).toFixed(2)} %`;
+  return { resident, used, words: { resident: text(resident), used: text(used) } };
 }
 
 /** How far the last tenth lies above the second tenth, both by their medians. The first tenth fills caches; of fewer than twenty nothing can be said. */
-export function growth(samples) {
+function growth(samples) {
   if (samples.length < 20) return { before: samples[0], after: samples.at(-1), share: 0 };
   const tenth = Math.max(1, Math.floor(samples.length / 10));
   const median = (part) => [...part].sort((a, b) => a - b)[Math.floor(part.length / 2)];
@@ -29,13 +44,13 @@ const LIMIT = 0.01;
 
 async function soak(what, count, thrown) {
   const folder = mkdtempSync(join(tmpdir(), "astgnn-soak-"));
-  const { code, signal, stdout, stderr } = await run(["--expose-gc", fileURLToPath(import.meta.url), what, String(count), writeTable(folder)], { env: ONE_ARENA });
+  const { code, signal, stdout, stderr } = await run(["--expose-gc", fileURLToPath(import.meta.url), what, String(count), writeTable(folder)], { env: watched(folder) });
   rmSync(folder, { recursive: true });
   if (code !== 0) return { thrown, done: 1, saw: {}, failures: [`ended with ${signal ?? code}: ${stderr}`] };
-  const samples = stdout.trim().split("\n").map(Number);
-  const { before, after, share } = growth(samples);
-  const saw = { samples: samples.length, KiB: `${before} -> ${after}`, growth: `${(100 * share).toFixed(2)} %` };
-  return { thrown, done: 1, saw, failures: share < LIMIT ? [] : [`the memory grew by ${(100 * share).toFixed(2)} %: ${samples.join(" ")}`] };
+  const samples = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  const { resident, used, words } = growthOf(samples);
+  const failures = Math.max(resident.share, used.share) < LIMIT ? [] : [`the memory grew: ${JSON.stringify(samples)}`];
+  return { thrown, done: 1, saw: { samples: samples.length, ...words }, failures };
 }
 
 /** One training of so many steps. */
@@ -51,7 +66,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const dataset = await panel.dataset(DATASET);
     const model = new ASTGNNFactorModel({ sequentialInputSize: 2, ...MODEL });
     const epochs = Math.ceil(Number(count) / dataset.train.dates.length);
-    await train(model, dataset, { epochs, threads: 1, onWarning: () => {}, onEpoch: () => console.log(residentKiB()) });
+    await train(model, dataset, { epochs, threads: 1, onWarning: () => {}, onEpoch: () => console.log(JSON.stringify(held())) });
   } else {
     for (let i = 0; i < Number(count); i++) {
       const dataset = await panel.dataset(DATASET);
@@ -61,7 +76,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       await model.predict(dataset.test, { threads: 1 });
       model.dispose();
       dataset.dispose();
-      console.log(residentKiB());
+      console.log(JSON.stringify(held()));
     }
   }
 }

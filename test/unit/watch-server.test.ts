@@ -77,6 +77,35 @@ describe("The server of the page", () => {
     expect(await ask(server.url, { headers: { "content-length": "5" }, body: "hello" })).toMatchObject({ status: 400 });
   });
 
+  it("takes no headers beyond 8 KiB and no request that is none, and answers the next", async () => {
+    const path = new URL(server.url).pathname;
+    const hello = `GET ${path} HTTP/1.1\r\nHost: ${new URL(server.url).host}\r\n`;
+    const thrown = [
+      `${hello}X: ${"a".repeat(1 << 20)}\r\n\r\n`, `${hello}${"X: a\r\n".repeat(5000)}\r\n`, `GET ${path}${"a".repeat(1 << 20)} HTTP/1.1\r\n\r\n`, `${hello}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`,
+      `${hello}Host: example.org\r\nHost: example.org\r\n\r\n`, `${hello.replace("HTTP/1.1", "HTTP/9.9")}\r\n`, "\u0016\u0003\u0001\u0002\u0000\u0001", "\u0000".repeat(1 << 16), `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`, `${hello}Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n`,
+    ];
+    for (const bytes of thrown) {
+      const answer = await new Promise<string>((resolve) => {
+        let text = "";
+        const socket = connect(Number(port()), "127.0.0.1", () => void socket.end(bytes)).on("error", () => {});
+        socket.on("data", (chunk: Buffer) => (text += chunk.toString())).on("close", () => resolve(text));
+      });
+      expect([bytes.slice(0, 200), answer.includes("page")]).toEqual([bytes.slice(0, 200), bytes.includes("Upgrade")]);
+    }
+    expect(await ask(server.url)).toMatchObject({ status: 200 });
+  });
+
+  it("stands a flood of connections, and answers when it is over", async () => {
+    const flood = Array.from({ length: 300 }, () => connect(Number(port()), "127.0.0.1").on("error", () => {}));
+    await Promise.all(flood.map((socket) => new Promise((resolve) => socket.once("connect", resolve).once("close", resolve))));
+    for (const socket of flood) socket.destroy();
+    await Promise.all(flood.map((socket) => new Promise((resolve) => void (socket.closed ? resolve(undefined) : socket.once("close", resolve)))));
+    // The server learns of it a moment later.
+    let reply: Reply | undefined;
+    while (reply === undefined) reply = await ask(server.url).catch(() => undefined);
+    expect(reply).toMatchObject({ status: 200 });
+  });
+
   it("says which port cannot be had", async () => {
     await expect(serveWatch({ page: async () => "", state: async () => "" }, { port: Number(port()) })).rejects.toThrow(/Port \d+ of 127\.0\.0\.1 cannot be had: .*EADDRINUSE/);
   });
