@@ -1,5 +1,6 @@
 // `npm run test:sanitize`: the native core and its tests under AddressSanitizer with UndefinedBehaviorSanitizer, and what several threads do under
-// ThreadSanitizer. Builds of its own in build-sanitize/, so the core that everyone uses stays as it is. Arguments choose: `address`, `thread`, or both.
+// ThreadSanitizer; and with a clang, coverage-guided fuzzing (libFuzzer) of what needs no LibTorch. Builds of its own in build-sanitize/, so the core that
+// everyone uses stays as it is. Arguments choose: `address`, `thread`, `fuzz`; none: all. ASTGNN_FUZZ is the number of inputs of each target.
 // What passes is noted in build-sanitize/passed.json; scripts/release-check.mjs asks for it.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,15 +14,20 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const THREADED = ["executor", "owners", "session", "caching_allocator"];
 // What hands arguments to the core or reads files with it.
 const THROUGH_NODE = ["test/binding/abuse.test.ts", "test/binding/lifetime.test.ts", "test/binding/solve.test.ts", "test/fuzz", "test/unit/data-panel.test.ts", "test/unit/panel-sources.test.ts", "test/unit/data-neutral-labels.test.ts", "test/pipeline/packed.test.ts", "test/parity/data-ops.test.ts", "test/parity/gradients.test.ts"];
+const FUZZED = {
+  table: ["rows", "reader", "check", "digest", "sha256"].map((name) => `native/table/${name}.cpp`),
+  data_ops: ["slots", "price_features", "style", "cross_section", "panel_features", "sample_rows", "residuals", "labels"].map((name) => `native/ops/data/${name}.cpp`),
+};
 // A file that includes ATen takes up to 2 GB to compile so.
 const jobs = String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2e9))));
 
 const wanted = process.argv.slice(2);
-if (wanted.some((name) => !["address", "thread"].includes(name))) throw new Error(`Expected address or thread, not ${wanted.join(" ")}.`);
+if (wanted.some((name) => !["address", "thread", "fuzz"].includes(name))) throw new Error(`Expected address, thread or fuzz, not ${wanted.join(" ")}.`);
 const libtorch = installed();
 const failed = [];
 if (wanted.length === 0 || wanted.includes("address")) timed("address", address);
 if (wanted.length === 0 || wanted.includes("thread")) timed("thread", thread);
+if (wanted.length === 0 || wanted.includes("fuzz")) timed("fuzz", fuzz);
 if (failed.length === 0 && wanted.length === 0) writeFileSync(join(root, PASSED), `${JSON.stringify({ sources: sanitizedSources(root) }, null, 1)}\n`);
 console.log(failed.length === 0 ? "No sanitizer found anything." : `Failed: ${failed.join(", ")}.`);
 process.exitCode = failed.length === 0 ? 0 : 1;
@@ -66,11 +72,11 @@ function address() {
   const folder = build("address", join(root, "build-sanitize", "address", "build"), undefined, [`-DCMAKE_JS_INC=${headers}`]);
   if (folder === undefined) return;
   const UBSAN_OPTIONS = "print_stacktrace=1";
-  ctest("address", folder, [], { ASAN_OPTIONS: "detect_leaks=1", UBSAN_OPTIONS });
+  ctest("address", folder, [], { ASAN_OPTIONS: "detect_leaks=1:allocator_may_return_null=1", UBSAN_OPTIONS });
   // Node itself is not instrumented: the runtime has to be there first, and what V8 keeps at exit is no leak of ours.
   const runtime = execFileSync("gcc", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
   // Each tensor has bounds of its own where its memory is the system's.
-  const env = { ...process.env, ASTGNN_MALLOC: "system", ASTGNN_PREBUILD: join(root, "build-sanitize", "address"), ASTGNN_CUDA: "0", LD_PRELOAD: runtime, ASAN_OPTIONS: "detect_leaks=0", UBSAN_OPTIONS };
+  const env = { ...process.env, ASTGNN_MALLOC: "system", ASTGNN_PREBUILD: join(root, "build-sanitize", "address"), ASTGNN_CUDA: "0", LD_PRELOAD: runtime, ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1", UBSAN_OPTIONS };
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--testTimeout=1200000", "--hookTimeout=1200000"];
   if (!run(process.execPath, [...vitest, ...THROUGH_NODE], { env })) failed.push("address: tests through Node");
 }
@@ -79,6 +85,23 @@ function thread() {
   const folder = build("thread", join(root, "build-sanitize", "thread"), THREADED.map((name) => `${name}_test`));
   if (folder === undefined) return;
   // libgomp is not instrumented: its barriers are not seen, so each job computes on one thread.
-  const TSAN_OPTIONS = "halt_on_error=0:second_deadlock_stack=1";
+  const TSAN_OPTIONS = "halt_on_error=0:second_deadlock_stack=1:allocator_may_return_null=1";
   ctest("thread", folder, ["-R", `^(${THREADED.join("|")})$`], { TSAN_OPTIONS, OMP_NUM_THREADS: "1" });
+}
+
+/** The inputs that cover the most so far stay in build-sanitize/corpus; one that falls is written there too, and is a seed for test/native/fuzz. */
+function fuzz() {
+  const compilers = ["clang++", ...Array.from({ length: 12 }, (_, i) => `clang++-${25 - i}`)];
+  const compiler = compilers.find((name) => spawnSync(name, ["--version"]).status === 0);
+  if (compiler === undefined) return console.log("fuzz: SKIPPED, there is no clang (Debian: sudo apt-get install clang).");
+  for (const [name, sources] of Object.entries(FUZZED)) {
+    const corpus = join(root, "build-sanitize", "corpus", name);
+    const program = join(root, "build-sanitize", `${name}_fuzzer`);
+    mkdirSync(corpus, { recursive: true });
+    const flags = ["-std=c++20", "-O1", "-g1", "-rdynamic", "-fsanitize=fuzzer,address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-w", "-Inative", "-Itest/native/fuzz", "-isystem", "test/native/fuzz/serial"];
+    const built = run(compiler, [...flags, `test/native/fuzz/${name}_fuzzer.cpp`, ...sources, "-o", program]);
+    // Long inputs from the start: a table has many cells.
+    const runs = ["-len_control=0", "-max_len=2048", "-timeout=60", `-runs=${process.env.ASTGNN_FUZZ ?? 20_000}`, `-artifact_prefix=${corpus}-`, "-verbosity=0", "-print_final_stats=1"];
+    if (!built || !run(program, [corpus, ...runs])) failed.push(`fuzz: ${name}`);
+  }
 }

@@ -36,7 +36,9 @@ class Awaited : public train::Job {
 
 class Training : public Awaited {
  public:
-  Training(Session& session, int64_t steps) : session_(session), steps_(steps) {}
+  Training(Session& session, int64_t steps) : session_(session), steps_(steps) {
+    uses = {session.model.get(), session.averaged.get()};
+  }
   bool step() override {
     const int64_t date = 2 + 2 * (at_ % 2);
     session_.step({date, date + 1}, 1e-2);
@@ -51,7 +53,9 @@ class Training : public Awaited {
 class Prediction : public Awaited {
  public:
   Prediction(std::shared_ptr<nn::ASTGNNFactorModel> model, std::shared_ptr<const train::Panel> panel)
-      : model_(std::move(model)), panel_(std::move(panel)) {}
+      : model_(std::move(model)), panel_(std::move(panel)) {
+    uses = {model_.get()};
+  }
   bool step() override {
     dates.push_back(train::predict_date(*model_, *panel_, 2 + at_, {}).predictions);
     return ++at_ < 3;
@@ -67,7 +71,9 @@ class Prediction : public Awaited {
 class Forward : public Awaited {
  public:
   Forward(std::shared_ptr<nn::ASTGNNFactorModel> model, const train::Panel& panel)
-      : model_(std::move(model)), batch_(train::pack(panel, {4}, at::kFloat, 0, 0)) {}
+      : model_(std::move(model)), batch_(train::pack(panel, {4}, at::kFloat, 0, 0)) {
+    uses = {model_.get()};
+  }
   bool step() override {
     at::NoGradGuard no_grad;
     train::TrainingMode mode(*model_, false);
@@ -81,9 +87,10 @@ class Forward : public Awaited {
   train::PackedBatch batch_;
 };
 
+// Yields: owners wait for one another's steps.
 class Endless : public Awaited {
  public:
-  bool step() override { return true; }
+  bool step() override { return std::this_thread::yield(), true; }
 };
 
 std::vector<train::Term> objective() {
@@ -168,6 +175,8 @@ int main() {
   std::vector<Results> alone;
   for (uint64_t seed = 0; seed < kOwners; ++seed) alone.push_back(live(panel, seed));
   check::that(!same(alone[0], alone[1]), "two seeds train two models");
+  // From here on jobs run at once, of one owner too.
+  train::Executor::instance().use_cores(kOwners);
   std::vector<std::future<std::string>> owners;
   for (int i = 0; i < kOwners; ++i)
     owners.push_back(std::async(std::launch::async, [&, i] {

@@ -210,6 +210,23 @@ void same_bits(const std::string& path) {
   }
 }
 
+// An infinite factor shows in itself and in every row that it is similar to, and in no other group.
+void infinite_factors(const std::string& where) {
+  Options o{{0, 40}, at::arange(40, at::kInt).remainder(2), false, 0, 1, 0, 1};
+  for (const double value : {INFINITY, -INFINITY}) {
+    for (const int64_t top_k : {0, 4}) {
+      o.top_k = top_k;
+      auto inputs = draw(o, at::kFloat);
+      inputs[1][7][2] = value;
+      const Tensor kept = std::get<0>(call(kEmbed, inputs, o)).isfinite().all(1),
+                   own = at::arange(40).remainder(2).eq(1),
+                   alike = own & (inputs[1].select(1, 2) * value > 0);
+      check::that((kept | own).all().item<bool>() && !(kept & alike).any().item<bool>(),
+                  "an infinite factor shows in those that are similar to it" + where);
+    }
+  }
+}
+
 void every_path() {
   const std::vector<std::pair<const char*, ops::SimilarityPath>> paths = {
       {"automatic", ops::SimilarityPath::kAutomatic},
@@ -322,5 +339,18 @@ int main() {
   bad.offsets = {0, 33};
   bad.groups = at::zeros({33}, at::kLong);
   check::throws([&] { call(kEmbed, inputs, bad); }, "int32 groups", "int64 groups are refused");
+  if (!check::on_device) {
+    const std::string best = ops::kernels().name;
+    for (const char* isa : {"avx512", "avx2", "scalar"}) {
+      if (!ops::use_kernels(isa)) continue;
+      for (const auto path : {ops::SimilarityPath::kMaterialised, ops::SimilarityPath::kFlash,
+                              ops::SimilarityPath::kRowMaximum}) {
+        ops::force_similarity_path(path);
+        infinite_factors(std::string(", ") + isa);
+      }
+    }
+    ops::use_kernels(best.c_str());
+    ops::force_similarity_path(ops::SimilarityPath::kAutomatic);
+  }
   return check::finish();
 }
