@@ -84,6 +84,31 @@ describe.skipIf(chromiumPath === undefined)("a report in Chromium", () => {
     await page.close();
   });
 
+  test("markup is text wherever it stands: in every text of the report, in names of columns, stocks, runs and files", async () => {
+    const evil = `"><img src=x onerror="document.title='fell'">'</title></style></script><script>document.title='fell'</script><svg onload="document.title='fell'"></svg>javascript:alert(1)<a href="javascript:alert(1)">--> ]]> &quot;`;
+    // Words that the page chooses by stay as they are.
+    const isWord = (key: string, text: string): boolean => ["kind", "severity", "code", "status", "stage", "reason", "unit"].includes(key) || /^(\d{4}-\d\d(-\d\d)?)?$/.test(text);
+    let planted = 0;
+    const spoiled = (value: unknown, key: string): unknown => {
+      if (typeof value === "string") return isWord(key, value) || ++planted === 0 ? value : `${value}${evil}`;
+      if (Array.isArray(value)) return value.map((one) => spoiled(one, key));
+      if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
+      return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, spoiled(one, name)]));
+    };
+    const spoiledFile = join(folder, "spoiled.html");
+    writeFileSync(spoiledFile, await renderReport(spoiled(fullReport(), "") as ReturnType<typeof fullReport>));
+    expect(planted).toBeGreaterThan(100);
+    const page = await browser.newPage();
+    const dialogs: string[] = [];
+    page.on("dialog", (dialog) => (dialogs.push(dialog.message()), void dialog.dismiss()));
+    await page.goto(pathToFileURL(spoiledFile).href);
+    const found = await page.evaluate<string[]>(`[...document.querySelectorAll("script, img, iframe, object, embed, form, base, a:not([href^='#']), link:not([rel=icon])"),
+      ...[...document.querySelectorAll("*")].filter((one) => [...one.attributes].some(({ name, value }) => name.startsWith("on") || /^javascript:/i.test(value)))].map((one) => one.outerHTML.slice(0, 200))`);
+    expect([found, dialogs]).toEqual([[], []]);
+    expect(await page.title()).toContain("<script>document.title='fell'</script>");
+    await page.close();
+  });
+
   test("on paper the page has the width of a sheet, and every chart", async () => {
     const page = await open({ viewport: { width: 696, height: 1000 } });
     await page.emulateMedia({ media: "print" });
