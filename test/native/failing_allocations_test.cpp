@@ -1,6 +1,6 @@
-// Memory that runs out at any allocation of this code's own, or of any tensor, also of the threads
-// that compute: what cannot be made throws and leaves nothing behind (scripts/sanitize.mjs counts what
-// does), and the next one is made.
+// Memory that runs out at any allocation of this code's own, or of any tensor: a constructor throws
+// and leaves nothing behind (scripts/sanitize.mjs counts what does), and the compute threads go on.
+// Not of a forward: LibTorch makes the nodes of its graph in a function that may not throw.
 #include <c10/core/CPUAllocator.h>
 
 #include <cstdlib>
@@ -8,7 +8,10 @@
 #include <new>
 
 #include "check.h"
+#include "small_model.h"
+#include "small_panel.h"
 #include "train/executor.h"
+#include "train/session.h"
 
 extern "C" char __executable_start, etext;
 
@@ -56,6 +59,7 @@ void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
 namespace {
 
 using namespace astgnn;
+using train::Session;
 
 // `body` with the n-th allocation failing, for growing n until all of it succeeds.
 void without_memory(const std::string& what, const std::function<void()>& body) {
@@ -79,6 +83,13 @@ void without_memory(const std::string& what, const std::function<void()>& body) 
   body();
 }
 
+std::vector<train::Term> objective() {
+  train::Term ic;
+  ic.name = "ic";
+  ic.predictions = ic.horizons = {0};
+  return {ic};
+}
+
 class Once : public train::Job {
  public:
   bool step() override { return false; }
@@ -91,6 +102,19 @@ class Once : public train::Job {
 int main() {
   static FailingAllocator allocator(c10::GetCPUAllocator());
   c10::SetCPUAllocator(&allocator, 1);
+  at::manual_seed(8);
+  const auto source = small_panel(3, 5);
+  const auto prepared = std::make_shared<train::Panel>(source);
+  prepared->prepare();
+
+  without_memory("a panel", [&] {
+    train::Panel panel = source;
+    panel.prepare();
+  });
+  without_memory("a model", [] { small_model(); });
+  without_memory("a session", [&] { Session(small_model(), prepared, objective(), {}, 3); });
+  without_memory("a batch", [&] { train::pack(*prepared, {2, 3, 4}, at::kFloat, 1, 1); });
+
   auto& executor = train::Executor::instance();
   without_memory("a job", [&] {
     int owner = 0;
