@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadRun } from "../../lib/index.js";
+import { readPlan } from "../../lib/evaluate/sweep/plan-file.js";
 import { partialPath, writeFileAtomically } from "../../lib/model/atomic-write.js";
 import { RunFolder } from "../../lib/run/folder.js";
 
@@ -21,6 +23,13 @@ describe("A run folder that somebody else made", () => {
     writeFileSync(join(run, ".replacing", "run.json"), JSON.stringify({ kind: "ensemble", members: [member] }));
     await expect(loadRun(run)).rejects.toMatchObject({ code: "ERR_CHECKPOINT", file: join(run, ".replacing", "run.json") });
     for (const folder of [victim, join(root, "a", "victim")]) expect(readdirSync(folder)).toEqual(["model.safetensors", "report.html"]);
+  });
+
+  it.each(["../victim", "/tmp/victim", ".", "", "a/b", 7, null])("is refused where its plan has a trial named %s", async (name) => {
+    const content = { formatVersion: 1, flags: [], seeds: 0, space: {}, random: null, trials: [{ name: "trial-1", settings: {}, folds: null }, { name, settings: {}, folds: null }] };
+    const sha256 = createHash("sha256").update(JSON.stringify(content)).digest("hex");
+    writeFileSync(join(root, "plan.json"), JSON.stringify({ ...content, sha256 }));
+    await expect(readPlan(join(root, "plan.json"))).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("no name of a folder") as string });
   });
 
   it("is refused by name where its replacement's run.json is no JSON", async () => {

@@ -63,6 +63,8 @@ export async function readPlan(file: string): Promise<Plan> {
   if (typeof sha256 !== "string" || !Array.isArray(content.trials)) throw new AstgnnError("ERR_DATA", `${file} is no plan.`, { file, next: "Name a file that astgnn plan wrote." });
   if (content.formatVersion !== FORMAT_VERSION) throw new AstgnnError("ERR_DATA", `${file} has format ${show(content.formatVersion)}, and this version reads ${FORMAT_VERSION}.`, { file, next: "Write it again with astgnn plan." });
   if (hashOf(content) !== sha256) throw new AstgnnError("ERR_DATA", `${file} was changed since it was written: its SHA-256 is another.`, { file, next: "Write a new plan to another folder." });
+  const outside = content.trials.find((trial: Partial<PlannedTrial> | null) => typeof trial?.name !== "string" || !/^[\w-]+$/.test(trial.name));
+  if (outside !== undefined) throw new AstgnnError("ERR_DATA", `${file} has a trial ${show(outside?.name)}, which is no name of a folder beside it.`, { file, next: "Write it again with astgnn plan." });
   return plan as Plan;
 }
 
