@@ -177,6 +177,15 @@ describe("a rank", () => {
     expect(hashesOf(out)).toEqual(hashesOf(join(folder, "of-1")));
   });
 
+  // Its store with it, whom the others would ask: they must not wait for its answer.
+  it("that stands still and is the first ends the others, as one whose machine is gone", async () => {
+    const ranks = await startRanks(2, { datesPerStep: 2, epochs: 50, rankStepSeconds: 1 });
+    await ranks[1]!.steps(2);
+    ranks[0]!.child.kill("SIGSTOP");
+    expect((await ranks[1]!.ended).said).toMatch(/^ERR_RANK_LOST: Rank 0 or the launcher does not answer \(nothing came for 1/m);
+    ranks[0]!.child.kill("SIGKILL");
+  });
+
   it("that stands still is named after the time that a step may take", async () => {
     const ranks = await startRanks(2, { datesPerStep: 2, epochs: 50, rankStepSeconds: 1 });
     await ranks[0]!.steps(2);

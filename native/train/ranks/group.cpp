@@ -2,7 +2,9 @@
 // LibTorch without c10d loads the core all the same. The core calls it by the names of its ops.
 //
 // Beside the group there is the store through which its members met. Whoever ends says so there, and
-// whoever finds that somebody is gone asks there who still answers: a connection tells neither.
+// whoever finds that somebody is gone asks there who still answers: a connection tells neither. A
+// question to a store whose machine is gone takes as long as TCP tries, many minutes: one thread
+// asks all the time, and the others look at when it last heard.
 #include <ATen/ops/empty.h>
 #include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -33,6 +35,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kSlice{250};    // how often a waiting rank looks at the store
 constexpr milliseconds kAnswer{100};   // how often the thread that answers for a rank does
 constexpr milliseconds kRollCall{900};  // how long ranks have to answer
+constexpr milliseconds kStore{3000};    // and the store
 
 std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
@@ -123,7 +126,7 @@ class Group {
         } catch (const std::exception&) {
           if (work->isCompleted()) throw;
         }
-        if (store_->check({"broken"})) throw std::runtime_error("another rank says so");
+        if (broken_) throw std::runtime_error("another rank says so");
         if (Clock::now() > deadline)
           throw std::runtime_error("nothing came for " + std::to_string(limit).substr(0, 6) + " s");
       }
@@ -133,7 +136,7 @@ class Group {
 
   // The store's host stays until the others know, so that nobody asks in vain.
   void leave(const std::string& reason) {
-    if (left_.exchange(true) || !store_) return;
+    if (left_.exchange(true) || !store_ || store_is_gone_) return;
     try {
       say("ended", reason);
       if (!reason.empty()) store_->set("broken", reason);
@@ -200,7 +203,24 @@ class Group {
     TORCH_CHECK(false, "lost: ", *dead_);
   }
 
+  // Whether the thread that asks has heard from the store since now, or had what it asks for.
+  bool store_answers() const {
+    const auto now = Clock::now(), until = now + kStore;
+    while (!broken_ && heard_.load() < now) {
+      if (lost_store_ || Clock::now() > until) return false;
+      std::this_thread::sleep_for(milliseconds(20));
+    }
+    return true;
+  }
+
+  std::string nobody_at_store(const std::string& reason) {
+    store_is_gone_ = true;
+    return (hosts_ ? std::string("the store") : std::string("rank 0 or the launcher")) +
+           " does not answer (" + reason + ")";
+  }
+
   std::string roll_call(const std::string& reason) {
+    if (!store_answers()) return nobody_at_store(reason);
     try {
       if (!store_->check({"broken"})) store_->set("broken", reason);
       const auto until = Clock::now() + kRollCall;
@@ -220,8 +240,7 @@ class Group {
       if (!silent.empty()) return names(silent) + " does not answer (" + reason + ")";
       return "some rank did not come to the same step (" + reason + ")";
     } catch (const std::exception&) {
-      return (hosts_ ? std::string("the store") : std::string("rank 0 or the launcher")) +
-             " does not answer (" + reason + ")";
+      return nobody_at_store(reason);
     }
   }
 
@@ -234,10 +253,11 @@ class Group {
       try {
         if (answers_->check({"broken"})) {
           answers_->set("alive/" + std::to_string(rank_), std::string());
-          done = true;
+          broken_ = done = true;
         }
+        heard_ = Clock::now();
       } catch (const std::exception&) {
-        done = true;
+        lost_store_ = done = true;
       }
       lock.lock();
       if (done) return;
@@ -249,7 +269,8 @@ class Group {
   c10::intrusive_ptr<c10d::Store> store_, answers_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
   std::optional<std::string> dead_;
-  std::atomic<bool> left_ = false;
+  std::atomic<bool> left_ = false, broken_ = false, lost_store_ = false, store_is_gone_ = false;
+  std::atomic<Clock::time_point> heard_ = Clock::time_point();
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable wake_;
