@@ -157,7 +157,7 @@ function refuseAborted(signal: AbortSignal | undefined, cause?: unknown): void {
 
 function readingError(cause: unknown, file: string, spill: string): AstgnnError {
   // DuckDB says first that a query failed while its rows were drawn, then why.
-  const full = (cause instanceof Error ? cause.message : String(cause)).replace(/^Invalid Input Error: Attempting to execute an unsuccessful or closed pending query result\s*Error: /, "");
+  const full = (cause instanceof Error ? cause.message : String(cause)).replace(/^Invalid Input Error: Attempting to execute an unsuccessful or closed pending query result\s*Error: |^Failed to extract statements: /, "");
   const lines = full.split("\n").filter((line) => line.trim() !== "" && !/^(LINE \d+:|\s*\^|Possible (fixes|solutions):)/.test(line));
   const message = lines.slice(0, 3).join(" ").slice(0, 300).replace(/[.\s]*$/, ".");
   if (/No files found/.test(full)) {
