@@ -6,6 +6,7 @@ import type { FeatureSet } from "./feature-cache.js";
 import type { LabelShape } from "./labels.js";
 import { attachBasis } from "./loadings.js";
 import { keepResident, releaseNativePanels } from "./native-panel.js";
+import { readerOf } from "./pack/reader.js";
 import type { PanelOrigin } from "./origin.js";
 import type { PanelGrid } from "./panel-grid.js";
 import { storedOptions, type ResolvedDatasetOptions } from "./resolve-dataset.js";
@@ -208,6 +209,8 @@ class DatasetSplit implements Split {
         for (let l = 0; l < L; l++) data[(i * N + n) * L + l] = labels[(t * N + n) * L + l]!;
       }
     });
+    // They may have been read from a file that was cut meanwhile.
+    readerOf(this.dataset)?.expect(0, 0);
     const B = this.dateIndices.length;
     return { data, shape: L === 1 ? [B, N] : [B, N, L], dates: this.dates, tickers, horizonDays, lagDays, column };
   }

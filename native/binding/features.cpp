@@ -316,6 +316,7 @@ Napi::Value slots_to_js(const Napi::CallbackInfo& info) {
 // Of the dates from .. to - 1, where they lie in a file.
 Napi::Value advise(const Napi::CallbackInfo& info, void (Mapping::*what)(int64_t, int64_t) const) {
   const auto handle = self<FeaturesHandle>(info);
+  refuse_cut_files();
   const int64_t to = read_integer(info[1], "to", 0, handle->dates());
   const int64_t from = read_integer(info[0], "from", 0, to);
   if (handle->mapping)

@@ -1,5 +1,7 @@
 #include "binding/jobs.h"
 
+#include "binding/cut_files.h"
+
 namespace astgnn::binding {
 
 void Mailbox::post(Message* message) {
@@ -10,10 +12,16 @@ void Mailbox::post(Message* message) {
 }
 
 void Task::emit(std::function<Napi::Value(Napi::Env)> build) {
+  refuse_cut_files();
   mailbox_->post(new Message{id_, std::move(build), nullptr});
 }
 
 void Task::finish(std::exception_ptr error) noexcept {
+  try {
+    if (!error) refuse_cut_files();
+  } catch (...) {
+    error = std::current_exception();
+  }
   auto failure = error ? std::make_shared<Failure>(describe(error)) : nullptr;
   mailbox_->post(new Message{id_, nullptr, std::move(failure)});
 }
@@ -43,6 +51,7 @@ Napi::Promise Environment::start(std::shared_ptr<Task> task, Napi::Function on_e
                                  std::vector<Napi::Object> hold) {
   if (closed_)
     throw BindingError("ERR_ABORTED", "This environment is shutting down: no new job starts.");
+  refuse_cut_files();
   // An Error made now has the caller's stack, which is gone when the job fails.
   auto site = env_.Global().Get("Error").As<Napi::Function>().New({});
   Pending pending{task, Napi::Promise::Deferred::New(env_), {}, Napi::Persistent(site), {}};

@@ -48,7 +48,8 @@ class Task : public train::Job {
   void finish(std::exception_ptr error) noexcept final;
 
  protected:
-  // From the compute thread: calls the job's callback with what `build` makes.
+  // From the compute thread: calls the job's callback with what `build` makes. Throws where a file
+  // that is mapped was cut.
   void emit(std::function<Napi::Value(Napi::Env)> build);
 
  private:

@@ -13,9 +13,11 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "binding/arguments.h"
+#include "binding/cut_files.h"
 #include "binding/errors.h"
 #include "table/scratch.h"
 
@@ -49,8 +51,12 @@ class Mapping {
     ::close(file);
     if (data == MAP_FAILED) fail(path, "mapped");
     data_ = static_cast<char*>(data) + before_;
+    watch_.emplace(path, static_cast<char*>(data), bytes + before_);
   }
-  ~Mapping() { ::munmap(data_ - before_, bytes_ + before_); }
+  ~Mapping() {
+    watch_.reset();
+    ::munmap(data_ - before_, bytes_ + before_);
+  }
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
@@ -77,6 +83,7 @@ class Mapping {
   int64_t bytes_;
   int64_t before_;  // bytes of the first page that are before it
   char* data_ = nullptr;
+  std::optional<CutWatch> watch_;
 };
 
 inline at::Tensor tensor_over(std::shared_ptr<Mapping> mapping, at::IntArrayRef shape,

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readdirSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { ASTGNNFactorModel, openPack, openPanel, pack, train, type Dataset, type DatasetOptions, type ModelOptions, type TrainOptions } from "../../lib/index.js";
 import { CHUNK_DATES, readHeader } from "../../lib/data/pack/format.js";
@@ -155,6 +156,33 @@ describe("a packed dataset is refused", () => {
     await openPack(out);
     folder.write("source.csv", csv(rows.slice(1)));
     await expect(openPack(out)).rejects.toMatchObject({ code: "ERR_DATA", file: source, message: expect.stringContaining("has changed since it was packed") as string });
+  });
+
+  it("where it was replaced or written to since it was opened", async () => {
+    const copy = damagedCopy("replaced.pack", 0, new Uint8Array(0));
+    const opened = await openPack(copy);
+    (await opened.dataset({ split })).dispose();
+    writeFileSync(`${copy}.new`, readFileSync(copy));
+    renameSync(`${copy}.new`, copy);
+    await expect(opened.dataset({ split })).rejects.toMatchObject({ code: "ERR_DATA", file: copy, message: expect.stringContaining("was replaced or written to since") as string });
+  });
+
+  it("where it is cut while it is trained on: the process goes on", () => {
+    const copy = damagedCopy("shrinking.pack", 0, new Uint8Array(0));
+    const script = `
+      import { truncateSync } from "node:fs";
+      import { ASTGNNFactorModel, openPack, train } from "${pathToFileURL(resolve("dist/index.js")).href}";
+      const dataset = await (await openPack("${copy}")).dataset({ split: ${JSON.stringify(split)} });
+      const model = new ASTGNNFactorModel(${JSON.stringify(small)});
+      let steps = 0;
+      const failure = await train(model, dataset, { epochs: 2, threads: 1, onWarning: () => {}, onStep: () => { if (++steps === 3) truncateSync("${copy}", 8192); } }).catch((error) => error);
+      const later = await model.predict(dataset.test).catch((error) => error);
+      let read; try { read = dataset.test.labels; } catch (error) { read = error; }
+      console.log(JSON.stringify({ failures: [failure, later, read].map(({ code, message }) => ({ code, message })) }));`;
+    const { stdout, stderr, signal } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+    const cut = { code: "ERR_DATA", message: expect.stringContaining("shrinking.pack was cut, or could not be read, while it was in use") as string };
+    expect({ stderr, signal }).toEqual({ stderr: "", signal: null });
+    expect(JSON.parse(stdout)).toEqual({ failures: [cut, cut, cut] });
   });
 
   it("as a table of prices", async () => {

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { loadCore, loadCoreAway } from "../../binding/load.js";
@@ -43,21 +44,24 @@ export class Pack {
   readonly fingerprint: string;
   readonly #file: string;
   readonly #header: PackHeader;
+  /** Of the file that was opened: another of its name is another. */
+  readonly #identity: string;
 
-  constructor(file: string, header: PackHeader) {
+  constructor(file: string, header: PackHeader, identity: string) {
     this.dates = Object.freeze(header.dates);
     this.tickers = Object.freeze(header.tickers);
     this.featureNames = header.description.featureNames;
     this.fingerprint = fingerprintOf(header.digests);
     this.#file = resolve(file);
     this.#header = header;
+    this.#identity = identity;
   }
 
   /**
-   * The samples with a split. Features, labels and targets stay in the file; processes of one machine share what of it is in memory. While a dataset of it
-   * is used the file must not be cut.
+   * The samples with a split. Features, labels and targets stay in the file; processes of one machine share what of it is in memory. Where the file
+   * is cut meanwhile, what is under way ends with ERR_DATA, and this process takes no more of it.
    *
-   * @throws AstgnnError ERR_OPTION, ERR_DATA as `panel.dataset`
+   * @throws AstgnnError ERR_OPTION, ERR_DATA as `panel.dataset`, or where the file is no longer the one that was opened
    */
   async dataset({ split, embargo = 0 }: PackSplitOptions): Promise<Dataset> {
     await loadCoreAway();
@@ -83,15 +87,20 @@ export class Pack {
     const plan = splitOfRows(calendar, rowOffsets, cut, dates, ledger);
     addSplitLosses(ledger, plan);
     const native = core.mapFeatures({ file: this.#file, offset: sections.features!.offset, dates: D, stocks: N, featureCount: F, slots, ...ifAny(["slot", "from", "last", "until"] as const) });
+    const returns = sections.returns === undefined ? undefined : { values: core.mapArray({ ...place("returns"), type: "float32" }), ends: returnEnds(dates, plan) };
+    const [rowStocks, labels] = [whole("rowStocks"), core.mapArray({ ...place("labels"), type: "float32" })];
     const targets = core.mapTensor({ file: this.#file, offset: sections.targets!.offset, shape: sections.targets!.shape });
+    if ((await identityOf(this.#file)) !== this.#identity) {
+      throw new AstgnnError("ERR_DATA", `${this.#file} was replaced or written to since it was opened.`, { file: this.#file, next: "Open it again." });
+    }
     const dataset = new PanelDataset({
       panel, cut, shape, rowOffsets, plan, targets,
-      rowStocks: whole("rowStocks").subarray(before),
+      rowStocks: rowStocks.subarray(before),
       features: { native, processors: cut.processors, basis: undefined, release: () => native.dispose() },
       exposures: undefined,
       digests: header.digests,
-      labels: core.mapArray({ ...place("labels"), type: "float32" }),
-      returns: sections.returns === undefined ? undefined : { values: core.mapArray({ ...place("returns"), type: "float32" }), ends: returnEnds(dates, plan) },
+      labels,
+      returns,
       groups: groups?.subarray(before),
       ledger: ledger.build(header.ledger.rowsRead, header.ledger.rowsKept),
     });
@@ -120,6 +129,12 @@ export class Pack {
   }
 }
 
+/** By which a file is known again: where it lies on its disk, its size and when it was written to. */
+async function identityOf(file: string): Promise<string> {
+  const found = await stat(file, { bigint: true }).catch(() => undefined);
+  return found === undefined ? "none" : [found.dev, found.ino, found.size, found.mtimeNs].join(" ");
+}
+
 /**
  * Opens what {@link pack} wrote.
  *
@@ -129,8 +144,9 @@ export class Pack {
  */
 export async function openPack(file: string, options: OpenPackOptions = {}): Promise<Pack> {
   const { verify, signal } = resolveOptions(schema, options, "openPack");
+  const identity = await identityOf(file);
   const header = await readHeader(file);
   await refuseChanged(file, header.sourceFiles);
   if (verify) await verifySections(file, header, signal);
-  return new Pack(file, header);
+  return new Pack(file, header, identity);
 }

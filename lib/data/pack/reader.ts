@@ -3,7 +3,11 @@ import type { Dataset } from "../types.js";
 /** How a dataset whose features lie in a file is read: chunk by chunk. Dates `from` to `to - 1`. */
 export interface ChunkReader {
   readonly chunkDates: number;
-  /** They are read soon: the system fetches them meanwhile. */
+  /**
+   * They are read soon: the system fetches them meanwhile.
+   *
+   * @throws AstgnnError ERR_DATA where a file was cut while it was mapped, as release does
+   */
   expect(from: number, to: number): void;
   /** They are not read for long: their pages are given back. */
   release(from: number, to: number): void;
