@@ -8,11 +8,17 @@ import { addFlags, type FlagGroup, inFlags, namingFlags, optionsFrom } from "./f
 import { interruptible } from "./interrupt.js";
 import { printLedger } from "./ledger.js";
 import type { Terminal } from "./terminal.js";
+import { presetFlags } from "./train-command.js";
 
 /** Flags that say how a dataset is split, which a packed one is when it is trained on. */
 const splitFlags: FlagGroup = { ...datasetFlags, flags: datasetFlags.flags.filter(({ option }) => option === "embargo" || option.startsWith("split.")) };
 const packedFlags: FlagGroup = { ...datasetFlags, flags: datasetFlags.flags.filter((flag) => !splitFlags.flags.includes(flag)) };
-const GROUPS = [panelFlags, packedFlags] as const;
+/** Of these, what says on which dates processors are fitted. */
+const fitFlags: FlagGroup = {
+  title: "Dates that processors are fitted on (standardize, fill with the median)",
+  flags: splitFlags.flags.filter(({ option }) => ["split.trainEnd", "split.start", "split.fractions"].includes(option)),
+};
+const GROUPS = [panelFlags, presetFlags, packedFlags, fitFlags] as const;
 
 type Written = Record<string, unknown> & { out?: string; json?: boolean };
 
@@ -38,7 +44,7 @@ async function packFrom(written: Written, terminal: Terminal): Promise<void> {
   if (out === undefined) throw new AstgnnError("ERR_OPTION", "Nothing says where the packed dataset goes.", { option: "--out", next: "Add --out FILE.pack." });
   if (!isPack(out)) throw new AstgnnError("ERR_OPTION", `--out ${out} does not end in .pack, by which astgnn train knows a packed dataset.`, { option: "--out", next: `Write ${out}.pack.` });
   const source = sourceFrom(written);
-  const options = sampleOptionsFrom(written) as Omit<PackOptions, "out">;
+  const options = { ...optionsFrom(presetFlags, written), ...sampleOptionsFrom(written) } as Omit<PackOptions, "out">;
   const [{ openPanel }, { pack }] = await Promise.all([import("../data/panel.js"), import("../data/pack/pack.js")]);
   await interruptible(async (signal) => {
     const panel = await openPanel(source, { ...panelOptionsFrom(written), scratch: dirname(resolve(out)), onWarning: ({ text }) => terminal.err(`astgnn pack: ${inFlags(text, GROUPS)}`), signal });
@@ -54,6 +60,14 @@ export function isPack(source: unknown): source is string {
   return typeof source === "string" && source.endsWith(".pack");
 }
 
+/** @throws AstgnnError ERR_OPTION where a preset is named that is not the packed dataset's: it also says how samples are made */
+export function requirePreset({ preset }: { readonly preset: string | undefined }, file: string, written: Readonly<Record<string, unknown>>): void {
+  if (written["preset"] === undefined || written["preset"] === preset) return;
+  throw new AstgnnError("ERR_OPTION", `--preset also says how samples are made, and ${file} was packed with ${preset === undefined ? "none" : `"${preset}"`}.`, {
+    option: "--preset", next: "Pack with the same --preset, or write the flags of the preset that are the model's and the training's.",
+  });
+}
+
 /**
  * The split of a packed dataset, as flags of `astgnn train` say it.
  *
@@ -66,7 +80,6 @@ export function packSplitFrom(written: Readonly<Record<string, unknown>>): { spl
     const option = new Option(decided.flags).long!;
     throw new AstgnnError("ERR_OPTION", `${option} is decided by the packed dataset.`, { option, next: "Leave it out, or pack the data again with it." });
   }
-  if (written["preset"] !== undefined) throw new AstgnnError("ERR_OPTION", "--preset also says how samples are made, which is decided by the packed dataset.", { option: "--preset", next: "Write the flags of the preset that are the model's and the training's." });
   const options = optionsFrom(splitFlags, written);
   requireSplit(options);
   return options as { split: never };

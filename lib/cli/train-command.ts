@@ -12,7 +12,7 @@ import { trainFlags } from "./train-flags.js";
 import { walkForwardFlags } from "./walk-forward.js";
 
 /** A part of the options of `panel.dataset`, of the model and of `train`. */
-const presetFlags: FlagGroup = {
+export const presetFlags: FlagGroup = {
   title: "Preset",
   flags: [{ flags: "--preset <name>", option: "preset", kind: "text", help: `options of samples, model and training by a name, which other flags override: ${Object.keys(presets).join(" or ")}` }],
 };

@@ -13,7 +13,7 @@ import { datasetOptionsFrom, panelOptionsFrom, sourceFrom } from "./data-source.
 import { addFlags, inFlags, namingFlags } from "./flags.js";
 import { interruptible } from "./interrupt.js";
 import { ledgerJson, printLedger } from "./ledger.js";
-import { isPack, packSplitFrom } from "./pack.js";
+import { isPack, packSplitFrom, requirePreset } from "./pack.js";
 import { usePrecision } from "./precision-flags.js";
 import { decimals, type Terminal } from "./terminal.js";
 import { launchedPlace, refuseModelOfRanks } from "../train/ranks/place.js";
@@ -150,7 +150,9 @@ function datasetMaker(
     const options = packSplitFrom(written);
     return async (_, signal) => {
       const { openPack } = await import("../data/pack/open.js");
-      return { panel: undefined, dataset: await (await openPack(source, { signal })).dataset(options) };
+      const packed = await openPack(source, { signal });
+      requirePreset(packed, source, written);
+      return { panel: undefined, dataset: await packed.dataset(options) };
     };
   }
   const options = { ...preset, ...datasetOptionsFrom(written) };

@@ -15,7 +15,9 @@ import { reportMissingLabels, reportNeutralLabels } from "./label-losses.js";
 import { labelShape, type LabelShape } from "./labels.js";
 import { OHLCV_FEATURES } from "./features.js";
 import { LedgerBuilder } from "./ledger.js";
-import { datesWithLoadings, planRefreshes } from "./loadings.js";
+import { datesWithLoadings, planRefreshes, type LoadingsBasis } from "./loadings.js";
+import type { FitDates } from "./native-processors.js";
+import { nextPage } from "./pack/format.js";
 import { PanelDataset } from "./panel-dataset.js";
 import type { PanelGrid } from "./panel-grid.js";
 import { NEUTRALISE, requireFeatureColumns, requireGraph, resolveDataset, usedColumns, type ResolvedDatasetOptions } from "./resolve-dataset.js";
@@ -23,12 +25,19 @@ import { sampleTargets } from "./sample-targets.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "./splits.js";
 import type { Dataset } from "./types.js";
 
+/** How a dataset is made whose features and exposures are to lie in a file, one behind the other. */
+export interface MadeInFile extends FeatureFile {
+  /** On whose training dates processors are fitted; undefined: those of the dataset. */
+  readonly fitted: Pick<ResolvedDatasetOptions, "split" | "embargo"> | undefined;
+  onMade(made: { readonly features: NativeFeatures; readonly exposures: { readonly native: NativeFeatures | undefined; readonly offset: number } | undefined; readonly basis: LoadingsBasis | undefined; readonly fit: FitDates | undefined }): void;
+}
+
 /**
  * What `panel.dataset(options)` does: the core computes, off the event loop.
  *
- * @param kept where the features are to be kept that are to lie in a file, and who is told of them
+ * @param kept where features are kept that are to lie in a file
  */
-export async function buildDataset(whole: PanelGrid, options: DatasetOptions, kept?: FeatureFile & { onFeatures(features: NativeFeatures): void }): Promise<Dataset> {
+export async function buildDataset(whole: PanelGrid, options: DatasetOptions, kept?: MadeInFile): Promise<Dataset> {
   const { cut: asked, run } = resolveDataset(options, whole.columns);
   requireFeatureColumns(whole, asked);
   refuseShortPanel(whole.dates, asked, whole.source);
@@ -52,9 +61,10 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions, ke
   const planned = cut.loadings === undefined || (!areFeatures && exposureList?.loadings === undefined) ? undefined : planRefreshes(whole.dates, cut.loadings, cut.basis);
   const refreshes = areFeatures ? planned : undefined;
   const scored = planned === undefined ? undefined : datesWithLoadings(planned, areFeatures ? window : 1).subarray(first);
-  const calendar = withLoadings(planSplits(dates, cut, shape, lastLabelledDate(panel, cut, shape, label), cut.split, cut.embargo), scored, whole, cut, ledger);
+  const lastLabelled = lastLabelledDate(panel, cut, shape, label);
+  const calendar = withLoadings(planSplits(dates, cut, shape, lastLabelled, cut.split, cut.embargo), scored, whole, cut, ledger);
   if (cut.split !== undefined) refuseEmptySplits(calendar, dates);
-  const fit = calendar.train.length === 0 ? undefined : { from: calendar.train[0]!, to: calendar.train[calendar.train.length - 1]! };
+  const fit = trainedOn(kept?.fitted === undefined ? calendar : withLoadings(planSplits(dates, cut, shape, lastLabelled, kept.fitted.split, kept.fitted.embargo), scored, whole, cut, new LedgerBuilder([])));
   const failed = new AbortController();
   const signal = run.signal === undefined ? failed.signal : AbortSignal.any([run.signal, failed.signal]);
   const onDates = (done: number): void => {
@@ -70,8 +80,9 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions, ke
     await loadCoreAway();
     const file = kept === undefined ? undefined : { file: kept.file, offset: kept.offset };
     features = await featureSet(whole, cut, refreshes, fit, { threads, signal, onDates, file }, first);
-    kept?.onFeatures(features.native);
-    if (exposureList !== undefined) exposures = await makeExposures(whole, exposureList, features.basis ?? cut.basis, NEUTRALISE, { threads, signal, onDates: () => {} }, first);
+    const behind = kept === undefined ? undefined : { file: kept.file, offset: nextPage(kept.offset + 4 * dates.length * features.native.slots().count * cut.featureNames.length) };
+    if (exposureList !== undefined) exposures = await makeExposures(whole, exposureList, features.basis ?? cut.basis, NEUTRALISE, { threads, signal, onDates: () => {}, file: behind }, first);
+    kept?.onMade({ features: features.native, exposures: exposures === undefined ? undefined : { native: exposures.native, offset: behind!.offset }, basis: features.basis ?? exposures?.basis, fit });
     const rows = await sampleRows(panel, cut, { shape, label, features, first: calendar.first, scored }, { threads, signal });
     addRowLosses(panel, cut, rows, ledger);
     const plan = splitOfRows(calendar, rows.offsets, cut, dates, ledger);
@@ -122,6 +133,11 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions, ke
   }
 }
 
+/** First and last training date, undefined where there is none. */
+export function trainedOn({ train }: Pick<SplitPlan, "train">): FitDates | undefined {
+  return train.length === 0 ? undefined : { from: train[0]!, to: train[train.length - 1]! };
+}
+
 /** What of the calendar samples can be cut from. */
 export interface SampleCalendar {
   readonly label: LabelShape;
@@ -168,7 +184,7 @@ function scoredUniverse({ universe, tickers: { length: N } }: PanelGrid, scored:
  *
  * @throws AstgnnError ERR_DATA where no date is left
  */
-function withLoadings(plan: SplitPlan, scored: Uint8Array | undefined, { dates, source }: PanelGrid, { features, loadings, basis, window }: ResolvedDatasetOptions, ledger: LedgerBuilder): SplitPlan {
+export function withLoadings(plan: SplitPlan, scored: Uint8Array | undefined, { dates, source }: Pick<PanelGrid, "dates" | "source">, { features, loadings, basis, window }: ResolvedDatasetOptions, ledger: LedgerBuilder): SplitPlan {
   if (scored === undefined) return plan;
   const of = ({ train, valid, test, unlabelled }: Pick<SplitPlan, "train" | "valid" | "test" | "unlabelled">): number => train.length + valid.length + test.length + unlabelled.length;
   const left = (part: readonly number[]): number[] => part.filter((t) => scored[t] === 1);

@@ -32,22 +32,34 @@ export async function makeExposures(
   panel: PanelGrid, list: ExposureList, basis: LoadingsBasis | undefined, option: string, run: FeatureRun, first = 0,
 ): Promise<PanelExposures> {
   requireExposures(panel, list, option);
-  const { written, sources, byGroup, loadings } = list;
+  const { written, sources, loadings } = list;
   const names = sources.map(({ name }) => name);
   const refreshes = loadings === undefined ? undefined : planRefreshes(panel.dates, loadings, basis);
   let set: FeatureSet | undefined;
   if (names.length > 0) {
     set = await featureSet(panel, { features: written, featureNames: names, sources, processors: [], loadings, basis, from: undefined, maxMissingDates: 0 }, refreshes, undefined, run, first);
   }
+  return { ...madeExposures(panel, list, set?.basis, set?.native, refreshes, first), release: () => set?.release() };
+}
+
+/**
+ * Exposures that are made.
+ *
+ * @param refreshes of their loadings; undefined: those of the basis
+ */
+export function madeExposures(
+  panel: PanelGrid, list: ExposureList, basis: LoadingsBasis | undefined, native: NativeFeatures | undefined,
+  refreshes = list.loadings === undefined ? undefined : planRefreshes(panel.dates, list.loadings, basis), first = 0,
+): PanelExposures {
   const reach = exposureLookBack({ ...list, loadings: undefined });
   return {
-    names,
-    native: set?.native,
-    basis: set?.basis,
-    groups: byGroup ? groupsByDate(panel, first) : undefined,
-    of: (t) => set?.native.ofDate(t) ?? new Float32Array(0),
+    names: list.sources.map(({ name }) => name),
+    native,
+    basis,
+    groups: list.byGroup ? groupsByDate(panel, first) : undefined,
+    of: (t) => native?.ofDate(t) ?? new Float32Array(0),
     holds: (t) => first + t >= reach && (refreshes === undefined || refreshes.refreshOf[first + t]! >= 0),
-    release: () => set?.release(),
+    release: () => native?.dispose(),
   };
 }
 

@@ -101,10 +101,10 @@ async function writeSource(path) {
   const { DuckDBInstance } = await import("@duckdb/node-api");
   const D = Math.round((Number(options.gigabytes) * GB) / (4 * N * (F + 5)));
   const connection = await (await DuckDBInstance.create(":memory:", { memory_limit: "1GB" })).connect();
-  const columns = Array.from({ length: F }, (_, f) => `(hash(d, n, ${f}) % 16777216 / 16777216.0 - 0.5)::FLOAT AS x${f}`);
-  const prices = ["open", "high", "low", "close", "volume"].map((name, k) => `(${[50, 60, 40, 50, 1000][k]} + hash(d, n, -${k + 1}) % 4096 / 1024.0)::FLOAT AS ${name}`);
+  const columns = Array.from({ length: F }, (_, f) => `((h >> ${f % 48}) & 65535)::FLOAT / 65536 AS x${f}`);
+  const prices = ["open", "high", "low", "close", "volume"].map((name, k) => `${[50, 60, 40, 50, 1000][k]} + ((h >> ${8 * k}) & 4095)::FLOAT / 1024 AS ${name}`);
   await connection.run("SET preserve_insertion_order = true");
-  await connection.run(`COPY (SELECT DATE '1990-01-01' + d::INTEGER AS date, printf('S%06d', n) AS ticker, ${[...prices, ...columns].join(", ")} FROM (SELECT i // ${N} AS d, i % ${N} AS n FROM range(${D * N}) AS rows(i))) TO '${path}' (FORMAT parquet, COMPRESSION uncompressed)`);
+  await connection.run(`COPY (SELECT DATE '1990-01-01' + d::INTEGER AS date, printf('S%06d', n) AS ticker, ${[...prices, ...columns].join(", ")} FROM (SELECT i // ${N} AS d, i % ${N} AS n, hash(i) AS h FROM range(${D * N}) AS rows(i))) TO '${path}' (FORMAT parquet, COMPRESSION uncompressed)`);
   console.log(`${(statSync(path).size / GB).toFixed(2)} GB of Parquet: ${D} dates, ${N} stocks, ${F + 5} columns`);
 }
 

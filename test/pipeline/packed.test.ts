@@ -5,6 +5,8 @@ import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { ASTGNNFactorModel, openPack, openPanel, pack, train, type Dataset, type DatasetOptions, type ModelOptions, type TrainOptions } from "../../lib/index.js";
 import { CHUNK_DATES, readHeader } from "../../lib/data/pack/format.js";
+import { labelExposures } from "../../lib/data/exposures.js";
+import { basisOf } from "../../lib/data/loadings.js";
 import { nativePanel } from "../../lib/data/native-panel.js";
 import { csv, Folder, priceRows, weekdays } from "../unit/data-tables.js";
 import { astgnn } from "./cli-capture.js";
@@ -37,7 +39,7 @@ function contentsOf(dataset: Dataset) {
 }
 
 async function trained(dataset: Dataset, options: TrainOptions = {}) {
-  const model = new ASTGNNFactorModel(small);
+  const model = new ASTGNNFactorModel({ ...small, sequentialInputSize: dataset.featureNames.length });
   const stepped: number[] = [];
   await train(model, dataset, { epochs: 2, threads: 1, seed: 5, loss: { terms: [{ name: "ic" }, { name: "coMovement", weight: 0.1, horizonDays: 3 }] }, ...quiet, onStep: ({ loss }) => void stepped.push(loss), ...options });
   const { predictions, riskFactors } = await model.predict(dataset.test, { threads: 1, riskFactors: true });
@@ -71,6 +73,37 @@ describe("a packed dataset", () => {
     await expect(openPanel(prices, { scratch: join(folder.path, "nowhere"), ...quiet })).rejects.toMatchObject({ code: "ERR_DATA", option: "scratch", message: expect.stringContaining("No such file") as string });
   });
 
+  it("holds what was fitted on training dates, for these alone", async () => {
+    const out = join(folder.path, "fitted.pack");
+    const options = { ...samples, processors: ["winsorize", "standardize", { name: "fill", value: "median" }] } as const;
+    await pack(panel, { ...options, split: { trainEnd: split.trainEnd }, out });
+    const opened = await openPack(out);
+    for (const more of [{ split }, { split: { ...split, validEnd: days[280]! }, embargo: 1 }]) {
+      using own = await opened.dataset(more);
+      expect(contentsOf(own)).toEqual(contentsOf(await panel.dataset({ ...options, ...more })));
+    }
+    await expect(opened.dataset({ split: { ...split, trainEnd: days[259]! } })).rejects.toMatchObject({ code: "ERR_OPTION", option: "split", message: expect.stringMatching(/were fitted on the training dates .*, and those of this split are/) as string });
+    await expect(pack(panel, { ...samples, split, out })).rejects.toMatchObject({ code: "ERR_OPTION", option: "split" });
+  });
+
+  it("holds loadings and what labels were made neutral to", async () => {
+    const out = join(folder.path, "neutral.pack");
+    const options = { ...samples, maxDropped: 1, features: ["volume", "loadings"], loadings: { window: 40, halfLife: 20, count: 3 }, labelTransform: { neutralise: ["loadings", "groups", "close"] } } as const;
+    await pack(panel, { ...options, preset: "momentum", out });
+    const opened = await openPack(out);
+    expect(opened.preset).toBe("momentum");
+    using own = await opened.dataset({ split });
+    const memory = await panel.dataset({ ...options, split });
+    expect(contentsOf(own)).toEqual(contentsOf(memory));
+    expect(basisOf(own.describe())).toEqual(basisOf(memory.describe()));
+    const exposuresOf = (dataset: Dataset) => {
+      const { names, groups, of, holds } = labelExposures(dataset)!;
+      return { names, count: groups!.count, byDate: dataset.dates.map((_, t) => ({ holds: holds(t), values: holds(t) ? of(t) : undefined, groups: groups!.of(t) })) };
+    };
+    expect(exposuresOf(own)).toEqual(exposuresOf(memory));
+    await expect(trained(own)).resolves.toEqual(await trained(memory, { shuffle: "chunks" }));
+  });
+
   it("trains to the bits of the dataset in memory where the order is the same, with blocks of dates too", async () => {
     const opened = await openPack(file);
     for (const options of [{}, { datesPerStep: 3, loss: { terms: [{ name: "ic" }, { name: "turnover", weight: 0.1 }] } }] satisfies TrainOptions[]) {
@@ -80,6 +113,19 @@ describe("a packed dataset", () => {
       expect(own).toEqual(await trained(memory, { ...options, shuffle: "chunks" }));
       expect((await trained(memory, options)).stepped).not.toEqual(own.stepped);
     }
+  });
+
+  it("goes on with a run that was begun in memory, and its files are those of memory", async () => {
+    const memory = await panel.dataset({ ...samples, split });
+    using dataset = await (await openPack(file)).dataset({ split });
+    const recipe = { epochs: 2, threads: 1, seed: 7, shuffle: "chunks", datesPerStep: 4, checkpointSteps: 10, ...quiet } as const satisfies TrainOptions;
+    const [straight, broken] = [join(folder.path, "straight"), join(folder.path, "broken")];
+    await train(new ASTGNNFactorModel(small), memory, { ...recipe, out: straight });
+    const stopped = new AbortController();
+    const onStep = ({ step }: { step: number }): void => { if (step === 30) stopped.abort(); };
+    await expect(train(new ASTGNNFactorModel(small), memory, { ...recipe, out: broken, signal: stopped.signal, onStep })).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await train(new ASTGNNFactorModel(small), dataset, { ...recipe, out: broken, resume: true });
+    for (const name of ["last.safetensors", "model.safetensors"]) expect(readFileSync(join(broken, name)).equals(readFileSync(join(straight, name))), name).toBe(true);
   });
 
   it("is not written to by who writes to its arrays", async () => {
@@ -96,8 +142,6 @@ describe("a packed dataset", () => {
     const before = readFileSync(file);
     await expect(pack(panel, { ...samples, maxDropped: 0, out: file })).rejects.toMatchObject({ code: "ERR_DATA" });
     await expect(pack(panel, { ...samples, processors: ["standardize"], out: file })).rejects.toMatchObject({ code: "ERR_OPTION", option: "processors" });
-    await expect(pack(panel, { ...samples, features: ["loadings"], out: file })).rejects.toMatchObject({ code: "ERR_OPTION", option: "features" });
-    await expect(pack(panel, { ...samples, labelTransform: { neutralise: ["volume"] }, out: file })).rejects.toMatchObject({ code: "ERR_OPTION", option: "labelTransform.neutralise" });
     const stopped = new AbortController();
     await expect(pack(panel, { ...samples, out: file, signal: stopped.signal, onProgress: () => stopped.abort() })).rejects.toMatchObject({ code: "ERR_ABORTED" });
     expect(readFileSync(file).equals(before)).toBe(true);
@@ -210,7 +254,7 @@ describe("astgnn pack", () => {
   it.each([
     [["--window", "6"], /--window is decided by the packed dataset/],
     [["--groups", "groups.csv"], /--groups is decided by the packed dataset/],
-    [["--preset", "alpha"], /--preset also says how samples are made/],
+    [["--preset", "alpha"], /--preset also says how samples are made, and .*cli.pack was packed with none/],
   ])("leaves to train the split alone: %o", async (more, message) => {
     const { code, err } = await astgnn("train", "--data", out, ...fitted, ...more);
     expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(message) as string });

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { AstgnnError } from "../../errors.js";
-import type { ResolvedLabel } from "../dataset-options.js";
+import type { PresetName } from "../../presets.js";
+import type { ResolvedLabel, ResolvedProcessor } from "../dataset-options.js";
 import type { DataDigests, DatasetDescription, Ledger } from "../types.js";
 import type { SourceStamp } from "./source-stamp.js";
 
@@ -26,8 +27,8 @@ export interface PackSection {
   readonly checksums: readonly number[];
 }
 
-/** `features` [dates, slots, F]; `labels`, `targets` [dates, stocks, L]; `returns` [dates, stocks]; one number per row, stock, date or edge in the others. */
-export type SectionName = "features" | "slot" | "from" | "last" | "until" | "rowOffsets" | "rowStocks" | "labels" | "targets" | "returns" | "groups" | "edgeSource" | "edgeTarget" | "edgeFrom" | "edgeTo";
+/** `features` [dates, slots, F]; `exposures` [dates, exposure slots, K]; `loadings` [refreshes, count, stocks]; `labels`, `targets` [dates, stocks, L]; `returns`, `groupCodes` [dates, stocks]; one number per row, stock, date or edge in the others. */
+export type SectionName = "features" | "slot" | "from" | "last" | "until" | "exposures" | "exposureSlot" | "exposureFrom" | "exposureLast" | "exposureUntil" | "groupCodes" | "loadings" | "rowOffsets" | "rowStocks" | "labels" | "targets" | "returns" | "groups" | "edgeSource" | "edgeTarget" | "edgeFrom" | "edgeTo";
 
 /** What the file says of itself. */
 export interface PackHeader {
@@ -39,6 +40,17 @@ export interface PackHeader {
   readonly slots: number;
   readonly description: DatasetDescription;
   readonly label: ResolvedLabel;
+  /** As they were asked for, without what was fitted. */
+  readonly processors?: readonly ResolvedProcessor[];
+  /** Panel dates that a sample needs, where that is more than the description says. */
+  readonly requiredHistory?: number;
+  /** First and last training date that processors were fitted on. */
+  readonly fit?: readonly [from: string, to: string];
+  /** What labels are neutral to, beside groups: slots of the exposures. */
+  readonly exposureSlots?: number;
+  /** Of the loadings, among features or exposures. */
+  readonly loadings?: { readonly dates: readonly string[]; readonly count: number; readonly chain: string };
+  readonly preset?: PresetName | undefined;
   /** Index of the last date that has a label. */
   readonly lastLabelled: number;
   readonly extremeReturns: "warn" | "error" | "missing";
@@ -51,6 +63,9 @@ export interface PackHeader {
   readonly sourceFiles: readonly SourceStamp[];
   readonly sections: Readonly<Partial<Record<SectionName, PackSection>>>;
 }
+
+/** Where a section begins at the earliest behind `bytes`. */
+export const nextPage = (bytes: number): number => Math.ceil(bytes / PAGE) * PAGE;
 
 /** Bytes of a section. */
 export function bytesOf({ shape }: Pick<PackSection, "shape">): number {
@@ -119,7 +134,7 @@ export async function writeSection(file: FileHandle, offset: number, values: Flo
     checksums.push(checksum);
   }
   const section = { type: values instanceof Int32Array ? "int32" : "float32", shape, offset, chunkBytes, checksums } as const;
-  return { section, end: Math.ceil((offset + bytes.length) / PAGE) * PAGE };
+  return { section, end: nextPage(offset + bytes.length) };
 }
 
 /** A section that is in the file, with its checksums. */

@@ -2,18 +2,23 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { loadCore, loadCoreAway } from "../../binding/load.js";
+import type { NativeFeatures } from "../../binding/types.js";
 import { AstgnnError } from "../../errors.js";
 import { resolveOptions } from "../../options.js";
+import type { PresetName } from "../../presets.js";
 import { returnEnds } from "../daily-returns.js";
 import { fingerprintOf } from "../digests.js";
-import { addSplitLosses, splitOfRows } from "../dataset.js";
+import { addSplitLosses, splitOfRows, trainedOn, withLoadings } from "../dataset.js";
 import type { SplitOptions } from "../dataset-options.js";
+import { madeExposures } from "../exposures.js";
+import { hasSet } from "../feature-sets.js";
 import { labelShape } from "../labels.js";
 import { LedgerBuilder } from "../ledger.js";
+import { attachBasis, datesWithLoadings, planRefreshes } from "../loadings.js";
 import { PanelDataset } from "../panel-dataset.js";
 import type { PanelGrid } from "../panel-grid.js";
 import { resolveDataset } from "../resolve-dataset.js";
-import { planSplits, refuseEmptySplits } from "../splits.js";
+import { planSplits, refuseEmptySplits, type SplitPlan } from "../splits.js";
 import type { Dataset } from "../types.js";
 import { CHUNK_DATES, readHeader, verifySections, type PackHeader, type SectionName } from "./format.js";
 import { keepReader } from "./reader.js";
@@ -40,6 +45,8 @@ export class Pack {
   readonly dates: readonly string[];
   readonly tickers: readonly string[];
   readonly featureNames: readonly string[];
+  /** The preset that it was packed with. */
+  readonly preset: PresetName | undefined;
   /** SHA-256 (hex) of the panel that was packed, as of its datasets. */
   readonly fingerprint: string;
   readonly #file: string;
@@ -51,6 +58,7 @@ export class Pack {
     this.dates = Object.freeze(header.dates);
     this.tickers = Object.freeze(header.tickers);
     this.featureNames = header.description.featureNames;
+    this.preset = header.preset;
     this.fingerprint = fingerprintOf(header.digests);
     this.#file = resolve(file);
     this.#header = header;
@@ -69,24 +77,35 @@ export class Pack {
     const header = this.#header;
     const { dates, tickers, description, sections, slots } = header;
     const [D, N, F] = [dates.length, tickers.length, description.featureNames.length];
-    const { cut } = resolveDataset({ description, split, embargo }, header.columns);
     const shape = labelShape(header.label);
     const place = (name: SectionName): { file: string; offset: number; length: number } => ({ file: this.#file, offset: sections[name]!.offset, length: sections[name]!.shape.reduce((a, b) => a * b, 1) });
     const whole = (name: SectionName): Int32Array => core.mapArray({ ...place(name), type: "int32" });
     const ifAny = <K extends SectionName>(names: readonly K[]): Partial<Record<K, Int32Array>> => Object.fromEntries(names.filter((name) => sections[name] !== undefined).map((name) => [name, whole(name)])) as Partial<Record<K, Int32Array>>;
+    const mapped = (name: "features" | "exposures", count: number, width: number, of: Partial<Record<"slot" | "from" | "last" | "until", Int32Array>>): NativeFeatures =>
+      core.mapFeatures({ file: this.#file, offset: sections[name]!.offset, dates: D, stocks: N, featureCount: width, slots: count, ...of });
+    const { exposureSlot, exposureFrom, exposureLast, exposureUntil } = ifAny(["exposureSlot", "exposureFrom", "exposureLast", "exposureUntil"] as const);
+    const basis = header.loadings === undefined ? undefined : Object.freeze({ ...header.loadings, tickers, values: core.mapArray({ ...place("loadings"), type: "float32" }) });
+    if (basis !== undefined) attachBasis(description, basis);
+    const { cut: described } = resolveDataset({ description, split, embargo }, header.columns);
+    const cut = { ...described, requiredHistory: header.requiredHistory ?? described.requiredHistory, processors: header.processors ?? described.processors };
     const { groups, edgeSource, edgeTarget, edgeFrom, edgeTo } = ifAny(["groups", "edgeSource", "edgeTarget", "edgeFrom", "edgeTo"] as const);
-    const panel = this.#grid(edgeSource === undefined ? undefined : { source: edgeSource, target: edgeTarget!, from: edgeFrom!, to: edgeTo! });
+    const panel = this.#grid(edgeSource === undefined ? undefined : { source: edgeSource, target: edgeTarget!, from: edgeFrom!, to: edgeTo! }, sections.groupCodes === undefined ? undefined : whole("groupCodes"));
 
     const ledger = new LedgerBuilder(header.ledger.entries);
-    const calendar = planSplits(dates, cut, shape, header.lastLabelled, cut.split, cut.embargo);
+    const scored = basis === undefined ? undefined : datesWithLoadings(planRefreshes(dates, cut.loadings!, basis), hasSet(cut.features, "loadings") ? cut.window : 1);
+    const calendar = withLoadings(planSplits(dates, cut, shape, header.lastLabelled, cut.split, cut.embargo), scored, panel, cut, ledger);
     refuseEmptySplits(calendar, dates);
+    this.#refuseOtherFit(calendar);
     // Dates before the start of a split have no rows.
     const all = whole("rowOffsets");
     const before = all[calendar.first]!;
     const rowOffsets = all.map((offset) => Math.max(0, offset - before));
     const plan = splitOfRows(calendar, rowOffsets, cut, dates, ledger);
     addSplitLosses(ledger, plan);
-    const native = core.mapFeatures({ file: this.#file, offset: sections.features!.offset, dates: D, stocks: N, featureCount: F, slots, ...ifAny(["slot", "from", "last", "until"] as const) });
+    const native = mapped("features", slots, F, ifAny(["slot", "from", "last", "until"] as const));
+    const { exposures: list } = cut;
+    const exposed = header.exposureSlots === undefined ? undefined : mapped("exposures", header.exposureSlots, list!.sources.length, exposureSlot === undefined ? {} : { slot: exposureSlot, from: exposureFrom!, last: exposureLast!, until: exposureUntil! });
+    const exposures = list === undefined ? undefined : madeExposures(panel, list, list.loadings === undefined ? undefined : basis, exposed);
     const returns = sections.returns === undefined ? undefined : { values: core.mapArray({ ...place("returns"), type: "float32" }), ends: returnEnds(dates, plan) };
     const [rowStocks, labels] = [whole("rowStocks"), core.mapArray({ ...place("labels"), type: "float32" })];
     const targets = core.mapTensor({ file: this.#file, offset: sections.targets!.offset, shape: sections.targets!.shape });
@@ -96,8 +115,8 @@ export class Pack {
     const dataset = new PanelDataset({
       panel, cut, shape, rowOffsets, plan, targets,
       rowStocks: rowStocks.subarray(before),
-      features: { native, processors: cut.processors, basis: undefined, release: () => native.dispose() },
-      exposures: undefined,
+      features: { native, processors: described.processors, basis: hasSet(cut.features, "loadings") ? basis : undefined, release: () => native.dispose() },
+      exposures,
       digests: header.digests,
       labels,
       returns,
@@ -108,8 +127,18 @@ export class Pack {
     return dataset;
   }
 
+  /** What was fitted on training dates is not for others: it would know later ones. */
+  #refuseOtherFit(plan: SplitPlan): void {
+    const { fit, dates } = this.#header;
+    const { from, to } = trainedOn(plan) ?? { from: 0, to: 0 };
+    if (fit === undefined || (fit[0] === dates[from] && fit[1] === dates[to])) return;
+    throw new AstgnnError("ERR_OPTION", `Processors of ${this.#file} were fitted on the training dates ${fit[0]} to ${fit[1]}, and those of this split are ${dates[from]!} to ${dates[to]!}.`, {
+      file: this.#file, option: "split", next: "Give the split that it was packed with, or pack again with this one.",
+    });
+  }
+
   /** What of the panel is left: its names and edges. Values are in the file only as features. */
-  #grid(edges: PanelGrid["edges"]): PanelGrid {
+  #grid(edges: PanelGrid["edges"], codes: Int32Array = new Int32Array(0)): PanelGrid {
     const { dates, tickers, columns, groupNames, extremeReturns, ledger, digests } = this.#header;
     const file = this.#file;
     const none = new Uint8Array(0);
@@ -117,7 +146,7 @@ export class Pack {
     return {
       dates, tickers, columns, edges, extremeReturns, ledger,
       universe: none, present: none, tradable: undefined, segments: undefined,
-      groups: groupNames === undefined ? undefined : { codes: new Int32Array(0), names: groupNames as string[] },
+      groups: groupNames === undefined ? undefined : { codes, names: groupNames as string[] },
       source: file,
       origin: { source: file, options: {} },
       has: () => false,
