@@ -64,7 +64,9 @@ export async function buildDataset(whole: PanelGrid, options: DatasetOptions, ke
   const lastLabelled = lastLabelledDate(panel, cut, shape, label);
   const calendar = withLoadings(planSplits(dates, cut, shape, lastLabelled, cut.split, cut.embargo), scored, whole, cut, ledger);
   if (cut.split !== undefined) refuseEmptySplits(calendar, dates);
-  const fit = trainedOn(kept?.fitted === undefined ? calendar : withLoadings(planSplits(dates, cut, shape, lastLabelled, kept.fitted.split, kept.fitted.embargo), scored, whole, cut, new LedgerBuilder([])));
+  const fitted = kept?.fitted === undefined ? calendar : withLoadings(planSplits(dates, cut, shape, lastLabelled, kept.fitted.split, kept.fitted.embargo), scored, whole, cut, new LedgerBuilder([]));
+  if (kept?.fitted !== undefined) refuseEmptySplits({ ...fitted, asked: { valid: false, test: false } }, dates);
+  const fit = trainedOn(fitted);
   const failed = new AbortController();
   const signal = run.signal === undefined ? failed.signal : AbortSignal.any([run.signal, failed.signal]);
   const onDates = (done: number): void => {

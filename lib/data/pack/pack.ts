@@ -9,7 +9,9 @@ import { isFittedHere } from "../native-processors.js";
 import type { Panel } from "../panel.js";
 import { resolveDataset, type ResolvedDatasetOptions } from "../resolve-dataset.js";
 import { PAGE } from "./format.js";
-import { writePack, type Made } from "./write.js";
+import { writePack, type Made, type Packed } from "./write.js";
+
+export type { Packed } from "./write.js";
 
 /** What to pack: the options of `panel.dataset`, where the split is for whoever opens the file unless something is fitted. */
 export type PackOptions = Omit<Extract<DatasetOptions, { split: unknown }>, "split" | "embargo"> & {
@@ -18,18 +20,6 @@ export type PackOptions = Omit<Extract<DatasetOptions, { split: unknown }>, "spl
   /** On whose training dates processors are fitted (standardize, fill with the median): needed for these, and refused without them. */
   readonly split?: SplitOptions | undefined;
 };
-
-/** What was packed. */
-export interface Packed {
-  readonly file: string;
-  readonly bytes: number;
-  readonly dates: number;
-  readonly stocks: number;
-  /** Stocks that lie side by side: about as many as are there at once. */
-  readonly slots: number;
-  readonly rows: number;
-  readonly features: number;
-}
 
 /**
  * Computes a dataset into a file from which it can be trained on without being in memory: {@link openPack}. Features are written as they are computed,

@@ -7,8 +7,19 @@ import type { Panel } from "../panel.js";
 import type { ResolvedDatasetOptions } from "../resolve-dataset.js";
 import type { Dataset } from "../types.js";
 import { CHUNK_DATES, checkedSection, nextPage, PAGE, writeHeader, writeSection, type PackHeader, type PackSection, type SectionName } from "./format.js";
-import type { Packed } from "./pack.js";
 import { stampsOf } from "./source-stamp.js";
+
+/** What was packed. */
+export interface Packed {
+  readonly file: string;
+  readonly bytes: number;
+  readonly dates: number;
+  readonly stocks: number;
+  /** Stocks that lie side by side: about as many as are there at once. */
+  readonly slots: number;
+  readonly rows: number;
+  readonly features: number;
+}
 
 /** What a dataset was made of that no dataset shows. */
 export type Made = Parameters<MadeInFile["onMade"]>[0];
