@@ -31,7 +31,8 @@ function training(out: string, fault = "none"): Promise<{ code: number | null; s
 
 function expectUndisturbed(out: string): void {
   const undisturbed = join(folder, "undisturbed");
-  expect(readdirSync(out).sort()).toEqual(readdirSync(undisturbed).sort());
+  // What a power cut has left of a lock that was being written is removed by whoever comes a second later.
+  expect(readdirSync(out).filter((name) => !/^\.lock\.[\da-f-]{36}$/.test(name)).sort()).toEqual(readdirSync(undisturbed).sort());
   for (const name of ["model.safetensors", "last.safetensors", "predictions.parquet", "factors.parquet", "report.json"]) expect(readFileSync(join(out, name)).equals(readFileSync(join(undisturbed, name))), name).toBe(true);
 }
 
