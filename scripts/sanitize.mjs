@@ -72,7 +72,8 @@ function address() {
   const folder = build("address", join(root, "build-sanitize", "address", "build"), undefined, [`-DCMAKE_JS_INC=${headers}`]);
   if (folder === undefined) return;
   const UBSAN_OPTIONS = "print_stacktrace=1";
-  ctest("address", folder, [], { ASAN_OPTIONS: "detect_leaks=1:allocator_may_return_null=1", UBSAN_OPTIONS });
+  // The emulated GPU's threads are fibers, and AddressSanitizer takes a jump between their stacks for an overflow.
+  ctest("address", folder, ["-E", "_emulated$"], { ASAN_OPTIONS: "detect_leaks=1:allocator_may_return_null=1", UBSAN_OPTIONS });
   // Node itself is not instrumented: the runtime has to be there first, and what V8 keeps at exit is no leak of ours.
   const runtime = execFileSync("gcc", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
   // Each tensor has bounds of its own where its memory is the system's.

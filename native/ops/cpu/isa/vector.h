@@ -66,8 +66,9 @@ template <class T>
 ASTGNN_INLINE Vec<T> broadcast(T x) {
   return x - Vec<T>{};  // minus zero keeps every bit, plus zero would lose the sign of -0
 }
-// a b + c, rounded once where the instruction set can. These files are compiled without contraction:
-// what is fused is written, so that two places that compute one sum agree to the last bit.
+// a b + c, rounded once where the instruction set can. These files are compiled without
+// contraction: what is fused is written, so that two places that compute one sum agree to the last
+// bit.
 #if defined(__AVX512F__)
 ASTGNN_INLINE Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) {
   return _mm512_fmadd_ps(a, b, c);
@@ -146,8 +147,9 @@ ASTGNN_INLINE Vec<float> exp2_by(const float (&coefficients)[N], Vec<float> y) {
 #if defined(__AVX512F__)
   return _mm512_scalef_ps(p, y - f);
 #else
-  using Whole = VectorOf<float>::Whole;
-  const Whole power = (reinterpret_cast<Whole>(shifted) << 23) + (127 << 23);
+  // Without a sign: lanes that nobody reads may be out of range, and wrap around.
+  using Bits __attribute__((vector_size(sizeof(Vec<float>)))) = uint32_t;
+  const Bits power = (reinterpret_cast<Bits>(shifted) << 23) + (uint32_t{127} << 23);
   return p * reinterpret_cast<Vec<float> >(power);
 #endif
 }

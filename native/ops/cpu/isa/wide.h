@@ -65,7 +65,7 @@ ASTGNN_INLINE double wide_sum(Vec<double> v) {
 
 // e^x for x <= 0, relative error 3e-16 down to -708 and 0 below.
 ASTGNN_INLINE Vec<double> exp_unit(Vec<double> x) {
-  using Whole = VectorOf<double>::Whole;
+  using Bits __attribute__((vector_size(sizeof(Vec<double>)))) = uint64_t;
   constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: its last bit is worth 1
   const auto gone = x < -708.0;
   x = gone ? Vec<double>{} : x;
@@ -78,7 +78,7 @@ ASTGNN_INLINE Vec<double> exp_unit(Vec<double> x) {
   Vec<double> p = broadcast(1.0 / 479001600);  // Taylor: |f| <= ln 2 / 2
 #pragma GCC unroll 16
   for (const double each : kFactorials) p = fused(p, f, broadcast(1 / each));
-  const Whole power = (reinterpret_cast<Whole>(shifted) << 52) + (int64_t{1023} << 52);
+  const Bits power = (reinterpret_cast<Bits>(shifted) << 52) + (uint64_t{1023} << 52);
   return gone ? Vec<double>{} : p * reinterpret_cast<Vec<double> >(power);
 }
 
