@@ -1,3 +1,4 @@
+import { pairProducts } from "../metrics/dense.js";
 import { leadingEigen } from "./sample-covariance.js";
 
 /** Stocks at most that are taken into the factors: those with the largest correlations. */
@@ -50,29 +51,8 @@ export function linkedResiduals(series: readonly Float64Array[], least: number, 
   return { loadings: all, links };
 }
 
-/** Four series at a time: loads, not sums, are what takes the time. */
 function correlatedPairs(series: readonly Float64Array[], least: number): { readonly i: number; readonly j: number; readonly r: number }[] {
   const pairs: { i: number; j: number; r: number }[] = [];
-  const take = (i: number, j: number, r: number): void => void (Math.abs(r) > least && pairs.push({ i, j, r }));
-  for (const [i, a] of series.entries()) {
-    const T = a.length;
-    let j = 0;
-    for (; j + 3 < i; j += 4) {
-      const [b, c, d, e] = [series[j]!, series[j + 1]!, series[j + 2]!, series[j + 3]!];
-      let [sumB, sumC, sumD, sumE] = [0, 0, 0, 0];
-      for (let t = 0; t < T; t++) {
-        const value = a[t]!;
-        sumB += value * b[t]!;
-        sumC += value * c[t]!;
-        sumD += value * d[t]!;
-        sumE += value * e[t]!;
-      }
-      take(i, j, sumB);
-      take(i, j + 1, sumC);
-      take(i, j + 2, sumD);
-      take(i, j + 3, sumE);
-    }
-    for (; j < i; j++) take(i, j, a.reduce((sum, value, t) => sum + value * series[j]![t]!, 0));
-  }
+  pairProducts(series, (i, j, r) => void (i !== j && Math.abs(r) > least && pairs.push({ i, j, r })));
   return pairs;
 }

@@ -1,5 +1,5 @@
 import { normals } from "./factor-covariance.js";
-import { symmetricEigen } from "../metrics/dense.js";
+import { pairProducts, symmetricEigen } from "../metrics/dense.js";
 import type { FactorForm } from "./factor-form.js";
 
 /** Covariances from the returns alone, by name: the sample's, shrunk as Ledoit and Wolf (2004) or as OAS (Chen et al. 2010) to a multiple of the identity, or the first principal components and what they leave of each stock. */
@@ -50,34 +50,11 @@ class Centred {
   }
 }
 
-/** R R', four rows at a time: loads, not sums, are what takes the time. */
+/** R R'. */
 function gramOf(values: Float64Array, T: number, N: number): Float64Array {
   const gram = new Float64Array(T * T);
-  for (let s = 0; s < T; s++) {
-    const a = values.subarray(s * N, (s + 1) * N);
-    let t = 0;
-    for (; t + 3 <= s; t += 4) {
-      const [b, c, d, e] = [values.subarray(t * N, (t + 1) * N), values.subarray((t + 1) * N, (t + 2) * N), values.subarray((t + 2) * N, (t + 3) * N), values.subarray((t + 3) * N, (t + 4) * N)];
-      let [sumB, sumC, sumD, sumE] = [0, 0, 0, 0];
-      for (let i = 0; i < N; i++) {
-        const value = a[i]!;
-        sumB += value * b[i]!;
-        sumC += value * c[i]!;
-        sumD += value * d[i]!;
-        sumE += value * e[i]!;
-      }
-      gram[s * T + t] = gram[t * T + s] = sumB;
-      gram[s * T + t + 1] = gram[(t + 1) * T + s] = sumC;
-      gram[s * T + t + 2] = gram[(t + 2) * T + s] = sumD;
-      gram[s * T + t + 3] = gram[(t + 3) * T + s] = sumE;
-    }
-    for (; t <= s; t++) {
-      const b = values.subarray(t * N, (t + 1) * N);
-      let sum = 0;
-      for (let i = 0; i < N; i++) sum += a[i]! * b[i]!;
-      gram[s * T + t] = gram[t * T + s] = sum;
-    }
-  }
+  const rows = Array.from({ length: T }, (_, t) => values.subarray(t * N, (t + 1) * N));
+  pairProducts(rows, (s, t, product) => void (gram[s * T + t] = gram[t * T + s] = product));
   return gram;
 }
 
