@@ -1,10 +1,11 @@
 // A panel with more values than 32 bits count: 50,000 dates of 5,000 stocks with 10 features and 10
-// horizons, 20 GB of address space of which the few pages of three dates are used. Its last rows are
-// read, trained on and predicted to the bits of a panel of those dates alone.
+// horizons, 20 GB of address space of which the few pages of three dates are used. Its last rows
+// are read, trained on and predicted to the bits of a panel of those dates alone.
 #include <sys/mman.h>
 
 #include "check.h"
 #include "nn/modules.h"
+#include "small_model.h"
 #include "train/session.h"
 
 namespace {
@@ -23,7 +24,8 @@ Tensor zeros_without_memory(at::IntArrayRef sizes) {
 }
 
 // Stocks 0 and last of the last date, whose features and targets are given for its window.
-train::Panel panel_of(int64_t dates, int64_t stocks, const Tensor& features, const Tensor& targets) {
+train::Panel panel_of(int64_t dates, int64_t stocks, const Tensor& features,
+                      const Tensor& targets) {
   train::Panel panel;
   panel.window = kWindow;
   panel.features = zeros_without_memory({dates, stocks, kFeatures});
@@ -41,17 +43,8 @@ train::Panel panel_of(int64_t dates, int64_t stocks, const Tensor& features, con
 }
 
 nn::Config config() {
-  nn::Config config;
+  nn::Config config = small_config();
   config.sequential_input_size = kFeatures;
-  config.gru_hidden_size = 6;
-  config.gat_hidden_size = 8;
-  config.gat_num_heads = 2;
-  config.residual_hidden_size = 8;
-  config.num_risk_factors = 3;
-  config.tgc_hidden_size = 6;
-  config.tgc_output_size = 5;
-  config.prediction_hidden_sizes = {7};
-  config.num_predictions = 1;
   config.dropout = 0;
   return config;
 }
@@ -61,8 +54,7 @@ nn::Config config() {
 int main() {
   at::manual_seed(3);
   const Tensor features = at::randn({kWindow, 2, kFeatures}), targets = at::randn({2, kHorizons});
-  const auto large =
-      std::make_shared<train::Panel>(panel_of(kDates, kStocks, features, targets));
+  const auto large = std::make_shared<train::Panel>(panel_of(kDates, kStocks, features, targets));
   const auto small = std::make_shared<train::Panel>(panel_of(kWindow, 2, features, targets));
   check::that(large->features.numel() > int64_t{1} << 31, "the panel is beyond 32 bits");
 
@@ -77,13 +69,15 @@ int main() {
     mse.name = "mse";
     mse.predictions = {0};
     mse.horizons = {kHorizons - 1};
-    train::Session of_large(std::make_shared<nn::ASTGNNFactorModel>(config(), 2), large, {mse}, {}, 3),
+    train::Session of_large(std::make_shared<nn::ASTGNNFactorModel>(config(), 2), large, {mse}, {},
+                            3),
         of_small(std::make_shared<nn::ASTGNNFactorModel>(config(), 2), small, {mse}, {}, 3);
     const double loss = of_large.step(kDates - 1, 1e-2).loss;
     check::that(loss > 0 && loss == of_small.step(kWindow - 1, 1e-2).loss,
                 std::string("a step has the same loss with ") + isa);
     const auto predicted = train::predict_date(*of_large.model, *large, kDates - 1, {}).predictions;
-    check::equal(predicted, train::predict_date(*of_small.model, *small, kWindow - 1, {}).predictions,
+    check::equal(predicted,
+                 train::predict_date(*of_small.model, *small, kWindow - 1, {}).predictions,
                  std::string("predictions are the same with ") + isa);
   }
   return check::finish();

@@ -3,8 +3,7 @@
 
 #include "nn/modules.h"
 
-inline std::shared_ptr<astgnn::nn::ASTGNNFactorModel> small_model(const std::string& norm = "layer",
-                                                                  int64_t predictions = 1) {
+inline astgnn::nn::Config small_config() {
   astgnn::nn::Config config;
   config.sequential_input_size = 5;
   config.gru_hidden_size = 6;
@@ -15,8 +14,15 @@ inline std::shared_ptr<astgnn::nn::ASTGNNFactorModel> small_model(const std::str
   config.tgc_hidden_size = 6;
   config.tgc_output_size = 5;
   config.prediction_hidden_sizes = {7};
+  config.num_predictions = 1;
+  config.dropout = 0.2;
+  return config;
+}
+
+inline std::shared_ptr<astgnn::nn::ASTGNNFactorModel> small_model(const std::string& norm = "layer",
+                                                                  int64_t predictions = 1) {
+  astgnn::nn::Config config = small_config();
   config.num_predictions = predictions;
   config.norm = norm;
-  config.dropout = 0.2;
   return std::make_shared<astgnn::nn::ASTGNNFactorModel>(config, 2);
 }

@@ -1,7 +1,7 @@
 // Layer by layer: the input's products by cuBLAS, then all times in one launch (gru_layer.cu), or,
 // for other widths and dtypes, time by time with kernels of our own for the gates (gru.cu).
-// cuDNN's GRU rounds its activations to 1e-5 and takes four times as long in the backward (H100,
-// cuDNN 9.19).
+// cuDNN's GRU is off by 8e-6 in its states, and one reduction in its backward is 197 of the 291 ms
+// of a step's kernels in PyTorch (5,000 stocks, 60 days, 8 dates, H100, cuDNN 9.19).
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <torch/library.h>

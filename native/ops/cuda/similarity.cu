@@ -18,6 +18,18 @@ __device__ Own<T>& weights_of(Weights<T>& weights, int stock, int y) {
   return *reinterpret_cast<Own<T>*>(&weights[stock][(y ^ stock / kPer<T>)*kPer<T>]);
 }
 
+// What this thread made of its rows and stocks, by stock.
+template <class T>
+__device__ void keep_weights(Weights<T>& weights, const T (&made)[kPer<T>][kPer<T>], int x, int y) {
+#pragma unroll
+  for (int b = 0; b < kPer<T>; ++b) {
+    Own<T> own;
+#pragma unroll
+    for (int a = 0; a < kPer<T>; ++a) own.at[a] = made[a][b];
+    weights_of<T>(weights, x * kPer<T> + b, y) = own;
+  }
+}
+
 // Columns of values that a block of threads sums up: kColumns / kSide for each thread, in packs of
 // at most 16 bytes.
 template <class T>
@@ -239,13 +251,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       others[a] += static_cast<double>(total);
       moments[a] += static_cast<double>(moment);
     }
-#pragma unroll
-    for (int b = 0; b < kPer<T>; ++b) {
-      Own<T> own;
-#pragma unroll
-      for (int a = 0; a < kPer<T>; ++a) own.at[a] = scores[a][b];
-      weights_of<T>(memory.weights, x * kPer<T> + b, y) = own;
-    }
+    keep_weights<T>(memory.weights, scores, x, y);
     add_product<T, kColumns>(sums, memory.weights, memory.values, pass.values, pass.width, j,
                              tile.hi, first_column);
   }
@@ -319,13 +325,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         scores[a][b] = value;
       }
     }
-#pragma unroll
-    for (int b = 0; b < kPer<T>; ++b) {
-      Own<T> own;
-#pragma unroll
-      for (int a = 0; a < kPer<T>; ++a) own.at[a] = scores[a][b];
-      weights_of<T>(memory.u, x * kPer<T> + b, y) = own;
-    }
+    keep_weights<T>(memory.u, scores, x, y);
     add_product<T, kFactors>(sums, memory.u, memory.factors, graph.m, graph.factors, j, tile.hi,
                              first_factor);
   }
