@@ -19,7 +19,7 @@ const COREUTILS = ["basename", "cat", "chmod", "cp", "cut", "date", "dirname", "
 const root = fileURLToPath(new URL("..", import.meta.url));
 const build = join(root, "build");
 const { values: flags } = parseArgs({ options: { from: { type: "string" }, nodes: { type: "string" }, "from-source": { type: "boolean", default: false } } });
-const report = { passed: 0, failed: 0, tarball: {}, libtorch: "", runs: [] };
+const report = { passed: 0, failed: 0, failures: [], tarball: {}, libtorch: "", runs: [] };
 
 async function installTest() {
   const folder = mkdtempSync(join(tmpdir(), "astgnn-install-"));
@@ -60,6 +60,7 @@ function attempt(name, work) {
     report.passed++;
   } catch (error) {
     report.failed++;
+    report.failures.push(`${name}\n${error.message}`);
     console.log(`${name}: FAILED\n${error.message}`);
   }
 }

@@ -2,8 +2,9 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const build = join(root, "build");
@@ -12,6 +13,8 @@ const filters = process.argv.slice(2);
 // Instruction sets that parity ran on here.
 const covered = [];
 const total = { passed: 0, failed: 0, skipped: 0 };
+// Named once more in the last lines, which is what a log that was cut still has.
+const failures = [];
 
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
@@ -21,7 +24,7 @@ function run(command, args, options = {}) {
 
 // A test of a build that is not current proves nothing.
 if (run(process.execPath, ["scripts/install.mjs"]).status !== 0) process.exit(1);
-if (run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]).status !== 0) total.failed++;
+if (run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json"]).status !== 0) failed("the types of the tests");
 
 if (filters.length === 0) nativeTests();
 vitest(filters);
@@ -31,8 +34,14 @@ if (filters.length === 0) {
   installTest();
 }
 if (filters.length === 0) summary();
+for (const failure of failures) console.log(`FAILED: ${failure}`);
 console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
 process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
+
+function failed(what) {
+  total.failed++;
+  failures.push(what);
+}
 
 /** On which processor and with which instruction sets this run was green; ASTGNN_EXPECTED_SETS (.ci/run) names those that there have to be, on hardware or emulated. */
 function summary() {
@@ -51,8 +60,7 @@ function nativeTests() {
     run("cmake", ["-S", ".", "-B", build, "-DASTGNN_TESTS=ON"], quiet).status === 0 &&
     run("cmake", ["--build", build, "--parallel", String(availableParallelism())], { stdio: ["ignore", "pipe", "inherit"] }).status === 0;
   if (!built) {
-    console.error("The native tests do not build.");
-    total.failed++;
+    failed("the native tests do not build");
     return;
   }
   ctest();
@@ -62,13 +70,15 @@ function ctest(selection = [], env = process.env) {
   const result = run("ctest", ["--test-dir", build, "--output-on-failure", "--parallel", String(availableParallelism()), "--timeout", "600", ...selection], { env, stdio: ["ignore", "pipe", "inherit"] });
   const text = String(result.stdout);
   process.stdout.write(text);
-  const [, failed, count] = /(\d+) tests? failed out of (\d+)/.exec(text) ?? [];
+  const count = Number(/tests? failed out of (\d+)/.exec(text)?.[1] ?? 0);
+  const broken = [...text.matchAll(/^\s*\d+ - (\S+ \(.*\))\s*$/gm)].map(([, test]) => test).filter((test) => !test.endsWith("(Skipped)"));
   // Only a test that needs a GPU skips itself.
   const skipped = text.match(/\*\*\*Skipped/g)?.length ?? 0;
   if (skipped > 0) console.log(`${skipped} native tests skipped: no GPU`);
   total.skipped += skipped;
-  total.failed += count === undefined ? 1 : Number(failed);
-  total.passed += count === undefined ? 0 : Number(count) - Number(failed) - skipped;
+  total.passed += Math.max(0, count - broken.length - skipped);
+  for (const test of broken) failed(`native test ${test}`);
+  if (result.status !== 0 && broken.length === 0) failed("native tests: ctest itself");
 }
 
 /** Parity with the reference on each instruction set that this machine has, at each precision, and on each way to compute A, whatever its size would choose. */
@@ -118,12 +128,12 @@ function installTest() {
   rmSync(counts, { force: true });
   run(process.execPath, ["scripts/install-test.mjs"]);
   if (!existsSync(counts)) {
-    total.failed++;
+    failed("the install test ended without a result");
     return;
   }
-  const { passed, failed } = JSON.parse(readFileSync(counts, "utf8"));
+  const { passed, failures: broken } = JSON.parse(readFileSync(counts, "utf8"));
   total.passed += passed;
-  total.failed += failed;
+  for (const failure of broken) failed(`install test: ${failure.slice(0, 600)}`);
 }
 
 function hasKernels(env) {
@@ -137,14 +147,20 @@ function vitest(filters, env = process.env) {
   mkdirSync(build, { recursive: true });
   rmSync(report, { force: true });
   const result = run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters], { env });
+  const under = Object.keys(env).filter((name) => env[name] !== process.env[name]).map((name) => `${name}=${env[name]} `).join("");
   if (!existsSync(report)) {
-    total.failed++;
+    failed(`${under}vitest ended without a report`);
     return;
   }
   const counts = JSON.parse(readFileSync(report, "utf8"));
   total.passed += counts.numPassedTests;
-  total.failed += counts.numFailedTests;
   total.skipped += counts.numPendingTests + counts.numTodoTests;
+  for (const { name: file, assertionResults } of counts.testResults) {
+    for (const test of assertionResults.filter(({ status }) => status === "failed")) failed(`${under}${relative(root, file)} > ${test.fullName}\n  ${stripVTControlCharacters(test.failureMessages.join("\n")).slice(0, 600)}`);
+  }
   // A file that fails to load has no failed test of its own.
-  if (result.status !== 0 && counts.numFailedTests === 0) total.failed++;
+  if (result.status !== 0 && counts.numFailedTests === 0) {
+    const broken = counts.testResults.filter(({ status }) => status === "failed").map(({ name: file, message }) => `${relative(root, file)}: ${stripVTControlCharacters(message).slice(0, 600)}`);
+    failed(`${under}${broken.join("\n") || "vitest itself, for an error outside its tests: above"}`);
+  }
 }
