@@ -120,6 +120,46 @@ export function multiply(a: Float64Array, b: Float64Array, m: number, n: number,
   return out;
 }
 
+/** A x for A [m, n]; four rows at a time, for one sum waits for itself. */
+export function timesVector(a: Float64Array, m: number, n: number, x: Float64Array): Float64Array {
+  const out = new Float64Array(m);
+  let i = 0;
+  for (; i + 3 < m; i += 4) {
+    const [first, second, third, fourth] = [i * n, (i + 1) * n, (i + 2) * n, (i + 3) * n];
+    let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0];
+    for (let k = 0; k < n; k++) {
+      const value = x[k]!;
+      sum0 += a[first + k]! * value;
+      sum1 += a[second + k]! * value;
+      sum2 += a[third + k]! * value;
+      sum3 += a[fourth + k]! * value;
+    }
+    out[i] = sum0;
+    out[i + 1] = sum1;
+    out[i + 2] = sum2;
+    out[i + 3] = sum3;
+  }
+  for (; i < m; i++) {
+    let sum = 0;
+    for (let k = 0; k < n; k++) sum += a[i * n + k]! * x[k]!;
+    out[i] = sum;
+  }
+  return out;
+}
+
+/** A' x for A [m, n], four rows at a time. */
+export function timesTransposed(a: Float64Array, m: number, n: number, x: Float64Array): Float64Array {
+  const out = new Float64Array(n);
+  let i = 0;
+  for (; i + 3 < m; i += 4) {
+    const [first, second, third, fourth] = [i * n, (i + 1) * n, (i + 2) * n, (i + 3) * n];
+    const [x0, x1, x2, x3] = [x[i]!, x[i + 1]!, x[i + 2]!, x[i + 3]!];
+    for (let k = 0; k < n; k++) out[k]! += a[first + k]! * x0 + a[second + k]! * x1 + a[third + k]! * x2 + a[fourth + k]! * x3;
+  }
+  for (; i < m; i++) for (let k = 0; k < n; k++) out[k]! += a[i * n + k]! * x[i]!;
+  return out;
+}
+
 /** Products of every series with those before it and itself, four at a time: loads, not sums, are what takes the time. */
 export function pairProducts(series: readonly Float64Array[], take: (i: number, j: number, product: number) => void): void {
   for (const [i, a] of series.entries()) {

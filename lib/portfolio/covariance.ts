@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { cholesky } from "../metrics/dense.js";
+import { cholesky, timesTransposed, timesVector } from "../metrics/dense.js";
 import type { FactorForm } from "../risk/factor-form.js";
 import { pivotedCholesky } from "./pivoted-cholesky.js";
 
@@ -147,23 +147,10 @@ function shifted(matrix: Float64Array, n: number, by: number): Float64Array {
 /** S w, [stocks]. */
 export function timesWeights({ factors, matrix }: CheckedCovariance, weights: Float64Array): Float64Array {
   const n = weights.length;
-  const out = new Float64Array(n);
-  if (factors === undefined) {
-    for (let i = 0; i < n; i++) {
-      let sum = 0;
-      for (let j = 0; j < n; j++) sum += matrix![i * n + j]! * weights[j]!;
-      out[i] = sum;
-    }
-    return out;
-  }
+  if (factors === undefined) return timesVector(matrix!, n, n, weights);
   const { loadings, rank, specific } = factors;
-  const held = new Float64Array(rank);
-  for (let i = 0; i < n; i++) for (let r = 0; r < rank; r++) held[r]! += loadings[i * rank + r]! * weights[i]!;
-  for (let i = 0; i < n; i++) {
-    let sum = specific[i]! * weights[i]!;
-    for (let r = 0; r < rank; r++) sum += loadings[i * rank + r]! * held[r]!;
-    out[i] = sum;
-  }
+  const out = timesVector(loadings, n, rank, timesTransposed(loadings, n, rank, weights));
+  for (let i = 0; i < n; i++) out[i]! += specific[i]! * weights[i]!;
   return out;
 }
 

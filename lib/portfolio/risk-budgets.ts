@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { cholesky, solveCholesky } from "../metrics/dense.js";
+import { cholesky, solveCholesky, timesTransposed, timesVector } from "../metrics/dense.js";
 import { type CheckedCovariance, type FactorLoadings, timesWeights } from "./covariance.js";
 
 /** Newton steps, after which something is wrong: 6 to 12 are usual. */
@@ -10,6 +10,8 @@ const ENOUGH = 1e-12;
 const NEAR = 1e-6;
 /** And the one that a result may have where rounding ends them. */
 const ALLOWED = 1e-8;
+/** Relative change of the diagonal up to which a step takes the factorisation of one before: it leaves about as much of the error. */
+const HARDLY = 1e-3;
 
 /**
  * Weights above 0, with sum 1, of which each contributes its budget to the variance: w_i (S w)_i = b_i w'Sw. They are x / sum x for the x that
@@ -111,26 +113,24 @@ function ofMatrix(matrix: Float64Array, n: number): ShiftedSolve {
   };
 }
 
-/** (B B' + D)^-1 g = D^-1 (g - B (I + B' D^-1 B)^-1 B' D^-1 g), with D = diag(v + d). */
+/** (B B' + D)^-1 g = D^-1 (g - B (I + B' D^-1 B)^-1 B' D^-1 g), with D = diag(v + d). Where D has hardly moved, that of the steps before serves on. */
 function ofFactors({ loadings, rank, specific }: FactorLoadings, n: number): ShiftedSolve {
   const inner = new Float64Array(rank * rank);
   const inverse = new Float64Array(n);
   return (diagonal, g) => {
-    for (let i = 0; i < n; i++) inverse[i] = 1 / (specific[i]! + diagonal[i]!);
-    weightedGram(loadings, inverse, n, rank, inner);
-    for (let r = 0; r < rank; r++) inner[r * rank + r]! += 1;
-    cholesky(inner, rank);
-    const held = new Float64Array(rank);
-    for (let i = 0; i < n; i++) {
-      g[i]! *= inverse[i]!;
-      for (let r = 0; r < rank; r++) held[r]! += loadings[i * rank + r]! * g[i]!;
+    let moved = 0;
+    for (let i = 0; i < n; i++) moved = Math.max(moved, Math.abs(inverse[i]! * (specific[i]! + diagonal[i]!) - 1));
+    if (moved > HARDLY) {
+      for (let i = 0; i < n; i++) inverse[i] = 1 / (specific[i]! + diagonal[i]!);
+      weightedGram(loadings, inverse, n, rank, inner);
+      for (let r = 0; r < rank; r++) inner[r * rank + r]! += 1;
+      cholesky(inner, rank);
     }
+    for (let i = 0; i < n; i++) g[i]! *= inverse[i]!;
+    const held = timesTransposed(loadings, n, rank, g);
     solveCholesky(inner, rank, held);
-    for (let i = 0; i < n; i++) {
-      let sum = 0;
-      for (let r = 0; r < rank; r++) sum += loadings[i * rank + r]! * held[r]!;
-      g[i]! -= inverse[i]! * sum;
-    }
+    const explained = timesVector(loadings, n, rank, held);
+    for (let i = 0; i < n; i++) g[i]! -= inverse[i]! * explained[i]!;
   };
 }
 
