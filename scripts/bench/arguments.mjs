@@ -29,7 +29,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
   --growth           growth with N (T 20, F 21, B 1, training) and fitted exponents
   --load             reading a panel from Parquet: rows per second beside a plain DuckDB scan (and pandas, polars where installed)
   --dataset          features and ranks of a panel, beside the same in polars where installed
-  --epoch            one epoch of the NASDAQ protocol beside the same loop in PyTorch
+  --epoch            one epoch of the NASDAQ protocol beside the same loop in PyTorch, and beside Qlib's GATs
   --co-movement      what the loss coMovement adds to a step at 1,000 and 5,000 stocks
   --boundary         what crossing from JavaScript to the core costs per step
   --compare COMMIT   no PyTorch: this build beside that of another commit, in alternating steps

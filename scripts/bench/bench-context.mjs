@@ -11,6 +11,7 @@ export const EAGER = "eager";
 export const MALLOC = "eager with memory settings";
 export const TF32 = "eager with TF32";
 export const COMPILED = "torch.compile";
+export const QLIB = "Qlib's GATs with memory settings";
 
 export class BenchContext {
   constructor({ root, python, reference, settings, say }) {
@@ -22,9 +23,9 @@ export class BenchContext {
     return new MeasuringProcess(name, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device, this.settings.precision ?? "", this.settings.reduction], { cwd: this.root });
   }
 
-  /** @param name EAGER, MALLOC, TF32 or COMPILED */
+  /** @param name EAGER, MALLOC, TF32, COMPILED or QLIB */
   startPeer(name) {
-    const args = [file("peer.py"), this.reference, String(this.settings.threads), this.settings.device, ...(name === MALLOC ? ["--malloc"] : []), ...(name === TF32 ? ["--tf32"] : [])];
+    const args = [file("peer.py"), this.reference, String(this.settings.threads), this.settings.device, ...(name === MALLOC || name === QLIB ? ["--malloc"] : []), ...(name === TF32 ? ["--tf32"] : [])];
     return new MeasuringProcess(name, this.python, args, { cwd: this.root, env: { PYTHONDONTWRITEBYTECODE: "1" } });
   }
 

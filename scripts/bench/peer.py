@@ -18,6 +18,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from astgnn_pytorch import BatchedASTGNN, minus_ic  # noqa: E402
 from astgnn_reference import Config  # noqa: E402
+from qlib_gats import QlibGATs, train_step  # noqa: E402
 
 DEVICE = sys.argv[3]
 
@@ -187,6 +188,31 @@ class Epoch:
             self.model(self.rows(t)[0])
 
 
+class QlibEpoch(Epoch):
+    """The same rows through Qlib's GATs at its defaults, without what its loader of data frames takes."""
+
+    def __init__(self, r: dict):
+        super().__init__(r)
+        self.model = QlibGATs(r["featureCount"])
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
+
+    def train(self, dates: list[int]) -> None:
+        self.model.train()
+        for t in dates:
+            sequences, target = self.rows(t)
+            train_step(self.model, self.optimizer, self.batch_first(sequences), target)
+
+    @torch.no_grad()
+    def predict(self, dates: list[int]) -> None:
+        self.model.eval()
+        for t in dates:
+            self.model(self.batch_first(self.rows(t)[0]))
+
+    @staticmethod
+    def batch_first(sequences: torch.Tensor) -> torch.Tensor:
+        return sequences.squeeze(1).transpose(0, 1).contiguous()
+
+
 def sample(r: dict) -> dict:
     """A model, an input and its outputs in evaluation mode: what the other side must reproduce before it is compared."""
     torch.manual_seed(1)
@@ -273,7 +299,7 @@ def main() -> None:
             elif command == "sample":
                 answer = sample(r)
             elif command == "epoch":
-                epoch = Epoch(r)
+                epoch = (QlibEpoch if r["model"] == "qlib" else Epoch)(r)
                 answer = {"parameters": sum(p.numel() for p in epoch.model.parameters())}
             elif command in ("train", "predict"):
                 answer = {"ms": clock(lambda: getattr(epoch, command)(r["dates"]))[0]}

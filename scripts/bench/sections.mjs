@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { EAGER, MALLOC, OURS } from "./bench-context.mjs";
+import { EAGER, MALLOC, OURS, QLIB } from "./bench-context.mjs";
 import { measureConfiguration } from "./measure-configuration.mjs";
 import { fitExponent, localExponents, median } from "./statistics.mjs";
 
@@ -79,16 +79,17 @@ export async function measureDataset(context) {
 
 const CHUNK = 10;
 
-/** Training dates in steps of one date, then the validation dates: an epoch, from a sample of its dates in alternating chunks. */
+/** Training dates in steps of one date, then the validation dates: an epoch, from a sample of its dates in alternating chunks, beside the same model and Qlib's GATs. */
 export async function measureEpoch(context) {
   const folder = mkdtempSync(join(tmpdir(), "astgnn-bench-"));
   try {
-    return await context.with([OURS, EAGER, MALLOC], async (processes) => {
+    return await context.with([OURS, EAGER, MALLOC, QLIB], async (processes) => {
       const [ours, ...peers] = processes;
       const { trainDates, validDates, ...panel } = await ours.request("epoch", { data: resolve(context.root, context.settings.data), folder });
       for (const peer of peers) {
-        const { parameters } = await peer.request("epoch", { ...panel, folder });
-        if (parameters !== panel.parameters) throw new Error(`${peer.name} has ${parameters} parameters, ours ${panel.parameters}.`);
+        const isQlib = peer.name === QLIB;
+        const { parameters } = await peer.request("epoch", { ...panel, folder, model: isQlib ? "qlib" : "astgnn" });
+        if (!isQlib && parameters !== panel.parameters) throw new Error(`${peer.name} has ${parameters} parameters, ours ${panel.parameters}.`);
       }
       const share = context.settings.epochDates === 0 ? 1 : Math.min(1, context.settings.epochDates / trainDates.length);
       const train = spreadChunks(trainDates, share);
