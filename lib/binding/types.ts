@@ -477,6 +477,8 @@ export interface NativePredictOptions {
   objective?: NativeTerm[];
   /** Asks for `peers`. */
   peerDays?: number;
+  /** How many dates of the whole that `dates` are a part of come before them: hubs are looked at on every tenth of the whole. Default 0. */
+  datesBefore?: number;
   threads: number;
   /** As for a session. */
   profile?: boolean;

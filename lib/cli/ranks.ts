@@ -36,7 +36,7 @@ export async function startRanks(size: number, argv: readonly string[], terminal
   const threads = process.env["ASTGNN_THREADS"] ?? String(Math.max(1, Math.floor(physicalCores() / size)));
   const main = fileURLToPath(new URL("main.js", import.meta.url));
   const children = Array.from({ length: size }, (_, rank) => {
-    const env = { ...process.env, ASTGNN_THREADS: threads, RANK: String(rank), LOCAL_RANK: String(rank), WORLD_SIZE: String(size), MASTER_ADDR: "127.0.0.1", MASTER_PORT: String(port) };
+    const env = { ...process.env, ASTGNN_THREADS: threads, RANK: String(rank), LOCAL_RANK: String(rank), LOCAL_WORLD_SIZE: String(size), WORLD_SIZE: String(size), MASTER_ADDR: "127.0.0.1", MASTER_PORT: String(port) };
     // In groups of their own, so that Ctrl-C reaches them once and through us; the channel tells them when we are gone.
     const child = spawn(process.execPath, [...process.execArgv, main, ...argv], { env, detached: true, stdio: rank === 0 ? ["ignore", "inherit", "inherit", "ipc"] : ["ignore", "ignore", "pipe", "ipc"] });
     if (child.stderr !== null) createInterface({ input: child.stderr }).on("line", (line) => terminal.err(`rank ${rank}: ${line}`));

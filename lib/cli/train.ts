@@ -71,6 +71,11 @@ async function trainRank(written: Written, command: string, terminal: Terminal):
   const place = launchedPlace(training.ranks);
   if (place === undefined) return await trainFrom(written, command, terminal);
   endWithStarter();
+  // Slurm has its own name for what a GPU is chosen by.
+  if (place.local !== undefined) {
+    process.env["LOCAL_RANK"] ??= String(place.local);
+    process.env["WORLD_SIZE"] ??= String(place.size);
+  }
   const { rankStartSeconds, rankStepSeconds } = resolveTrainOptions(training);
   const { explained, joinedRanks } = await import("../train/ranks/group.js");
   // Before the data are read: the others should not wait in vain for one that cannot read them.

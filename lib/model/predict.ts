@@ -93,12 +93,12 @@ export function dateIndex(dataset: Pick<Dataset, "dates">, date: string): number
 export async function predictPacked(
   module: NativeModule,
   { dataset, dates }: DateSelection,
-  options: { riskFactors: boolean; threads: number; objective?: NativeTerm[] | undefined; peerDays?: number | undefined; signal?: AbortSignal | undefined },
+  options: { riskFactors: boolean; threads: number; objective?: NativeTerm[] | undefined; peerDays?: number | undefined; datesBefore?: number | undefined; signal?: AbortSignal | undefined },
 ): Promise<NativePrediction> {
-  const { riskFactors, threads, objective, peerDays, signal } = options;
+  const { riskFactors, threads, objective, peerDays, datesBefore = 0, signal } = options;
   const start = (): NativeJob<NativePrediction> =>
     loadCore().predict(module, nativePanel(dataset, module.device), {
-      dates: Int32Array.from(dates), riskFactors, threads, ...(objective === undefined ? {} : { objective }), ...(peerDays === undefined ? {} : { peerDays }),
+      dates: Int32Array.from(dates), riskFactors, threads, datesBefore, ...(objective === undefined ? {} : { objective }), ...(peerDays === undefined ? {} : { peerDays }),
     });
   return finished(start, signal, "The prediction");
 }

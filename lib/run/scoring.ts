@@ -25,6 +25,8 @@ export interface ScoreRequest {
   objective?: NativeTerm[] | undefined;
   /** Days over which peers are judged; absent: they are not. */
   peerDays?: number | undefined;
+  /** How many dates of a whole, of which the selection is a part, come before it. Default 0. */
+  datesBefore?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 

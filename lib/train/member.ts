@@ -62,7 +62,7 @@ export async function trainMember(model: ASTGNNFactorModel, dataset: Dataset, op
 async function trainClaimed(model: ASTGNNFactorModel, dataset: Dataset, options: ResolvedTrainOptions, group: RankGroup | undefined): Promise<MemberResult> {
   const plan = planTraining(model, dataset, options);
   if (group !== undefined) {
-    refuseModelOfRanks({ norm: model.config.norm, device: model.device });
+    refuseModelOfRanks(model.config);
     await refuseOtherRanks(group, factsOfRank(model, plan, options));
   }
   // Rank 0 writes.
@@ -80,7 +80,7 @@ function factsOfRank(model: ASTGNNFactorModel, plan: TrainingPlan, options: Reso
     keepsRun: options.out !== undefined,
     resume: options.resume,
     weights: options.resume ? null : hashOf(takeWeights(nativeModule(model).stateDict())),
-    machine: { ...loadCore().info().cpu, precision: loadCore().precisionOn(model.device), libtorch: loadedLibTorch()?.version, astgnn: packageVersion },
+    machine: { ...loadCore().info().cpu, device: model.device.replace(/:.*/, ""), precision: loadCore().precisionOn(model.device), libtorch: loadedLibTorch()?.version, astgnn: packageVersion },
   };
 }
 
@@ -298,7 +298,7 @@ class Member {
   }
 
   #scorer(module: NativeModule): Scorer {
-    return this.group === undefined ? moduleScorer(module) : sharedScorer(this.group, moduleScorer(module));
+    return this.group === undefined ? moduleScorer(module) : sharedScorer(this.group, moduleScorer(module), module.device);
   }
 
   /** Scores dates with the averaged weights; an empty objective gives no terms. */

@@ -22,13 +22,14 @@ class PredictTask : public ModelTask {
  public:
   PredictTask(std::shared_ptr<ModuleHandle> module, std::shared_ptr<train::Panel> panel,
               Dates dates, bool risk_factors, std::vector<train::Term> terms, int64_t peer_days,
-              bool profile, int thread_count)
+              size_t dates_before, bool profile, int thread_count)
       : ModelTask({module}, false, thread_count),
         module_(std::move(module)),
         panel_(std::move(panel)),
         dates_(std::move(dates)),
         terms_(std::move(terms)),
         peer_days_(peer_days),
+        dates_before_(dates_before),
         profile_(profile) {
     alone = alone || profile_;
     int64_t rows = 0, count = static_cast<int64_t>(dates_.size());
@@ -75,7 +76,7 @@ class PredictTask : public ModelTask {
   }
   // Bounds the memory of dates that are computed at once: 1 to 2 KiB a row.
   static constexpr int64_t kRowsAtOnce = 1 << 18;
-  static constexpr int64_t kRowsOfADevice = 1 << 16;
+  static constexpr int64_t kRowsOfADevice = 1 << 16;  // lib/train/ranks/shared-scorer.ts cuts there
 
   // How many of the dates that are left a step does at once; 0 at the end.
   size_t dates_at_once() const {
@@ -90,7 +91,9 @@ class PredictTask : public ModelTask {
     return count < std::min(many, threads_of_a_date(panel_->rows(dates_[at_]))) ? 1 : count;
   }
 
-  bool asks_for_hubs(size_t at) const { return peer_days_ > 0 && at % kHubStride == 0; }
+  bool asks_for_hubs(size_t at) const {
+    return peer_days_ > 0 && (dates_before_ + at) % kHubStride == 0;
+  }
 
   void predict_next() {
     std::optional<train::BlockClock> clock;
@@ -139,6 +142,7 @@ class PredictTask : public ModelTask {
   Dates dates_;
   std::vector<train::Term> terms_;
   int64_t peer_days_;
+  size_t dates_before_;  // of the whole that these are a part of
   bool profile_;
   train::BlockTimes blocks_;  // sum over the dates
   train::DatePrediction previous_;
@@ -160,11 +164,15 @@ Napi::Value predict(const Napi::CallbackInfo& info) {
   }
   const int64_t peer_days =
       has(options, "peerDays") ? read_integer(options.Get("peerDays"), "peerDays", 1, 1 << 16) : 0;
+  const int64_t dates_before =
+      has(options, "datesBefore")
+          ? read_integer(options.Get("datesBefore"), "datesBefore", 0, INT32_MAX)
+          : 0;
   bool profile = has(options, "profile") && read_boolean(options.Get("profile"), "profile");
   auto task = std::make_shared<PredictTask>(
       module, panel, read_dates(options.Get("dates"), "dates", *panel),
-      read_boolean(options.Get("riskFactors"), "riskFactors"), std::move(terms), peer_days, profile,
-      read_threads(options.Get("threads")));
+      read_boolean(options.Get("riskFactors"), "riskFactors"), std::move(terms), peer_days,
+      static_cast<size_t>(dates_before), profile, read_threads(options.Get("threads")));
   return job_to_js(env, task,
                    Environment::of(env).start(
                        task, {}, {info[0].As<Napi::Object>(), info[1].As<Napi::Object>()}));

@@ -55,6 +55,7 @@ Session::Session(std::shared_ptr<nn::ASTGNNFactorModel> trained, std::shared_ptr
 
 std::optional<std::string> Session::capture_steps() {
   if (profile) return "its blocks are timed";
+  if (ranks) return "ranks exchange gradients within a step";
   const auto reason = not_capturable(*model, *panel_, terms_);
   if (!reason && !graphs_) graphs_ = std::make_unique<StepGraphs>(panel_->device());
   return reason;
@@ -235,10 +236,13 @@ Step Session::step(at::ArrayRef<int64_t> dates, double learning_rate) {
   return done.front();
 }
 
-// Takes in the steps that have ended, and waits while more than `may_run` have not.
+// Takes in the steps that have ended, and waits while more than `may_run` have not. Ranks on GPUs
+// take in just so many, whatever has ended: all throw what a step throws in the same call.
 std::vector<Step> Session::collect(size_t may_run) {
+  const bool by_number = ranks && !panel_->device().is_cpu();
   std::vector<Step> done;
-  while (!running_.empty() && (running_.size() > may_run || running_.front().numbers.is_here())) {
+  while (!running_.empty() &&
+         (running_.size() > may_run || (!by_number && running_.front().numbers.is_here()))) {
     Pass& pass = running_.front().pass;
     try {
       read(pass, running_.front().numbers.wait());

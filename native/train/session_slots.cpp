@@ -3,8 +3,8 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <cstring>
 
+#include "ops/to_device.h"
 #include "train/module_guards.h"
 #include "train/session.h"
 
@@ -110,41 +110,47 @@ Session::Sum Session::sum_over_slots(Pass& pass, bool keep) {
   return sum;
 }
 
-// One message: sums of gradients, the terms of the sender's slots, and whether it wants to stop.
+// One message: the terms of the sender's slots, sums of gradients, and whether it wants to stop. On
+// a GPU it is put together and taken apart there; between, it is with the host.
 std::vector<Tensor> Session::exchange(const Shares& shares, const std::vector<Tensor>& sums,
                                       const Tensor& values) {
-  TORCH_CHECK_VALUE(values.is_cpu(), "ranks compute on the CPU");
   const auto parameters = model->parameters();
   int64_t count = 0;
   for (const auto& parameter : parameters) count += parameter.numel();
-  const size_t width = static_cast<size_t>(count) * parameters[0].element_size(),
-               slot = static_cast<size_t>(values.size(1)) * sizeof(double),
-               terms_at = width * static_cast<size_t>(shares.most_sums()),
-               wish_at = terms_at + slot * static_cast<size_t>(shares.most());
-  auto* value = static_cast<uint8_t*>(values.mutable_data_ptr());
-  const auto slots_at = [&](int64_t rank) { return value + slot * shares.begin(rank); };
-  const auto slots_of_rank = [&](int64_t rank) {
-    return slot * static_cast<size_t>(shares.end(rank) - shares.begin(rank));
+  const auto type = parameters[0].scalar_type();
+  // Every part begins where memory of its own would.
+  const auto aligned = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
+  const int64_t terms = values.size(1), slot = terms * static_cast<int64_t>(sizeof(double)),
+                width = count * static_cast<int64_t>(parameters[0].element_size()),
+                sums_at = aligned(shares.most() * slot),
+                wish_at = sums_at + shares.most_sums() * aligned(width), size = wish_at + 64;
+  const auto terms_of = [&](int64_t rank) {
+    return values.narrow(0, shares.begin(rank), shares.end(rank) - shares.begin(rank));
+  };
+  const auto terms_in = [&](const Tensor& message, int64_t rank) {
+    const int64_t slots = shares.end(rank) - shares.begin(rank);
+    return message.narrow(0, 0, slots * slot).view(at::kDouble).view({slots, terms});
+  };
+  const auto sum_in = [&](const Tensor& message, int64_t i) {
+    return message.narrow(0, sums_at + i * aligned(width), width).view(type);
   };
 
-  const auto message = at::zeros({static_cast<int64_t>(wish_at + 1)}, at::kByte);
-  auto* to = message.mutable_data_ptr<uint8_t>();
-  for (size_t i = 0; i < sums.size(); ++i)
-    std::memcpy(to + i * width, sums[i].const_data_ptr(), width);
-  std::memcpy(to + terms_at, slots_at(ranks->rank()), slots_of_rank(ranks->rank()));
-  to[wish_at] = wants_to_stop;
+  const int64_t own = ranks->rank();
+  const auto message = at::zeros({size}, values.options().dtype(at::kByte));
+  terms_in(message, own).copy_(terms_of(own));
+  for (size_t i = 0; i < sums.size(); ++i) sum_in(message, static_cast<int64_t>(i)).copy_(sums[i]);
+  HostCopy copy(message);
+  const Tensor on_host = copy.wait();
+  on_host.mutable_data_ptr<uint8_t>()[wish_at] = wants_to_stop;
 
-  const auto all = ranks->gather(message);
+  const auto gathered = ranks->gather(on_host);
+  for (int64_t rank = 0; rank < ranks->size(); ++rank)
+    stops = stops || gathered.const_data_ptr<uint8_t>()[rank * size + wish_at] != 0;
+  const auto all = ops::to_device(gathered, values.device());
   std::vector<Tensor> everybodys;
   for (int64_t rank = 0; rank < ranks->size(); ++rank) {
-    const auto* from = all.const_data_ptr<uint8_t>() + rank * message.numel();
-    for (int64_t i = 0; i < shares.sums(rank); ++i) {
-      const auto& sum = everybodys.emplace_back(
-          at::empty({count}, parameters[0].options().requires_grad(false)));
-      std::memcpy(sum.mutable_data_ptr(), from + static_cast<size_t>(i) * width, width);
-    }
-    std::memcpy(slots_at(rank), from + terms_at, slots_of_rank(rank));
-    stops = stops || from[wish_at] != 0;
+    terms_of(rank).copy_(terms_in(all[rank], rank));
+    for (int64_t i = 0; i < shares.sums(rank); ++i) everybodys.push_back(sum_in(all[rank], i));
   }
   return everybodys;
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { loadCore } from "../../lib/binding/load.js";
 import { ASTGNNFactorModel, GraphAttention, Tensor, train, type AstgnnError, type Device, type ModelOptions, type PanelValues, type TrainOptions } from "../../lib/index.js";
 import { emulateGpu, hasEmulatedGpu } from "../emulated-gpu.js";
@@ -43,19 +43,20 @@ describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("a GPU (emul
       using model = new ASTGNNFactorModel({ ...small, ...(device === undefined ? {} : { device }) });
       expect(model.device).toBe(resolved);
     }
-    process.env["ASTGNN_DEVICE"] = "cpu";
-    try {
-      using model = new ASTGNNFactorModel(small);
-      expect(model.device).toBe("cpu");
-    } finally {
-      delete process.env["ASTGNN_DEVICE"];
-    }
+    vi.stubEnv("ASTGNN_DEVICE", "cpu");
+    using model = new ASTGNNFactorModel(small);
+    expect(model.device).toBe("cpu");
+    vi.unstubAllEnvs();
   });
 
   it("is refused where it is not there or no device at all", async () => {
     const missing = await failure(() => new ASTGNNFactorModel({ ...small, device: "cuda:3" }));
     expect([missing.code, missing.message]).toEqual(["ERR_CUDA_UNAVAILABLE", expect.stringContaining("There is no device cuda:3: astgnn can use cpu, cuda:0.")]);
     const unknown = await failure(() => new ASTGNNFactorModel({ ...small, device: "gpu" as Device }));
+    for (const [name, value] of Object.entries({ LOCAL_RANK: "1", WORLD_SIZE: "2" })) vi.stubEnv(name, value);
+    const second = await failure(() => new ASTGNNFactorModel({ ...small, device: "cuda" }));
+    expect([second.code, second.message]).toEqual(["ERR_CUDA_UNAVAILABLE", expect.stringContaining("This machine has one GPU and 2 ranks (LOCAL_RANK here is 1): cuda:0. Start as many")]);
+    vi.unstubAllEnvs();
     expect([unknown.code, unknown.message]).toEqual(["ERR_OPTION", 'Expected "auto", "cpu", "cuda" or "cuda:<number>" for device but received "gpu" of type string.']);
   });
 

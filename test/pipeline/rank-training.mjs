@@ -1,8 +1,14 @@
 // One of several processes of a training: node rank-training.mjs <csv> <options of train as JSON>, its place in RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
 // Says "step <n>" on stdout after each step, and the code and message of an error.
+// On a GPU with ASTGNN_EMULATED_GPU=1 (test/emulated-gpu.ts).
 import { writeSync } from "node:fs";
+import { createRequire } from "node:module";
 import { ASTGNNFactorModel, openPanel, train } from "../../dist/index.js";
 
+if (process.env.ASTGNN_EMULATED_GPU === "1") {
+  (await import("../../dist/binding/load.js")).loadCore();
+  createRequire(import.meta.url)("../../build/emulated/emulated_device.node");
+}
 const [csv, options] = process.argv.slice(2);
 const panel = await openPanel(csv);
 const dataset = await panel.dataset({ features: ["x0", "x1"], window: 3, maxDropped: 0.5, label: { column: "y", horizonDays: 0 }, split: { trainEnd: "2020-02-05", validEnd: "2020-02-20" } });

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors, type TrainOptions } from "../../lib/index.js";
+import { hasEmulatedGpu } from "../emulated-gpu.js";
 
 const script = fileURLToPath(new URL("./rank-training.mjs", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "astgnn-ranks-"));
@@ -70,8 +71,8 @@ async function startRanks(size: number, options: TrainOptions, env: (rank: numbe
 
 const endOf = async (ranks: readonly Rank[]): Promise<{ said: string; code: number | null }[]> => Promise.all(ranks.map(({ ended }) => ended));
 
-async function trainRanks(size: number, options: TrainOptions): Promise<void> {
-  for (const { said, code } of await endOf(await startRanks(size, options))) expect(code, said).toBe(0);
+async function trainRanks(size: number, options: TrainOptions, env: Record<string, string> = {}): Promise<void> {
+  for (const { said, code } of await endOf(await startRanks(size, options, () => env))) expect(code, said).toBe(0);
 }
 
 /** SHA-256 of weights, averages, moments and best weights, of what is known of each epoch, and of the results. */
@@ -103,6 +104,29 @@ describe("ranks", () => {
     const options: TrainOptions = { datesPerStep: 3, epochs: 1, loss: { terms: [{ name: "ic" }, { name: "turnover", weight: 0.1 }] } };
     for (const size of [1, 2]) await trainRanks(size, { ...options, out: join(folder, `turnover-${size}`) });
     expect(hashesOf(join(folder, "turnover-2"))).toEqual(hashesOf(join(folder, "turnover-1")));
+  });
+});
+
+if (!hasEmulatedGpu) console.log("Ranks on a GPU are not tested: the emulated GPU is not built; `npm test` builds it.");
+describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("ranks on a GPU (emulated)", () => {
+  const gpu = { ASTGNN_EMULATED_GPU: "1", ASTGNN_DEVICE: "cuda:0" };
+
+  it("end with the bits of one process there", async () => {
+    for (const size of [1, 2, 3]) await trainRanks(size, { ...everyLoss, epochs: 1, out: join(folder, `gpu-${size}`) }, gpu);
+    const alone = hashesOf(join(folder, "gpu-1"));
+    for (const size of [2, 3]) expect(hashesOf(join(folder, `gpu-${size}`)), `${size} ranks`).toEqual(alone);
+    expect(JSON.parse(readFileSync(join(folder, "gpu-3", "run.json"), "utf8"))).toMatchObject({ device: "cuda:0" });
+  });
+
+  it("meet a loss that is not finite at the same step, though some steps are under way by then", async () => {
+    const ranks = await startRanks(2, { datesPerStep: 4, learningRate: 1e38, warmupSteps: 0, clipNorm: 0, reduction: "fast" }, () => gpu);
+    const [first, second] = await endOf(ranks);
+    expect(first!.said).toMatch(/^ERR_NOT_FINITE: .* at step \d+/m);
+    expect(second!.said.match(/^ERR_NOT_FINITE.*/m)![0]).toBe(first!.said.match(/^ERR_NOT_FINITE.*/m)![0]);
+  });
+
+  it("of which one has none are refused", async () => {
+    for (const { said } of await endOf(await startRanks(2, {}, (rank) => ({ ...gpu, ...(rank === 1 ? { ASTGNN_DEVICE: "cpu" } : {}) })))) expect(said).toMatch(/^ERR_OPTION: Rank 1 has machine\.(device "cpu", rank 0 has "cuda"|precision)/m);
   });
 });
 

@@ -4,6 +4,8 @@ import { AstgnnError } from "../../errors.js";
 export interface RankPlace {
   readonly rank: number;
   readonly size: number;
+  /** Its number among those on its machine, where the launcher says it. */
+  readonly local: number | undefined;
   /** Where the ranks meet. */
   readonly host: string;
   readonly port: number;
@@ -42,19 +44,14 @@ export function launchedPlace(ranks: number | undefined, environment: Environmen
   const rank = wholeNumber(rankName, environment, 0, size - 1);
   const port = MASTER_PORT === undefined ? PORT : wholeNumber("MASTER_PORT", environment, 1, 65_535);
   const isAgents = environment["TORCHELASTIC_USE_AGENT_STORE"] === "True";
-  return { rank, size, host, port, hosts: rank === 0 && !isAgents, prefix: `astgnn/${environment["TORCHELASTIC_RUN_ID"] ?? ""}/${environment["TORCHELASTIC_RESTART_COUNT"] ?? "0"}` };
+  const localName = isTorch ? "LOCAL_RANK" : "SLURM_LOCALID";
+  const local = environment[localName] === undefined ? undefined : wholeNumber(localName, environment, 0, size - 1);
+  return { rank, size, local, host, port, hosts: rank === 0 && !isAgents, prefix: `astgnn/${environment["TORCHELASTIC_RUN_ID"] ?? ""}/${environment["TORCHELASTIC_RESTART_COUNT"] ?? "0"}` };
 }
 
-/**
- * What ranks do not train.
- *
- * @param device undefined where it is still to be chosen
- * @throws AstgnnError ERR_OPTION
- */
-export function refuseModelOfRanks({ norm, device }: { readonly norm?: string | undefined; readonly device?: string | undefined }): void {
+/** What ranks do not train. @throws AstgnnError ERR_OPTION */
+export function refuseModelOfRanks({ norm }: { readonly norm?: string | undefined }): void {
   if (norm === "batch") throw new AstgnnError("ERR_OPTION", 'norm "batch" normalises over all dates of a step, which ranks share.', { option: "norm", next: 'Use norm "layer", or one process.' });
-  if (device === undefined || device === "cpu" || device === "auto") return;
-  throw new AstgnnError("ERR_OPTION", `Ranks compute on the CPU, and the model is on ${device}.`, { option: "device", next: "Set device to cpu, or train in one process." });
 }
 
 /** Of a list such as `node[03-06,11]` or `a1,b2`. */

@@ -2,23 +2,47 @@ import type { NativeTerm } from "../../binding/types.js";
 import { rowCounts, type PackedScores, type Scorer } from "../../run/scoring.js";
 import type { RankGroup } from "./group.js";
 
-/** Hubs are looked at on every so many dates of a selection (native/binding/predict.cpp): a cut elsewhere would look at others. */
-const HUB_STRIDE = 10;
+/** A GPU computes consecutive dates of up to so many rows in one pass (native/binding/predict.cpp). */
+const ROWS_OF_A_PASS = 1 << 16;
 
-/** Scores a selection of dates by all ranks: each a contiguous part, put together in the order of the dates. A date's scores depend on nothing else, so that they are those of one process. */
-export function sharedScorer(group: RankGroup, scorer: Scorer): Scorer {
+/**
+ * Scores a selection of dates by all ranks: each a contiguous part, put together in the order of the dates. On the CPU a date's scores depend on nothing else, on a GPU
+ * on the dates of its pass, which no cut divides, so that they are those of one process.
+ */
+export function sharedScorer(group: RankGroup, scorer: Scorer, device: string): Scorer {
   return async (selection, request) => {
     const { dataset, dates } = selection;
-    const cut = (rank: number): number => Math.min(dates.length, HUB_STRIDE * Math.floor((Math.ceil(dates.length / HUB_STRIDE) * rank) / group.size));
-    const [begin, end] = [cut(group.rank), cut(group.rank + 1)];
+    const linked = comparesNeighbours(request.objective);
+    // The date after a part would be computed in another pass than its own.
+    if (linked && device !== "cpu") return scorer(selection, request);
+    const [begin, end] = partOf(group, device === "cpu" ? Array.from(dates.keys()) : passesOf(rowCounts(selection)), dates.length);
     const terms = request.objective?.length ?? 0;
     // Turnover is of a date and the next: the last date of a part is compared with the first of the next part.
-    const more = comparesNeighbours(request.objective) && end > begin && end < dates.length ? 1 : 0;
+    const more = linked && end > begin && end < dates.length ? 1 : 0;
     const part = { dataset, dates: dates.subarray(begin, end + more) };
-    const own = begin === end ? undefined : withoutLast(await scorer(part, request), rowCounts(part), more, terms);
+    const own = begin === end ? undefined : withoutLast(await scorer(part, { ...request, datesBefore: begin }), rowCounts(part), more, terms);
     const parts = (await group.gather(own)).filter((scores) => scores !== undefined);
     return joined(parts);
   };
+}
+
+/** First and last date, the latter exclusive, of a rank's part of so many dates, cut only where one of `starts` is. */
+export function partOf({ rank, size }: Pick<RankGroup, "rank" | "size">, starts: readonly number[], dates: number): [number, number] {
+  const cut = (r: number): number => starts[Math.floor((starts.length * r) / size)] ?? dates;
+  return [cut(rank), cut(rank + 1)];
+}
+
+/** The first date of each pass of a GPU over dates with so many rows. */
+export function passesOf(rows: readonly number[]): number[] {
+  const starts: number[] = [];
+  let sum = 0;
+  for (const [date, count] of rows.entries()) {
+    sum += count;
+    if (starts.length > 0 && sum <= ROWS_OF_A_PASS) continue;
+    starts.push(date);
+    sum = count;
+  }
+  return starts;
 }
 
 function comparesNeighbours(objective: readonly NativeTerm[] | undefined): boolean {
