@@ -12,7 +12,7 @@ import { nativePanel } from "../data/native-panel.js";
 import { allowedCounts, findRow, listWarning, PEER_DAYS } from "./peers.js";
 import { neutralPredictions, predictionNeutraliser } from "./neutral-predictions.js";
 import { datesFrom, predictEachDate, type DatePrediction, type PredictDatesOptions } from "./predict-dates.js";
-import { alignToPanel, averageStatistics, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
+import { alignToPanel, averageStatistics, notFinite, predictPacked, selectDates, type Prediction, type PredictInput, type PredictOptions } from "./predict.js";
 import { Tensor, type StateDict } from "./tensor.js";
 import { resolveThreads } from "../binding/threads.js";
 import { takeWeights, withNativeState, type Weights } from "./weights.js";
@@ -128,7 +128,8 @@ export class ASTGNNFactorModel extends Module {
    * const { predictions, riskFactors } = await model.predict(dataset.test, { riskFactors: true }); // [dates, stocks], [dates, stocks, K]
    * const latest = await model.predict({ dataset, dates: [dataset.dates.at(-1)!] });
    * @throws AstgnnError ERR_DATA where the dataset was not prepared as that of the training (features, window, processors and their statistics,
-   *   graph, label), naming every field that differs, where a split has no dates or a date too little history or, to be made neutral, too few stocks; ERR_ABORTED
+   *   graph, label), naming every field that differs, where a split has no dates or a date too little history or, to be made neutral, too few stocks;
+   *   ERR_NOT_FINITE naming the first stock and date whose output is no number: features of a panel's dataset never lead there; ERR_ABORTED
    */
   async predict(input: PredictInput, options: PredictOptions & { riskFactors: true }): Promise<Required<Prediction>>;
   async predict(input: PredictInput, options?: PredictOptions): Promise<Prediction>;
@@ -167,7 +168,7 @@ export class ASTGNNFactorModel extends Module {
 
   /**
    * One forward on the user's own tensors. `sequences` [T, R, F]; rows of date d are `offsets[d] .. offsets[d + 1]`. In training mode
-   * (`train()`) it drops units.
+   * (`train()`) it drops units. As in PyTorch, a NaN among the sequences of a date is one in the outputs of all its rows, and no error.
    *
    * @throws AstgnnError ERR_SHAPE
    */
@@ -195,7 +196,7 @@ export class ASTGNNFactorModel extends Module {
    * @param options `top`: at most this many, whole from 1, default 10. `onWarning`: takes the warning; absent, it is printed once to stderr.
    * @example
    * await model.neighbours(dataset, "2017-06-01", "AAPL", { top: 5 });
-   * @throws AstgnnError ERR_DATA where the date or the stock is not in, ERR_OPTION for an unknown ticker
+   * @throws AstgnnError ERR_DATA where the date or the stock is not in, ERR_OPTION for an unknown ticker, ERR_NOT_FINITE as {@link predict}
    */
   async neighbours(dataset: Dataset, date: string, ticker: string, options: { top?: number; onWarning?: (warning: Warning) => void } = {}): Promise<Neighbour[]> {
     const top = options.top ?? 10;
@@ -204,6 +205,7 @@ export class ASTGNNFactorModel extends Module {
     const { t, row, rows } = findRow(dataset, date, ticker);
     const native = nativeModule(this);
     const found = await loadCore().neighbours(native, nativePanel(dataset, native.device), { date: t, row, top: Math.min(top, rows.length), peerDays: PEER_DAYS, threads: resolveThreads() });
+    if (Number.isNaN(found.effectiveNeighbours)) throw notFinite(ticker, date);
     const warning = listWarning(ticker, date, found, rows.length, allowedCounts(this.config, dataset, t)[row]!);
     if (warning !== undefined) warn(warning, options.onWarning);
     return Array.from(found.rows, (r, i) => ({ ticker: dataset.tickers[rows[r]!]!, weight: found.weights[i]!, listedBy: found.listedBy[i]! }));

@@ -89,7 +89,11 @@ export function dateIndex(dataset: Pick<Dataset, "dates">, date: string): number
   return index;
 }
 
-/** One pass of the core over the dates of a dataset, in evaluation mode. */
+/**
+ * One pass of the core over the dates of a dataset, in evaluation mode.
+ *
+ * @throws AstgnnError ERR_NOT_FINITE naming the first stock and date whose output is no number
+ */
 export async function predictPacked(
   module: NativeModule,
   { dataset, dates }: DateSelection,
@@ -100,7 +104,33 @@ export async function predictPacked(
     loadCore().predict(module, nativePanel(dataset, module.device), {
       dates: Int32Array.from(dates), riskFactors, threads, datesBefore, ...(objective === undefined ? {} : { objective }), ...(peerDays === undefined ? {} : { peerDays }),
     });
-  return finished(start, signal, "The prediction");
+  const scores = await finished(start, signal, "The prediction");
+  refuseNotFinite({ dataset, dates }, scores);
+  return scores;
+}
+
+/** Rows of a panel's dataset have whole windows; what a literal or a damaged pack holds may be NaN. */
+function refuseNotFinite({ dataset: { tickers, dates: names, rowOffsets, rowStocks }, dates }: DateSelection, { predictions, riskFactors = predictions }: NativePrediction): void {
+  const found = [predictions, riskFactors].map((values) => ({ at: firstNotFinite(values), of: values.length })).filter(({ at, of }) => at < of);
+  if (found.length === 0) return;
+  const rowsOf = (t: number): number => rowOffsets[t + 1]! - rowOffsets[t]!;
+  const rows = dates.reduce((sum, t) => sum + rowsOf(t), 0);
+  let left = Math.min(...found.map(({ at, of }) => Math.floor((at * rows) / of)));
+  const t = dates.find((date) => left < rowsOf(date) || ((left -= rowsOf(date)), false))!;
+  throw notFinite(tickers[rowStocks[rowOffsets[t]! + left]!]!, names[t]!);
+}
+
+/** What the model gives for a stock on a date where it is no number. */
+export function notFinite(ticker: string, date: string): AstgnnError {
+  return new AstgnnError("ERR_NOT_FINITE", `The model's output for ${ticker} on ${date} is not finite.`, {
+    date, next: "Look for NaN and very large values in dataset.features of the windows that end on that date, and in the weights of the model.",
+  });
+}
+
+/** Index of the first value that is NaN or infinite, else how many there are. */
+function firstNotFinite(values: Float32Array | Float64Array): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return i;
+  return values.length;
 }
 
 /** Packed rows laid out as [dates, stocks, width], NaN elsewhere; [dates, stocks] for width 1 unless `keepWidth`. */

@@ -115,7 +115,7 @@ export async function readTrainingState(path: string): Promise<TrainingState> {
   } catch (cause) {
     throw new AstgnnError("ERR_CHECKPOINT", `${path} is no training state.`, { file: path, cause, next });
   }
-  const identity = checkStored(z.looseObject({}), parsed.identity, path, next) as unknown as RunIdentity;
+  const identity = checkStored(IdentitySchema, parsed.identity, path, next) as unknown as RunIdentity;
   const rest = checkStored(StateSchema, parsed.state, path, next) as unknown as Pick<TrainingState, "position" | "threads" | "steps" | "updates">;
   refuseNotFinite(tensors, path);
   rest.position.history = rest.position.history.map((record) => reviveNaN(record));
@@ -123,6 +123,9 @@ export async function readTrainingState(path: string): Promise<TrainingState> {
   const session = Object.fromEntries(Object.entries(tensors).filter(([name]) => !name.startsWith("best.")));
   return { identity, ...rest, session, best: Object.keys(best).length === 0 ? undefined : best };
 }
+
+/** Its parts are compared field by field with those of the run that goes on. */
+const IdentitySchema = z.looseObject({ config: z.looseObject({}), dtype: z.string(), recipe: z.looseObject({}), dataset: z.looseObject({}), split: z.looseObject({}), fingerprint: z.string() });
 
 const count = z.int().min(0);
 const StateSchema = z.looseObject({

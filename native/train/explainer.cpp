@@ -40,6 +40,8 @@ double Explainer::done() const {
 bool Explainer::step(const nn::ASTGNNFactorModel& model) {
   if (!date) {
     date = std::make_shared<HeldDate>(in_double(model), *panel_, date_);
+    // A score that is NaN has no parts, and no integral to them ends: the predictions say so.
+    if (!date->predictions.isfinite().all().item<bool>()) rows_.clear();
   } else if (!row_) {
     begin_row();
   } else if (peers_) {

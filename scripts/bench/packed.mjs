@@ -45,7 +45,8 @@ async function chunksRead(D, chunkDates) {
 
 /** Every stock on every date; features are blocks of noise, each date beginning elsewhere in it. */
 async function writeNoise(path) {
-  const { checkedSection, writeHeader, writeSection, PAGE, CHUNK_DATES } = await dist("data/pack/format.js");
+  const { checkedSection, writeHeader, writeSection, CHUNK_DATES } = await dist("data/pack/format.js");
+  const { PAGE } = await dist("data/pack/header.js");
   const D = Math.round((Number(options.gigabytes) * GB) / (4 * N * F));
   const file = await open(path, "w+");
   const width = 4 * N * F;

@@ -67,7 +67,7 @@ describe("fuzz: data", { timeout: FUZZ_TIMEOUT }, () => {
 
   it("group and edge files", () => {
     const groups = "ticker,group\nA,x\nB,y\nC,y\n";
-    const edges = "source,target,from,to\nA,B,2020-01-02,2020-01-09\nB,C,,\n";
+    const edges = "ticker,neighbor,from,to\nA,B,2020-01-02,2020-01-09\nB,C,,\n";
     return fuzz("group and edge files", 40, async (mutator) => {
       const isGroups = mutator.below(2) === 0;
       writeFileSync(at("links.csv"), changedTable(mutator, isGroups ? groups : edges));

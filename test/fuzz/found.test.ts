@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tableFromArrays, tableToIPC } from "@uwdata/flechette";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ASTGNNFactorModel, loadRun, openPanel, Panel, readSafetensors, train, writeSafetensors } from "../../lib/index.js";
+import { ASTGNNFactorModel, loadRun, openPack, openPanel, pack, Panel, readSafetensors, train, writeSafetensors } from "../../lib/index.js";
 import { writePlan, readPlan } from "../../lib/evaluate/sweep/plan-file.js";
+import { headerOf, signed } from "./signed-pack.js";
 
 // What fuzzing has found, each as small as it gets.
 const folder = mkdtempSync(join(tmpdir(), "astgnn-found-"));
@@ -61,14 +62,14 @@ const long = { dates: dates.flatMap((date) => [date, date]), tickers: dates.flat
 const quiet = { onWarning: () => {}, maxDropped: 0.9 };
 
 describe("a state of a training that is not whole", () => {
-  it.each([["position", undefined], ["steps", -1], ["threads", 1.5]])("with %s %j is refused", async (field, value) => {
+  it.each([["state", "position", undefined], ["state", "steps", -1], ["state", "threads", 1.5], ["identity", "recipe", undefined]])("with %s %s %j is refused", async (part, field, value) => {
     const panel = await Panel.from({ ...long, columns: { close: long.dates.map((_, i) => 10 + i), size: long.dates.map((_, i) => i % 3) } }, quiet);
     using dataset = await panel.dataset({ features: ["close", "size"], window: 1, label: { horizonDays: 1, lagDays: 0 }, split: { fractions: [1, 0, 0] }, maxDropped: 0.9 });
     using model = new ASTGNNFactorModel(sizes);
     const out = at(`run-${field}`);
     await train(model, dataset, { epochs: 1, threads: 1, onWarning: () => {}, out });
     const { tensors, metadata } = readSafetensors(readFileSync(join(out, "last.safetensors")));
-    writeFileSync(join(out, "last.safetensors"), writeSafetensors(tensors, { ...metadata, state: JSON.stringify({ ...(JSON.parse(metadata["state"]!) as object), [field]: value }) }));
+    writeFileSync(join(out, "last.safetensors"), writeSafetensors(tensors, { ...metadata, [part]: JSON.stringify({ ...(JSON.parse(metadata[part]!) as object), [field]: value }) }));
     using again = new ASTGNNFactorModel(sizes);
     await expect(train(again, dataset, { epochs: 1, threads: 1, out, resume: true })).rejects.toMatchObject({ code: "ERR_CHECKPOINT", message: expect.stringContaining(`last.safetensors cannot be used: ${field}`) });
   });
@@ -102,5 +103,57 @@ describe("damaged data are refused", () => {
     using dataset = await panel.dataset({ features: ["close"], window: 1, label: { horizonDays: 1, lagDays: 0 }, split: { fractions: [1, 0, 0] }, maxDropped: 0.9 });
     expect(dataset.labels.filter((value) => Math.abs(value) === Infinity)).toHaveLength(0);
     expect(dataset.ledger.entries).toContainEqual(expect.objectContaining({ reason: "overflowing_label", count: 1 }));
+  });
+});
+
+describe("a packed dataset whose header was signed anew", () => {
+  const file = at("market.pack");
+  let whole: Uint8Array;
+  beforeAll(async () => {
+    const panel = await Panel.from({ ...long, columns: { close: long.dates.map((_, i) => 10 + i), size: long.dates.map((_, i) => i % 3) } }, quiet);
+    await pack(panel, { features: ["size"], window: 1, label: { horizonDays: 1, lagDays: 0 }, maxDropped: 0.9, out: file });
+    whole = readFileSync(file);
+  });
+  const opened = async (change: (header: ReturnType<typeof headerOf>) => unknown): Promise<unknown> => {
+    writeFileSync(file, signed(whole, change(headerOf(whole))));
+    return (await openPack(file, { verify: false })).dataset({ split: { fractions: [1, 0, 0] } });
+  };
+
+  it("as it was is read", async () => {
+    await expect(opened((header) => header)).resolves.toBeDefined();
+  });
+
+  it.each([
+    ["no fields", () => undefined],
+    ["no fields", () => null],
+    ["no usable dates", (header) => ({ ...header, dates: {} })],
+    ["no usable tickers.0", (header) => ({ ...header, tickers: [1, "B"] })],
+    ["dates that do not ascend", (header) => ({ ...header, dates: dates.toReversed() })],
+    ["a ticker twice", (header) => ({ ...header, tickers: ["A", "A"] })],
+    ["no usable description", ({ description: _, ...header }) => header],
+    ["no usable label", (header) => ({ ...header, label: null })],
+    ["no usable sourceFiles", (header) => ({ ...header, sourceFiles: "prices.csv" })],
+    ["no usable ledger.entries", (header) => ({ ...header, ledger: {} })],
+    ["no usable sections.features.shape", ({ sections, ...header }) => ({ ...header, sections: { ...sections, features: { ...sections["features"], shape: "4 x 2 x 1" } } })],
+    ["no usable sections.labels.chunkBytes", ({ sections, ...header }) => ({ ...header, sections: { ...sections, labels: { ...sections["labels"], chunkBytes: 0 } } })],
+    ["no section rowStocks", ({ sections: { rowStocks: _, ...sections }, ...header }) => ({ ...header, sections })],
+    ["sections.targets of float32 [4, 3, 1] where float32 [4, 2, 1] belongs", ({ sections, ...header }) => ({ ...header, sections: { ...sections, targets: { ...sections["targets"], shape: [4, 3, 1] } } })],
+    ["sections.slot of 8 bytes from byte 1099511627776, of ", ({ sections, ...header }) => ({ ...header, sections: { ...sections, slot: { ...sections["rowStocks"], shape: [2], offset: 2 ** 40 }, from: { ...sections["rowStocks"], shape: [2] }, last: { ...sections["rowStocks"], shape: [2] }, until: { ...sections["rowStocks"], shape: [2] } } })],
+    ["loadings in one place", (header) => ({ ...header, loadings: { dates: [], count: 1, chain: "" } })],
+    ["exposures in one place", (header) => ({ ...header, exposureSlots: 2 })],
+    ["no edges for its graph", (header) => ({ ...header, description: { ...(header["description"] as object), graph: "edges" } })],
+  ] satisfies [string, (header: ReturnType<typeof headerOf>) => unknown][])("with %s is refused", async (what, change) => {
+    await expect(opened(change)).rejects.toMatchObject({ code: "ERR_DATA", file, message: expect.stringContaining(`market.pack cannot be used: its header has ${what}`) as string });
+  });
+
+  it.each(["rowOffsets", "rowStocks"])("with %s of two thousand million is refused before a loop goes there", async (name) => {
+    const bytes = Buffer.from(whole);
+    bytes.writeInt32LE(2 ** 31 - 1, headerOf(whole).sections[name]!.offset + 4);
+    writeFileSync(file, bytes);
+    await expect(openPack(file, { verify: false }).then((opened) => opened.dataset({ split: { fractions: [1, 0, 0] } }))).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("its rows are not those of 2 stocks and 4 dates") as string });
+  });
+
+  it("with a source that never ends is not compared with it", async () => {
+    await expect(opened((header) => ({ ...header, sourceFiles: [{ file: "/dev/zero", bytes: 0, modified: 0, sha256: "" }] }))).resolves.toBeDefined();
   });
 });

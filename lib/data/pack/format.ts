@@ -2,13 +2,8 @@ import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { AstgnnError } from "../../errors.js";
-import type { PresetName } from "../../presets.js";
-import type { ResolvedLabel, ResolvedProcessor } from "../dataset-options.js";
-import type { DataDigests, DatasetDescription, Ledger } from "../types.js";
-import type { SourceStamp } from "./source-stamp.js";
+import { bytesOf, checkHeader, PAGE, type PackHeader, type PackSection } from "./header.js";
 
-/** Sections begin on pages, so that they can be mapped. */
-export const PAGE = 4096;
 /** Dates of a chunk: what training reads at once, and what a checksum covers. */
 export const CHUNK_DATES = 64;
 /** Of the file's layout; another number is another layout. */
@@ -17,60 +12,11 @@ export const PACK_FORMAT = 1;
 const MAGIC = "ASTGPACK";
 const PREAMBLE = 64;
 const PIECE = 16 * 2 ** 20;
-
-/** One array of the file, with the CRC-32 of each `chunkBytes` of it. */
-export interface PackSection {
-  readonly type: "float32" | "int32";
-  readonly shape: readonly number[];
-  readonly offset: number;
-  readonly chunkBytes: number;
-  readonly checksums: readonly number[];
-}
-
-/** `features` [dates, slots, F]; `exposures` [dates, exposure slots, K]; `loadings` [refreshes, count, stocks]; `labels`, `targets` [dates, stocks, L]; `returns`, `groupCodes` [dates, stocks]; one number per row, stock, date or edge in the others. */
-export type SectionName = "features" | "slot" | "from" | "last" | "until" | "exposures" | "exposureSlot" | "exposureFrom" | "exposureLast" | "exposureUntil" | "groupCodes" | "loadings" | "rowOffsets" | "rowStocks" | "labels" | "targets" | "returns" | "groups" | "edgeSource" | "edgeTarget" | "edgeFrom" | "edgeTo";
-
-/** What the file says of itself. */
-export interface PackHeader {
-  /** Version of the package that wrote it. */
-  readonly astgnn: string;
-  readonly dates: readonly string[];
-  readonly tickers: readonly string[];
-  readonly columns: readonly string[];
-  readonly slots: number;
-  readonly description: DatasetDescription;
-  readonly label: ResolvedLabel;
-  /** As they were asked for, without what was fitted. */
-  readonly processors?: readonly ResolvedProcessor[];
-  /** Panel dates that a sample needs, where that is more than the description says. */
-  readonly requiredHistory?: number;
-  /** First and last training date that processors were fitted on. */
-  readonly fit?: readonly [from: string, to: string];
-  /** What labels are neutral to, beside groups: slots of the exposures. */
-  readonly exposureSlots?: number;
-  /** Of the loadings, among features or exposures. */
-  readonly loadings?: { readonly dates: readonly string[]; readonly count: number; readonly chain: string };
-  readonly preset?: PresetName | undefined;
-  /** Index of the last date that has a label. */
-  readonly lastLabelled: number;
-  readonly extremeReturns: "warn" | "error" | "missing";
-  readonly groupNames: readonly string[] | undefined;
-  /** Without what a split dropped. */
-  readonly ledger: Ledger;
-  readonly digests: DataDigests;
-  /** The source as messages name it, and the files that it was read from. */
-  readonly source: string;
-  readonly sourceFiles: readonly SourceStamp[];
-  readonly sections: Readonly<Partial<Record<SectionName, PackSection>>>;
-}
+/** More than the names of any market take. */
+const MOST_HEADER_BYTES = 2 ** 30;
 
 /** Where a section begins at the earliest behind `bytes`. */
 export const nextPage = (bytes: number): number => Math.ceil(bytes / PAGE) * PAGE;
-
-/** Bytes of a section. */
-export function bytesOf({ shape }: Pick<PackSection, "shape">): number {
-  return 4 * shape.reduce((product, size) => product * size, 1);
-}
 
 /** Writes the header behind the sections, then the preamble that finds it: a file without it is no packed dataset. */
 export async function writeHeader(file: FileHandle, header: PackHeader, offset: number): Promise<void> {
@@ -113,10 +59,20 @@ export async function readHeader(path: string): Promise<PackHeader> {
   if (size < offset + length) {
     throw new AstgnnError("ERR_DATA", `${path} is cut: it has ${size} of ${offset + length} bytes.`, { file: path, next: "Copy it again, or pack the data again." });
   }
+  if (length > MOST_HEADER_BYTES) throw damaged(path, "the header");
   const text = Buffer.alloc(length);
   await file.read(text, 0, length, offset);
   if (!createHash("sha256").update(text).digest().equals(preamble.subarray(32))) throw damaged(path, "the header");
-  return JSON.parse(text.toString()) as PackHeader;
+  return checkHeader(path, parsed(text), size);
+}
+
+/** Undefined where it is no JSON. */
+function parsed(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString()) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Writes a section, page by page aligned, and says where the next may begin. */

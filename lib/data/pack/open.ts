@@ -20,7 +20,8 @@ import type { PanelGrid } from "../panel-grid.js";
 import { resolveDataset } from "../resolve-dataset.js";
 import { planSplits, refuseEmptySplits, type SplitPlan } from "../splits.js";
 import type { Dataset } from "../types.js";
-import { CHUNK_DATES, readHeader, verifySections, type PackHeader, type SectionName } from "./format.js";
+import { CHUNK_DATES, readHeader, verifySections } from "./format.js";
+import type { PackHeader, SectionName } from "./header.js";
 import { keepReader } from "./reader.js";
 import { refuseChanged } from "./source-stamp.js";
 
@@ -98,6 +99,8 @@ export class Pack {
     this.#refuseOtherFit(calendar);
     // Dates before the start of a split have no rows.
     const all = whole("rowOffsets");
+    const rowStocks = whole("rowStocks");
+    this.#refuseOtherRows(all, rowStocks);
     const before = all[calendar.first]!;
     const rowOffsets = all.map((offset) => Math.max(0, offset - before));
     const plan = splitOfRows(calendar, rowOffsets, cut, dates, ledger);
@@ -107,7 +110,7 @@ export class Pack {
     const exposed = header.exposureSlots === undefined ? undefined : mapped("exposures", header.exposureSlots, list!.sources.length, exposureSlot === undefined ? {} : { slot: exposureSlot, from: exposureFrom!, last: exposureLast!, until: exposureUntil! });
     const exposures = list === undefined ? undefined : madeExposures(panel, list, list.loadings === undefined ? undefined : basis, exposed);
     const returns = sections.returns === undefined ? undefined : { values: core.mapArray({ ...place("returns"), type: "float32" }), ends: returnEnds(dates, plan) };
-    const [rowStocks, labels] = [whole("rowStocks"), core.mapArray({ ...place("labels"), type: "float32" })];
+    const labels = core.mapArray({ ...place("labels"), type: "float32" });
     const targets = core.mapTensor({ file: this.#file, offset: sections.targets!.offset, shape: sections.targets!.shape });
     if ((await identityOf(this.#file)) !== this.#identity) {
       throw new AstgnnError("ERR_DATA", `${this.#file} was replaced or written to since it was opened.`, { file: this.#file, next: "Open it again." });
@@ -125,6 +128,14 @@ export class Pack {
     });
     keepReader(dataset, { chunkDates: CHUNK_DATES, expect: (from, to) => native.disposed || native.expect(from, to), release: (from, to) => native.disposed || native.release(from, to) });
     return dataset;
+  }
+
+  /** Where rows are is a matter of two arrays, and loops go by them. */
+  #refuseOtherRows(offsets: Int32Array, stocks: Int32Array): void {
+    const isAscending = offsets[0] === 0 && offsets.every((offset, t) => t === 0 || offset >= offsets[t - 1]!) && offsets.at(-1) === stocks.length;
+    const of = this.tickers.length;
+    if (isAscending && stocks.every((stock) => stock >= 0 && stock < of)) return;
+    throw new AstgnnError("ERR_DATA", `${this.#file} cannot be used: its rows are not those of ${of} stocks and ${this.dates.length} dates.`, { file: this.#file, next: "Pack the data again." });
   }
 
   /** What was fitted on training dates is not for others: it would know later ones. */

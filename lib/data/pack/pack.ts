@@ -8,7 +8,7 @@ import { keepFew } from "../grid-memory.js";
 import { isFittedHere } from "../native-processors.js";
 import type { Panel } from "../panel.js";
 import { resolveDataset, type ResolvedDatasetOptions } from "../resolve-dataset.js";
-import { PAGE } from "./format.js";
+import { PAGE } from "./header.js";
 import { writePack, type Made, type Packed } from "./write.js";
 
 export type { Packed } from "./write.js";

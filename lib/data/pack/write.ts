@@ -6,7 +6,8 @@ import { sampleCalendar, type MadeInFile } from "../dataset.js";
 import type { Panel } from "../panel.js";
 import type { ResolvedDatasetOptions } from "../resolve-dataset.js";
 import type { Dataset } from "../types.js";
-import { CHUNK_DATES, checkedSection, nextPage, PAGE, writeHeader, writeSection, type PackHeader, type PackSection, type SectionName } from "./format.js";
+import { CHUNK_DATES, checkedSection, nextPage, writeHeader, writeSection } from "./format.js";
+import { PAGE, type PackHeader, type PackSection, type SectionName } from "./header.js";
 import { stampsOf } from "./source-stamp.js";
 
 /** What was packed. */

@@ -10,7 +10,7 @@ import { checkDataset } from "../../model/compatibility.js";
 import { ASTGNNFactorModel } from "../../model/model.js";
 import { nativeModule } from "../../model/module.js";
 import { findRow } from "../../model/peers.js";
-import { selectDates } from "../../model/predict.js";
+import { notFinite, selectDates } from "../../model/predict.js";
 import { resolveOptions } from "../../options.js";
 import { Ensemble } from "../../run/ensemble.js";
 import { LoadedRun } from "../../run/load.js";
@@ -85,7 +85,10 @@ export async function explainRows(model: Explainable, dataset: Dataset, t: numbe
       };
       const native = nativeModule(member);
       const start = () => loadCore().explain(native, nativePanel(dataset, "cpu"), { date: t, rows: [...rows], prediction, threads: resolveThreads(threads) }, report);
-      natives.push(await finished(start, stop, "The explanation"));
+      const explained = await finished(start, stop, "The explanation");
+      const wrong = explained.predictions.findIndex((score) => !Number.isFinite(score));
+      if (wrong >= 0) throw notFinite(dataset.tickers[dataset.rowStocks[dataset.rowOffsets[t]! + wrong]!]!, dataset.dates[t]!);
+      natives.push(explained);
     }
   } catch (error) {
     throw failed.signal.aborted ? failed.signal.reason : error;
