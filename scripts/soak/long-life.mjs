@@ -1,5 +1,6 @@
 // A server that lives for years: every trading day a date is appended and scored, several times a year it trains anew, some of it is cancelled, workers come and go.
 // In the end it has the memory it began with, and its scores are those of a fresh process to the last bit: node --expose-gc long-life.mjs <folder> <days>, by scripts/soak.mjs.
+import { on, once } from "node:events";
 import { appendFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -107,24 +108,25 @@ async function serve(folder, days) {
 }
 
 /** The newest date by the stored run and the table, in this process or thread. */
-async function freshScores(folder) {
+async function freshScores(folder, onRead = () => {}) {
   const { loadRun } = await import(packageUrl);
   const loaded = await loadRun(join(folder, "run"));
   const panel = await loaded.openPanel(join(folder, "table.csv"));
   const dataset = await panel.dataset({ description: loaded.dataset, from: panel.dates.at(-1) });
+  onRead();
   for await (const { date, predictions } of loaded.predictDates(dataset, { threads: 1 })) return `${date} ${hex(predictions)}`;
 }
 
-/** A worker that scores and ends, or is terminated while it does. */
+/** A worker that scores and ends, or is terminated while it does, once it has read: DuckDB's addon ends the process where its thread ends under one of its calls. */
 async function beside({ folder, isTerminated }) {
   const worker = new Worker(file, { workerData: { folder } });
-  const answer = new Promise((resolve, reject) => worker.once("error", reject).once("message", resolve));
+  const messages = on(worker, "message");
+  await messages.next();
   if (!isTerminated) {
-    const found = await answer;
-    await new Promise((resolve) => worker.once("exit", resolve));
+    const [found] = (await messages.next()).value;
+    await once(worker, "exit");
     return found;
   }
-  await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 100))]);
   await worker.terminate();
   return undefined;
 }
@@ -133,6 +135,6 @@ function hex(values) {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("hex");
 }
 
-if (!isMainThread && workerData?.folder !== undefined) parentPort.postMessage(await freshScores(workerData.folder));
+if (!isMainThread && workerData?.folder !== undefined) parentPort.postMessage(await freshScores(workerData.folder, () => parentPort.postMessage("read")));
 else if (process.argv[1] === file && process.argv[3] === "fresh") console.log(await freshScores(process.argv[2]));
 else if (process.argv[1] === file) await serve(process.argv[2], Number(process.argv[3]));

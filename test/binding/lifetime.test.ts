@@ -73,6 +73,20 @@ test("a worker that is terminated while it trains ends alone; the process and an
   expect(session.steps).toBe(300);
 });
 
+test("a worker that is terminated within calls of the core ends alone", async () => {
+  for (let i = 0; i < 5; i++) {
+    const worker = new Worker(`import { parentPort } from "node:worker_threads"; ${preamble}
+      const model = core.createModel(config, "float32", 0);
+      parentPort.postMessage("busy");
+      for (;;) model.stateDict();`, { eval: true, execArgv: ["--input-type=module"] });
+    await new Promise<void>((resolve, reject) => {
+      worker.once("message", () => resolve());
+      worker.once("error", reject);
+    });
+    await worker.terminate();
+  }
+});
+
 test("a worker that is terminated while a table is checked ends alone", async () => {
   for (let i = 0; i < 3; i++) {
     const worker = new Worker(`import { parentPort } from "node:worker_threads"; import { loadTables } from ${JSON.stringify(`file://${compiled}`)};
