@@ -644,6 +644,8 @@ export interface NativeCore {
   joinRanks(options: { host: string; port: number; rank: number; size: number; hosts: boolean; prefix: string; startSeconds: number; stepSeconds: number }): Promise<void>;
   /** Everybody's bytes, in the order of the ranks. Rejects with ERR_RANK_LOST. */
   gatherFromRanks(bytes: Uint8Array): Promise<Uint8Array[]>;
+  /** Has sessions of all ranks exchange what lies on this GPU by NCCL, and resolves to why they cannot, "" where they can. */
+  connectGpusOfRanks(device: string): Promise<string>;
   /** A reason that is not empty ends the others. */
   leaveRanks(reason: string): Promise<void>;
   /** Cancels this environment's jobs and waits for the step in hand. */

@@ -64,6 +64,7 @@ async function trainClaimed(model: ASTGNNFactorModel, dataset: Dataset, options:
   if (group !== undefined) {
     refuseModelOfRanks(model.config);
     await refuseOtherRanks(group, factsOfRank(model, plan, options));
+    if (model.device !== "cpu") await group.connectGpus(model.device);
   }
   // Rank 0 writes.
   const out = group === undefined || group.rank === 0 ? options.out : undefined;
@@ -182,6 +183,9 @@ class Member {
       this.#announce();
       if (session.notCaptured !== undefined && model.device !== "cpu") {
         this.#warn({ reason: "no_cuda_graph", text: `Steps are not captured as CUDA graphs: ${session.notCaptured}.` });
+      }
+      if (model.device !== "cpu" && this.group?.overHosts !== undefined) {
+        this.#warn({ reason: "no_nccl", text: `The ranks' GPUs exchange gradients over the hosts' memory and Gloo, not by NCCL: ${this.group.overHosts}.` });
       }
       if (model.device !== "cpu" && this.options.reductionIs === "default" && this.options.reduction === "exact" && this.options.datesPerStep > 1) {
         this.#warn({ reason: "exact_on_gpu", text: `reduction "exact" computes the ${this.options.datesPerStep} dates of a step one after the other, which a GPU is several times slower at: "fast" takes them in one pass.` });

@@ -11,8 +11,8 @@ namespace astgnn::binding {
 
 namespace {
 
-std::shared_ptr<const train::Ranks>& group() {
-  static std::shared_ptr<const train::Ranks> joined;
+std::shared_ptr<train::Ranks>& group() {
+  static std::shared_ptr<train::Ranks> joined;
   return joined;
 }
 
@@ -30,7 +30,7 @@ class JoinTask : public Task {
 
  private:
   train::RankOptions options_;
-  std::shared_ptr<const train::Ranks> group_;
+  std::shared_ptr<train::Ranks> group_;
 };
 
 class GatherTask : public Task {
@@ -57,6 +57,23 @@ class GatherTask : public Task {
   at::Tensor bytes_;
   std::shared_ptr<const train::Ranks> group_;
   std::vector<at::Tensor> all_;
+};
+
+class ConnectGpusTask : public Task {
+ public:
+  explicit ConnectGpusTask(at::Device device) : device_(device) {
+    alone = true;
+    joined_ranks();
+  }
+  bool step() override {
+    reason_ = group()->connect_gpus(device_);
+    return false;
+  }
+  Napi::Value result(Napi::Env env) override { return Napi::String::New(env, reason_); }
+
+ private:
+  at::Device device_;
+  std::string reason_;
 };
 
 class LeaveTask : public Task {
@@ -102,6 +119,11 @@ Napi::Value gather_from_ranks(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).start(task, {}, {});
 }
 
+Napi::Value connect_gpus_of_ranks(const Napi::CallbackInfo& info) {
+  auto task = std::make_shared<ConnectGpusTask>(read_device(info[0], "device"));
+  return Environment::of(info.Env()).start(task, {}, {});
+}
+
 Napi::Value leave_ranks(const Napi::CallbackInfo& info) {
   auto task = std::make_shared<LeaveTask>(read_string(info[0], "reason"));
   return Environment::of(info.Env()).start(task, {}, {});
@@ -110,6 +132,7 @@ Napi::Value leave_ranks(const Napi::CallbackInfo& info) {
 const Method kRanksFunctions[] = {
     {"joinRanks", join_ranks},
     {"gatherFromRanks", gather_from_ranks},
+    {"connectGpusOfRanks", connect_gpus_of_ranks},
     {"leaveRanks", leave_ranks},
 };
 

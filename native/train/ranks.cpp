@@ -53,6 +53,38 @@ std::vector<Tensor> Ranks::gather_all(const Tensor& bytes) const {
   return parts;
 }
 
+std::vector<std::string> Ranks::gather_texts(const std::string& own) const {
+  const auto bytes = at::empty({static_cast<int64_t>(own.size())}, at::kByte);
+  std::copy(own.begin(), own.end(), bytes.mutable_data_ptr<uint8_t>());
+  std::vector<std::string> texts;
+  for (const auto& part : gather_all(bytes)) {
+    const auto* text = reinterpret_cast<const char*>(part.const_data_ptr<uint8_t>());
+    texts.emplace_back(text, text + part.numel());
+  }
+  return texts;
+}
+
+std::string Ranks::connect_gpus(at::Device device) {
+  if (connects(device)) return "";
+  gpu_.reset();
+  const auto gpus = gather_texts(call<std::string(std::string)>("astgnn::_ranks_gpu_address",
+                                                                device.str()));
+  for (size_t r = 0; r < gpus.size(); ++r) {
+    if (gpus[r].empty()) return "rank " + std::to_string(r) + " has no NCCL";
+    const auto first = std::find(gpus.begin(), gpus.end(), gpus[r]) - gpus.begin();
+    if (first < static_cast<int64_t>(r))
+      return "ranks " + std::to_string(first) + " and " + std::to_string(r) + " share a GPU";
+  }
+  const auto id = gather_texts(rank() == 0 ? call<std::string()>("astgnn::_ranks_gpu_id") : "")[0];
+  const auto failures = gather_texts(call<std::string(std::string, std::string, double)>(
+      "astgnn::_ranks_join_gpus", id, device.str(), 0.5 * options_.start_seconds));
+  for (size_t r = 0; r < failures.size(); ++r)
+    if (!failures[r].empty())
+      return "NCCL failed on rank " + std::to_string(r) + ": " + failures[r];
+  gpu_ = device;
+  return "";
+}
+
 void Ranks::leave(const std::string& reason) const {
   call<void(std::string)>("astgnn::_ranks_leave", reason);
 }

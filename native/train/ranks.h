@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -37,11 +38,18 @@ class Ranks {
   Tensor gather(const Tensor& message) const;
   // The same of any lengths, within start_seconds.
   std::vector<Tensor> gather_all(const Tensor& bytes) const;
+  // From now on `gather` takes messages of this GPU too, and leaves what comes there, by NCCL: "".
+  // Else why not, on all ranks.
+  std::string connect_gpus(at::Device device);
+  bool connects(at::Device device) const { return gpu_ == device; }
   // Says goodbye; a reason ends the others too.
   void leave(const std::string& reason) const;
 
  private:
+  std::vector<std::string> gather_texts(const std::string& own) const;
+
   RankOptions options_;
+  std::optional<at::Device> gpu_;
 };
 
 // Contiguous slots for each rank, as many as for any other but for one.

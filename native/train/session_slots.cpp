@@ -111,7 +111,7 @@ Session::Sum Session::sum_over_slots(Pass& pass, bool keep) {
 }
 
 // One message: the terms of the sender's slots, sums of gradients, and whether it wants to stop. On
-// a GPU it is put together and taken apart there; between, it is with the host.
+// a GPU it is put together and taken apart there; between, it is with the host or goes by NCCL.
 std::vector<Tensor> Session::exchange(const Shares& shares, const std::vector<Tensor>& sums,
                                       const Tensor& values) {
   const auto parameters = model->parameters();
@@ -139,14 +139,20 @@ std::vector<Tensor> Session::exchange(const Shares& shares, const std::vector<Te
   const auto message = at::zeros({size}, values.options().dtype(at::kByte));
   terms_in(message, own).copy_(terms_of(own));
   for (size_t i = 0; i < sums.size(); ++i) sum_in(message, static_cast<int64_t>(i)).copy_(sums[i]);
-  HostCopy copy(message);
-  const Tensor on_host = copy.wait();
-  on_host.mutable_data_ptr<uint8_t>()[wish_at] = wants_to_stop;
-
-  const auto gathered = ranks->gather(on_host);
-  for (int64_t rank = 0; rank < ranks->size(); ++rank)
-    stops = stops || gathered.const_data_ptr<uint8_t>()[rank * size + wish_at] != 0;
-  const auto all = ops::to_device(gathered, values.device());
+  Tensor all, wishes;
+  if (ranks->connects(values.device())) {
+    message.narrow(0, wish_at, 1).fill_(wants_to_stop);
+    all = ranks->gather(message);
+    wishes = all.select(1, wish_at).cpu();
+  } else {
+    HostCopy copy(message);
+    const Tensor on_host = copy.wait();
+    on_host.mutable_data_ptr<uint8_t>()[wish_at] = wants_to_stop;
+    const auto gathered = ranks->gather(on_host);
+    wishes = gathered.select(1, wish_at);
+    all = ops::to_device(gathered, values.device());
+  }
+  stops = stops || wishes.max().item<int64_t>() != 0;
   std::vector<Tensor> everybodys;
   for (int64_t rank = 0; rank < ranks->size(); ++rank) {
     terms_of(rank).copy_(terms_in(all[rank], rank));

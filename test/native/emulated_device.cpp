@@ -20,6 +20,7 @@
 #include <unordered_set>
 
 #include "emulated_graph.h"
+#include "emulated_nccl.h"
 #include "ops/cuda/device.h"
 
 extern "C" {
@@ -129,8 +130,10 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     *static_cast<bool*>(*event) = false;
   }
   void block(void*, const c10::Stream&) const override { emulated::refuse_in_capture("a wait"); }
+  void* getStreamNativeHandle(const c10::Stream) const override { return nullptr; }
   bool queryEvent(void* event) const override {
     emulated::refuse_in_capture("a look at an event");
+    if (emulated::collectives > 0) return false;
     return event == nullptr || std::exchange(*static_cast<bool*>(event), true);
   }
   void synchronizeEvent(void*) const override { emulated::refuse_in_capture("a wait"); }

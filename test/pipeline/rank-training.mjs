@@ -1,13 +1,14 @@
 // One of several processes of a training: node rank-training.mjs <csv> <options of train as JSON>, its place in RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
-// Says "step <n>" on stdout after each step, and the code and message of an error.
+// Says "step <n>" on stdout after each step, "warning <reason>", and the code and message of an error.
 // On a GPU with ASTGNN_EMULATED_GPU=1 (test/emulated-gpu.ts).
 import { writeSync } from "node:fs";
-import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { fileURLToPath } from "node:url";
 import { ASTGNNFactorModel, openPanel, train } from "../../dist/index.js";
 
 if (process.env.ASTGNN_EMULATED_GPU === "1") {
   (await import("../../dist/binding/load.js")).loadCore();
-  createRequire(import.meta.url)("../../build/emulated/emulated_device.node");
+  process.dlopen({ exports: {} }, fileURLToPath(new URL("../../build/emulated/emulated_device.node", import.meta.url)), constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL); // for all: NCCL's functions are looked up by name
 }
 const [csv, options] = process.argv.slice(2);
 const panel = await openPanel(csv);
@@ -19,7 +20,7 @@ const model = new ASTGNNFactorModel({
 const controller = new AbortController();
 process.once("SIGINT", () => controller.abort());
 try {
-  await train(model, dataset, { epochs: 2, threads: 1, checkpointSteps: 3, rankStartSeconds: 60, ...JSON.parse(options), signal: controller.signal, onWarning: () => {}, onStep: ({ step }) => void writeSync(1, `step ${step}\n`) });
+  await train(model, dataset, { epochs: 2, threads: 1, checkpointSteps: 3, rankStartSeconds: 60, ...JSON.parse(options), signal: controller.signal, onWarning: ({ reason }) => void writeSync(1, `warning ${reason}\n`), onStep: ({ step }) => void writeSync(1, `step ${step}\n`) });
   writeSync(1, "done\n");
 } catch (error) {
   writeSync(1, `${error.code}: ${error.message}\n`);

@@ -110,12 +110,28 @@ describe("ranks", () => {
 if (!hasEmulatedGpu) console.log("Ranks on a GPU are not tested: the emulated GPU is not built; `npm test` builds it.");
 describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("ranks on a GPU (emulated)", () => {
   const gpu = { ASTGNN_EMULATED_GPU: "1", ASTGNN_DEVICE: "cuda:0" };
+  const gpuOf = (rank: number): Record<string, string> => ({ ...gpu, ASTGNN_EMULATED_GPU_BUS: `0000:0${rank}:00.0` });
 
-  it("end with the bits of one process there", async () => {
-    for (const size of [1, 2, 3]) await trainRanks(size, { ...everyLoss, epochs: 1, out: join(folder, `gpu-${size}`) }, gpu);
-    const alone = hashesOf(join(folder, "gpu-1"));
-    for (const size of [2, 3]) expect(hashesOf(join(folder, `gpu-${size}`)), `${size} ranks`).toEqual(alone);
-    expect(JSON.parse(readFileSync(join(folder, "gpu-3", "run.json"), "utf8"))).toMatchObject({ device: "cuda:0" });
+  it("end with the bits of one process there, over the hosts where they share it and by NCCL where each has its own", async () => {
+    const run = async (size: number, out: string, env = (_: number): Record<string, string> => gpu): Promise<string> => {
+      const ends = await endOf(await startRanks(size, { ...everyLoss, epochs: 1, out: join(folder, out) }, env));
+      for (const { said, code } of ends) expect(code, said).toBe(0);
+      return ends[0]!.said;
+    };
+    await run(1, "gpu");
+    const alone = hashesOf(join(folder, "gpu"));
+    expect(await run(2, "shared")).toMatch(/^warning no_nccl/m);
+    expect(hashesOf(join(folder, "shared"))).toEqual(alone);
+    expect(await run(3, "nccl", gpuOf)).not.toMatch(/no_nccl/);
+    expect(hashesOf(join(folder, "nccl"))).toEqual(alone);
+    expect(JSON.parse(readFileSync(join(folder, "nccl", "run.json"), "utf8"))).toMatchObject({ device: "cuda:0" });
+  });
+
+  it("end where one of them is killed, though a GPU that waits does not notice", async () => {
+    const ranks = await startRanks(2, { datesPerStep: 1, epochs: 50 }, gpuOf);
+    await ranks[0]!.steps(1);
+    ranks[1]!.child.kill("SIGKILL");
+    expect((await ranks[0]!.ended).said).toMatch(/^ERR_RANK_LOST: Rank 1 does not answer \((no sign of life for 5 s|Connection)/m); // the latter between two epochs
   });
 
   it("meet a loss that is not finite at the same step, though some steps are under way by then", async () => {

@@ -32,6 +32,8 @@ export async function joinedRanks(ranks: number | undefined, limits: RankLimits)
 export class RankGroup {
   readonly rank: number;
   readonly size: number;
+  /** Why what GPUs exchange goes over the hosts; undefined where it goes by NCCL, and on the CPU. */
+  overHosts: string | undefined;
 
   private constructor({ rank, size }: RankPlace) {
     this.rank = rank;
@@ -42,6 +44,11 @@ export class RankGroup {
     openRanks();
     await asRanks(() => loadCore().joinRanks({ ...place, ...limits }));
     return new RankGroup(place);
+  }
+
+  /** Lets the ranks exchange what lies on these GPUs by NCCL, where each has one of its own and all can. */
+  async connectGpus(device: string): Promise<void> {
+    this.overHosts = (await asRanks(() => loadCore().connectGpusOfRanks(device))) || undefined;
   }
 
   /** Everybody's value, in the order of the ranks. Values may be what `structuredClone` takes. */

@@ -1,10 +1,12 @@
-// The processes that train together, as one group of c10d over Gloo. A library of its own: a
-// LibTorch without c10d loads the core all the same. The core calls it by the names of its ops.
+// The processes that train together, as one group of c10d over Gloo, and their GPUs over NCCL. A
+// library of its own: a LibTorch without c10d loads the core all the same. The core calls it by the
+// names of its ops.
 //
 // Beside the group there is the store through which its members met. Whoever ends says so there, and
 // whoever finds that somebody is gone asks there who still answers: a connection tells neither. A
 // question to a store whose machine is gone takes as long as TCP tries, many minutes: one thread
-// asks all the time, and the others look at when it last heard.
+// asks all the time, and the others look at when it last heard. GPUs that wait for one another see
+// nothing at all: each rank counts in the store, and who waits long looks whether all still do.
 #include <ATen/ops/empty.h>
 #include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -17,6 +19,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <future>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -24,6 +28,7 @@
 #include <vector>
 
 #include "train/ranks/address.h"
+#include "train/ranks/nccl.h"
 
 namespace astgnn::ranks {
 namespace {
@@ -36,6 +41,7 @@ constexpr milliseconds kSlice{250};    // how often a waiting rank looks at the 
 constexpr milliseconds kAnswer{100};   // how often the thread that answers for a rank does
 constexpr milliseconds kRollCall{900};  // how long ranks have to answer
 constexpr milliseconds kStore{3000};    // and the store
+constexpr milliseconds kLifeless{5000};  // how long a rank whose GPU is waited for need not count
 
 std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
@@ -134,6 +140,51 @@ class Group {
     return all;
   }
 
+  // Has the others meet on this GPU; why they cannot, or "". All make the call.
+  std::string join_gpus(const std::string& id, at::Device device, double limit) {
+    answers_count_ = true;
+    // NCCL has no limit of its own: a rank that fails here leaves the others waiting for it.
+    auto meeting = std::make_shared<std::promise<std::unique_ptr<Nccl>>>();
+    auto met = meeting->get_future();
+    std::thread([=, rank = rank_, size = size_] {
+      try {
+        meeting->set_value(std::make_unique<Nccl>(device, id, rank, size));
+      } catch (...) {
+        meeting->set_exception(std::current_exception());
+      }
+    }).detach();
+    if (met.wait_for(seconds(limit)) != std::future_status::ready)
+      return "it did not start within " + std::to_string(limit).substr(0, 6) + " s";
+    try {
+      nccl_ = met.get();
+      return "";
+    } catch (const std::exception& error) {
+      return reason_of(error);
+    }
+  }
+
+  // The same as gather, among GPUs.
+  Tensor gather_on_gpus(const Tensor& message, double limit) {
+    TORCH_CHECK(nccl_ && message.is_contiguous(), "the GPUs have not met");
+    Tensor all;
+    guarded([&] {
+      const auto begin = Clock::now(), deadline = begin + seconds(limit);
+      all = nccl_->gather(message, [&] {
+        const auto now = Clock::now();
+        if (broken_) throw std::runtime_error("another rank says so");
+        if (now > deadline)
+          throw std::runtime_error("nothing came for " + std::to_string(limit).substr(0, 6) + " s");
+        if (now - begin < kSlice) return;
+        waits_ = true;
+        if (lost_store_ || now - std::max(begin, heard_.load()) > kStore)
+          throw std::runtime_error("the store is silent");
+        if (lifeless_) throw std::runtime_error("no sign of life for 5 s");
+      });
+      waits_ = false;
+    });
+    return all;
+  }
+
   // The store's host stays until the others know, so that nobody asks in vain.
   void leave(const std::string& reason) {
     if (left_.exchange(true) || !store_ || store_is_gone_) return;
@@ -152,6 +203,8 @@ class Group {
     }
     wake_.notify_all();
     if (thread_.joinable()) thread_.join();
+    if (nccl_) nccl_->abort();
+    nccl_ = nullptr;
   }
 
  private:
@@ -199,6 +252,9 @@ class Group {
     } catch (const std::exception& error) {
       reason = reason_of(error);
     }
+    waits_ = false;
+    if (nccl_) nccl_->abort();
+    nccl_ = nullptr;
     dead_ = roll_call(reason);
     TORCH_CHECK(false, "lost: ", *dead_);
   }
@@ -255,6 +311,7 @@ class Group {
           answers_->set("alive/" + std::to_string(rank_), std::string());
           broken_ = done = true;
         }
+        if (answers_count_) count();
         heard_ = Clock::now();
       } catch (const std::exception&) {
         lost_store_ = done = true;
@@ -264,10 +321,30 @@ class Group {
     }
   }
 
+  // Shows that this rank lives; where its GPU waits, looks whether the others do.
+  void count() {
+    const auto count_of = [](int64_t r) { return "count/" + std::to_string(r); };
+    answers_->set(count_of(rank_), std::to_string(++count_));
+    if (!waits_) return counts_.clear();
+    const auto now = Clock::now();
+    if (counts_.empty()) counts_.resize(static_cast<size_t>(size_), {"", now});
+    for (int64_t r = 0; r < size_; ++r) {
+      auto& [last, moved] = counts_[static_cast<size_t>(r)];
+      auto text = answers_->check({count_of(r)}) ? text_of(answers_->get(count_of(r))) : "";
+      if (text != last) moved = now;
+      last = std::move(text);
+      if (now - moved > kLifeless) lifeless_ = true;
+    }
+  }
+
   int64_t rank_, size_;
   bool hosts_;
   c10::intrusive_ptr<c10d::Store> store_, answers_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  std::unique_ptr<Nccl> nccl_;
+  std::atomic<bool> answers_count_ = false, waits_ = false, lifeless_ = false;
+  int64_t count_ = 0;  // these two are the thread's
+  std::vector<std::pair<std::string, Clock::time_point>> counts_;
   std::optional<std::string> dead_;
   std::atomic<bool> left_ = false, broken_ = false, lost_store_ = false, store_is_gone_ = false;
   std::atomic<Clock::time_point> heard_ = Clock::time_point();
@@ -300,6 +377,16 @@ void join(std::string host, int64_t port, int64_t rank, int64_t size, bool hosts
 
 Tensor gather(const Tensor& message, double seconds) { return joined().gather(message, seconds); }
 
+Tensor gather_on_gpus(const Tensor& message, double seconds) {
+  return joined().gather_on_gpus(message, seconds);
+}
+
+std::string join_gpus(std::string id, std::string device, double seconds) {
+  return joined().join_gpus(id, at::Device(device), seconds);
+}
+
+std::string gpu_address(std::string device) { return address_of_gpu(at::Device(device)); }
+
 void leave(std::string reason) {
   if (group != nullptr) group->leave(reason);
 }
@@ -314,6 +401,13 @@ TORCH_LIBRARY_FRAGMENT(astgnn, m) {
       TORCH_FN(astgnn::ranks::join));
   m.def("_ranks_gather(Tensor message, float seconds) -> Tensor");
   m.def("_ranks_leave(str reason) -> ()", TORCH_FN(astgnn::ranks::leave));
+  m.def("_ranks_gpu_address(str device) -> str", TORCH_FN(astgnn::ranks::gpu_address));
+  m.def("_ranks_gpu_id() -> str", TORCH_FN(astgnn::ranks::Nccl::make_id));
+  m.def("_ranks_join_gpus(str id, str device, float seconds) -> str",
+        TORCH_FN(astgnn::ranks::join_gpus));
 }
 
 TORCH_LIBRARY_IMPL(astgnn, CPU, m) { m.impl("_ranks_gather", TORCH_FN(astgnn::ranks::gather)); }
+TORCH_LIBRARY_IMPL(astgnn, CUDA, m) {
+  m.impl("_ranks_gather", TORCH_FN(astgnn::ranks::gather_on_gpus));
+}
