@@ -194,7 +194,8 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
     input.loadings_count = read_integer(loadings.Get("count"), "count", 1, 1 << 16);
     const int64_t refreshes = read_integer(loadings.Get("refreshes"), "refreshes", 0, INT32_MAX);
     input.loadings = data.column(loadings.Get("values"), "values",
-                                 refreshes * input.loadings_count * size.stocks)
+                                 element_count({refreshes, input.loadings_count, size.stocks},
+                                               "loadings"))
                          .single;
     input.refresh_of = data.required<int32_t>("refreshOf", size.dates);
     if (std::any_of(input.refresh_of, input.refresh_of + size.dates,

@@ -84,18 +84,36 @@ class TargetsTask : public Task {
   at::Tensor targets_, groups_;
 };
 
-// Offsets that rise from 0 to the number of stocks, which are stocks of the panel.
+// Offsets that rise from 0 to the number of rows; stocks of the panel that ascend on each date.
 ops::RowList read_rows(Held& data, const Size& size) {
   ops::RowList rows{size.dates, size.stocks, nullptr, nullptr};
   rows.offsets = data.required<int32_t>("offsets", size.dates + 1);
   if (rows.offsets[0] != 0 || !std::is_sorted(rows.offsets, rows.offsets + size.dates + 1))
     throw BindingError("ERR_SHAPE", "Expected offsets that rise from 0.");
   rows.row_stocks = data.required<int32_t>("rowStocks", rows.offsets[size.dates]);
+  for (int64_t t = 0; t < size.dates; ++t) {
+    int32_t previous = -1;
+    for (int64_t r = rows.offsets[t]; r < rows.offsets[t + 1]; ++r) {
+      if (rows.row_stocks[r] <= previous || rows.row_stocks[r] >= size.stocks)
+        throw BindingError("ERR_SHAPE",
+                           "Expected rowStocks that ascend on each date, below stocks.");
+      previous = rows.row_stocks[r];
+    }
+  }
   return rows;
+}
+
+// Exposures of a file need not have those of every row.
+void require_exposures(const ops::RowList& rows, const ops::Slots& slots) {
+  for (int64_t t = 0; t < rows.dates; ++t)
+    for (int64_t r = rows.offsets[t]; r < rows.offsets[t + 1]; ++r)
+      if (!slots.holds(t, rows.row_stocks[r]))
+        throw BindingError("ERR_SHAPE", "Expected exposures of every row.");
 }
 
 // What labels are made neutral to: exposures of the same dates and stocks, groups, or both.
 std::optional<ops::NeutralTo> read_neutral(Napi::Env env, Held& data, const Size& size,
+                                           const ops::RowList& rows,
                                            std::shared_ptr<FeaturesHandle>& exposures) {
   if (!data.has("neutral")) return std::nullopt;
   const auto given = read_object(data.get("neutral"), "neutral");
@@ -104,6 +122,7 @@ std::optional<ops::NeutralTo> read_neutral(Napi::Env env, Held& data, const Size
   if (has(given, "exposures")) {
     exposures = unwrap<FeaturesHandle>(env, given.Get("exposures"), "exposures");
     exposures->require_size(size.dates, size.stocks, "exposures");
+    require_exposures(rows, exposures->slots);
     neutral.slots = &exposures->slots;
     neutral.exposures = exposures->values.const_data_ptr<float>();
     neutral.count = exposures->values.size(2);
@@ -146,7 +165,7 @@ Napi::Value sample_targets(const Napi::CallbackInfo& info) {
   const auto* codes = data.array<int32_t>("groupCodes", size.cells);
   const int64_t groups = codes == nullptr ? 0 : data.integer("groupCount", 0);
   std::shared_ptr<FeaturesHandle> exposures;
-  const auto neutral = read_neutral(info.Env(), data, size, exposures);
+  const auto neutral = read_neutral(info.Env(), data, size, labels.rows, exposures);
   auto task = std::make_shared<TargetsTask>(std::move(labels), transform, neutral,
                                             std::move(exposures), codes,
                                             static_cast<int32_t>(groups), data.text("scratch"),

@@ -20,6 +20,14 @@ function refused(call: () => unknown): AstgnnError {
 
 const { model, panel } = tiny(core);
 const tensor = core.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
+// Two rows on the first of two dates and one on the second.
+const targetsInput = {
+  dates: 2, stocks: 3, offsets: Int32Array.of(0, 2, 3), rowStocks: Int32Array.of(0, 2, 1), labels: new Float32Array(6), lagDays: 0, reach: [1], lastPriced: new Int32Array(3), sampleDates: Int32Array.of(0), transform: "none" as const,
+};
+// Features of the same in a file; the first stock never lives.
+const packed = {
+  file: import.meta.filename, offset: 0, dates: 2, stocks: 3, featureCount: 1, slots: 2, slot: Int32Array.of(-1, 0, 1), from: new Int32Array(3), last: Int32Array.of(-1, 1, 1), until: Int32Array.of(-1, 1, 1),
+};
 const cases: [string, () => unknown, string, RegExp][] = [
   ["a tensor of text", () => core.tensor(any("abc"), [3]), "ERR_OPTION", /Expected a typed array for data but received "abc" of type string/],
   ["a tensor of an unsupported array", () => core.tensor(any(new Uint16Array(3)), [3]), "ERR_OPTION", /Float32Array, Float64Array, Int32Array or BigInt64Array/],
@@ -29,6 +37,11 @@ const cases: [string, () => unknown, string, RegExp][] = [
   ["a shape that does not fit", () => core.tensor(Float32Array.of(1, 2, 3), [2, 2]), "ERR_SHAPE", /Expected 4 values for this shape but the array has 3/],
   ["a shape that overflows", () => core.tensor(Float32Array.of(1), [2 ** 31 - 1, 2 ** 31 - 1, 2 ** 31 - 1]), "ERR_SHAPE", /2147483647 x 2147483647 x 2147483647 values for this shape are more than memory can hold/],
   ["a file's array of fewer bytes than 64 bits count, if they wrap around", () => core.mapTensor({ file: import.meta.filename, offset: 0, shape: [384773, 247385, 48448661] }), "ERR_SHAPE", /^384773 x 247385 x 48448661 x 4 values for this shape are more than memory can hold\.$/],
+  ["slots of a file that hold a stock which never lives", () => core.mapFeatures({ ...packed, until: Int32Array.of(1, 1, 1) }), "ERR_DATA", /slots of the packed features contradict/],
+  ["a label's row of a stock that is not there", () => core.sampleTargets({ ...targetsInput, rowStocks: Int32Array.of(0, 3, 1) }, 1), "ERR_SHAPE", /rowStocks that ascend on each date, below stocks/],
+  ["a label's row twice", () => core.sampleTargets({ ...targetsInput, rowStocks: Int32Array.of(2, 2, 1) }, 1), "ERR_SHAPE", /rowStocks that ascend on each date/],
+  ["exposures without those of a row", () => core.sampleTargets({ ...targetsInput, neutral: { exposures: core.mapFeatures(packed), clip: 0 } }, 1), "ERR_SHAPE", /exposures of every row/],
+  ["loadings of fewer values than 64 bits count, if they wrap around", () => core.panelFeatures(any({ dates: 1, stocks: 2 ** 18, universe: new Uint8Array(2 ** 18), loadings: { count: 2 ** 16, refreshes: 2 ** 30, values: new Float32Array(0) } }), 1, () => {}), "ERR_SHAPE", /^1073741824 x 65536 x 262144 values for loadings are more than memory can hold\.$/],
   ["a model of nothing", () => core.createModel(any(undefined), "float32", 0), "ERR_OPTION", /Expected an object for config/],
   ["an unknown dtype", () => core.createModel(tinyConfig(), any("float16"), 0), "ERR_OPTION", /"float32" or "float64" for dtype/],
   ["a negative seed", () => core.createModel(tinyConfig(), "float32", -1), "ERR_OPTION", /for seed but received -1/],

@@ -92,6 +92,7 @@ bool Slots::is_valid() const {
     const bool lives = from(n) <= last(n);
     if (slot(n) < (lives ? 0 : -1) || slot(n) >= count_) return false;
     if (lives && (from(n) < 0 || last(n) > until(n) || until(n) >= dates_)) return false;
+    if (!lives && from(n) <= until(n)) return false;
   }
   return true;
 }
@@ -105,7 +106,7 @@ bool Slots::take_over(const Slots& other, int64_t offset, int64_t dates) {
   if (slot_.empty()) return true;
   for (int64_t n = 0; n < stocks_; ++n) {
     const int64_t end = other.until(n) - offset;
-    if (last_[n] < dates && end < dates - 1)
+    if (from_[n] <= last_[n] && last_[n] < dates && end < dates - 1)
       until_[n] = static_cast<int32_t>(std::min<int64_t>(until_[n], end));
   }
   return true;
