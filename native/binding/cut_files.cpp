@@ -10,7 +10,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "binding/errors.h"
+#include "binding/failure.h"
 
 namespace astgnn::binding {
 

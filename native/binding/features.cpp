@@ -10,6 +10,7 @@
 
 #include "binding/held.h"
 #include "binding/model_task.h"
+#include "binding/roomy.h"
 #include "ops/data/panel_features.h"
 
 namespace astgnn::binding {

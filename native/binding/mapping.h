@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -16,9 +15,8 @@
 #include <optional>
 #include <string>
 
-#include "binding/arguments.h"
 #include "binding/cut_files.h"
-#include "binding/errors.h"
+#include "binding/failure.h"
 #include "table/scratch.h"
 
 namespace astgnn::binding {
@@ -91,20 +89,6 @@ inline at::Tensor tensor_over(std::shared_ptr<Mapping> mapping, at::IntArrayRef 
   void* data = mapping->data();
   return at::from_blob(data, shape, [mapping = std::move(mapping)](void*) {},
                        at::TensorOptions(type));
-}
-
-// A tensor with whatever its memory held: in a file in `scratch`, or in memory where that is empty.
-inline at::Tensor roomy(at::IntArrayRef shape, at::ScalarType type, const std::string& scratch) {
-  if (scratch.empty()) return at::empty(shape, type);
-  const int64_t bytes =
-      element_count(shape, "this shape") * static_cast<int64_t>(c10::elementSize(type));
-  try {
-    auto made = std::make_shared<table::Scratch>(scratch, bytes);
-    void* data = made->data();
-    return at::from_blob(data, shape, [made = std::move(made)](void*) {}, at::TensorOptions(type));
-  } catch (const std::runtime_error& error) {
-    throw BindingError("ERR_DATA", error.what());
-  }
 }
 
 }  // namespace astgnn::binding

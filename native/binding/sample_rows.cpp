@@ -3,6 +3,7 @@
 
 #include "binding/held.h"
 #include "binding/model_task.h"
+#include "binding/roomy.h"
 #include "ops/data/labels.h"
 #include "ops/data/sample_rows.h"
 

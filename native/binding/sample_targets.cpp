@@ -7,6 +7,7 @@
 
 #include "binding/held.h"
 #include "binding/model_task.h"
+#include "binding/roomy.h"
 #include "ops/data/labels.h"
 
 namespace astgnn::binding {
