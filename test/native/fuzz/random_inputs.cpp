@@ -1,5 +1,5 @@
-// A main for targets that are built without libFuzzer: each file named, or so many random inputs
-// (--inputs N, 400).
+// A main for targets that are built without libFuzzer: each file named, and so many random inputs
+// (--inputs N).
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +12,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 int main(int count, char** arguments) {
-  int inputs = 400, files = 0;
+  int inputs = 0, files = 0;
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(arguments[i], "--inputs") == 0 && i + 1 < count) {
       inputs = std::atoi(arguments[++i]);
@@ -23,14 +23,12 @@ int main(int count, char** arguments) {
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
     ++files;
   }
-  if (files == 0) {
-    for (int seed = 0; seed < inputs; ++seed) {
-      std::mt19937 random(static_cast<unsigned>(seed));
-      std::vector<uint8_t> bytes(random() % 1024);
-      for (auto& byte : bytes) byte = static_cast<uint8_t>(random());
-      LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
-    }
+  for (int seed = 0; seed < inputs; ++seed) {
+    std::mt19937 random(static_cast<unsigned>(seed));
+    std::vector<uint8_t> bytes(random() % 1024);
+    for (auto& byte : bytes) byte = static_cast<uint8_t>(random());
+    LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
   }
-  std::printf("%d inputs\n", files > 0 ? files : inputs);
+  std::printf("%d files, %d random inputs\n", files, inputs);
   return 0;
 }
