@@ -20,6 +20,13 @@ using astgnn::ops::CachingAllocator;
 
 constexpr size_t kMiB = size_t{1} << 20;
 
+// ThreadSanitizer notes every access, in memory that it keeps when the pages are long gone.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kPagesCount = false;
+#else
+constexpr bool kPagesCount = true;
+#endif
+
 // Of this process, in bytes.
 size_t resident() {
   long pages = 0, ignored = 0;
@@ -110,8 +117,8 @@ int main() {
     check::that(allocator.statistics().kept > 190 * kMiB && resident() > before + 200 * kMiB,
                 "what is freed is kept");
     allocator.trim();
-    check::that(allocator.statistics().kept == 0 && resident() < before + 20 * kMiB,
-                "what is kept goes back");
+    check::that(allocator.statistics().kept == 0, "nothing is kept");
+    check::that(!kPagesCount || resident() < before + 20 * kMiB, "what was kept goes back");
     check::that(*static_cast<char*>(stays.get()) == 7 && *static_cast<char*>(also.get()) == 9,
                 "what is in use stays");
   }
@@ -153,7 +160,7 @@ int main() {
     };
     const size_t before = resident();
     free(result);
-    check::that(resident() < before - kMiB && resident() > before - 4 * kMiB,
+    check::that(!kPagesCount || (resident() < before - kMiB && resident() > before - 4 * kMiB),
                 "a result that such a thread frees goes back, and nothing beside it");
     check::that(allocator.statistics().kept >= 50 * kMiB, "what lies beside it is still kept");
     result = touched(2 * kMiB);
