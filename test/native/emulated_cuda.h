@@ -19,6 +19,8 @@
 #include <memory>
 #include <vector>
 
+#include "fiber_stack.h"
+
 #define ASTGNN_EMULATED_CUDA
 #define __global__
 #define __device__
@@ -72,6 +74,7 @@ class Block {
         if (fiber.done) continue;
         threadIdx.x = static_cast<unsigned int>(current_);
         if (_setjmp(scheduler_) == 0) resume(fiber);
+        scheduler_stack_.arrive_from(fibers_[current_]->owned);
         if (!fibers_[current_]->done) continue;
         ++progress_;
         block_.leave();
@@ -107,6 +110,7 @@ class Block {
   struct Fiber {
     jmp_buf place;
     char stack[kStack];
+    FiberStack owned{stack, kStack};
     bool started = false, done = true;
     // Two, so that a fast thread does not overwrite what a slow one has yet to read.
     double slot[2];
@@ -136,15 +140,25 @@ class Block {
   }
   // A fiber stays on its stack from block to block.
   static void enter() {
+    running_->arrive();
     for (;;) {
       running_->body_();
       Fiber& fiber = *running_->fibers_[running_->current_];
       fiber.done = true;
-      if (_setjmp(fiber.place) == 0) _longjmp(running_->scheduler_, 1);
+      running_->give_way(fiber);
     }
   }
+  void arrive() { fibers_[current_]->owned.arrive_from(scheduler_stack_); }
+  // Back to the scheduler until it is this fiber's turn again, maybe of another block.
+  void give_way(Fiber& fiber) {
+    fiber.owned.leave_for(scheduler_stack_);
+    if (_setjmp(fiber.place) == 0) _longjmp(scheduler_, 1);
+    running_->arrive();
+  }
   // Jumps, which cost no call of the system; a context of its own only puts a fiber on its stack.
-  [[noreturn]] void resume(Fiber& fiber) {
+  // AddressSanitizer would go on guarding the locals of a call that never returns.
+  [[noreturn, gnu::no_sanitize_address]] void resume(Fiber& fiber) {
+    scheduler_stack_.leave_for(fiber.owned);
     if (fiber.started) _longjmp(fiber.place, 1);
     fiber.started = true;
     ucontext_t context;
@@ -159,15 +173,14 @@ class Block {
     ++progress_;
     const size_t mine = gate.passed, self = current_;
     gate.arrive();
-    while (gate.passed == mine) {
-      if (_setjmp(fibers_[self]->place) == 0) _longjmp(scheduler_, 1);
-    }
+    while (gate.passed == mine) give_way(*fibers_[self]);
   }
 
   static inline Block* running_ = nullptr;
   std::function<void()> body_;
   std::vector<Fiber*> fibers_;
   jmp_buf scheduler_;
+  FiberStack scheduler_stack_;
   Gate block_;
   std::vector<Gate> warps_;
   size_t current_ = 0, progress_ = 0;
