@@ -28,11 +28,13 @@ const jobs = String(Math.max(1, Math.min(availableParallelism(), Math.floor(tota
 const wanted = process.argv.slice(2);
 if (wanted.some((name) => !["address", "thread", "fuzz"].includes(name))) throw new Error(`Expected address, thread or fuzz, not ${wanted.join(" ")}.`);
 const libtorch = installed();
+const sources = sanitizedSources(root);
 const failed = [];
 if (wanted.length === 0 || wanted.includes("address")) timed("address", address);
 if (wanted.length === 0 || wanted.includes("thread")) timed("thread", thread);
 if (wanted.length === 0 || wanted.includes("fuzz")) timed("fuzz", fuzz);
-if (failed.length === 0 && wanted.length === 0) writeFileSync(join(root, PASSED), `${JSON.stringify({ sources: sanitizedSources(root) }, null, 1)}\n`);
+if (sanitizedSources(root) !== sources) failed.push("the sources changed meanwhile");
+if (failed.length === 0 && wanted.length === 0) writeFileSync(join(root, PASSED), `${JSON.stringify({ sources }, null, 1)}\n`);
 console.log(failed.length === 0 ? "No sanitizer found anything." : `Failed: ${failed.join(", ")}.`);
 process.exitCode = failed.length === 0 ? 0 : 1;
 
@@ -101,12 +103,12 @@ function fuzz() {
   const folders = [join(libtorch, "include"), join(libtorch, "include", "torch", "csrc", "api", "include")];
   const overLibtorch = [...folders.flatMap((folder) => ["-isystem", folder]), `-L${join(libtorch, "lib")}`, "-ltorch_cpu", "-lc10", "-Wl,--allow-shlib-undefined"];
   const env = { ...process.env, LD_LIBRARY_PATH: `${join(libtorch, "lib")}:${process.env.LD_LIBRARY_PATH ?? ""}`, OMP_NUM_THREADS: "1" };
-  for (const [name, sources] of Object.entries(FUZZED)) {
+  for (const [name, files] of Object.entries(FUZZED)) {
     const corpus = join(root, "build-sanitize", "corpus", name);
     const program = join(root, "build-sanitize", `${name}_fuzzer`);
     mkdirSync(corpus, { recursive: true });
     const flags = ["-std=c++20", "-O1", "-g1", "-rdynamic", "-fsanitize=fuzzer,address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-w", "-Inative", "-Itest/native/fuzz", "-isystem", "test/native/fuzz/serial"];
-    const built = run(compiler, [...flags, `test/native/fuzz/${name}_fuzzer.cpp`, ...sources, ...(OVER_LIBTORCH.includes(name) ? overLibtorch : []), "-o", program]);
+    const built = run(compiler, [...flags, `test/native/fuzz/${name}_fuzzer.cpp`, ...files, ...(OVER_LIBTORCH.includes(name) ? overLibtorch : []), "-o", program]);
     // Long inputs from the start: a table has many cells.
     const runs = ["-len_control=0", "-max_len=2048", "-timeout=60", `-runs=${process.env.ASTGNN_FUZZ ?? 100_000}`, `-artifact_prefix=${corpus}-`, "-verbosity=0", "-print_final_stats=1"];
     const seeds = join(root, "test", "native", "fuzz", "seeds", name);

@@ -58,7 +58,7 @@ Tensor changed(fuzz::Input& input, const Tensor& tensor) {
     case 4:
       return tensor.dim() > 1 ? tensor.clone().transpose(0, 1) : tensor.clone().unsqueeze(0);
     case 5:
-      return at::zeros({1}, tensor.options()).expand(tensor.sizes());
+      return at::zeros({}, tensor.options()).expand(tensor.sizes());
     case 6:
       return tensor.dim() > 1
                  ? draw_tensor(input, tensor.transpose(0, 1).sizes(), at::kFloat).transpose(0, 1)
