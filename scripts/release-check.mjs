@@ -19,7 +19,7 @@ const NEEDED = /^(lib(torch_cpu|torch_cuda|c10|c10_cuda|cudart|gomp|stdc\+\+|gcc
 // Compute capabilities of the GPUs that the CUDA library has code for: all that CUDA 13 knows in PCs and servers, and PTX of the last for those to come.
 const GPUS = [75, 80, 86, 89, 90, 100, 120];
 const PLATFORMS = ["linux-x64"];
-const REQUIRED = ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "dist/index.js", "dist/index.cjs", "dist/index.d.ts", "dist/cli/main.js", "native/solver/LICENSES.md"];
+const REQUIRED = ["LICENSE", "README.md", "CHANGELOG.md", "package.json", "dist/index.js", "dist/index.cjs", "dist/index.d.ts", "dist/cli/main.js", "dist/vendor/vega.js", "dist/vendor/LICENSES.txt", "native/solver/LICENSES.md"];
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: flags } = parseArgs({ options: { tag: { type: "string" }, sbom: { type: "string" } } });

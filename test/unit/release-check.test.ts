@@ -24,7 +24,8 @@ function check(args: string[], changes: Record<string, string> = {}, binary = ol
     LICENSE: "MIT License",
     "README.md": "",
     "native/solver/LICENSES.md": "",
-    ...Object.fromEntries(["index.js", "index.cjs", "index.d.ts", "cli/main.js"].map((name) => [`dist/${name}`, ""])),
+    ...Object.fromEntries(["index.cjs", "index.d.ts", "cli/main.js", "vendor/vega.js", "vendor/LICENSES.txt"].map((name) => [`dist/${name}`, ""])),
+    "dist/index.js": 'fileURLToPath(new URL("./vendor/vega.js", import.meta.url))',
     ...changes,
   });
   mkdirSync(join(folder, "test", "native"), { recursive: true });
@@ -120,6 +121,7 @@ linux.each([
   ["a lock file that lacks a package", { "package-lock.json": JSON.stringify({ version: "1.2.3", lockfileVersion: 3, packages: { "": { version: "1.2.3" }, "node_modules/a": { version: "1.0.0", license: "MIT", integrity: "sha512-AA==", dependencies: { b: "^2.0.0" } } } }) }, /the lock files are complete: node_modules\/a needs b, which is not locked/],
   ["a package whose licence asks for more", { "package-lock.json": JSON.stringify({ version: "1.2.3", lockfileVersion: 3, packages: { "": { version: "1.2.3" }, "node_modules/a": { version: "1.0.0", license: "GPL-3.0", integrity: "sha512-AA==" } } }) }, /the 1 parts that others wrote have licences that MIT may contain: a 1\.0\.0: GPL-3\.0/],
   ["a file that nothing leads to", { "dist/forgotten.js": "", "native/kept.cpp": "", "CMakeLists.txt": "native/kept.cpp add_library(astgnn SHARED) add_library(astgnn_core SHARED) add_library(astgnn_ranks SHARED) add_library(astgnn_cuda SHARED)" }, /each file of the tarball is reached: nothing leads to dist\/forgotten\.js$/],
+  ["reports without what draws them", { "dist/.npmignore": "vendor/vega.js\n" }, /dist\/vendor\/vega\.js is missing/],
   ["an incomplete tarball", { "dist/.npmignore": "index.cjs\n" }, /dist\/index\.cjs is missing/],
 ])("fails a rehearsal on %s", (_what, changes, message) => {
   const { status, lines } = check([], changes);
