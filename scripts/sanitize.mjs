@@ -1,5 +1,5 @@
 // `npm run test:sanitize`: the native core and its tests under AddressSanitizer with UndefinedBehaviorSanitizer, and what several threads do under
-// ThreadSanitizer; and with a clang, coverage-guided fuzzing (libFuzzer) of native parsers and checks. Builds of its own in build-sanitize/, so the core that
+// ThreadSanitizer; and with clang, coverage-guided fuzzing (libFuzzer) of native parsers and checks. Builds of its own in build-sanitize/, so the core that
 // everyone uses stays as it is. Arguments choose: `address`, `thread`, `fuzz`; none: all. ASTGNN_FUZZ is the number of inputs of each target.
 // What passes is noted in build-sanitize/passed.json; scripts/release-check.mjs asks for it.
 import { execFileSync, spawnSync } from "node:child_process";
@@ -99,7 +99,7 @@ function thread() {
 function fuzz() {
   const compilers = ["clang++", ...Array.from({ length: 12 }, (_, i) => `clang++-${25 - i}`)];
   const compiler = compilers.find((name) => spawnSync(name, ["--version"]).status === 0);
-  if (compiler === undefined) return console.log("fuzz: SKIPPED, there is no clang (Debian: sudo apt-get install clang).");
+  if (compiler === undefined) return failed.push("fuzz: there is no clang (Debian: sudo apt-get install clang-19 libclang-rt-19-dev)");
   const folders = [join(libtorch, "include"), join(libtorch, "include", "torch", "csrc", "api", "include")];
   const overLibtorch = [...folders.flatMap((folder) => ["-isystem", folder]), `-L${join(libtorch, "lib")}`, "-ltorch_cpu", "-lc10", "-Wl,--allow-shlib-undefined"];
   const env = { ...process.env, LD_LIBRARY_PATH: `${join(libtorch, "lib")}:${process.env.LD_LIBRARY_PATH ?? ""}`, OMP_NUM_THREADS: "1" };
