@@ -2,6 +2,7 @@ import { countEmpty, findPartialDates, NEIGHBOURS, pricedCells } from "./coverag
 import { Database } from "./source/database.js";
 import { readEdges } from "./edges.js";
 import { checkGrid } from "./check-grid.js";
+import { refuseTooManyCells } from "./grid-memory.js";
 import { KEYS, PanelDigests, type DateDigests } from "./digests.js";
 import { readGroups, type Groups } from "./groups.js";
 import { lengthen, widen, type GridArray } from "./grow.js";
@@ -34,6 +35,7 @@ export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreak
   const [before, N] = [panel.dates.length, tickers.length];
   const first = before * N;
   const length = first + days.length * N;
+  refuseTooManyCells(before + days.length, N, panel.columns.length);
   const placeOf = new Map(tickers.map((ticker, n) => [ticker, n]));
   const isWider = N > panel.tickers.length;
   const places = isWider ? Int32Array.from(panel.tickers, (ticker) => placeOf.get(ticker)!) : undefined;

@@ -2,6 +2,19 @@ import { constants } from "node:buffer";
 import { loadTables } from "../binding/load.js";
 import { AstgnnError } from "../errors.js";
 
+/** What indices of 32 bits count. */
+const MOST_CELLS = 2 ** 31 - 1;
+
+/** What a panel is that the machine has no room for, or no index. */
+export function tooLarge(dates: number, stocks: number, columns: number, cause?: unknown): AstgnnError {
+  return new AstgnnError("ERR_OUT_OF_MEMORY", `A panel of ${dates} dates x ${stocks} stocks x ${columns} columns does not fit into memory.`, { cause, next: "Read fewer columns or a shorter date range." });
+}
+
+/** @throws AstgnnError ERR_OUT_OF_MEMORY where the grid has more cells than there are indices */
+export function refuseTooManyCells(dates: number, stocks: number, columns: number): void {
+  if (dates * stocks > MOST_CELLS) throw tooLarge(dates, stocks, columns);
+}
+
 /** The most memory that a process takes more than before while pages of scratch files are given back. */
 const BUDGET = 256 * 2 ** 20;
 const EVERY_MS = 50;

@@ -1,3 +1,5 @@
+import { AstgnnError } from "../errors.js";
+
 /** Arrays of a panel's grid [dates * stocks]. */
 export type GridArray = Float32Array | Float64Array | Uint8Array | Int32Array;
 
@@ -14,7 +16,7 @@ const givenOut = new WeakMap<ArrayBufferLike, number>();
 export function lengthen<G extends GridArray>(grid: G, length: number, filler: number): G {
   const size = grid.BYTES_PER_ELEMENT;
   const hasRoom = givenOut.get(grid.buffer) === grid.byteOffset + grid.byteLength && grid.byteOffset + length * size <= grid.buffer.byteLength;
-  const longer = hasRoom ? viewOf(grid, grid.buffer, grid.byteOffset, length) : viewOf(grid, new ArrayBuffer(Math.ceil(length * (1 + ROOM)) * size), 0, length);
+  const longer = hasRoom ? viewOf(grid, grid.buffer, grid.byteOffset, length) : viewOf(grid, memoryFor(length, size), 0, length);
   givenOut.set(longer.buffer, longer.byteOffset + longer.byteLength);
   if (!hasRoom) longer.set(grid);
   longer.fill(filler, grid.length);
@@ -26,7 +28,7 @@ export function lengthen<G extends GridArray>(grid: G, length: number, filler: n
  */
 export function widen<G extends GridArray>(grid: G, places: Int32Array, width: number, length: number, filler: number): G {
   const size = grid.BYTES_PER_ELEMENT;
-  const wider = viewOf(grid, new ArrayBuffer(Math.ceil(length * (1 + ROOM)) * size), 0, length);
+  const wider = viewOf(grid, memoryFor(length, size), 0, length);
   givenOut.set(wider.buffer, wider.byteLength);
   wider.fill(filler);
   const stocks = places.length;
@@ -38,6 +40,15 @@ export function widen<G extends GridArray>(grid: G, places: Int32Array, width: n
     first = end;
   }
   return wider;
+}
+
+/** @throws AstgnnError ERR_OUT_OF_MEMORY */
+function memoryFor(cells: number, size: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(Math.ceil(cells * (1 + ROOM)) * size);
+  } catch (cause) {
+    throw new AstgnnError("ERR_OUT_OF_MEMORY", `A column of ${cells} cells, and room for those to come, does not fit into memory.`, { cause, next: "Append to a panel of fewer columns or of a shorter date range." });
+  }
 }
 
 function viewOf<G extends GridArray>(grid: G, buffer: ArrayBufferLike, offset: number, length: number): G {

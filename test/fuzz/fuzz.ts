@@ -34,6 +34,7 @@ export async function fuzz(name: string, usual: number, read: (mutator: Mutator,
   const note = (reason: unknown): void => void unhandled.push(reason);
   process.on("unhandledRejection", note);
   let accepted = 0;
+  const cpu = process.cpuUsage();
   try {
     for (let seed = FIRST; seed < FIRST + inputs; seed++) {
       // What kills the process leaves behind where it was.
@@ -52,7 +53,8 @@ export async function fuzz(name: string, usual: number, read: (mutator: Mutator,
   } finally {
     process.removeListener("unhandledRejection", note);
   }
-  if (INPUTS !== undefined) console.log(`${name}: ${inputs} inputs from seed ${FIRST}, ${accepted} read, refused: ${JSON.stringify(refused)}`);
+  const { user, system } = process.cpuUsage(cpu);
+  if (INPUTS !== undefined) console.log(`${name}: ${inputs} inputs from seed ${FIRST} in ${((user + system) / 1e6).toFixed(1)} s of processor time, ${accepted} read, refused: ${JSON.stringify(refused)}`);
   // Inputs that are all read, or all refused, tried nothing.
   else expect([accepted > 0, accepted < inputs], `${name}: ${accepted} of ${inputs} read`).toEqual([true, true]);
   return { inputs, accepted, refused };

@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
+import { appendRows } from "../../lib/data/append.js";
+import { lengthen } from "../../lib/data/grow.js";
 import { openPanel, type NewRows, type Panel, type PanelOptions } from "../../lib/index.js";
 import type { Warning } from "../../lib/warn.js";
 import { csv, Folder, priceRows, weekdays, type PriceRow } from "./data-tables.js";
@@ -119,5 +121,20 @@ describe("panel.append", () => {
   ])("refuses %s", async (_, change, error) => {
     const panel = await open(between(0, 42), { columns: prices });
     await expect(panel.append({ ...newRows(day), dates: days[43]!, ...change })).rejects.toMatchObject(error);
+  });
+});
+
+describe("a panel that append would make too large", () => {
+  it("for indices is refused before anything is laid out", async () => {
+    // No element but the last: what reads one of the others fails.
+    const dates = new Array<string>(2 ** 30 - 1);
+    dates[dates.length - 1] = "2020-01-01";
+    const panel = { dates, tickers: ["A", "B"], columns: [], isRead: () => true, origin: { source: null, options: { maxDropped: 0 } } } as unknown as Parameters<typeof appendRows>[0];
+    const known = {} as Parameters<typeof appendRows>[1];
+    await expect(appendRows(panel, known, { dates: "2020-01-02", tickers: ["A"], columns: {} }, {})).rejects.toMatchObject({ code: "ERR_OUT_OF_MEMORY", message: expect.stringMatching(/A panel of 1073741824 dates x 2 stocks x 0 columns does not fit into memory/) as string });
+  });
+
+  it("for memory is refused by name", () => {
+    expect(() => lengthen(new Float64Array(1), 2 ** 50, NaN)).toThrow(expect.objectContaining({ code: "ERR_OUT_OF_MEMORY", message: expect.stringMatching(/A column of 1125899906842624 cells/) as string }) as Error);
   });
 });

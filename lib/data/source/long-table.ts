@@ -2,7 +2,7 @@ import { loadTables } from "../../binding/load.js";
 import type { ChunkLayout, NativeTable, ReadRows } from "../../binding/table-types.js";
 import { AstgnnError } from "../../errors.js";
 import { isoDate } from "../calendar.js";
-import { gridMemory } from "../grid-memory.js";
+import { gridMemory, refuseTooManyCells, tooLarge } from "../grid-memory.js";
 import { Pace } from "../pace.js";
 
 export type NumberArray = Float32Array | Float64Array;
@@ -109,9 +109,8 @@ function axesOf(table: LongTable): Axes {
   const groupNames = groups?.distinct.filter((name) => name !== null) ?? [];
   const dates = days.distinct.map(isoDate);
   const cells = dates.length * tickers.length;
-  const outOfMemory = (cause?: unknown): AstgnnError =>
-    new AstgnnError("ERR_OUT_OF_MEMORY", `A panel of ${dates.length} dates x ${tickers.length} stocks x ${table.columns.length} columns does not fit into memory.`, { cause, next: "Read fewer columns or a shorter date range." });
-  if (cells >= 2 ** 31) throw outOfMemory();
+  const outOfMemory = (cause?: unknown): AstgnnError => tooLarge(dates.length, tickers.length, table.columns.length, cause);
+  refuseTooManyCells(dates.length, tickers.length, table.columns.length);
   return {
     dates, tickers, groupNames, cells, outOfMemory, tickerIndex,
     dateIndex: days.index,
