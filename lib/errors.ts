@@ -103,6 +103,8 @@ export function nearest(written: string, candidates: readonly string[]): string 
 
 /** At most `count` candidates that are near to what was written, the nearest first; equally near ones in their order. */
 export function nearestFew(written: string, candidates: readonly string[], count: number): string[] {
+  // Whoever asks may have been given anything.
+  if (typeof written !== "string") return [];
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, j) => j);
     for (let i = 1; i <= a.length; i++) {

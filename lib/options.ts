@@ -54,6 +54,27 @@ export function checkStored<S extends z.ZodType>(schema: S, value: unknown, file
   throw new AstgnnError("ERR_CHECKPOINT", `${file} cannot be used: ${field}: ${message}.`, { file, next, cause: result.error });
 }
 
+/** What callers hand over where TypeScript did not look. @throws AstgnnError ERR_OPTION */
+export function requireText(value: unknown, name: string, expected = "text"): asserts value is string {
+  if (typeof value !== "string") throw invalidOption(name, expected, value);
+}
+
+/** @throws AstgnnError ERR_OPTION */
+export function requireTexts(values: unknown, name: string, expected: string): asserts values is readonly string[] {
+  if (!Array.isArray(values) || !values.every((value) => typeof value === "string")) throw invalidOption(name, expected, values);
+}
+
+/** @throws AstgnnError ERR_OPTION where it is no array of numbers, of `length` where that is given */
+export function requireNumbers(values: unknown, name: string, length?: number): asserts values is ArrayLike<number> {
+  const isList = Array.isArray(values) ? values.every((value) => typeof value === "number") : ArrayBuffer.isView(values) && !(values instanceof DataView) && !(values instanceof BigInt64Array) && !(values instanceof BigUint64Array);
+  if (!isList || (length !== undefined && (values as ArrayLike<number>).length !== length)) throw invalidOption(name, length === undefined ? "an array of numbers" : `an array of ${length} numbers`, values);
+}
+
+/** @throws AstgnnError ERR_OPTION where it is no object, or one that lacks a part that the real ones have */
+export function requireObject(value: unknown, name: string, expected: string, ...parts: string[]): asserts value is object {
+  if (typeof value !== "object" || value === null || !parts.every((part) => part in value)) throw invalidOption(name, expected, value);
+}
+
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((at, key) => (at === null || at === undefined ? undefined : (at as Record<PropertyKey, unknown>)[key]), value);
 }

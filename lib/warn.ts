@@ -1,3 +1,5 @@
+import { invalidOption } from "./errors.js";
+
 /**
  * Prints a warning once to stderr, as Node does with its own: type `AstgnnWarning`, code `ASTGNN_` and the reason in capitals. Programs hear
  * it with `process.on("warning")`; `node --disable-warning=AstgnnWarning` silences it.
@@ -19,7 +21,10 @@ const printed = new Set<string>();
 
 /** Passes a warning to the listener; without a listener it is printed, each text once per process. */
 export function warn(warning: Warning, listener: ((warning: Warning) => void) | undefined): void {
-  if (listener !== undefined) return listener(warning);
+  if (listener !== undefined) {
+    if (typeof listener !== "function") throw invalidOption("onWarning", "a function", listener);
+    return listener(warning);
+  }
   if (printed.has(warning.text)) return;
   printed.add(warning.text);
   warnPerson(warning.reason, warning.text);

@@ -15,6 +15,8 @@ import { findPriceBreaks, reportPriceBreaks, type PriceBreak, type PriceBreaks }
 import type { DenseTable } from "./source/long-table.js";
 import type { Ledger } from "./types.js";
 import { warn, type Warning } from "../warn.js";
+import { invalidOption } from "../errors.js";
+import { requireObject } from "../options.js";
 
 /** How rows are appended. */
 export interface AppendOptions {
@@ -28,7 +30,11 @@ export interface AppendOptions {
  * The parts of a panel with rows of later dates: cleaned, checked and counted as `openPanel` does it, the dates that there were untouched. Costs what the
  * new dates hold; the whole panel is laid out anew where a ticker is new.
  */
-export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreaks">, known: Pick<PanelParts, "digests" | "core">, rows: NewRows, { maxDropped = panel.origin.options.maxDropped!, onWarning }: AppendOptions): Promise<PanelParts> {
+export async function appendRows(panel: PanelGrid & Pick<PanelParts, "priceBreaks">, known: Pick<PanelParts, "digests" | "core">, rows: NewRows, options: AppendOptions): Promise<PanelParts> {
+  requireObject(options, "options", "{ maxDropped?, onWarning? }");
+  const { maxDropped = panel.origin.options.maxDropped!, onWarning } = options;
+  if (onWarning !== undefined && typeof onWarning !== "function") throw invalidOption("onWarning", "a function", onWarning);
+  if (typeof maxDropped !== "number" || !(maxDropped >= 0 && maxDropped <= 1)) throw invalidOption("maxDropped", "a share from 0 to 1", maxDropped);
   const checked = checkRows(panel, rows);
   const { dates: days, tickers: rowTickers } = checked;
   const tickers = union(panel.tickers, rowTickers);

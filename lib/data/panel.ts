@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { resolveOptions } from "../options.js";
+import { requireObject, requireText, requireTexts, resolveOptions } from "../options.js";
 import { warn } from "../warn.js";
 import { appendRows, type AppendOptions } from "./append.js";
 import { checkGrid } from "./check-grid.js";
@@ -134,7 +134,10 @@ export class Panel implements PanelGrid {
    * console.log(panel.values("turnover").length);
    * @throws AstgnnError ERR_DATA where the panel has no such column, or the source has changed since it was opened; as `openPanel`
    */
-  async read(columns: readonly string[], { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async read(columns: readonly string[], options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    requireObject(options, "options", "{ signal? }");
+    const { signal } = options;
+    requireTexts(columns, "columns", "a list of column names");
     for (const column of columns) if (!this.has(column)) throw this.#lacks(column);
     if (columns.every((column) => this.#values.has(column) && this.#digests.has(column))) return;
     const reading = this.#reading.catch(() => undefined).then(() => this.#read(columns, signal));
@@ -170,6 +173,7 @@ export class Panel implements PanelGrid {
   values(column: string): Float32Array | Float64Array {
     const values = this.#values.get(column);
     if (values !== undefined) return values;
+    requireText(column, "column", "a column name");
     if (!this.has(column)) throw this.#lacks(column);
     throw new AstgnnError("ERR_DATA", `Column ${column} of ${this.source} has not been read: nothing needed it so far.`, { file: this.source, column, next: `await panel.read(["${column}"]), or name it in columns of openPanel.` });
   }

@@ -1,6 +1,8 @@
 import type { Panel } from "../data/panel.js";
 import type { PanelValues } from "../data/types.js";
 import type { GroupValues, StudyOptions } from "../metrics/study.js";
+import { requireObject, requireTexts } from "../options.js";
+import { requirePanel } from "../data/given.js";
 
 /** Dates over which a stock's size is averaged. */
 const SIZE_DATES = 20;
@@ -17,7 +19,15 @@ export type MarketOptions = Pick<StudyOptions, "closes" | "groups" | "sizes" | "
  * evaluate(predictions, dataset.test.labels, marketOf(panel, predictions));
  * @throws AstgnnError ERR_DATA where the panel has no such column
  */
-export function marketOf(panel: Panel, { dates, tickers }: Pick<PanelValues, "dates" | "tickers">, { exposures = [] }: { exposures?: readonly string[] | undefined } = {}): MarketOptions {
+export function marketOf(panel: Panel, of: Pick<PanelValues, "dates" | "tickers">, options: { exposures?: readonly string[] | undefined } = {}): MarketOptions {
+  requireObject(options, "options", "{ exposures? }");
+  const { exposures = [] } = options;
+  requirePanel(panel);
+  requireObject(of, "of", "{ dates, tickers }");
+  const { dates, tickers } = of;
+  requireTexts(dates, "dates", "dates as YYYY-MM-DD");
+  requireTexts(tickers, "tickers", "a list of tickers");
+  requireTexts(exposures, "exposures", "columns of the panel");
   const column = (name: string): PanelValues => ({ data: panel.values(name), shape: [panel.dates.length, panel.tickers.length], dates: panel.dates, tickers: panel.tickers });
   return {
     ...(panel.has("close") ? { closes: { ...column("close"), data: unbroken(panel) } } : {}),

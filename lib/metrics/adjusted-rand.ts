@@ -1,4 +1,4 @@
-import { AstgnnError } from "../errors.js";
+import { AstgnnError, invalidOption } from "../errors.js";
 
 /**
  * Adjusted Rand index of two partitions of the same things (Hubert and Arabie 1985): 1 where they are equal, on average 0 where they have nothing
@@ -11,6 +11,7 @@ import { AstgnnError } from "../errors.js";
  * @throws AstgnnError ERR_SHAPE where the two differ in length
  */
 export function adjustedRandIndex(a: ArrayLike<number | string>, b: ArrayLike<number | string>): number {
+  for (const [name, of] of Object.entries({ a, b })) if (!Array.isArray(of) && !ArrayBuffer.isView(of)) throw invalidOption(name, "an array of groups", of);
   if (a.length !== b.length) throw new AstgnnError("ERR_SHAPE", `Expected two partitions of the same things but received ${a.length} and ${b.length}.`);
   const [inA, inB, inBoth] = [new Map<number, number>(), new Map<number, number>(), new Map<number, number>()];
   const [codesA, codesB] = [codesOf(a), codesOf(b)];

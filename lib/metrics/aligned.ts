@@ -1,5 +1,5 @@
 import type { PanelValues } from "../data/types.js";
-import { AstgnnError } from "../errors.js";
+import { AstgnnError, show } from "../errors.js";
 
 /** Values per (date, stock): the third entry of the shape, 1 where there is none. */
 export function widthOf(values: PanelValues): number {
@@ -13,17 +13,17 @@ export function widthOf(values: PanelValues): number {
  */
 export function checkPanelValues(values: PanelValues, name: string): void {
   const { data, shape, dates, tickers } = values ?? {};
-  if (!(data instanceof Float32Array || data instanceof Float64Array) || !Array.isArray(shape) || !Array.isArray(dates) || !Array.isArray(tickers)) {
+  if (!(data instanceof Float32Array || data instanceof Float64Array) || !Array.isArray(shape) || ![dates, tickers].every((names: unknown) => Array.isArray(names) && names.every((name) => typeof name === "string"))) {
     throw new AstgnnError("ERR_SHAPE", `Expected { data, shape, dates, tickers } for ${name}.`, { next: "Pass what predict returned or a split's labels." });
   }
   if (shape.length < 2 || shape.length > 3 || shape.some((n) => !Number.isInteger(n) || n < 0)) {
-    throw new AstgnnError("ERR_SHAPE", `Expected shape [dates, stocks] or [dates, stocks, width] for ${name} but received [${shape.join(", ")}].`);
+    throw new AstgnnError("ERR_SHAPE", `Expected shape [dates, stocks] or [dates, stocks, width] for ${name} but received [${shape.map(show).join(", ")}].`);
   }
   const expected = shape.reduce((product, n) => product * n, 1);
   if (data.length !== expected || dates.length !== shape[0] || tickers.length !== shape[1]) {
     throw new AstgnnError(
       "ERR_SHAPE",
-      `${name} has shape [${shape.join(", ")}] but ${data.length} values, ${dates.length} dates and ${tickers.length} tickers.`,
+      `${name} has shape [${shape.map(show).join(", ")}] but ${data.length} values, ${dates.length} dates and ${tickers.length} tickers.`,
     );
   }
 }

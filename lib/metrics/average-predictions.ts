@@ -1,5 +1,5 @@
 import type { PanelValues } from "../data/types.js";
-import { AstgnnError } from "../errors.js";
+import { AstgnnError, invalidOption } from "../errors.js";
 import { checkAligned, checkPanelValues, widthOf } from "./aligned.js";
 
 /**
@@ -11,7 +11,8 @@ import { checkAligned, checkPanelValues, widthOf } from "./aligned.js";
  * @throws AstgnnError ERR_SHAPE where members are not aligned, ERR_DATA where they do not have predictions for the same stocks and dates
  */
 export function averagePredictions(members: readonly PanelValues[]): PanelValues {
-  const first = members[0];
+  if (!Array.isArray(members)) throw invalidOption("members", "a list of predictions", members);
+  const first = members[0] as PanelValues | undefined;
   if (first === undefined) throw new AstgnnError("ERR_OPTION", "An ensemble needs at least one member.");
   for (const [index, member] of members.entries()) {
     const name = `member ${index + 1}`;

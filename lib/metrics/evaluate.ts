@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { LabelValues, PanelValues } from "../data/types.js";
-import { AstgnnError } from "../errors.js";
-import { resolveOptions } from "../options.js";
+import { AstgnnError, invalidOption } from "../errors.js";
+import { requireNumbers, resolveOptions } from "../options.js";
 import { checkPanelValues, refuseInfinite, widthOf } from "./aligned.js";
 import type { Trial } from "./deflation.js";
 import { evaluatePairs, pairsOf } from "./pairs.js";
@@ -32,7 +32,7 @@ const EvaluateSchema = z.strictObject({
   groups: z.custom<GroupValues>((value) => (value as GroupValues | undefined)?.codes instanceof Int32Array && Array.isArray((value as GroupValues).names)).optional().describe("{ codes, names }"),
   sizes: panelValues,
   exposures: z.custom<Record<string, PanelValues>>((value) => typeof value === "object" && value !== null && !Array.isArray(value)).optional().describe("an object of { data, shape, dates, tickers }"),
-  trials: z.custom<Trial[]>((value) => Array.isArray(value)).optional().describe("a list of { dates, ic }"),
+  trials: z.custom<Trial[]>((value) => Array.isArray(value) && value.every((trial: Partial<Trial> | null) => Array.isArray(trial?.dates) && Array.isArray(trial.ic) && trial.ic.every((ic) => typeof ic === "number") && trial.ic.length === trial.dates.length)).optional().describe("a list of { dates, ic }"),
 });
 
 /**
@@ -58,6 +58,8 @@ export function evaluateKnowing(predictions: PanelValues, labels: PanelValues & 
       next: "Pass the predictions and labels of a split that has dates: a dataset from a description has train, valid and test only where a split is given with it.",
     });
   }
+  if (labels.lagDays !== undefined && !(Number.isInteger(labels.lagDays) && labels.lagDays >= 0)) throw invalidOption("labels.lagDays", "a whole number from 0", labels.lagDays);
+  if (labels.horizonDays !== undefined) requireNumbers(labels.horizonDays, "labels.horizonDays");
   const resolved = resolveOptions(EvaluateSchema, options, "evaluate") as EvaluateOptions;
   const pairs = pairsOf(widthOf(predictions), widthOf(labels), resolved);
   const metrics = evaluatePairs(predictions, labels, pairs, resolved.targets);

@@ -1,4 +1,5 @@
 import { AstgnnError, invalidOption } from "../errors.js";
+import { requireNumbers, requireObject, requireTexts } from "../options.js";
 import { testMean } from "./hac.js";
 import type { Metrics } from "./pairs.js";
 
@@ -36,7 +37,15 @@ type Daily = Pick<Metrics, "daily"> & { readonly horizonDays?: number };
  * pairedDifference(withGraph, withoutGraph).t;
  * @throws AstgnnError ERR_SHAPE where the dates that count differ, ERR_OPTION
  */
-export function pairedDifference(a: Daily, b: Daily, { metric = "ic", horizonDays }: PairedDifferenceOptions = {}): PairedDifference {
+export function pairedDifference(a: Daily, b: Daily, options: PairedDifferenceOptions = {}): PairedDifference {
+  requireObject(options, "options", "{ metric?, horizonDays? }");
+  const { metric = "ic", horizonDays } = options;
+  for (const [name, one] of Object.entries({ a, b })) {
+    requireObject(one, name, "what evaluate returned", "daily");
+    requireObject(one.daily, `${name}.daily`, "what evaluate returned", "dates", "ic", "rankIc");
+    requireTexts(one.daily.dates, `${name}.daily.dates`, "dates");
+    for (const part of ["ic", "rankIc"] as const) requireNumbers(one.daily[part], `${name}.daily.${part}`, one.daily.dates.length);
+  }
   if (metric !== "ic" && metric !== "rankIc") throw invalidOption("metric", '"ic" or "rankIc"', metric);
   if (horizonDays !== undefined && !(Number.isInteger(horizonDays) && horizonDays >= 1)) throw invalidOption("horizonDays", "a whole number from 1", horizonDays);
   const at = a.daily.dates.findIndex((date, i) => date !== b.daily.dates[i]);

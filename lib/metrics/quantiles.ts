@@ -113,8 +113,11 @@ export function quantileTurnover(ranked: RankedDates, quantiles = 5): readonly n
   return Array.from(sums, (sum, k) => sum / days[k]!);
 }
 
+/** More than there are stocks on any date. */
+const MOST_QUANTILES = 100_000;
+
 function checkQuantiles(quantiles: number): void {
-  if (!Number.isInteger(quantiles) || quantiles < 2) throw invalidOption("quantiles", "a whole number from 2", quantiles);
+  if (!Number.isInteger(quantiles) || quantiles < 2 || quantiles > MOST_QUANTILES) throw invalidOption("quantiles", `a whole number from 2 to ${MOST_QUANTILES}`, quantiles);
 }
 
 function averageRanks(values: Float64Array): Float64Array {

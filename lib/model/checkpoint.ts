@@ -5,6 +5,7 @@ import type { Dtype } from "../binding/types.js";
 import { attachBasis, basisOf } from "../data/loadings.js";
 import type { DatasetDescription } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
+import { requireText } from "../options.js";
 import { writeFileAtomically } from "./atomic-write.js";
 import { fromReferenceConfig, toReferenceConfig, type ModelConfig } from "./config.js";
 import { loadingsOf, loadingsPath, writeLoadings } from "./loadings-file.js";
@@ -68,6 +69,7 @@ export function refuseNotFinite(tensors: SafetensorsFile["tensors"], path: strin
 
 /** Reads a safetensors file of this package and checks its format version. */
 export async function readVersioned(path: string): Promise<SafetensorsFile> {
+  requireText(path, "path", "the path of a safetensors file");
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);

@@ -1,5 +1,7 @@
 import type { Dataset, DatasetDescription } from "../data/types.js";
 import { AstgnnError, nearest, show } from "../errors.js";
+import { requireObject } from "../options.js";
+import { requireDataset } from "../data/given.js";
 import { needsGroups, type ModelConfig } from "./config.js";
 
 /** Differences that a message names; the rest is counted. */
@@ -50,9 +52,11 @@ export function checkPreparation(description: DatasetDescription, dataset: Datas
 /**
  * Checks that a dataset has what a model takes and, where the model was trained, that it was prepared as the data of its training.
  *
- * @throws AstgnnError ERR_DATA
+ * @throws AstgnnError ERR_DATA, ERR_OPTION for what is no model or no dataset
  */
 export function checkDataset(model: { readonly config: ModelConfig; readonly dataset: DatasetDescription | undefined }, dataset: Dataset): void {
+  requireObject(model, "model", "an ASTGNNFactorModel", "config", "parameterCount");
+  requireDataset(dataset);
   if (model.dataset !== undefined) checkPreparation(model.dataset, dataset, "predict");
   checkShape(model.config, dataset);
 }

@@ -1,5 +1,6 @@
 import { cudaProblem, loadCore } from "../binding/load.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import { requireText } from "../options.js";
 
 /**
  * Where weights live and everything on them is computed: `"cpu"`, an NVIDIA GPU by its number (`"cuda"` is `"cuda:0"`), or `"auto"`, the
@@ -14,6 +15,7 @@ export type Device = "auto" | "cpu" | "cuda" | `cuda:${number}`;
  * @throws AstgnnError ERR_OPTION for what names no device, ERR_CUDA_UNAVAILABLE with the reason where the GPU cannot be used
  */
 export function resolveDevice(written?: string): string {
+  if (written !== undefined) requireText(written, "device", '"auto", "cpu", "cuda" or "cuda:<number>"');
   const named = written ?? (process.env["ASTGNN_DEVICE"] || "auto");
   const { devices } = loadCore().info();
   if (named === "auto" && devices.length === 1) return "cpu";

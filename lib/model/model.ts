@@ -1,6 +1,7 @@
 import { loadCore } from "../binding/load.js";
 import type { Dataset, DatasetDescription } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import { requireObject } from "../options.js";
 import { warn, type Warning } from "../warn.js";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { checkDataset } from "./compatibility.js";
@@ -134,6 +135,7 @@ export class ASTGNNFactorModel extends Module {
   async predict(input: PredictInput, options: PredictOptions & { riskFactors: true }): Promise<Required<Prediction>>;
   async predict(input: PredictInput, options?: PredictOptions): Promise<Prediction>;
   async predict(input: PredictInput, options: PredictOptions = {}): Promise<Prediction> {
+    requireObject(options, "options", "{ riskFactors?, neutralise?, threads?, signal? }");
     const native = nativeModule(this);
     const selection = selectDates(input);
     checkDataset(this, selection.dataset);
@@ -157,7 +159,9 @@ export class ASTGNNFactorModel extends Module {
    */
   predictDates(input: PredictInput, options: PredictDatesOptions & { riskFactors: true }): AsyncGenerator<Required<DatePrediction>, void, undefined>;
   predictDates(input: PredictInput, options?: PredictDatesOptions): AsyncGenerator<DatePrediction, void, undefined>;
-  async *predictDates(input: PredictInput, { from, riskFactors = false, neutralise, threads, signal }: PredictDatesOptions = {}): AsyncGenerator<DatePrediction, void, undefined> {
+  async *predictDates(input: PredictInput, options: PredictDatesOptions = {}): AsyncGenerator<DatePrediction, void, undefined> {
+    requireObject(options, "options", "{ from?, riskFactors?, neutralise?, threads?, signal? }");
+    const { from, riskFactors = false, neutralise, threads, signal } = options;
     const native = nativeModule(this);
     const selection = datesFrom(selectDates(input), from);
     checkDataset(this, selection.dataset);
@@ -199,6 +203,7 @@ export class ASTGNNFactorModel extends Module {
    * @throws AstgnnError ERR_DATA where the date or the stock is not in, ERR_OPTION for an unknown ticker, ERR_NOT_FINITE as {@link predict}
    */
   async neighbours(dataset: Dataset, date: string, ticker: string, options: { top?: number; onWarning?: (warning: Warning) => void } = {}): Promise<Neighbour[]> {
+    requireObject(options, "options", "{ top?, onWarning? }");
     const top = options.top ?? 10;
     if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
     checkDataset(this, dataset);

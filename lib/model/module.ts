@@ -1,5 +1,5 @@
 import type { Dtype, NativeModule } from "../binding/types.js";
-import { AstgnnError } from "../errors.js";
+import { AstgnnError, invalidOption } from "../errors.js";
 import { resolveDevice, type Device } from "./device.js";
 import { nativeState, nativeTensor, wrapState, wrapTensor, type StateDict, type Tensor } from "./tensor.js";
 import { nativeRowMask, type PackedRowMask } from "./row-mask.js";
@@ -117,6 +117,7 @@ export abstract class Module {
 
 /** The native handle of a module that is alive. */
 export function nativeModule(module: Module): NativeModule {
+  if (!(module instanceof Module)) throw invalidOption("model", "an ASTGNNFactorModel", module);
   return unwrap(module);
 }
 

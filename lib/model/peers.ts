@@ -1,6 +1,7 @@
 import type { NativeNeighbours } from "../binding/types.js";
 import type { Dataset } from "../data/types.js";
 import { AstgnnError, invalidOption, nearestFew } from "../errors.js";
+import { requireText } from "../options.js";
 import type { Warning } from "../warn.js";
 import type { ModelConfig } from "./config.js";
 import { dateIndex, type PeerStatistics } from "./predict.js";
@@ -54,9 +55,10 @@ export interface StockRow {
 
 /** @throws AstgnnError ERR_OPTION for an unknown ticker, ERR_DATA where the date or the stock is not in */
 export function findRow(dataset: Dataset, date: string, ticker: string): StockRow {
+  requireText(ticker, "ticker", "a ticker of the panel");
   const stock = dataset.tickers.indexOf(ticker);
   if (stock < 0) {
-    const near = nearestFew(String(ticker), dataset.tickers, 3);
+    const near = nearestFew(ticker, dataset.tickers, 3);
     throw invalidOption("ticker", "a ticker of the panel", ticker, near.length === 0 ? "See dataset.tickers." : `Did you mean ${near.join(", ").replace(/, (?=[^,]*$)/, " or ")}?`);
   }
   const { t, rows } = findRows(dataset, date);

@@ -1,10 +1,12 @@
 import { finished } from "../binding/job.js";
 import { loadCore } from "../binding/load.js";
 import type { NativeJob, NativeModule, NativePrediction, NativeTerm } from "../binding/types.js";
+import { requireDataset } from "../data/given.js";
 import { refuseEarlyDate } from "../data/history.js";
 import { nativePanel } from "../data/native-panel.js";
 import type { Dataset, Ledger, PanelValues, Split } from "../data/types.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import { requireText } from "../options.js";
 
 /** What to score: a split, every date of a dataset that has rows, or dates by name or index. */
 export type PredictInput = Split | Dataset | { dataset: Dataset; dates: readonly string[] | Int32Array };
@@ -71,7 +73,9 @@ export interface DateSelection {
 /** @throws AstgnnError ERR_OPTION for what is no input, ERR_DATA for a split without dates, a date that the panel does not have, or with too little history before it */
 export function selectDates(input: PredictInput): DateSelection {
   if (input !== null && typeof input === "object") {
-    if ("dateIndices" in input) return { dataset: input.dataset, dates: datesOfSplit(input) };
+    const dataset: unknown = "rowOffsets" in input ? input : "dataset" in input ? input.dataset : undefined;
+    if (dataset !== undefined || "dates" in input) requireDataset(dataset);
+    if ("dateIndices" in input && input.dateIndices instanceof Int32Array) return { dataset: input.dataset, dates: datesOfSplit(input) };
     if ("rowOffsets" in input) return { dataset: input, dates: datesWithRows(input) };
     if ("dataset" in input && "dates" in input) return { dataset: input.dataset, dates: dateIndices(input.dataset, input.dates) };
   }
@@ -80,6 +84,7 @@ export function selectDates(input: PredictInput): DateSelection {
 
 /** The index of an ISO date in a dataset or panel. */
 export function dateIndex(dataset: Pick<Dataset, "dates">, date: string): number {
+  requireText(date, "date", "a date as YYYY-MM-DD");
   const index = dataset.dates.indexOf(date);
   if (index < 0) {
     const [first, last] = [dataset.dates[0], dataset.dates.at(-1)];

@@ -1,5 +1,6 @@
 import type { NativeGraph } from "../binding/types.js";
 import { invalidOption } from "../errors.js";
+import { requireObject } from "../options.js";
 
 /**
  * Mask over pairs of rows, for calls on the user's own tensors: which rows a row may attend to. Pairs of rows of different dates are always
@@ -23,6 +24,8 @@ export interface PackedRowMask extends RowMask {
 
 /** The mask as the core takes it. */
 export function nativeRowMask(rows: number, mask: PackedRowMask = {}): NativeGraph {
+  requireObject(mask, "mask", "{ offsets?, groups?, edges? }");
+  if (mask.edges !== undefined) requireObject(mask.edges, "edges", "{ offsets, targets }");
   return {
     offsets: mask.offsets === undefined ? Int32Array.of(0, rows) : integers(mask.offsets, "offsets"),
     ...(mask.groups === undefined ? {} : { groups: integers(mask.groups, "groups") }),

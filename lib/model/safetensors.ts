@@ -1,4 +1,5 @@
-import { AstgnnError } from "../errors.js";
+import { AstgnnError, invalidOption, show } from "../errors.js";
+import { requireNumbers, requireObject, requireText } from "../options.js";
 
 /** Element types of a safetensors file that this package reads. */
 export type SafetensorsDtype = "F32" | "F64" | "I32" | "I64" | "BOOL" | "U8";
@@ -30,6 +31,7 @@ const HEADER_LIMIT = 100_000_000;
  * const { tensors, metadata } = readSafetensors(await readFile("model.safetensors"));
  */
 export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+  if (!(bytes instanceof Uint8Array)) throw invalidOption("bytes", "a Uint8Array", bytes);
   if (bytes.byteLength < 8) throw broken(`${bytes.byteLength} bytes are too few for a header`);
   const headerLength = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
   if (headerLength > HEADER_LIMIT || 8 + headerLength > bytes.byteLength) throw broken(`its header claims ${headerLength} bytes, the file has ${bytes.byteLength}`);
@@ -74,6 +76,15 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
  * await writeFile("bias.safetensors", writeSafetensors({ bias: { dtype: "F32", shape: [2], data: new Float32Array([0, 1]) } }));
  */
 export function writeSafetensors(tensors: Record<string, SafetensorsTensor>, metadata: Record<string, string> = {}): Uint8Array {
+  requireObject(tensors, "tensors", "{ name: { dtype, shape, data } }");
+  for (const [name, tensor] of Object.entries(tensors)) {
+    requireObject(tensor, `tensors.${name}`, "{ dtype, shape, data }");
+    if (!Object.hasOwn(ARRAYS, String(show(tensor.dtype)).slice(1, -1))) throw invalidOption(`tensors.${name}.dtype`, Object.keys(ARRAYS).join(", "), tensor.dtype);
+    requireNumbers(tensor.shape, `tensors.${name}.shape`);
+    if (!(tensor.data instanceof ARRAYS[tensor.dtype])) throw invalidOption(`tensors.${name}.data`, `a ${ARRAYS[tensor.dtype].name}`, tensor.data);
+  }
+  requireObject(metadata, "metadata", "{ name: text }");
+  for (const [name, text] of Object.entries(metadata)) requireText(text, `metadata.${name}`);
   const width = (name: string): number => ARRAYS[tensors[name]!.dtype].BYTES_PER_ELEMENT;
   const names = Object.keys(tensors).sort((a, b) => width(b) - width(a) || (a < b ? -1 : 1));
   const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};

@@ -1,6 +1,7 @@
 import { loadCore } from "../binding/load.js";
 import type { NativeState, NativeTensor, TypedArray } from "../binding/types.js";
-import { AstgnnError, invalidOption } from "../errors.js";
+import { AstgnnError, invalidOption, show } from "../errors.js";
+import { requireNumbers } from "../options.js";
 
 export type { TypedArray } from "../binding/types.js";
 
@@ -38,6 +39,7 @@ export class Tensor {
    * @throws AstgnnError ERR_SHAPE where `data` does not have as many values as `shape` says, ERR_OPTION for any other type
    */
   static from(data: TypedArray | readonly number[], shape: readonly number[]): Tensor {
+    if (Array.isArray(data)) requireNumbers(data, "data");
     const values = Array.isArray(data) ? Float32Array.from(data as readonly number[]) : (data as TypedArray);
     if (!(values instanceof Float32Array || values instanceof Float64Array || values instanceof Int32Array || values instanceof BigInt64Array)) {
       throw invalidOption("data", "numbers: an array, Float32Array, Float64Array, Int32Array or BigInt64Array", data);
@@ -47,7 +49,7 @@ export class Tensor {
     }
     const length = shape.reduce((product: number, one: number) => product * one, 1);
     if (length !== values.length) {
-      throw new AstgnnError("ERR_SHAPE", `A tensor of shape [${shape.join(", ")}] has ${length} values but ${values.length} were given.`, {
+      throw new AstgnnError("ERR_SHAPE", `A tensor of shape [${shape.map(show).join(", ")}] has ${length} values but ${values.length} were given.`, {
         next: "Pass data and shape that agree.",
       });
     }

@@ -1,4 +1,5 @@
-import { AstgnnError } from "../errors.js";
+import { AstgnnError, invalidOption } from "../errors.js";
+import { requireTexts } from "../options.js";
 import { cholesky, timesTransposed, timesVector } from "../metrics/dense.js";
 import type { FactorForm } from "../risk/factor-form.js";
 import { pivotedCholesky } from "./pivoted-cholesky.js";
@@ -48,6 +49,10 @@ export interface FactorLoadings {
 export function checkCovariance(covariance: Covariance, file?: string): CheckedCovariance {
   const where = file === undefined ? { option: "covariance" } : { option: "covariance", file };
   const { tickers } = covariance;
+  requireTexts(tickers, "covariance.tickers", "a list of tickers");
+  const numbers = "exposures" in covariance ? { exposures: covariance.exposures, factorCovariance: covariance.factorCovariance, specificVariance: covariance.specificVariance } : { values: covariance.values };
+  if ("exposures" in covariance) requireTexts(covariance.factors, "covariance.factors", "names of factors");
+  for (const [name, values] of Object.entries(numbers)) if (!(values instanceof Float64Array)) throw invalidOption(`covariance.${name}`, "a Float64Array", values);
   const rows = new Map<string, number>();
   if (tickers.length === 0) throw new AstgnnError("ERR_DATA", "The covariance has no tickers.", where);
   tickers.forEach((ticker, row) => {

@@ -1,5 +1,5 @@
 import { AstgnnError } from "../errors.js";
-import { resolveOptions } from "../options.js";
+import { requireTexts, resolveOptions } from "../options.js";
 import { crossSection, winsorise } from "./factor-returns.js";
 import { FactorCovariance } from "./factor-covariance.js";
 import type { FactorForm } from "./factor-form.js";
@@ -62,6 +62,8 @@ export class RiskModel {
    */
   constructor(exposures: readonly string[], groups: readonly string[] = [], options: RiskModelOptions = {}) {
     this.options = resolveOptions(RiskModelOptionsSchema, options, "riskModel");
+    requireTexts(exposures, "exposures", "names of exposures");
+    requireTexts(groups, "groups", "names of groups");
     this.#exposures = exposures;
     this.#groups = groups;
     this.factors = [MARKET, ...exposures, ...groups];

@@ -1,5 +1,7 @@
 import type { Panel } from "../data/panel.js";
 import { AstgnnError } from "../errors.js";
+import { requirePanel } from "../data/given.js";
+import { requireText } from "../options.js";
 
 /** Dates over which dollar volume is a stock's size, and the fewest of them. */
 const SIZE_DATES = 252;
@@ -17,6 +19,8 @@ export class PanelReturns {
 
   /** @param sizeColumn column of capitalisations; without it the mean of close times volume over 252 dates stands for size, where there is a volume */
   static async of(panel: Panel, sizeColumn: string | undefined, signal?: AbortSignal): Promise<PanelReturns> {
+    requirePanel(panel);
+    if (sizeColumn !== undefined) requireText(sizeColumn, "size", "a column name");
     if (!panel.has("close")) throw new AstgnnError("ERR_DATA", `${panel.source} has no column close to take returns of.`, { file: panel.source, column: "close", next: "A risk model needs prices." });
     if (sizeColumn !== undefined) await panel.read([sizeColumn], { signal });
     return new PanelReturns(panel, sizeColumn);

@@ -1,4 +1,5 @@
 import { AstgnnError } from "../errors.js";
+import { requireNumbers, requireObject, requireText, requireTexts } from "../options.js";
 
 /** What a risk model is told of a date, known by its close. */
 export interface RiskDate {
@@ -17,7 +18,12 @@ export interface RiskDate {
 }
 
 /** Refuses a date that does not fit the factors, with the first value that is wrong. @throws AstgnnError ERR_DATA, ERR_SHAPE */
-export function checkRiskDate({ date, tickers, returns, exposures, groups, sizes }: RiskDate, factors: readonly string[], groupCount: number, after: string | undefined): void {
+export function checkRiskDate(day: RiskDate, factors: readonly string[], groupCount: number, after: string | undefined): void {
+  requireObject(day, "day", "{ date, tickers, returns, exposures }");
+  const { date, tickers, returns, exposures, groups, sizes } = day;
+  requireText(date, "date", "a date as YYYY-MM-DD");
+  requireTexts(tickers, "tickers", "a list of tickers");
+  for (const [name, values] of Object.entries({ returns, exposures, groups, sizes })) if (values !== undefined || name === "returns" || name === "exposures") requireNumbers(values, name);
   const [N, K] = [tickers.length, factors.length];
   if (after !== undefined && !(date > after)) throw new AstgnnError("ERR_DATA", `${date} does not come after ${after}, the newest date of the risk model.`, { date, next: "Give dates in ascending order, each once." });
   if (returns.length !== N || exposures.length !== N * K || (groups !== undefined && groups.length !== N) || (sizes !== undefined && sizes.length !== N)) {

@@ -1,5 +1,6 @@
 import type { Panel } from "../data/panel.js";
 import { AstgnnError } from "../errors.js";
+import { requireObject, requireTexts } from "../options.js";
 import type { RiskModel } from "./estimator.js";
 import type { FactorForm } from "./factor-form.js";
 import { PanelReturns } from "./panel-returns.js";
@@ -25,7 +26,9 @@ export interface RiskOptions extends Omit<WalkOptions, "split" | "to" | "lastFol
  * await riskModel(["style"], tomorrow, { continues: model }); // takes in the dates after its newest
  * @throws AstgnnError ERR_OPTION; ERR_CHECKPOINT where the folder holds no run; ERR_DATA naming date, ticker and factor where data do not do
  */
-export async function riskModel(source: RiskSource, panel: Panel, { date, size, ...options }: RiskOptions = {}): Promise<RiskModel> {
+export async function riskModel(source: RiskSource, panel: Panel, written: RiskOptions = {}): Promise<RiskModel> {
+  requireObject(written, "options", "{ date?, size?, model?, ... }");
+  const { date, size, ...options } = written;
   let newest: RiskModel | undefined = options.continues;
   for await (const { model } of walkRisk(source, panel, await PanelReturns.of(panel, size, options.signal), { ...options, to: date, lastFold: true })) newest = model;
   if (newest === undefined || (date !== undefined && newest.date !== date)) throw missing(panel, date);
@@ -39,6 +42,7 @@ export async function riskModel(source: RiskSource, panel: Panel, { date, size, 
  * @throws AstgnnError as {@link riskModel}
  */
 export async function* riskForms(source: RiskSource, panel: Panel, dates: readonly string[], { size, ...options }: Omit<RiskOptions, "date"> = {}): AsyncGenerator<FactorForm> {
+  requireTexts(dates, "dates", "dates of the panel");
   const wanted = new Set(dates);
   for await (const { model, date } of walkRisk(source, panel, await PanelReturns.of(panel, size, options.signal), { ...options, to: dates.at(-1) })) {
     if (!wanted.delete(date)) continue;

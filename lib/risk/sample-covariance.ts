@@ -1,6 +1,8 @@
 import { normals } from "./factor-covariance.js";
 import { pairProducts, symmetricEigen } from "../metrics/dense.js";
 import type { FactorForm } from "./factor-form.js";
+import { invalidOption } from "../errors.js";
+import { requireNumbers, requireObject, requireTexts } from "../options.js";
 
 /** Covariances from the returns alone, by name: the sample's, shrunk as Ledoit and Wolf (2004) or as OAS (Chen et al. 2010) to a multiple of the identity, or the first principal components and what they leave of each stock. */
 export type SampleCovarianceName = "sample" | "lw" | "oas" | "pca";
@@ -65,6 +67,15 @@ function gramOf(values: Float64Array, T: number, N: number): Float64Array {
  * @param components K of `pca`
  */
 export function sampleCovariances<const M extends SampleCovarianceName>(window: ReturnWindow, names: readonly M[], components = 20): Record<M, FactorForm> {
+  requireObject(window, "window", "{ tickers, returns }");
+  requireTexts(window.tickers, "window.tickers", "a list of tickers");
+  requireNumbers(window.returns, "window.returns");
+  const T = window.returns.length / window.tickers.length;
+  if (!Number.isInteger(T) || T === 0) throw invalidOption("window.returns", `whole dates of ${window.tickers.length} returns`, window.returns);
+  for (const value of Array.from(window.returns)) if (Math.abs(value) === Infinity) throw invalidOption("window.returns", "returns that are finite, or NaN", value);
+  const known = ["sample", "lw", "oas", "pca"];
+  if (!Array.isArray(names) || !names.every((name) => known.includes(name))) throw invalidOption("names", `a list of ${known.join(", ")}`, names);
+  if (!Number.isInteger(components) || components < 1) throw invalidOption("components", "a whole number from 1", components);
   const centred = new Centred(window);
   return Object.fromEntries(names.map((name) => [name, name === "pca" ? principal(window, centred, components) : shrunk(window, centred, shrinkageOf(name, centred))])) as Record<M, FactorForm>;
 }

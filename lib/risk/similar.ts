@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Panel, PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import { requireObject } from "../options.js";
 import { peersOfRun } from "../evaluate/peers/run.js";
 import { DAYS_BEFORE } from "../evaluate/peers/realised.js";
 import { peerLists } from "../model/peer-lists.js";
@@ -76,6 +77,7 @@ export interface SimilarStocks {
  * @throws AstgnnError ERR_OPTION for an unknown ticker, an ensemble or a model without a graph; ERR_CHECKPOINT where the folder holds no run; ERR_DATA where the date or the stock is not in
  */
 export async function similar(folder: string, options: SimilarOptions): Promise<SimilarStocks> {
+  requireObject(options, "options", "{ date, ticker }");
   const { date, ticker, top = 10, lookBack = 60, exposures, source, groups, threads, signal, onWarning, ...walking } = options;
   if (!Number.isInteger(top) || top < 1) throw invalidOption("top", "a whole number from 1", top);
   if (!Number.isInteger(lookBack) || lookBack < 0) throw invalidOption("lookBack", "a whole number from 0", lookBack);

@@ -1,5 +1,6 @@
 import type { Panel } from "../data/panel.js";
 import { AstgnnError, invalidOption } from "../errors.js";
+import { requireObject, requireText, requireTexts } from "../options.js";
 import { knownExposures } from "../evaluate/known-exposures.js";
 import { readAnyDescription } from "../run/description.js";
 import { Axes } from "./axes.js";
@@ -48,7 +49,11 @@ export interface RiskStep {
  * are never joined over networks, so that nothing depends on how their M are rotated against one another.
  */
 export async function* walkRisk(source: RiskSource, panel: Panel, returns: PanelReturns, { model: options = {}, axes: count = AXES, split = "test", to, lastFold = false, continues, signal }: WalkOptions): AsyncGenerator<RiskStep> {
+  if (typeof source !== "string") requireObject(source, "source", "a run folder, names of exposures or { run, exposures }");
   const { run, exposures: names = [] } = typeof source === "string" ? { run: source } : "length" in source ? { run: undefined, exposures: source } : source;
+  requireTexts(names, "source.exposures", "names of exposures");
+  if (run !== undefined) requireText(run, "source.run", "the folder of a run");
+  if (to !== undefined) requireText(to, "date", "a date as YYYY-MM-DD");
   if (run === undefined && names.length === 0) throw invalidOption("source", "a run folder, names of exposures or { run, exposures }", source);
   const loadings = run === undefined ? undefined : ((await readAnyDescription(run)).dataset as { loadings?: never }).loadings;
   const known = names.length === 0 ? undefined : await knownExposures(panel, names, { loadings, signal });

@@ -5,6 +5,7 @@ import { openPanel, type Panel, type PanelOptions } from "../data/panel.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import type { DatasetDescription } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
+import { requireText } from "../options.js";
 import type { InitialisationOptions } from "../model/config.js";
 import { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
@@ -114,6 +115,7 @@ export function scorerOf({ models, ensemble }: LoadedRun): Scorer {
  * @throws AstgnnError ERR_CHECKPOINT where the folder holds no run, or a run without a model yet
  */
 export async function loadRun(folder: string, options: Pick<InitialisationOptions, "device"> = {}): Promise<LoadedRun> {
+  requireText(folder, "folder", "the folder of a run");
   await awaitReplacement(folder);
   const { kind, members = [] } = await readDescription(folder);
   const models: ASTGNNFactorModel[] = [];

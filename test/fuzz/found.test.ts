@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tableFromArrays, tableToIPC } from "@uwdata/flechette";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ASTGNNFactorModel, loadRun, openPack, openPanel, pack, Panel, readSafetensors, train, writeSafetensors } from "../../lib/index.js";
+import {
+  ASTGNNFactorModel, audit, averagePredictions, backtest, clusters, evaluate, explainDay, loadRun, marketOf, openPack, openPanel, optimise, pack, pairedDifference, Panel, peers, readSafetensors, RiskModel, riskModel, sampleCovariances, similar, Tensor, train, writeSafetensors,
+} from "../../lib/index.js";
 import { writePlan, readPlan } from "../../lib/evaluate/sweep/plan-file.js";
 import { headerOf, signed } from "./signed-pack.js";
 
@@ -155,5 +157,48 @@ describe("a packed dataset whose header was signed anew", () => {
 
   it("with a source that never ends is not compared with it", async () => {
     await expect(opened((header) => ({ ...header, sourceFiles: [{ file: "/dev/zero", bytes: 0, modified: 0, sha256: "" }] }))).resolves.toBeDefined();
+  });
+});
+
+describe("arguments of the wrong type are refused by name", () => {
+  const nothing = undefined as never;
+  const odd = Object.create(null) as never;
+  it.each<[string, (panel: Panel, model: ASTGNNFactorModel) => unknown, RegExp]>([
+    ["predict of no dataset", (_, model) => model.predict({ dataset: nothing, dates: [] }), /a dataset of panel.dataset for dataset/],
+    ["predict of dates that are no text", (_, model) => model.predict({ dataset: odd, dates: [] }), /a dataset of panel.dataset/],
+    ["neighbours of nothing", (_, model) => model.neighbours(nothing, "2020-01-01", "A"), /a dataset of panel.dataset/],
+    ["peers of nothing", (_, model) => peers(model, nothing, { date: "2020-01-01", ticker: "A" }), /a dataset of panel.dataset/],
+    ["clusters of no model", () => clusters(null as never, nothing, { date: "2020-01-01" }), /an ASTGNNFactorModel for model/],
+    ["explainDay of no model", () => explainDay(odd, nothing), /Expected a model, an ensemble or a loaded run/],
+    ["a device that is an object", (_, model) => model.to(odd), /"auto", "cpu", "cuda"/],
+    ["attention with mask null", (_, model) => model.attention(Tensor.from([0, 0, 0, 0], [1, 4]), null as never), /for mask/],
+    ["columns to read that are none", (panel) => panel.read(odd), /a list of column names/],
+    ["a column that is a symbol", (panel) => panel.values(Symbol("x") as never), /a column name for column/],
+    ["append with a share that is an object", (panel) => panel.append({ dates: "2021-01-01", tickers: ["A"], columns: { close: [1] } }, { maxDropped: odd }), /a share from 0 to 1/],
+    ["append with a listener that is none", (panel) => panel.append({ dates: "2021-01-01", tickers: ["A"], columns: { close: [1] } }, { onWarning: 1 as never }), /a function for onWarning/],
+    ["openPanel of a number", () => openPanel(1 as never), /a path, a list of paths or/],
+    ["marketOf no panel", () => marketOf(odd, { dates: [], tickers: [] }), /a panel of openPanel/],
+    ["backtest of no panel", () => backtest({ weights: "x.csv" }, nothing), /a panel of openPanel/],
+    ["backtest of weights null", (panel) => backtest({ weights: null as never }, panel), /source/],
+    ["backtest held longer than there are dates", (panel) => backtest({ predictions: { data: new Float64Array(2), shape: [1, 2], dates: ["2020-01-01"], tickers: ["A", "B"] }, horizonDays: 2 ** 31 }, panel), /for horizonDays/],
+    ["riskModel of no source", (panel) => riskModel(5n as never, panel), /a run folder, names of exposures/],
+    ["RiskModel of no names", () => new RiskModel(5 as never), /names of exposures/],
+    ["RiskModel.update of nothing", () => new RiskModel(["a"]).update(odd), /a date as YYYY-MM-DD for date/],
+    ["RiskModel.read of a list", () => RiskModel.read([] as never), /a Uint8Array for bytes/],
+    ["sampleCovariances of half a date", () => sampleCovariances({ tickers: ["A", "B"], returns: [0.1] }, ["lw"]), /whole dates of 2 returns/],
+    ["sampleCovariances of infinite returns", () => sampleCovariances({ tickers: ["A"], returns: [0.1, Infinity] }, ["lw"]), /returns that are finite/],
+    ["optimise with tickers that are text", () => optimise({ covariance: { tickers: "AB", values: new Float64Array(4) } as never, objective: "riskParity" }), /covariance.tickers/],
+    ["pairedDifference of nothing", () => pairedDifference(odd, odd), /what evaluate returned for a/],
+    ["averagePredictions of an object", () => averagePredictions(odd), /a list of predictions/],
+    ["evaluate with dates that are none", () => evaluate({ data: new Float64Array(1), shape: [1, 1], dates: [odd], tickers: ["A"] }, nothing), /Expected \{ data, shape, dates, tickers \} for predictions/],
+    ["audit without options", (panel) => audit(panel, "x" as never), /those of panel.dataset/],
+    ["similar without options", () => similar("runs/none", null as never), /\{ date, ticker \} for options/],
+    ["loadRun of a number", () => loadRun(1 as never), /the folder of a run/],
+    ["openPack of a symbol", () => openPack(Symbol("x") as never), /a path for file/],
+    ["writeSafetensors of a dtype that there is not", () => writeSafetensors({ a: { dtype: "F8" as never, shape: [1], data: new Float32Array(1) } }), /for tensors.a.dtype/],
+  ])("%s", async (_, call, message) => {
+    const panel = await Panel.from({ ...long, columns: { close: long.dates.map((_, i) => 10 + i) } }, quiet);
+    using model = new ASTGNNFactorModel(sizes);
+    await expect((async () => call(panel, model))()).rejects.toMatchObject({ name: "AstgnnError", code: expect.stringMatching(/ERR_(OPTION|SHAPE)/) as string, message: expect.stringMatching(message) as string });
   });
 });

@@ -192,7 +192,7 @@ describe("peers and clusters of a run", () => {
     expect(own!.z).toBeCloseTo((members.reduce((sum, { value }) => sum + value, 0) / members.length - centre) / deviation, 9);
     expect(found.clusters.flatMap(({ exposures: shared }) => shared).map(({ name }) => name)).not.toContain("constant");
     expect(found.clusters.map(({ tickers }) => tickers)).toEqual(bare.clusters.map(({ tickers }) => tickers));
-    await expect(clusters(model, dataset, { ...quiet, date, exposures: { short: [1, 2] } })).rejects.toThrow(/96 numbers, one per ticker of the dataset, for exposures\.short/);
+    await expect(clusters(model, dataset, { ...quiet, date, exposures: { short: [1, 2] } })).rejects.toThrow(/an array of 96 numbers for exposures\.short/);
   });
 
   it("look at nothing after the date but for what is named so", async () => {

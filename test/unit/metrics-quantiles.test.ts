@@ -30,7 +30,7 @@ describe("quantileReturns", () => {
   });
 
   it("refuses fewer than two quantiles and infinite returns", () => {
-    expect(() => quantileReturns(ranked, returns, 1)).toThrow("Expected a whole number from 2 for quantiles");
+    expect(() => quantileReturns(ranked, returns, 1)).toThrow("Expected a whole number from 2 to 100000 for quantiles");
     expect(() => quantileReturns(rankDates(Float64Array.of(1, 2), 1, 2), Float64Array.of(0, Infinity))).toThrow("An infinite return at date 0, stock 1");
   });
 });

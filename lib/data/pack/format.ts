@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { AstgnnError } from "../../errors.js";
+import { requireText } from "../../options.js";
 import { bytesOf, checkHeader, PAGE, type PackHeader, type PackSection } from "./header.js";
 
 /** Dates of a chunk: what training reads at once, and what a checksum covers. */
@@ -42,6 +43,7 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Pr
  * @throws AstgnnError ERR_DATA where the file is none, of another format, cut or damaged
  */
 export async function readHeader(path: string): Promise<PackHeader> {
+  requireText(path, "file", "a path");
   await using file = await open(path, "r").catch((error: Error) => {
     throw new AstgnnError("ERR_DATA", `${path} cannot be read: ${error.message}.`, { file: path, cause: error, next: "Name a file that astgnn pack wrote." });
   });

@@ -7,7 +7,7 @@ import { Panel } from "../../data/panel.js";
 import type { PanelSource } from "../../data/source/panel-source.js";
 import { isIsoDate } from "../../data/calendar.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
-import { resolveOptions } from "../../options.js";
+import { requireObject, resolveOptions } from "../../options.js";
 import { readDescription } from "../../run/description.js";
 import { loadRun } from "../../run/load.js";
 import type { EpochEvent } from "../../run/records.js";
@@ -91,6 +91,7 @@ export async function audit(subject: string, options?: AuditRunOptions): Promise
 export async function audit(subject: Panel | string, options: DatasetOptions | AuditRunOptions = {}): Promise<Audit> {
   if (typeof subject === "string") return auditRun(subject, resolveOptions(RunOptionsSchema, options, "audit") as AuditRunOptions);
   if (!(subject instanceof Panel)) throw invalidOption("subject", "a panel or a run folder", subject);
+  requireObject(options, "options", "those of panel.dataset");
   return audited(subject, options as DatasetOptions, undefined);
 }
 

@@ -2,8 +2,9 @@ import { z } from "zod";
 import type { Dataset } from "../../data/types.js";
 import { selectDates } from "../../model/predict.js";
 import { resolveOptions } from "../../options.js";
-import { explainRows, settingsShape, type Explainable, type ExplainSettings } from "./explain.js";
+import { explainRows, membersOf, settingsShape, type Explainable, type ExplainSettings } from "./explain.js";
 import type { Explanation } from "./explanation.js";
+import { requireDataset } from "../../data/given.js";
 
 /** Which day to explain. */
 export interface ExplainDayOptions extends ExplainSettings {
@@ -33,6 +34,8 @@ const OptionsSchema = z.strictObject({ date: z.string().optional().describe("a d
  */
 export async function explainDay(model: Explainable, dataset: Dataset, options: ExplainDayOptions = {}): Promise<DayExplanation> {
   const { date, count, ...settings } = resolveOptions(OptionsSchema, options, "explainDay");
+  membersOf(model);
+  requireDataset(dataset);
   const selection = selectDates(date === undefined ? dataset : { dataset, dates: [date] });
   const t = selection.dates.at(-1)!;
   const { predictions } = await model.predict({ dataset, dates: Int32Array.of(t) }, { threads: settings.threads, signal: settings.signal });

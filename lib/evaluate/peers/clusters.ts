@@ -1,5 +1,6 @@
 import type { Dataset } from "../../data/types.js";
 import { invalidOption } from "../../errors.js";
+import { requireNumbers, requireObject } from "../../options.js";
 import { adjustedRandIndex } from "../../metrics/adjusted-rand.js";
 import { communities } from "../../metrics/communities.js";
 import { mean } from "../../metrics/statistics.js";
@@ -80,12 +81,12 @@ export interface DateClusters {
  * @throws AstgnnError ERR_OPTION for a model without a graph; ERR_DATA where the date is not in, or the dataset was not prepared as that of the training; ERR_ABORTED
  */
 export async function clusters(model: ASTGNNFactorModel, dataset: Dataset, options: ClustersOptions): Promise<DateClusters> {
+  requireObject(options, "options", "{ date }");
   const { date, resolution = 1, exposures: known, threads, signal, onWarning } = options;
   if (typeof resolution !== "number" || !(resolution > 0) || !Number.isFinite(resolution)) throw invalidOption("resolution", "a number above 0", resolution);
   checkDataset(model, dataset);
   requirePeers(model, dataset);
-  const wrong = Object.entries(known ?? {}).find(([, values]) => values.length !== dataset.tickers.length);
-  if (wrong !== undefined) throw invalidOption(`exposures.${wrong[0]}`, `${dataset.tickers.length} numbers, one per ticker of the dataset,`, `${wrong[1].length} of them`);
+  for (const [name, values] of Object.entries(known ?? {})) requireNumbers(values, `exposures.${name}`, dataset.tickers.length);
   const { t, rows } = findRows(dataset, date);
   const dates = datesBefore(dataset, t);
   const packed = await predictPacked(nativeModule(model), { dataset, dates }, { riskFactors: true, threads: resolveThreads(threads), peerDays: PEER_DAYS, signal });

@@ -3,6 +3,7 @@ import { resolveThreads } from "../../binding/threads.js";
 import { nativePanel } from "../../data/native-panel.js";
 import type { Dataset } from "../../data/types.js";
 import { invalidOption } from "../../errors.js";
+import { requireObject } from "../../options.js";
 import { checkDataset } from "../../model/compatibility.js";
 import type { ASTGNNFactorModel } from "../../model/model.js";
 import { nativeModule } from "../../model/module.js";
@@ -69,6 +70,7 @@ export interface StockPeers {
  * @throws AstgnnError ERR_OPTION for an unknown ticker or a model without a graph; ERR_DATA where the date or the stock is not in, or the dataset was not prepared as that of the training; ERR_ABORTED
  */
 export async function peers(model: ASTGNNFactorModel, dataset: Dataset, options: PeersOptions): Promise<StockPeers> {
+  requireObject(options, "options", "{ date, ticker }");
   const { date, ticker, top = 10, lookBack = 120, threads, signal, onWarning } = options;
   if (!Number.isInteger(top) || top < 1 || top > 65_535) throw invalidOption("top", "a whole number from 1 to 65535", top);
   if (!Number.isInteger(lookBack) || lookBack < 0) throw invalidOption("lookBack", "a whole number from 0", lookBack);

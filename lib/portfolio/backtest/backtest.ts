@@ -3,6 +3,7 @@ import { LedgerBuilder } from "../../data/ledger.js";
 import type { Panel } from "../../data/panel.js";
 import type { Ledger } from "../../data/types.js";
 import { AstgnnError } from "../../errors.js";
+import { requirePanel } from "../../data/given.js";
 import { resolveOptions } from "../../options.js";
 import { warn } from "../../warn.js";
 import { checkBenchmark, relativeTo, type RelativeStatistics } from "./benchmark.js";
@@ -54,6 +55,7 @@ export interface Backtest extends BacktestStatistics {
  */
 export async function backtest(source: BacktestSource, panel: Panel, options: BacktestOptions = {}): Promise<Backtest> {
   const terms = resolveOptions(BacktestOptionsSchema, options, "backtest");
+  requirePanel(panel);
   if (terms.benchmark !== undefined) checkBenchmark(terms.benchmark, panel);
   const ledger = new LedgerBuilder(panel.ledger.entries);
   const decisions = await decisionsOf(source, panel, { ledger, maxDropped: terms.maxDropped, signal: terms.signal });

@@ -5,6 +5,7 @@ import { openPanel, type Panel } from "../../data/panel.js";
 import type { PanelSource } from "../../data/source/panel-source.js";
 import type { PanelValues } from "../../data/types.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
+import { requireNumbers, requireText, requireTexts } from "../../options.js";
 import { checkPanelValues, refuseInfinite, widthOf } from "../../metrics/aligned.js";
 import { portfoliosFor, usualGap } from "../../metrics/market.js";
 import { planeOf } from "../../metrics/plane.js";
@@ -39,6 +40,7 @@ export function decisionsOfPredictions(source: PredictionsSource, panel: Panel, 
   const width = widthOf(predictions);
   if (!Number.isInteger(prediction) || prediction < 0 || prediction >= width) throw invalidOption("prediction", width === 1 ? "0, the only one," : `a whole number from 0 to ${width - 1}`, prediction);
   checkBook(source);
+  if (horizonDays > panel.dates.length) throw invalidOption("horizonDays", `a whole number from 1 to ${panel.dates.length}, the dates of the prices,`, horizonDays);
   const values = planeOf(predictions, prediction);
   const placed = place({ data: values, shape: [predictions.dates.length, predictions.tickers.length], dates: predictions.dates, tickers: predictions.tickers }, panel, "predictions", { ledger, maxDropped });
   const weighting = weightingOf(source, book, values, predictions.dates.length);
@@ -85,7 +87,7 @@ export async function decisionsOfWeights({ weights: source }: WeightsSource, pan
 }
 
 function isValues(source: WeightsSource["weights"]): source is PanelValues {
-  return typeof source === "object" && !Array.isArray(source) && "shape" in source;
+  return typeof source === "object" && source !== null && !Array.isArray(source) && "shape" in source;
 }
 
 /** A table of date, ticker and weight as [dates, stocks]. */
@@ -105,6 +107,8 @@ export function decisionsOfSchedule({ rebalance, every = 21, from, predictions }
   if (typeof rebalance !== "function") throw invalidOption("rebalance", "a function", rebalance);
   if (predictions !== undefined) checkValues(predictions, "predictions");
   const placed = predictions === undefined ? undefined : place(predictions, panel, "predictions", { ledger, maxDropped });
+  if (from !== undefined) requireText(from, "from", "a date as YYYY-MM-DD");
+  if (typeof every !== "number") requireTexts(every, "every", "a whole number from 1, or dates");
   const begin = from === undefined ? (placed?.first ?? 0) : panel.dates.findIndex((date) => date >= from);
   if (begin < 0) throw new AstgnnError("ERR_DATA", `${panel.source} has no date from ${from} on; its last is ${panel.dates.at(-1)}.`, { option: "from", date: from, next: "Name an earlier one." });
   const index = new Map(panel.tickers.map((ticker, n) => [ticker, n]));
@@ -126,6 +130,8 @@ export function decisionsOfSchedule({ rebalance, every = 21, from, predictions }
 }
 
 function writeTargets({ tickers, weights: targets }: Awaited<ReturnType<ScheduleSource["rebalance"]>> & object, date: string, index: ReadonlyMap<string, number>, weights: Float64Array): void {
+  requireTexts(tickers, "tickers", "tickers of the prices");
+  requireNumbers(targets, "weights");
   if (tickers.length !== targets.length) throw new AstgnnError("ERR_SHAPE", `The weights of ${date} are ${targets.length}, the tickers ${tickers.length}.`, { date, next: "Return one weight per ticker." });
   weights.fill(0);
   const seen = new Set<string>();
