@@ -618,7 +618,10 @@ export interface NativeCore {
   mapArray(place: NativePlace & { length: number; type: "float32" }): Float32Array;
   mapArray(place: NativePlace & { length: number; type: "int32" }): Int32Array;
   mapTensor(place: NativePlace & { shape: readonly number[] }): NativeTensor;
-  mapFeatures(place: NativePlace & Omit<NativeSlots, "count"> & { dates: number; stocks: number; featureCount: number; slots: number }): NativeFeatures;
+  /** `ranked` [dates, F]: they are in 16 bits, as encodeRanks wrote them. */
+  mapFeatures(place: NativePlace & Omit<NativeSlots, "count"> & { dates: number; stocks: number; featureCount: number; slots: number; ranked?: Int32Array }): NativeFeatures;
+  /** Writes features that are ranks within their date in 16 bits (native/ops/data/rank_codes.h), where they lie themselves if need be; or says which one is none on which date. */
+  encodeRanks(features: NativeFeatures, place: NativePlace): NativeJob<{ ranked: Int32Array } | { feature: number; date: number }>;
   panelFeatures(input: NativeFeaturesInput, threads: number, onDates: (done: number) => void): NativeJob<NativeFeaturesResult>;
   sampleRows(input: NativeRowsInput, threads: number): NativeJob<NativeRows>;
   sampleTargets(input: NativeTargetsInput, threads: number): NativeJob<NativeTargets>;

@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { PackOptions } from "../data/pack/pack.js";
+import { PACK_STORES } from "../data/pack/store.js";
 import { AstgnnError } from "../errors.js";
 import { datasetFlags, panelFlags } from "./data-flags.js";
 import { addSourceFlags, panelOptionsFrom, requireSplit, sampleOptionsFrom, sourceFrom } from "./data-source.js";
@@ -20,7 +21,7 @@ const fitFlags: FlagGroup = {
 };
 const GROUPS = [panelFlags, presetFlags, packedFlags, fitFlags] as const;
 
-type Written = Record<string, unknown> & { out?: string; json?: boolean };
+type Written = Record<string, unknown> & { out?: string; store?: PackOptions["store"]; json?: boolean };
 
 /** `astgnn pack`: computes a dataset into a file that training reads without holding it in memory. */
 export function packCommand(terminal: Terminal): Command {
@@ -29,6 +30,7 @@ export function packCommand(terminal: Terminal): Command {
   for (const group of GROUPS) addFlags(command, group);
   return command
     .addOption(new Option("--out <file>", "file to write, FILE.pack; one that is there is replaced once the new one is whole").helpGroup("Output:"))
+    .addOption(new Option("--store <type>", "how features are stored: float32, or rank16, in half the space and with the same bits, for features that are ranks within their date (ohlcv)").choices(PACK_STORES).default("float32").helpGroup("Output:"))
     .addOption(new Option("--json", "print one JSON object").helpGroup("Output:"))
     .action(async (written: Written) => {
       try {
@@ -40,7 +42,7 @@ export function packCommand(terminal: Terminal): Command {
 }
 
 async function packFrom(written: Written, terminal: Terminal): Promise<void> {
-  const { out } = written;
+  const { out, store } = written;
   if (out === undefined) throw new AstgnnError("ERR_OPTION", "Nothing says where the packed dataset goes.", { option: "--out", next: "Add --out FILE.pack." });
   if (!isPack(out)) throw new AstgnnError("ERR_OPTION", `--out ${out} does not end in .pack, by which astgnn train knows a packed dataset.`, { option: "--out", next: `Write ${out}.pack.` });
   const source = sourceFrom(written);
@@ -48,7 +50,7 @@ async function packFrom(written: Written, terminal: Terminal): Promise<void> {
   const [{ openPanel }, { pack }] = await Promise.all([import("../data/panel.js"), import("../data/pack/pack.js")]);
   await interruptible(async (signal) => {
     const panel = await openPanel(source, { ...panelOptionsFrom(written), scratch: dirname(resolve(out)), onWarning: ({ text }) => terminal.err(`astgnn pack: ${inFlags(text, GROUPS)}`), signal });
-    const packed = await pack(panel, { ...options, out, signal });
+    const packed = await pack(panel, { ...options, out, store, signal });
     if (written.json === true) return terminal.out(JSON.stringify(packed));
     printLedger(terminal, panel.ledger);
     terminal.out(`${packed.rows} rows of ${packed.dates} dates and ${packed.stocks} stocks, ${packed.features} features: ${(packed.bytes / 2 ** 20).toFixed(1)} MiB in ${packed.file}`);

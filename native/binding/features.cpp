@@ -280,7 +280,10 @@ Napi::Value panel_features(const Napi::CallbackInfo& info) {
 
 // Features of dates in the order of the stocks [dates, stocks, F]: NaN where a stock does not live.
 at::Tensor by_stock(const FeaturesHandle& handle, int64_t first, int64_t dates) {
-  const auto values = handle.values.narrow(0, first, dates);
+  const auto values = handle.codes.defined()
+                          ? train::decoded(handle.codes.narrow(0, first, dates),
+                                           handle.ranked.narrow(0, first, dates))
+                          : handle.values.narrow(0, first, dates);
   const auto& slots = handle.slots;
   if (slots.of_stock().empty()) return values;
   const int64_t F = values.size(2);

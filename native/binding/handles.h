@@ -43,14 +43,17 @@ struct ModuleHandle {
 
 // A panel's features, shared by the datasets and the native panels that use them.
 struct FeaturesHandle {
-  at::Tensor values;               // [dates, slots, F] float32
+  at::Tensor values;               // [dates, slots, F] float32; or, in 16 bits, these two:
+  at::Tensor codes, ranked;  // [dates, slots, F], [dates, F] int32, as in ops/data/rank_codes.h
   at::Tensor missing, incomplete;  // as in ops::PanelFeaturesOutput
   ops::Slots slots{0, 0};
   std::shared_ptr<Mapping> mapping;  // of values, where they lie in a file
 
   // Bytes of a date.
-  int64_t stride() const { return values.stride(0) * values.element_size(); }
-  int64_t dates() const { return values.size(0); }
+  int64_t stride() const { return stored().stride(0) * stored().element_size(); }
+  int64_t dates() const { return stored().size(0); }
+  int64_t width() const { return stored().size(2); }
+  const at::Tensor& stored() const { return codes.defined() ? codes : values; }
   int64_t stocks() const { return slots.stocks(); }
   void require_size(int64_t dates_wanted, int64_t stocks_wanted, const char* name) const {
     if (dates() != dates_wanted || stocks() != stocks_wanted)

@@ -54,9 +54,10 @@ Napi::Value create_panel(const Napi::CallbackInfo& info) {
   if (shares) {
     const auto handle = unwrap<FeaturesHandle>(info.Env(), data.Get("features"), "features");
     handle->require_size(dates, stocks, "features");
-    if (handle->values.size(2) != width)
+    if (handle->width() != width)
       throw BindingError("ERR_SHAPE", "Expected another number of features.");
-    panel->features = handle->values;
+    panel->features = handle->stored();
+    panel->ranked = handle->ranked;
     panel->slots = handle->slots;
   } else {
     panel->features = read_shaped(data, "features", {dates, stocks, width});

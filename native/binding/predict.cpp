@@ -312,7 +312,8 @@ class PeerListsTask : public ModelTask {
     }
     if (features_.defined()) {
       features_.narrow(0, done_, count)
-          .copy_(panel_->features[date].index_select(0, out.batch.sequences.stock));
+          .copy_(out.batch.sequences.panel.index(
+              {out.batch.sequences.date, out.batch.sequences.stock}));
     }
     done_ += stock_ ? 1 : count;
   }

@@ -38,7 +38,7 @@ HeldDate::HeldDate(std::shared_ptr<nn::ASTGNNFactorModel> given, const Panel& pa
   batch = packed.batch;
   rows = packed.offsets.back();
   const auto days = packed.sequences.date[0] - (panel.window - 1) + at::arange(panel.window);
-  windows = panel.features.index({days.unsqueeze(1), packed.sequences.stock}).to(at::kDouble);
+  windows = packed.sequences.panel.index({days.unsqueeze(1), packed.sequences.stock}).to(at::kDouble);
   const auto sorted = std::get<0>(windows.sort(1));
   medians = (sorted.select(1, (rows - 1) / 2) + sorted.select(1, rows / 2)) / 2;
 

@@ -3,10 +3,14 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <utility>
 
+#include "ops/data/rank_codes.h"
 #include "ops/to_device.h"
 
 namespace astgnn::train {
@@ -118,9 +122,14 @@ Tensor pack_targets(const Panel& panel, const PackedBatch& packed, int64_t rows,
 }  // namespace
 
 void Panel::check() const {
-  TORCH_CHECK(features.defined() && features.dim() == 3 && features.scalar_type() == at::kFloat &&
+  TORCH_CHECK(features.defined() && features.dim() == 3 &&
+                  features.scalar_type() == (ranked.defined() ? at::kShort : at::kFloat) &&
                   features.is_contiguous() && features.is_cpu(),
               "features: expected float32 [dates, slots, F]");
+  TORCH_CHECK(!ranked.defined() || (ranked.scalar_type() == at::kInt && ranked.is_contiguous() &&
+                                    ranked.dim() == 2 && ranked.size(0) == features.size(0) &&
+                                    ranked.size(1) == features.size(2)),
+              "ranked: expected int32 [dates, F]");
   const int64_t dates = features.size(0), stocks = this->stocks();
   TORCH_CHECK(slots.dates() == dates && slots.count() == features.size(1), "slots: ", slots.dates(),
               " dates and ", slots.count(), " slots for features ", features.sizes());
@@ -179,6 +188,7 @@ void Panel::prepare(at::Device device) {
   if (slots.stocks() == 0 && features.defined() && features.dim() == 3)
     slots = {features.size(0), features.size(1)};
   check();
+  if (ranked.defined() && !device.is_cpu()) features = decoded(features, std::exchange(ranked, {}));
   features = features.to(device);
   neighbour_offsets.clear();
   neighbours.clear();
@@ -213,14 +223,57 @@ int64_t Panel::rows(int64_t date) const {
 
 size_t Panel::bytes() const {
   size_t total = neighbours.size() * sizeof(Neighbour) + neighbour_offsets.size() * sizeof(int64_t);
-  for (const auto* tensor : {&features, &targets, &returns, &return_ends, &row_offsets, &row_stocks,
-                             &groups, &edge_source, &edge_target, &edge_from, &edge_to}) {
+  for (const auto* tensor : {&features, &ranked, &targets, &returns, &return_ends, &row_offsets,
+                             &row_stocks, &groups, &edge_source, &edge_target, &edge_from,
+                             &edge_to}) {
     if (tensor->defined()) total += tensor->nbytes();
   }
   return total;
 }
 
+Tensor decoded(const Tensor& codes, const Tensor& ranked) {
+  const int64_t dates = codes.size(0), slots = codes.size(1), width = codes.size(2);
+  auto values = at::empty({dates, slots, width}, at::kFloat);
+  const auto* from = reinterpret_cast<const uint16_t*>(codes.const_data_ptr<int16_t>());
+  const auto* among = ranked.const_data_ptr<int32_t>();
+  auto* to = values.mutable_data_ptr<float>();
+  at::parallel_for(0, dates, 1, [&](int64_t first, int64_t end) {
+    for (int64_t t = first; t < end; ++t)
+      ops::decode_ranks(from + t * slots * width, among + t * width, slots, width,
+                        to + t * slots * width);
+  });
+  return values;
+}
+
 namespace {
+
+// The batch's windows of a panel in 16 bits: features of their dates alone, which it then counts
+// among these.
+void decode_windows(const Panel& panel, PackedBatch& packed) {
+  std::vector<int64_t> place(panel.features.size(0), -1);
+  for (size_t d = 0; d < packed.dates.size(); ++d) {
+    if (packed.offsets[d] == packed.offsets[d + 1]) continue;
+    const auto last = place.begin() + packed.dates[d];
+    std::fill(last - (panel.window - 1), last + 1, 0);
+  }
+  std::vector<int64_t> dates;
+  for (size_t t = 0; t < place.size(); ++t) {
+    if (place[t] < 0) continue;
+    place[t] = static_cast<int64_t>(dates.size());
+    dates.push_back(static_cast<int64_t>(t));
+  }
+  // One run of dates, as of one window, is decoded where it lies.
+  const int64_t count = static_cast<int64_t>(dates.size());
+  const bool is_run = count > 0 && dates.back() - dates.front() + 1 == count;
+  const auto wanted = copy_of(dates);
+  const auto of_dates = [&](const Tensor& all) {
+    return is_run ? all.narrow(0, dates[0], count) : all.index_select(0, wanted);
+  };
+  packed.sequences.panel = decoded(of_dates(panel.features), of_dates(panel.ranked));
+  auto* date = packed.sequences.date.mutable_data_ptr<int64_t>();
+  std::transform(date, date + packed.sequences.date.numel(), date,
+                 [&](int64_t t) { return place[t]; });
+}
 
 int64_t padding_step(int64_t rows) {
   return std::max<int64_t>(64,
@@ -272,6 +325,7 @@ PackedBatch pack(const Panel& panel, at::ArrayRef<int64_t> dates, at::ScalarType
   packed.sequences.panel = panel.features;
   packed.sequences.window = panel.window;
   pack_rows(panel, packed, seed, step, rows);
+  if (panel.ranked.defined()) decode_windows(panel, packed);
   if (panel.targets.defined()) {
     packed.host_targets = pack_targets(panel, packed, rows, dtype);
     packed.targets = ops::to_device(packed.host_targets, panel.device());

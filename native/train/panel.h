@@ -17,7 +17,8 @@ using at::Tensor;
 // row_stocks[row_offsets[t] .. row_offsets[t + 1]], ascending stocks. S stocks.
 struct Panel {
   enum class Graph { kComplete, kGroups, kEdges, kNone };
-  Tensor features;  // [dates, slots, F] float32, on the device
+  Tensor features;  // [dates, slots, F] float32, on the device; or on the CPU int16 with
+  Tensor ranked;    // int32 CPU [dates, F], both as in ops/data/rank_codes.h: batches are decoded
   ops::Slots slots{0, 0};  // left so: slot n is stock n's
   Tensor targets;   // [dates, S, L] float32, undefined where there are none
   Tensor returns;   // daily [dates, S] float32 CPU, NaN where missing, or undefined
@@ -53,6 +54,9 @@ struct Panel {
  private:
   void check() const;
 };
+
+// float32 [dates, slots, F] of codes int16 [dates, slots, F] and how many were ranked [dates, F].
+Tensor decoded(const Tensor& codes, const Tensor& ranked);
 
 // Rows of the dates asked for, packed in that order. Behind them, where asked for, filler in the
 // tensors.

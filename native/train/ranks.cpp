@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/util/StringUtil.h>
 
 #include <algorithm>
 
@@ -70,17 +71,16 @@ std::string Ranks::connect_gpus(at::Device device) {
   const auto gpus = gather_texts(call<std::string(std::string)>("astgnn::_ranks_gpu_address",
                                                                 device.str()));
   for (size_t r = 0; r < gpus.size(); ++r) {
-    if (gpus[r].empty()) return "rank " + std::to_string(r) + " has no NCCL";
+    if (gpus[r].empty()) return c10::str("rank ", r, " has no NCCL");
     const auto first = std::find(gpus.begin(), gpus.end(), gpus[r]) - gpus.begin();
     if (first < static_cast<int64_t>(r))
-      return "ranks " + std::to_string(first) + " and " + std::to_string(r) + " share a GPU";
+      return c10::str("ranks ", first, " and ", r, " share a GPU");
   }
   const auto id = gather_texts(rank() == 0 ? call<std::string()>("astgnn::_ranks_gpu_id") : "")[0];
   const auto failures = gather_texts(call<std::string(std::string, std::string, double)>(
       "astgnn::_ranks_join_gpus", id, device.str(), 0.5 * options_.start_seconds));
   for (size_t r = 0; r < failures.size(); ++r)
-    if (!failures[r].empty())
-      return "NCCL failed on rank " + std::to_string(r) + ": " + failures[r];
+    if (!failures[r].empty()) return c10::str("NCCL failed on rank ", r, ": ", failures[r]);
   gpu_ = device;
   return "";
 }

@@ -60,6 +60,33 @@ describe("a packed dataset", () => {
     expect(readdirSync(folder.path).filter((name) => name.includes("partial"))).toEqual([]);
   });
 
+  it("in 16-bit ranks is the same dataset in half the space, and trains to the same bits", async () => {
+    const out = join(folder.path, "ranks.pack");
+    const size = async (path: string): Promise<number> => (await readHeader(path)).sections.features!.shape.reduce((a, b) => a * b);
+    expect((await pack(panel, { ...samples, store: "rank16", out })).bytes).toBe(statSync(out).size);
+    expect(statSync(file).size - statSync(out).size).toBeGreaterThan(1.9 * (await size(out)) - 4 * DAYS * 20 - 4096);
+    const opened = await openPack(out);
+    const [own, same] = [await opened.dataset({ split }), await (await openPack(file)).dataset({ split })];
+    expect(contentsOf(own)).toEqual(contentsOf(same));
+    // Dates of a step that are apart, and windows that overlap.
+    for (const options of [{}, { datesPerStep: 3 }, { datesPerStep: 3, reduction: "fast" as const }]) expect(await trained(own, options)).toEqual(await trained(same, options));
+  });
+
+  it("in 16-bit ranks moves what labels are neutral to, and refuses features that are no ranks", async () => {
+    const out = join(folder.path, "neutral-ranks.pack");
+    const options = { ...samples, features: "ohlcv", labelTransform: { neutralise: ["style"] }, maxDropped: 1 } as const;
+    await pack(panel, { ...options, store: "rank16", out });
+    await pack(panel, { ...options, out: `${out}.float.pack` });
+    const [own, same] = [await (await openPack(out)).dataset({ split }), await (await openPack(`${out}.float.pack`)).dataset({ split })];
+    expect(contentsOf(own)).toEqual(contentsOf(same));
+    expect(labelExposures(own)!.native!.toTypedArray()).toEqual(labelExposures(same)!.native!.toTypedArray());
+    await expect(pack(panel, { ...samples, processors: ["zscore", { name: "fill", value: 0 }], store: "rank16", out })).rejects.toMatchObject({
+      code: "ERR_DATA", option: "store", column: expect.any(String) as string, message: expect.stringMatching(/^Feature \S+ on 20\d\d-\d\d-\d\d is not made of ranks among at most 32,767 stocks/) as string,
+    });
+    await expect(pack(panel, { ...samples, store: "rank8" as never, out })).rejects.toMatchObject({ code: "ERR_OPTION", option: "store" });
+    expect(readdirSync(folder.path).filter((name) => name.includes("partial"))).toEqual([]);
+  });
+
   it("is the same file where the panel lies in files too, which are gone then", async () => {
     const scratched = await openPanel(prices, { groups, edges, scratch: folder.path, ...quiet });
     expect(readdirSync(folder.path).filter((name) => name.includes("scratch"))).toEqual([]);
@@ -172,7 +199,7 @@ describe("a packed dataset is refused", () => {
   });
 
   it("where it has another format", async () => {
-    await expect(openPack(damagedCopy("format.pack", 8, Uint8Array.of(2)))).rejects.toThrow(/has format 2 of packed datasets; this version reads format 1/);
+    await expect(openPack(damagedCopy("format.pack", 8, Uint8Array.of(3)))).rejects.toThrow(/has format 3 of packed datasets; this version reads formats 1 and 2/);
   });
 
   it("where a byte is another: by name and dates where it is checked", async () => {
@@ -240,9 +267,10 @@ describe("astgnn pack", () => {
   const fitted = ["--train-end", days[260]!, "--valid-end", days[290]!, "--epochs", "1", "--threads", "1", ...width];
 
   it("writes what astgnn train --data FILE.pack trains on", async () => {
-    const { code, out: printed, err } = await astgnn("pack", "--data", prices, "--window", "5", "--max-dropped", "0.5", "--out", out, "--json");
+    const { code, out: printed, err } = await astgnn("pack", "--data", prices, "--window", "5", "--max-dropped", "0.5", "--store", "rank16", "--out", out, "--json");
     expect({ code, err }).toEqual({ code: 0, err: expect.any(String) as string });
     expect(JSON.parse(printed)).toMatchObject({ file: out, dates: DAYS, stocks: 24 });
+    expect((await readHeader(out)).sections.features!.type).toBe("uint16");
     const run = join(folder.path, "run");
     const done = await astgnn("train", "--data", out, ...fitted, "--out", run);
     expect(done).toMatchObject({ code: 0, out: expect.stringContaining("the run is in") as string });

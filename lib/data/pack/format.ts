@@ -8,7 +8,7 @@ import { bytesOf, checkHeader, PAGE, type PackHeader, type PackSection } from ".
 /** Dates of a chunk: what training reads at once, and what a checksum covers. */
 export const CHUNK_DATES = 64;
 /** Of the file's layout; another number is another layout. */
-export const PACK_FORMAT = 1;
+const FORMAT = { float32: 1, rank16: 2 };
 
 const MAGIC = "ASTGPACK";
 const PREAMBLE = 64;
@@ -25,7 +25,7 @@ export async function writeHeader(file: FileHandle, header: PackHeader, offset: 
   await writeAll(file, text, offset);
   const preamble = Buffer.alloc(PREAMBLE);
   preamble.write(MAGIC, 0, "latin1");
-  preamble.writeUInt32LE(PACK_FORMAT, 8);
+  preamble.writeUInt32LE(header.sections.ranked === undefined ? FORMAT.float32 : FORMAT.rank16, 8);
   preamble.writeBigUInt64LE(BigInt(offset), 16);
   preamble.writeBigUInt64LE(BigInt(text.length), 24);
   createHash("sha256").update(text).digest().copy(preamble, 32);
@@ -33,7 +33,7 @@ export async function writeHeader(file: FileHandle, header: PackHeader, offset: 
 }
 
 /** A disk that is nearly full takes a part, and says so in a number alone. */
-async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+export async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
 }
 
@@ -53,8 +53,8 @@ export async function readHeader(path: string): Promise<PackHeader> {
     throw new AstgnnError("ERR_DATA", `${path} is no packed dataset.`, { file: path, next: "Name a file that astgnn pack wrote to its end." });
   }
   const format = preamble.readUInt32LE(8);
-  if (format !== PACK_FORMAT) {
-    throw new AstgnnError("ERR_DATA", `${path} has format ${format} of packed datasets; this version reads format ${PACK_FORMAT}.`, { file: path, next: "Pack the data again with this version." });
+  if (!Object.values(FORMAT).includes(format)) {
+    throw new AstgnnError("ERR_DATA", `${path} has format ${format} of packed datasets; this version reads formats ${Object.values(FORMAT).join(" and ")}.`, { file: path, next: "Pack the data again with this version." });
   }
   const [offset, length] = [Number(preamble.readBigUInt64LE(16)), Number(preamble.readBigUInt64LE(24))];
   const { size } = await file.stat();

@@ -11,16 +11,16 @@ export const PAGE = 4096;
 
 /** One array of the file, with the CRC-32 of each `chunkBytes` of it. */
 export interface PackSection {
-  readonly type: "float32" | "int32";
+  readonly type: "float32" | "int32" | "uint16";
   readonly shape: readonly number[];
   readonly offset: number;
   readonly chunkBytes: number;
   readonly checksums: readonly number[];
 }
 
-const SECTIONS = ["features", "slot", "from", "last", "until", "exposures", "exposureSlot", "exposureFrom", "exposureLast", "exposureUntil", "groupCodes", "loadings", "rowOffsets", "rowStocks", "labels", "targets", "returns", "groups", "edgeSource", "edgeTarget", "edgeFrom", "edgeTo"] as const;
+const SECTIONS = ["features", "ranked", "slot", "from", "last", "until", "exposures", "exposureSlot", "exposureFrom", "exposureLast", "exposureUntil", "groupCodes", "loadings", "rowOffsets", "rowStocks", "labels", "targets", "returns", "groups", "edgeSource", "edgeTarget", "edgeFrom", "edgeTo"] as const;
 
-/** `features` [dates, slots, F]; `exposures` [dates, exposure slots, K]; `loadings` [refreshes, count, stocks]; `labels`, `targets` [dates, stocks, L]; `returns`, `groupCodes` [dates, stocks]; one number per row, stock, date or edge in the others. */
+/** `features` [dates, slots, F], as uint16 with `ranked` [dates, F] (native/ops/data/rank_codes.h); `exposures` [dates, exposure slots, K]; `loadings` [refreshes, count, stocks]; `labels`, `targets` [dates, stocks, L]; `returns`, `groupCodes` [dates, stocks]; one number per row, stock, date or edge in the others. */
 export type SectionName = (typeof SECTIONS)[number];
 
 /** What the file says of itself. */
@@ -58,8 +58,8 @@ export interface PackHeader {
 }
 
 /** Bytes of a section. */
-export function bytesOf({ shape }: Pick<PackSection, "shape">): number {
-  return 4 * shape.reduce((product, size) => product * size, 1);
+export function bytesOf({ shape, type }: Pick<PackSection, "shape" | "type">): number {
+  return (type === "uint16" ? 2 : 4) * shape.reduce((product, size) => product * size, 1);
 }
 
 const whole = (from: number) => z.number().int().min(from);
@@ -91,7 +91,7 @@ const HeaderSchema = z.object({
   digests: z.record(text, text),
   source: text,
   sourceFiles: z.array(z.object({ file: text, bytes: whole(0), modified: z.number(), sha256: text })),
-  sections: z.partialRecord(z.enum(SECTIONS), z.object({ type: z.enum(["float32", "int32"]), shape: z.array(whole(0)).min(1).max(3), offset: whole(PAGE).multipleOf(PAGE), chunkBytes: whole(4).multipleOf(4), checksums: z.array(whole(0)) })),
+  sections: z.partialRecord(z.enum(SECTIONS), z.object({ type: z.enum(["float32", "int32", "uint16"]), shape: z.array(whole(0)).min(1).max(3), offset: whole(PAGE).multipleOf(PAGE), chunkBytes: whole(4).multipleOf(4), checksums: z.array(whole(0)) })),
 });
 
 /**
@@ -146,7 +146,7 @@ function misfit({ dates: { length: D }, tickers: { length: N }, description, lab
   const perStock = { type: "int32", shape: [N] };
   const perEdge = { type: "int32", shape: [edges] };
   const expected: Record<SectionName, { type: string; shape: readonly number[] }> = {
-    features: { type: "float32", shape: [D, slots, F] }, slot: perStock, from: perStock, last: perStock, until: perStock,
+    features: { type: sections.ranked === undefined ? "float32" : "uint16", shape: [D, slots, F] }, ranked: { type: "int32", shape: [D, F] }, slot: perStock, from: perStock, last: perStock, until: perStock,
     exposures: { type: "float32", shape: [D, exposureSlots, description.exposureNames?.length ?? 0] }, exposureSlot: perStock, exposureFrom: perStock, exposureLast: perStock, exposureUntil: perStock,
     groupCodes: { type: "int32", shape: [D, N] },
     loadings: { type: "float32", shape: [loadings?.dates.length ?? 0, loadings?.count ?? 0, N] },

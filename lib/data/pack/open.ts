@@ -83,7 +83,7 @@ export class Pack {
     const whole = (name: SectionName): Int32Array => core.mapArray({ ...place(name), type: "int32" });
     const ifAny = <K extends SectionName>(names: readonly K[]): Partial<Record<K, Int32Array>> => Object.fromEntries(names.filter((name) => sections[name] !== undefined).map((name) => [name, whole(name)])) as Partial<Record<K, Int32Array>>;
     const mapped = (name: "features" | "exposures", count: number, width: number, of: Partial<Record<"slot" | "from" | "last" | "until", Int32Array>>): NativeFeatures =>
-      core.mapFeatures({ file: this.#file, offset: sections[name]!.offset, dates: D, stocks: N, featureCount: width, slots: count, ...of });
+      core.mapFeatures({ ...(name === "features" ? ifAny(["ranked"] as const) : {}), file: this.#file, offset: sections[name]!.offset, dates: D, stocks: N, featureCount: width, slots: count, ...of });
     const { exposureSlot, exposureFrom, exposureLast, exposureUntil } = ifAny(["exposureSlot", "exposureFrom", "exposureLast", "exposureUntil"] as const);
     const basis = header.loadings === undefined ? undefined : Object.freeze({ ...header.loadings, tickers, values: core.mapArray({ ...place("loadings"), type: "float32" }) });
     if (basis !== undefined) attachBasis(description, basis);

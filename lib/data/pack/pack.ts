@@ -1,7 +1,7 @@
 import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { loadCore, loadCoreAway, loadTables } from "../../binding/load.js";
-import { AstgnnError } from "../../errors.js";
+import { AstgnnError, invalidOption } from "../../errors.js";
 import { buildDataset, type MadeInFile } from "../dataset.js";
 import type { DatasetOptions, SplitOptions } from "../dataset-options.js";
 import { keepFew } from "../grid-memory.js";
@@ -9,6 +9,7 @@ import { isFittedHere } from "../native-processors.js";
 import type { Panel } from "../panel.js";
 import { resolveDataset, type ResolvedDatasetOptions } from "../resolve-dataset.js";
 import { PAGE } from "./header.js";
+import { PACK_STORES, type PackStore } from "./store.js";
 import { writePack, type Made, type Packed } from "./write.js";
 
 export type { Packed } from "./write.js";
@@ -19,7 +20,13 @@ export type PackOptions = Omit<Extract<DatasetOptions, { split: unknown }>, "spl
   readonly out: string;
   /** On whose training dates processors are fitted (standardize, fill with the median): needed for these, and refused without them. */
   readonly split?: SplitOptions | undefined;
+  /**
+   * How features are stored. `"rank16"`: in 16 bits, from which they come back to the last bit; for features that are ranks within their date (processor `rank`, missing
+   * filled with 0) among at most 32,767 stocks. Default `"float32"`.
+   */
+  readonly store?: PackStore | undefined;
 };
+
 
 /**
  * Computes a dataset into a file from which it can be trained on without being in memory: {@link openPack}. Features are written as they are computed,
@@ -28,9 +35,10 @@ export type PackOptions = Omit<Extract<DatasetOptions, { split: unknown }>, "spl
  * @example
  * await pack(panel, { features: "ohlcv", window: 20, out: "us.pack" });
  * const dataset = await (await openPack("us.pack")).dataset({ split: { trainEnd: "2018-12-31", validEnd: "2019-12-31" } });
- * @throws AstgnnError ERR_OPTION where a processor is fitted and no split is given; ERR_DATA, ERR_ABORTED as `panel.dataset`, ERR_DATA where the disk is full
+ * @throws AstgnnError ERR_OPTION where a processor is fitted and no split is given; ERR_DATA, ERR_ABORTED as `panel.dataset`, ERR_DATA where the disk is full, or `"rank16"` does not hold a feature
  */
-export async function pack(panel: Panel, { out, split, ...options }: PackOptions): Promise<Packed> {
+export async function pack(panel: Panel, { out, split, store = "float32", ...options }: PackOptions): Promise<Packed> {
+  if (!PACK_STORES.includes(store)) throw invalidOption("store", PACK_STORES.map((name) => JSON.stringify(name)).join(" or "), store);
   // All dates that have a label: which of them are trained on is for the split to say.
   const asked = { ...options, split: { fractions: [1, 0, 0] } } as const;
   const { cut } = resolveDataset(asked, panel.columns);
@@ -46,7 +54,7 @@ export async function pack(panel: Panel, { out, split, ...options }: PackOptions
   try {
     let made: Made | undefined;
     using dataset = await buildDataset(panel, asked, { file: partial, offset: PAGE, fitted, onMade: (parts) => (made = parts) });
-    const packed = await writePack(partial, panel, { cut, dataset, made: made!, preset: options.preset });
+    const packed = await writePack(partial, panel, { cut, dataset, made: made!, preset: options.preset, store, signal: options.signal });
     await rename(partial, out);
     return { ...packed, file: out };
   } catch (error) {
