@@ -80,6 +80,7 @@ export function writeSafetensors(tensors: Record<string, SafetensorsTensor>, met
   for (const [name, tensor] of Object.entries(tensors)) {
     requireObject(tensor, `tensors.${name}`, "{ dtype, shape, data }");
     if (!Object.hasOwn(ARRAYS, String(show(tensor.dtype)).slice(1, -1))) throw invalidOption(`tensors.${name}.dtype`, Object.keys(ARRAYS).join(", "), tensor.dtype);
+    if (!Array.isArray(tensor.shape)) throw invalidOption(`tensors.${name}.shape`, "a list of whole numbers", tensor.shape);
     requireNumbers(tensor.shape, `tensors.${name}.shape`);
     if (!(tensor.data instanceof ARRAYS[tensor.dtype])) throw invalidOption(`tensors.${name}.data`, `a ${ARRAYS[tensor.dtype].name}`, tensor.data);
   }

@@ -1,3 +1,4 @@
+import { checkState, refuseForm, unusable } from "./check-risk.js";
 import { AstgnnError } from "../errors.js";
 import { requireTexts, resolveOptions } from "../options.js";
 import { crossSection, winsorise } from "./factor-returns.js";
@@ -9,7 +10,7 @@ import { DecayedVariances } from "./decayed-variances.js";
 import { checkRiskDate, type RiskDate } from "./risk-date.js";
 import { readRisk, writeRisk } from "./risk-file.js";
 import { Residuals, withResiduals } from "./residuals.js";
-import { SpecificRisk } from "./specific-risk.js";
+import { LEAST_DATES, SpecificRisk } from "./specific-risk.js";
 
 /** Name of the factor that every stock has an exposure of 1 to. */
 export const MARKET = "market";
@@ -53,6 +54,8 @@ export class RiskModel {
   readonly #history: FactorReturns[] = [];
   #newest: RiskDate | undefined;
   #own: Float64Array | undefined;
+  /** Whether its state was read from a file. */
+  #isStored = false;
   #volatilities: Float64Array | undefined;
 
   /**
@@ -131,13 +134,20 @@ export class RiskModel {
   /**
    * Covariance of the next date's returns, of the stocks of the newest date.
    *
-   * @throws AstgnnError ERR_DATA where there are not more dates than factors, whose covariance would be singular
+   * @throws AstgnnError ERR_DATA where there are not more dates than factors, whose covariance would be singular, or no stock has the 60 returns that a specific volatility
+   *   is taken from; ERR_CHECKPOINT where a model that was read from a file gives numbers that are none
    */
   form(): FactorForm {
+    const formed = this.#formed();
+    if (formed instanceof AstgnnError) throw formed;
+    return formed;
+  }
+
+  #formed(): FactorForm | AstgnnError {
     const day = this.#newest;
     const K = this.factors.length;
     if (day === undefined || this.dates <= K) {
-      throw new AstgnnError("ERR_DATA", `A risk model of ${K} factors (${this.factors.slice(0, 4).join(", ")}${K > 4 ? ", ..." : ""}) has the returns of ${this.dates} dates: its factor covariance is singular.`, {
+      return new AstgnnError("ERR_DATA", `A risk model of ${K} factors (${this.factors.slice(0, 4).join(", ")}${K > 4 ? ", ..." : ""}) has the returns of ${this.dates} dates: its factor covariance is singular.`, {
         ...(day === undefined ? {} : { date: day.date }), next: "Give it more dates than factors, or fewer factors.",
       });
     }
@@ -145,6 +155,12 @@ export class RiskModel {
     const factorCovariance = this.#covariance.covariance();
     const slots = Int32Array.from(day.tickers, (ticker) => this.#slots.get(ticker) ?? -1);
     const volatilities = this.#specific.volatilities(this.#ownVolatilities(), slots, exposures, K, day.sizes === undefined ? undefined : Float64Array.from(day.sizes));
+    const unknown = volatilities.findIndex(Number.isNaN);
+    if (unknown >= 0 && !this.#isStored) {
+      return new AstgnnError("ERR_DATA", `A risk model knows a specific volatility from a stock with ${LEAST_DATES} returns on that its factors leave something of, and ${day.tickers[unknown]} with all others of ${day.date} has none: the model has the returns of ${this.dates} dates.`, {
+        date: day.date, next: "Give it more dates, or fewer factors.",
+      });
+    }
     const scales = this.#scalesOf(day.tickers);
     if (scales !== undefined) for (const [i, scale] of scales.entries()) for (let k = 0; k < K; k++) exposures[i * K + k]! *= scale;
     const [common, specific] = [this.#regimes?.factors.variance ?? 1, this.#regimes?.specific.variance ?? 1];
@@ -157,7 +173,9 @@ export class RiskModel {
       specificVariance: volatilities.map((value, i) => (value * (scales?.[i] ?? 1)) ** 2 * specific),
     };
     const found = this.#residuals?.common();
-    return found === undefined ? form : withResiduals(form, slots, found);
+    const whole = found === undefined ? form : withResiduals(form, slots, found);
+    if (this.#isStored) refuseForm(whole);
+    return whole;
   }
 
   /**
@@ -165,8 +183,9 @@ export class RiskModel {
    * {@link RiskModel.read} goes on from.
    */
   write(): Uint8Array {
+    const formed = this.#formed();
     return writeRisk({
-      form: this.dates > this.factors.length ? this.form() : undefined,
+      form: formed instanceof AstgnnError ? undefined : formed,
       day: this.#newest, exposures: this.#exposures, groups: this.#groups, slots: [...this.#slots.keys()], options: this.options,
       state: {
         ...named("covariance", this.#covariance.state()), ...named("specific", this.#specific.state()), ...(this.#residuals === undefined ? {} : named("residuals", this.#residuals.state())),
@@ -183,7 +202,11 @@ export class RiskModel {
    */
   static read(bytes: Uint8Array): RiskModel {
     const { day, exposures, groups, slots, options, state } = readRisk(bytes);
-    const model = new RiskModel(exposures, groups, options);
+    const model = storedModel(exposures, groups, options);
+    checkState({ slots, state }, model.factors.length, model.options);
+    if (new Set(slots).size < slots.length) throw unusable("a ticker has two slots");
+    if (day !== undefined) checkDay(day, exposures, groups);
+    model.#isStored = true;
     for (const ticker of slots) model.#slots.set(ticker, model.#slots.size);
     model.#newest = day;
     const part = (name: string): Record<string, Float64Array> => Object.fromEntries(Object.entries(state).flatMap(([key, value]) => (key.startsWith(`${name}.`) ? [[key.slice(name.length + 1), value as Float64Array]] : [])));
@@ -288,4 +311,22 @@ function groupWeights({ groups, sizes }: RiskDate, count: number): Float64Array 
   for (let i = 0; i < (groups?.length ?? 0); i++) if (groups![i]! >= 0) out[groups![i]!]! += sizes?.[i] ?? 1;
   const total = out.reduce((sum, value) => sum + value, 0);
   return total > 0 ? out.map((value) => value / total) : out;
+}
+
+/** The model of a file, whose options may be anything. */
+function storedModel(exposures: readonly string[], groups: readonly string[], options: object): RiskModel {
+  try {
+    return new RiskModel(exposures, groups, options);
+  } catch (error) {
+    throw unusable((error as Error).message);
+  }
+}
+
+/** The newest date of a file. */
+function checkDay(day: RiskDate, exposures: readonly string[], groups: readonly string[]): void {
+  try {
+    checkRiskDate(day, exposures, groups.length, undefined);
+  } catch (error) {
+    throw unusable((error as Error).message);
+  }
 }

@@ -1,4 +1,5 @@
 import { AstgnnError } from "../errors.js";
+import { unusable } from "./check-risk.js";
 import { readSafetensors, writeSafetensors, type SafetensorsTensor } from "../model/safetensors.js";
 import type { FactorForm } from "./factor-form.js";
 import type { RiskDate } from "./risk-date.js";
@@ -55,16 +56,36 @@ export function writeRisk({ form, day, exposures, groups, slots, options, state 
 export function readRisk(bytes: Uint8Array): RiskFile {
   const { tensors, metadata } = readSafetensors(bytes);
   if (metadata["format"] !== FORMAT) throw new AstgnnError("ERR_CHECKPOINT", `This safetensors file holds no risk model: its format is ${metadata["format"] ?? "not named"}, expected ${FORMAT}.`, { next: "Pass the risk.safetensors of a run." });
-  const list = (name: string): string[] => JSON.parse(metadata[name]!) as string[];
-  const data = (name: string): Float64Array | undefined => tensors[name]?.data as Float64Array | undefined;
-  const [date, tickers, exposures] = [metadata["date"]!, list("tickers"), data("exposures")];
+  const stored = (name: string, revive?: (key: string, value: unknown) => unknown): unknown => {
+    try {
+      return JSON.parse(metadata[name] ?? "", revive);
+    } catch {
+      throw unusable(`its ${name} are no JSON`);
+    }
+  };
+  const list = (name: string): string[] => {
+    const names = stored(name);
+    if (!Array.isArray(names) || !names.every((one) => typeof one === "string")) throw unusable(`its ${name} are no list of names`);
+    return names;
+  };
+  const data = (name: string): Float64Array | undefined => {
+    const found = tensors[name]?.data;
+    if (found !== undefined && !(found instanceof Float64Array)) throw unusable(`${name} is not of float64`);
+    return found;
+  };
+  const [date, tickers, exposures] = [metadata["date"] ?? "", list("tickers"), data("exposures")];
+  const covariance = { factorCovariance: data("factor_covariance"), specificVariance: data("specific_variance") };
+  if (date !== "" && !/^\d{4}-\d{2}-\d{2}$/.test(date)) throw unusable(`${date} is no date`);
+  if (exposures !== undefined && (covariance.factorCovariance === undefined || covariance.specificVariance === undefined)) throw unusable("it has exposures and no covariance");
+  const options = stored("options", (_, value) => (value === "Infinity" ? Infinity : value));
+  if (typeof options !== "object" || options === null) throw unusable("its options are no object");
   const [sizes, groups] = [data("state.day.sizes"), tensors["state.day.groups"]?.data as Int32Array | undefined];
   const state = Object.fromEntries(Object.entries(tensors).flatMap(([name, tensor]) => (name.startsWith("state.") && !name.startsWith("state.day.") ? [[name.slice(6), tensor.data as Float64Array]] : [])));
   return {
-    form: exposures === undefined ? undefined : { date, tickers, factors: list("factors"), exposures, factorCovariance: data("factor_covariance")!, specificVariance: data("specific_variance")! },
+    form: exposures === undefined ? undefined : { date, tickers, factors: list("factors"), exposures, factorCovariance: covariance.factorCovariance!, specificVariance: covariance.specificVariance! },
     day: date === "" ? undefined : { date, tickers, returns: data("state.day.returns")!, exposures: data("state.day.exposures")!, ...(sizes === undefined ? {} : { sizes }), ...(groups === undefined ? {} : { groups }) },
     exposures: list("exposures"), groups: list("groups"), slots: list("slots"),
-    options: JSON.parse(metadata["options"]!, (_, value: unknown) => (value === "Infinity" ? Infinity : value)) as object,
+    options,
     state,
   };
 }

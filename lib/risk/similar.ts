@@ -12,6 +12,7 @@ import type { FactorForm } from "./factor-form.js";
 import { openWithGroups } from "./open-with-groups.js";
 import { PanelReturns } from "./panel-returns.js";
 import { closest, Realised } from "./realised-neighbours.js";
+import { LEAST_DATES } from "./specific-risk.js";
 import { walkRisk, type RiskSource, type WalkOptions } from "./walk.js";
 
 /** Whose neighbours, on which date. */
@@ -131,8 +132,8 @@ async function riskLists(source: RiskSource, panel: Panel, returns: PanelReturns
   const lists: { ticker: string; weight: number }[][] = [];
   let form: FactorForm | undefined;
   for await (const { model, date: day } of walkRisk(source, panel, returns, { ...options, to: date, lastFold: true })) {
-    // Before there are more dates than factors there is no covariance; the date itself needs one.
-    if (day < first || (day < date && model.dates <= model.factors.length)) continue;
+    // Before there are more dates than factors, and as many as specific volatilities need, there is no covariance; the date itself needs one.
+    if (day < first || (day < date && (model.dates <= model.factors.length || model.dates < LEAST_DATES))) continue;
     form = model.form();
     const { tickers } = form;
     const row = tickers.indexOf(ticker);

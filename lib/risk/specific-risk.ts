@@ -15,9 +15,9 @@ export interface SpecificRiskOptions {
 }
 
 /** Returns that the robust deviation of a stock is taken over. */
-const ROBUST_DATES = 252;
+export const ROBUST_DATES = 252;
 /** Fewest returns of a stock that stands for others in the structural model. */
-const LEAST_DATES = 60;
+export const LEAST_DATES = 60;
 
 /** Specific volatilities of stocks, date by date. Slots are stocks in the order in which they came in. */
 export class SpecificRisk {

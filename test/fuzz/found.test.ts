@@ -202,3 +202,37 @@ describe("arguments of the wrong type are refused by name", () => {
     await expect((async () => call(panel, model))()).rejects.toMatchObject({ name: "AstgnnError", code: expect.stringMatching(/ERR_(OPTION|SHAPE)/) as string, message: expect.stringMatching(message) as string });
   });
 });
+
+describe("a risk model", () => {
+  const tickers = ["A", "B", "C", "D", "E"];
+  const model = (count: number, options: object = { residuals: false }): RiskModel => {
+    const risk = new RiskModel(["a"], [], options);
+    for (let t = 0; t < count; t++) {
+      const date = new Date(Date.UTC(2020, 0, 1 + t)).toISOString().slice(0, 10);
+      risk.update({ date, tickers, exposures: tickers.map((_, n) => Math.sin(n + (t % 3))), returns: tickers.map((_, n) => 0.01 * Math.sin(7 * t * (n + 1))), sizes: [1, 2, 3, 4, 5] });
+    }
+    return risk;
+  };
+
+  it("with dates for its factors and none for specific volatilities says so, where these were NaN", () => {
+    const [few, enough] = [model(40), model(61)];
+    expect(() => few.form()).toThrow(expect.objectContaining({ code: "ERR_DATA", date: "2020-02-09", message: expect.stringContaining("from a stock with 60 returns on") as string }) as Error);
+    expect(RiskModel.read(few.write()).date).toBe("2020-02-09");
+    expect(enough.form().specificVariance.every((value) => value > 0)).toBe(true);
+  });
+
+  it.each<[string, (file: ReturnType<typeof readSafetensors>) => void, RegExp]>([
+    ["lists that are none", ({ metadata }) => (metadata["slots"] = "{}"), /its slots are no list of names/],
+    ["no options", ({ metadata }) => delete metadata["options"], /its options are no JSON/],
+    ["options that are none", ({ metadata }) => (metadata["options"] = '{"shrinkage":"x"}'), /shrinkage/],
+    ["a date that is none", ({ metadata }) => (metadata["date"] = "soon"), /soon is no date/],
+    ["no specific variance", ({ tensors }) => delete tensors["specific_variance"], /exposures and no covariance/],
+    ["a state of another length", ({ tensors }) => (tensors["state.covariance.correlation"] = { dtype: "F64", shape: [2], data: new Float64Array(2) }), /state.covariance.correlation has 2 numbers/],
+    ["a state of another type", ({ tensors }) => (tensors["state.specific.residuals"] = { dtype: "F64", shape: [2], data: new Float64Array(2) }), /state.specific.residuals is of another type/],
+    ["sums that are NaN", ({ tensors }) => tensors["state.covariance.volatility"]!.data.fill(NaN as never), /state.covariance.volatility holds NaN/],
+  ])("from a file with %s is refused", (_, change, message) => {
+    const file = readSafetensors(model(61).write());
+    change(file);
+    expect(() => RiskModel.read(writeSafetensors(file.tensors, file.metadata)).form()).toThrow(expect.objectContaining({ code: "ERR_CHECKPOINT", message: expect.stringMatching(message) as string }) as Error);
+  });
+});

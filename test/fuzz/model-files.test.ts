@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { ASTGNNFactorModel, loadRun, openPanel, readSafetensors, train, writeSafetensors, type Dataset, type Panel, type SafetensorsFile } from "../../lib/index.js";
+import { ASTGNNFactorModel, loadRun, openPanel, optimise, readSafetensors, RiskModel, train, writeSafetensors, type Dataset, type Panel, type SafetensorsFile } from "../../lib/index.js";
 import { readPlan, writePlan } from "../../lib/evaluate/sweep/plan-file.js";
 import { expectFinite, fuzz, FUZZ_TIMEOUT } from "./fuzz.js";
+import type { RiskDate } from "../../lib/risk/risk-date.js";
 import type { Mutator } from "./mutate.js";
 
 const folder = mkdtempSync(join(tmpdir(), "astgnn-fuzz-"));
@@ -28,6 +29,8 @@ beforeAll(async () => {
   description = JSON.parse(readFileSync(at("run", "run.json"), "utf8")) as Record<string, unknown>;
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const dateOf = (t: number): string => new Date(Date.UTC(2020, 0, 1 + t)).toISOString().slice(0, 10);
 
 /** A safetensors file whose bytes, or whose header, were changed. */
 function changedFile(mutator: Mutator, bytes: Uint8Array): Uint8Array {
@@ -82,6 +85,28 @@ describe("fuzz: files of a model", { timeout: FUZZ_TIMEOUT }, () => {
       await train(resumed, dataset, { epochs: 1, threads: 1, onWarning: () => {}, out: at("resumed"), resume: true });
       for (const [name, tensor] of Object.entries(resumed.stateDict())) expectFinite(tensor.toTypedArray() as Float32Array, name);
     }));
+
+  it("risk model", () => {
+    const tickers = ["A", "B", "C", "D", "E", "F"];
+    const day = (t: number): RiskDate => ({
+      date: dateOf(t), tickers, exposures: Float64Array.from({ length: 12 }, (_, i) => Math.sin(i + (t % 3))), returns: Float64Array.from(tickers, (_, n) => 0.01 * Math.sin(7 * t * (n + 1))), groups: Int32Array.of(0, 0, 0, 1, 1, 1), sizes: Float64Array.from(tickers, (_, n) => n + 1),
+    });
+    const whole = new RiskModel(["a", "b"], ["x", "y"], { volatilityLags: 1, residuals: { window: 30, refresh: 5, factors: 2 } });
+    for (let t = 0; t < 90; t++) whole.update(day(t));
+    const bytes = whole.write();
+    RiskModel.read(bytes).form();
+    return fuzz("risk model", 150, async (mutator) => {
+      const changed = changedFile(mutator, bytes);
+      const read = RiskModel.read(changed);
+      const { exposures, factorCovariance, specificVariance } = read.form();
+      for (const [what, values] of Object.entries({ exposures, factorCovariance, specificVariance })) expectFinite(values, what);
+      // Numbers between are as good as those that were written.
+      read.update(day(90));
+      writeFileSync(at("risk.safetensors"), changed);
+      const found = await optimise({ covariance: { risk: at("risk.safetensors") }, objective: "riskParity" });
+      if (found.status === "optimal") expectFinite(found.weights, "weights");
+    });
+  });
 
   it("run.json", () => {
     mkdirSync(at("described"));

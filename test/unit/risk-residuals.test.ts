@@ -82,7 +82,7 @@ describe("what residuals have in common", () => {
     const model = new RiskModel(["style"], [], { residuals: { window: WINDOW, refresh: 20 } });
     for (const day of days) {
       model.update(day);
-      if (model.dates > 3) model.form();
+      if (model.dates >= 60) model.form();
     }
     const late = new RiskModel(["style"], [], { residuals: { window: WINDOW, refresh: 20 } });
     for (const day of days) late.update(day);
