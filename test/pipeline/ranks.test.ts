@@ -7,10 +7,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readSafetensors, type TrainOptions } from "../../lib/index.js";
+import { ASTGNNFactorModel, openPanel, readSafetensors, train, type DatasetOptions, type ModelOptions, type TrainOptions } from "../../lib/index.js";
 import { hasEmulatedGpu } from "../emulated-gpu.js";
 
 const script = fileURLToPath(new URL("./rank-training.mjs", import.meta.url));
+const recipe = JSON.parse(readFileSync(new URL("./rank-recipe.json", import.meta.url), "utf8")) as { samples: DatasetOptions; model: ModelOptions; training: TrainOptions };
 const folder = mkdtempSync(join(tmpdir(), "astgnn-ranks-"));
 const csv = join(folder, "table.csv");
 const everyLoss: TrainOptions = { datesPerStep: 6, loss: { terms: ["mse", "ic", "pairwiseRank", "rankIc", "risk", "vif"].map((name) => ({ name, weight: 0.2 })) as never } };
@@ -71,8 +72,15 @@ async function startRanks(size: number, options: TrainOptions, env: (rank: numbe
 
 const endOf = async (ranks: readonly Rank[]): Promise<{ said: string; code: number | null }[]> => Promise.all(ranks.map(({ ended }) => ended));
 
-async function trainRanks(size: number, options: TrainOptions, env: Record<string, string> = {}): Promise<void> {
-  for (const { said, code } of await endOf(await startRanks(size, options, () => env))) expect(code, said).toBe(0);
+/** By so many ranks; by one: in this process, which has no start to pay for. */
+async function trainRanks(size: number, options: TrainOptions): Promise<void> {
+  if (size > 1) {
+    for (const { said, code } of await endOf(await startRanks(size, options))) expect(code, said).toBe(0);
+    return;
+  }
+  using model = new ASTGNNFactorModel({ ...recipe.model, device: "cpu" });
+  using dataset = await (await openPanel(csv)).dataset(recipe.samples);
+  await train(model, dataset, { ...recipe.training, ...options, onWarning: () => {} });
 }
 
 /** SHA-256 of weights, averages, moments and best weights, of what is known of each epoch, and of the results. */
@@ -89,9 +97,10 @@ function hashesOf(out: string): Record<string, string> {
 
 describe("ranks", () => {
   it("end with the bits of one process: weights, averages, moments, metrics and report, with every loss and undefined dates", async () => {
-    for (const size of [1, 2, 3, 4]) await trainRanks(size, { ...everyLoss, out: join(folder, `of-${size}`) });
+    // Two: below, where they go on with what others have begun.
+    for (const size of [1, 3, 4]) await trainRanks(size, { ...everyLoss, out: join(folder, `of-${size}`) });
     const alone = hashesOf(join(folder, "of-1"));
-    for (const size of [2, 3, 4]) expect(hashesOf(join(folder, `of-${size}`)), `${size} ranks`).toEqual(alone);
+    for (const size of [3, 4]) expect(hashesOf(join(folder, `of-${size}`)), `${size} ranks`).toEqual(alone);
   });
 
   it("fast: near the bits of one process", async () => {
@@ -139,10 +148,6 @@ describe.skipIf(!hasEmulatedGpu && process.env["CI"] === undefined)("ranks on a 
     const [first, second] = await endOf(ranks);
     expect(first!.said).toMatch(/^ERR_NOT_FINITE: .* at step \d+/m);
     expect(second!.said.match(/^ERR_NOT_FINITE.*/m)![0]).toBe(first!.said.match(/^ERR_NOT_FINITE.*/m)![0]);
-  });
-
-  it("of which one has none are refused", async () => {
-    for (const { said } of await endOf(await startRanks(2, {}, (rank) => ({ ...gpu, ...(rank === 1 ? { ASTGNN_DEVICE: "cpu" } : {}) })))) expect(said).toMatch(/^ERR_OPTION: Rank 1 has machine\.(device "cpu", rank 0 has "cuda"|precision)/m);
   });
 });
 
@@ -217,21 +222,19 @@ describe("a rank", () => {
     expect(hashesOf(out)).toEqual(hashesOf(join(folder, "of-1")));
   });
 
-  // Its store with it, whom the others would ask: they must not wait for its answer.
-  it("that stands still and is the first ends the others, as one whose machine is gone", async () => {
-    const ranks = await startRanks(2, { datesPerStep: 2, epochs: 50, rankStepSeconds: 1 });
-    await ranks[1]!.steps(2);
-    ranks[0]!.child.kill("SIGSTOP");
-    expect((await ranks[1]!.ended).said).toMatch(/^ERR_RANK_LOST: Rank 0 or the launcher does not answer \(nothing came for 1/m);
-    ranks[0]!.child.kill("SIGKILL");
-  });
-
-  it("that stands still is named after the time that a step may take", async () => {
-    const ranks = await startRanks(2, { datesPerStep: 2, epochs: 50, rankStepSeconds: 1 });
-    await ranks[0]!.steps(2);
-    ranks[1]!.child.kill("SIGSTOP");
-    expect((await ranks[0]!.ended).said).toMatch(/^ERR_RANK_LOST: Rank 1 does not answer \(nothing came for 1/m);
-    ranks[1]!.child.kill("SIGKILL");
+  // The first has the store, whom the others would ask: they must not wait for its answer.
+  it("that stands still is named after the time that a step may take, and if it is the first ends the others as one whose machine is gone", async () => {
+    const stopped = async (which: number): Promise<string> => {
+      const ranks = await startRanks(2, { datesPerStep: 2, epochs: 50, rankStepSeconds: 1 });
+      await ranks[1 - which]!.steps(2);
+      ranks[which]!.child.kill("SIGSTOP");
+      const { said } = await ranks[1 - which]!.ended;
+      ranks[which]!.child.kill("SIGKILL");
+      return said;
+    };
+    const [first, second] = await Promise.all([stopped(0), stopped(1)]);
+    expect(first).toMatch(/^ERR_RANK_LOST: Rank 0 or the launcher does not answer \(nothing came for 1/m);
+    expect(second).toMatch(/^ERR_RANK_LOST: Rank 1 does not answer \(nothing came for 1/m);
   });
 
   it("that never starts is named after the time that the start may take", async () => {
