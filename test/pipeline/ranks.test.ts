@@ -225,7 +225,7 @@ describe("a rank", () => {
   // The first has the store, whom the others would ask: they must not wait for its answer.
   it("that stands still is named after the time that a step may take, and if it is the first ends the others as one whose machine is gone", async () => {
     const stopped = async (which: number): Promise<string> => {
-      const ranks = await startRanks(2, { datesPerStep: 2, epochs: 50, rankStepSeconds: 1 });
+      const ranks = await startRanks(2, { datesPerStep: 2, epochs: 50, rankStepSeconds: 3 });
       await ranks[1 - which]!.steps(2);
       ranks[which]!.child.kill("SIGSTOP");
       const { said } = await ranks[1 - which]!.ended;
@@ -233,8 +233,8 @@ describe("a rank", () => {
       return said;
     };
     const [first, second] = await Promise.all([stopped(0), stopped(1)]);
-    expect(first).toMatch(/^ERR_RANK_LOST: Rank 0 or the launcher does not answer \(nothing came for 1/m);
-    expect(second).toMatch(/^ERR_RANK_LOST: Rank 1 does not answer \(nothing came for 1/m);
+    expect(first).toMatch(/^ERR_RANK_LOST: Rank 0 or the launcher does not answer \(nothing came for 3/m);
+    expect(second).toMatch(/^ERR_RANK_LOST: Rank 1 does not answer \(nothing came for 3/m);
   });
 
   it("that never starts is named after the time that the start may take", async () => {
