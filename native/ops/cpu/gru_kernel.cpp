@@ -1,14 +1,15 @@
 // Blocks of rows run through all layers and steps at once (isa/gru.h): a time-major GRU streams the
 // gates of all rows through memory at every step. Windows are read where they lie in the panel.
-// Nothing but the last state leaves a block. The split into blocks and slots depends on the number
-// of rows only, and weight gradients are summed per block, per slot and then in slot order:
-// bit-equal results for any number of threads.
+// Nothing but the last state leaves a block. The split into blocks depends on the number of rows
+// only, and weight gradients are summed per block and then in the order of the blocks: bit-equal
+// results for any number of threads.
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/library.h>
 
 #include "ops/cpu/gru_weights.h"
+#include "ops/cpu/ordered_sum.h"
 #include "ops/cpu/parallel.h"
 #include "ops/cpu/scratch.h"
 
@@ -17,8 +18,6 @@ namespace {
 
 using at::Tensor;
 using Optional = std::optional<Tensor>;
-
-constexpr int64_t kSlots = 32;  // ranges of blocks, the most threads that can be busy
 
 // Where the rows' windows come from.
 struct Source {
@@ -68,7 +67,7 @@ struct Source {
 // What one thread needs for its blocks.
 template <class T>
 struct Worker {
-  Scratch<T> scratch, copy, sums, below;
+  Scratch<T> scratch, copy, below;
   const T* rows[kGruRows];
 
   GruBlock<T> block(const Source& source, const GruLayers<T>& layers, int64_t lo, int64_t n,
@@ -80,14 +79,19 @@ struct Worker {
   }
 };
 
-// body(worker, slot, lo, n) for every block; few rows make smaller blocks, so that there are enough
-// for every thread.
+// Rows of a block, from their number: many enough that weights are read from the caches, few enough
+// that there are blocks for every thread.
+template <class T>
+int64_t block_rows(int64_t rows) {
+  const int64_t part = kernels_of<T>().gru_pack ? 32 : 24;  // of whole tiles (isa/gru.h)
+  return rows >= 64 * kGruRows ? kGruRows : rows >= 8 * part ? part : part / 2;
+}
+
+// body(worker, block, lo, n) for every block of `size` rows.
 template <class T, class Body>
-void each_block(int64_t rows, Body&& body) {
-  const int64_t size = rows >= 4 * kGruRows ? kGruRows : 12, blocks = (rows + size - 1) / size;
-  each_in_parallel<Worker<T>>(kSlots, [&](Worker<T>& worker, int64_t slot) {
-    for (int64_t block = slot * blocks / kSlots; block < (slot + 1) * blocks / kSlots; ++block)
-      body(worker, slot, block * size, std::min(size, rows - block * size));
+void each_block(int64_t rows, int64_t size, Body&& body) {
+  each_in_parallel<Worker<T>>((rows + size - 1) / size, [&](Worker<T>& worker, int64_t block) {
+    body(worker, block, block * size, std::min(size, rows - block * size));
   });
 }
 
@@ -99,8 +103,11 @@ Tensor run_forward(const Source& source, at::TensorList weight_list, double p,
     const GruWeights<scalar_t> weights(weight_list, p, key, /*backward=*/false);
     const GruLayers<scalar_t> layers = weights.layers();
     scalar_t* result = out.mutable_data_ptr<scalar_t>();
+    // A row's state is the same in any block: one thread takes the largest.
+    const bool alone = at::in_parallel_region() || at::get_num_threads() == 1;
+    const int64_t size = alone ? kGruRows : block_rows<scalar_t>(source.rows);
     each_block<scalar_t>(
-        source.rows, [&](Worker<scalar_t>& worker, int64_t, int64_t lo, int64_t n) {
+        source.rows, size, [&](Worker<scalar_t>& worker, int64_t, int64_t lo, int64_t n) {
           kernels_of<scalar_t>().gru_forward(layers, worker.block(source, layers, lo, n, false),
                                              result + lo * h, h);
         });
@@ -120,34 +127,24 @@ std::vector<Tensor> run_backward(const Tensor& grad_any, const Source& source,
     const GruLayers<scalar_t> layers = weights.layers();
     const int64_t size = weights.sums_size(), padded = weights.padded_inputs();
     const scalar_t* above = grad.const_data_ptr<scalar_t>();
-    std::vector<Tensor> slots(kSlots);
-    each_block<scalar_t>(source.rows, [&](Worker<scalar_t>& worker, int64_t slot, int64_t lo,
-                                          int64_t n) {
-      if (!slots[slot].defined()) slots[slot] = at::zeros({size}, grad.options());
-      scalar_t *sums = worker.sums.get(size),
-               *total = slots[slot].template mutable_data_ptr<scalar_t>();
-      std::fill(sums, sums + size, scalar_t(0));
+    const Tensor sum = at::empty({size}, grad.options());
+    const int64_t most = block_rows<scalar_t>(source.rows);
+    OrderedSum<scalar_t> total(sum.mutable_data_ptr<scalar_t>(), size,
+                               (source.rows + most - 1) / most);
+    each_block<scalar_t>(source.rows, most, [&](Worker<scalar_t>& worker, int64_t block, int64_t lo,
+                                                int64_t n) {
       scalar_t* below = input_gradient ? worker.below.get(source.window * n * padded) : nullptr;
-      kernels_of<scalar_t>().gru_backward(layers, worker.block(source, layers, lo, n, true),
-                                          above + lo * h, h, weights.sums(sums).data(), below);
-      for (int64_t k = 0; k < size; ++k) total[k] += sums[k];
+      c10::DataPtr own = total.take();
+      kernels_of<scalar_t>().gru_backward(
+          layers, worker.block(source, layers, lo, n, true), above + lo * h, h,
+          weights.sums(static_cast<scalar_t*>(own.get())).data(), below);
+      total.give(block, std::move(own));
       if (!input_gradient) return;
       for (int64_t t = 0; t < source.window; ++t) {
         for (int64_t i = 0; i < n; ++i) {
           std::copy_n(below + (t * n + i) * padded, features,
                       out[0].mutable_data_ptr<scalar_t>() + (t * source.rows + lo + i) * features);
         }
-      }
-    });
-    const Tensor sum = at::zeros({size}, grad.options());
-    constexpr int64_t kStretch = 4096;
-    each_in_parallel((size + kStretch - 1) / kStretch, [&](int64_t stretch) {
-      scalar_t* to = sum.mutable_data_ptr<scalar_t>();
-      for (const Tensor& slot : slots) {
-        if (!slot.defined()) continue;
-        const scalar_t* from = slot.const_data_ptr<scalar_t>();
-        for (int64_t k = stretch * kStretch; k < std::min(size, (stretch + 1) * kStretch); ++k)
-          to[k] += from[k];
       }
     });
     for (Tensor& gradient : weights.gradients(sum.mutable_data_ptr<scalar_t>(), grad.options()))
