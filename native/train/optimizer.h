@@ -28,8 +28,11 @@ class Optimizer {
   // (0-d) without waiting for the device. `stop` (float 0-d, 0 or 1) is set where the norm is not
   // finite; where it is set, nothing changes. `numbers` are what `next` gave, on the CPU or, for an
   // update that is captured and has others each time, where the weights are (and the learning rate
-  // in float32, as LibTorch reads it there).
+  // in float32, as LibTorch reads it there). On the CPU one pass over all weights (ops/cpu/adamw.h).
   Tensor apply(const Tensor& numbers, Tensor& stop);
+  // The same by LibTorch's ops, on any device: what the pass is tested against. Scales gradients in
+  // place.
+  Tensor apply_by_ops(const Tensor& numbers, Tensor& stop);
   void clear_gradients();
 
   int64_t updates = 0;
@@ -37,7 +40,9 @@ class Optimizer {
   std::vector<std::string> names;
 
  private:
+  std::vector<Tensor> gradients() const;
   void average(const Tensor& share, const Tensor& stop);
+  void copy_buffers(const Tensor& stop);
   // Looked up at each use: Module::to and load_state_dict keep these handles valid, but a list of
   // our own would be a second truth.
   std::vector<Tensor> parameters() const;

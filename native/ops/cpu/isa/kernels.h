@@ -151,6 +151,25 @@ struct NormGradients {
   int64_t activation;
 };
 
+// One update by AdamW (train/optimizer.h) of `count` numbers that lie together.
+template <class T>
+struct AdamwPart {
+  int64_t count;
+  const T* gradient;
+  T *weight, *first, *second;
+  T* average;  // or null
+};
+template <class T>
+struct AdamwStep {
+  T clip;   // what the gradients are multiplied by
+  T decay;  // what the weights are multiplied by first
+  T beta1, beta2, other1, other2;  // other = 1 - beta
+  T rate;                          // learning rate / (1 - beta1^u)
+  T root;                          // 1 / sqrt(1 - beta2^u)
+  T eps;
+  T share;  // of the way that the average moves towards the weights
+};
+
 template <class T>
 struct KernelsOf {
   int lanes;
@@ -199,6 +218,9 @@ struct KernelsOf {
   // Adds to dweight and dbias.
   void (*norm_backward)(const NormGradients<T>& rows, int64_t begin, int64_t end, T* dweight,
                         T* dbias);
+  // Of the optimizer; both have the same bits with every instruction set.
+  double (*square_sum)(const T* x, int64_t count);
+  void (*adamw)(const AdamwStep<T>& step, const AdamwPart<T>& part);
 };
 
 struct Kernels {

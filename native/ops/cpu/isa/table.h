@@ -1,6 +1,7 @@
 // What every instruction set exports. Included last by avx512.cpp, avx2.cpp and scalar.cpp.
 #pragma once
 
+#include "ops/cpu/isa/adamw.h"
 #include "ops/cpu/isa/attention.h"
 #include "ops/cpu/isa/dropout.h"
 #include "ops/cpu/isa/edge_attention.h"
@@ -33,7 +34,9 @@ constexpr KernelsOf<T> table() {
           similarity_prepare<T>,
           similarity_gradient<T>,
           norm_forward<T>,
-          norm_backward<T>};
+          norm_backward<T>,
+          square_sum<T>,
+          adamw<T>};
 }
 
 }  // namespace astgnn::ops::ASTGNN_ISA

@@ -131,6 +131,26 @@ ASTGNN_INLINE Vec<T> positive(Vec<T> v) {
   return at_least(T(0), v);
 }
 
+// Square roots, rounded as IEEE 754 says.
+#if defined(__AVX512F__)
+ASTGNN_INLINE Vec<float> root(Vec<float> x) { return _mm512_sqrt_ps(x); }
+ASTGNN_INLINE Vec<double> root(Vec<double> x) { return _mm512_sqrt_pd(x); }
+#elif defined(__AVX2__)
+ASTGNN_INLINE Vec<float> root(Vec<float> x) { return _mm256_sqrt_ps(x); }
+ASTGNN_INLINE Vec<double> root(Vec<double> x) { return _mm256_sqrt_pd(x); }
+#else
+ASTGNN_INLINE Vec<float> root(Vec<float> x) {
+  for (int k = 0; k < kLanes<float>; ++k) x[k] = __builtin_sqrtf(x[k]);
+  return x;
+}
+ASTGNN_INLINE Vec<double> root(Vec<double> x) {
+  for (int k = 0; k < kLanes<double>; ++k) x[k] = __builtin_sqrt(x[k]);
+  return x;
+}
+#endif
+ASTGNN_INLINE float root(float x) { return __builtin_sqrtf(x); }
+ASTGNN_INLINE double root(double x) { return __builtin_sqrt(x); }
+
 // 2^y for y in [-126, 126], by a polynomial in the distance to the nearest whole number: its
 // coefficients from the highest power down.
 template <int N>
