@@ -3,6 +3,9 @@
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
 
+#include <cstddef>
+#include <cstring>
+
 namespace astgnn::train {
 
 void TreeSum::join() {
@@ -33,6 +36,19 @@ Tensor flat(const std::vector<Tensor>& parts, const std::vector<Tensor>& shapes)
   int64_t size = 0;
   for (const auto& shape : shapes) size += shape.numel();
   auto block = at::empty({size}, shapes[0].options().requires_grad(false));
+  if (block.is_cpu()) {  // without ops: there is a part for every parameter and date
+    auto* to = static_cast<std::byte*>(block.mutable_data_ptr());
+    for (size_t i = 0; i < shapes.size(); to += shapes[i++].nbytes()) {
+      if (!parts[i].defined()) {
+        std::memset(to, 0, shapes[i].nbytes());
+        continue;
+      }
+      TORCH_INTERNAL_ASSERT(parts[i].nbytes() == shapes[i].nbytes());
+      const auto part = parts[i].contiguous();
+      std::memcpy(to, part.const_data_ptr(), part.nbytes());
+    }
+    return block;
+  }
   const auto views = parts_of(block, shapes);
   for (size_t i = 0; i < views.size(); ++i) {
     if (parts[i].defined()) {
