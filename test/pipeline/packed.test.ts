@@ -3,7 +3,7 @@ import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readdirSy
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { ASTGNNFactorModel, openPack, openPanel, pack, train, type Dataset, type DatasetOptions, type ModelOptions, type TrainOptions } from "../../lib/index.js";
+import { ASTGNNFactorModel, clusters, explain, openPack, openPanel, pack, train, type Dataset, type DatasetOptions, type ModelOptions, type TrainOptions } from "../../lib/index.js";
 import { CHUNK_DATES, readHeader } from "../../lib/data/pack/format.js";
 import { labelExposures } from "../../lib/data/exposures.js";
 import { basisOf } from "../../lib/data/loadings.js";
@@ -70,6 +70,11 @@ describe("a packed dataset", () => {
     expect(contentsOf(own)).toEqual(contentsOf(same));
     // Dates of a step that are apart, and windows that overlap.
     for (const options of [{}, { datesPerStep: 3 }, { datesPerStep: 3, reduction: "fast" as const }]) expect(await trained(own, options)).toEqual(await trained(same, options));
+    // Those that read windows and features of a date by themselves.
+    using model = new ASTGNNFactorModel(small);
+    const date = days[290]!;
+    const asked = async (dataset: Dataset): Promise<unknown> => [await explain(model, dataset, { date, ticker: "S003" }), await clusters(model, dataset, { date, onWarning: () => {} })];
+    expect(await asked(own)).toEqual(await asked(same));
   });
 
   it("in 16-bit ranks moves what labels are neutral to, and refuses features that are no ranks", async () => {
