@@ -11,9 +11,9 @@ import { widthOf } from "../metrics/aligned.js";
 import { evaluatePairs } from "../metrics/pairs.js";
 import { statisticsShape } from "../metrics/statistics-options.js";
 import { study, type Evaluation, type StudyOptions } from "../metrics/study.js";
-import { resolveOptions } from "../options.js";
+import { checkStored, resolveOptions } from "../options.js";
 import { factorUnits, type FactorUnits } from "../metrics/units.js";
-import type { WalkForwardDescription } from "../run/description.js";
+import { DescriptionSchema, type WalkForwardDescription } from "../run/description.js";
 import { awaitReplacement } from "../run/replacement.js";
 import { readStoredPredictions, type StoredSplit } from "../run/stored-predictions.js";
 import { warn, type Warning } from "../warn.js";
@@ -101,7 +101,8 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   if (!existsSync(join(folder, "run.json"))) {
     throw new AstgnnError("ERR_DATA", `${folder} holds no run: it has no run.json.`, { file: folder, next: "Name the --out folder of a training." });
   }
-  const run = await readJson<StoredRun>(join(folder, "run.json"));
+  const file = join(folder, "run.json");
+  const run = checkStored(DescriptionSchema, await readJson(file), file, "Pass the folder that train wrote.") as unknown as StoredRun;
   const isWalkForward = run.kind === "walkForward";
   if (run.status !== "finished" && !isWalkForward) {
     // A run that was grown and stopped still has the predictions of its shorter self.
@@ -118,7 +119,7 @@ export async function evaluateRun(folder: string, options: EvaluateRunOptions = 
   const known = panel === undefined || named === undefined ? undefined : await exposuresOfRun(folder, run, panel, named, { onWarning, signal });
   const split = (name: "valid" | "test"): SplitEvaluation => {
     const { predictions, labels } = stored[name];
-    const told = report[name] ?? {};
+    const told = report?.[name] ?? {};
     const pairs = storedPairs(run.training, widthOf(predictions), widthOf(labels));
     const market = panel === undefined || predictions.dates.length === 0 ? {} : marketOf(panel, predictions);
     const lacksExposures = named !== undefined && known === undefined;

@@ -8,7 +8,7 @@ import { renderReport } from "../report/render.js";
 import type { StockPeers } from "./peers/peers.js";
 import type { Ledger } from "../data/types.js";
 import type { RunDescription } from "../run/description.js";
-import type { EpochEvent } from "../run/records.js";
+import { readEpochs } from "../run/epochs-file.js";
 import type { Audit } from "./audit/audit.js";
 import type { BaselineComparison } from "./baselines/compare.js";
 import type { BacktestNumbers } from "../report/sections/backtest.js";
@@ -102,7 +102,7 @@ function largest(parts: readonly { readonly name: string; readonly part: number 
 }
 
 async function readReport(folder: string): Promise<Partial<ReportNumbers>> {
-  return readFile(join(folder, "report.json"), "utf8").then((text) => JSON.parse(text) as ReportNumbers, () => ({}));
+  return readFile(join(folder, "report.json"), "utf8").then((text) => JSON.parse(text) as ReportNumbers).then((report) => (typeof report === "object" && report !== null ? report : {}), () => ({}));
 }
 
 /** What run.json and metrics.jsonl say, without the clock. */
@@ -111,19 +111,6 @@ async function aboutRun(folder: string, isRun: boolean): Promise<Pick<ReportNumb
   if (!isRun) return { subject: { name, kind: "run" } };
   const { kind, formatVersion: _, status: __, ledger, timing: ___, memoryEstimateBytes: ____, bestEpoch: _____, ...run } = JSON.parse(await readFile(join(folder, "run.json"), "utf8")) as RunDescription;
   const members = run.members ?? ["."];
-  const history = (await Promise.all(members.map((member) => readEpochs(join(folder, member, "metrics.jsonl"))))).flat();
+  const history = (await Promise.all(members.map((member) => readEpochs(join(folder, member, "metrics.jsonl"))))).flat().map(({ seconds: _, ...epoch }) => epoch);
   return { subject: { name, kind: (kind as string) === "walkForward" ? "walk-forward" : kind }, run, history, ledger };
-}
-
-async function readEpochs(file: string): Promise<Omit<EpochEvent, "seconds">[]> {
-  const lines = await readFile(file, "utf8").then((text) => text.split("\n"), () => []);
-  return lines.flatMap((line) => {
-    try {
-      const { seconds: _, ...epoch } = JSON.parse(line) as EpochEvent;
-      return [epoch];
-    } catch {
-      // A line that a kill cut off.
-      return [];
-    }
-  });
 }

@@ -29,7 +29,16 @@ export function loadingsOf({ tensors, metadata }: SafetensorsFile, path: string,
   if (loadings?.dtype !== "F32" || loadings.shape.length !== 3) throw refuse("holds no loadings");
   if (metadata["chain"] !== chain) throw refuse("holds the loadings of another model");
   const [refreshes, count, stocks] = loadings.shape as [number, number, number];
-  const [dates, tickers] = [JSON.parse(metadata["dates"] ?? "[]") as string[], JSON.parse(metadata["tickers"] ?? "[]") as string[]];
+  const names = (of: "dates" | "tickers"): string[] => {
+    try {
+      const list: unknown = JSON.parse(metadata[of] ?? "");
+      if (Array.isArray(list) && list.every((name) => typeof name === "string")) return list;
+    } catch {
+      // Refused below.
+    }
+    throw refuse(`is damaged: its ${of} are no list of names`);
+  };
+  const [dates, tickers] = [names("dates"), names("tickers")];
   if (dates.length !== refreshes || tickers.length !== stocks) throw refuse("is damaged: dates and tickers do not fit its loadings");
   return Object.freeze({ dates, tickers, count, values: loadings.data as Float32Array, chain });
 }

@@ -13,7 +13,7 @@ export const RiskModelOptionsSchema = z.strictObject({
   correlationHalfLife: positive.default(504).describe("a number of dates above 0"),
   correlationLags: lags.default(2).describe("a whole number from 0 to 60"),
   eigenfactors: z
-    .union([z.literal(false), z.strictObject({ simulations: z.int().min(2).default(50), scale: positive.default(1.4), refresh: z.int().min(1).default(21), seed: z.int().min(0).default(0) })])
+    .union([z.literal(false), z.strictObject({ simulations: z.int().min(2).max(10_000).default(50), scale: positive.default(1.4), refresh: z.int().min(1).default(21), seed: z.int().min(0).default(0) })])
     .default(false)
     .describe("false or { simulations, scale, refresh, seed }"),
   regimeHalfLife: z.union([positive, z.literal(false)]).default(4).describe("a number of dates above 0, or false"),
@@ -22,10 +22,10 @@ export const RiskModelOptionsSchema = z.strictObject({
   structural: z.boolean().default(true).describe("true or false"),
   shrinkage: z.number().min(0).default(0.1).describe("a number from 0"),
   residuals: z
-    .union([z.literal(false), z.strictObject({ window: z.int().min(20).default(252), refresh: z.int().min(1).default(21), correlation: z.number().gt(0).max(1).default(0.4), factors: z.int().min(0).default(40) })])
+    .union([z.literal(false), z.strictObject({ window: z.int().min(20).max(100_000).default(252), refresh: z.int().min(1).max(100_000).default(21), correlation: z.number().gt(0).max(1).default(0.4), factors: z.int().min(0).default(40) })])
     .prefault({})
     .describe("false or { window, refresh, correlation, factors }"),
-  sizeBuckets: z.int().min(1).default(10).describe("a whole number from 1"),
+  sizeBuckets: z.int().min(1).max(1000).default(10).describe("a whole number from 1 to 1000"),
 });
 
 /** How a risk model is estimated. Dates are those of the data. */
@@ -65,7 +65,7 @@ export interface RiskModelOptions {
    * refresh: 21, correlation: .4, factors: 40 }; false: nothing.
    */
   readonly residuals?: false | { readonly window?: number; readonly refresh?: number; readonly correlation?: number; readonly factors?: number } | undefined;
-  /** Default 10. */
+  /** From 1 to 1000. Default 10. */
   readonly sizeBuckets?: number | undefined;
 }
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Dtype, Isa, Precision } from "../binding/types.js";
 import type { ReadingOptions } from "../data/origin.js";
+import { LabelSchema, LabelTransformSchema } from "../data/dataset-options.js";
 import type { PanelSource } from "../data/source/panel-source.js";
 import type { DataDigests, Dataset, Ledger } from "../data/types.js";
 import { AstgnnError } from "../errors.js";
@@ -120,11 +121,19 @@ export async function readAnyDescription(folder: string): Promise<RunDescription
 const folderName = z.string().regex(/^[\w-]+$/);
 const texts = z.union([z.string(), z.array(z.string())]);
 
+const rangeOf = z.looseObject({ first: z.string().nullish(), last: z.string().nullish(), dates: z.number().nullish() }).nullish();
+
 /** What is read of a description without a look at what it is for. */
-const DescriptionSchema = z.looseObject({
+export const DescriptionSchema = z.looseObject({
   kind: z.enum(["run", "ensemble", "walkForward"]).optional(),
   digests: z.record(z.string(), z.string()).optional(),
   members: z.array(folderName).optional(),
+  fingerprint: z.string().optional(),
+  config: z.looseObject({}).optional(),
+  training: z.looseObject({}).optional(),
+  dataset: z.looseObject({ label: LabelSchema.optional(), labelTransform: LabelTransformSchema.optional() }).optional(),
+  split: z.looseObject({ valid: rangeOf, test: rangeOf }).optional(),
+  ledger: z.looseObject({ entries: z.array(z.looseObject({ stage: z.string(), reason: z.string(), text: z.string(), count: z.number() })) }).optional(),
   folds: z.array(z.looseObject({ name: folderName })).optional(),
   source: z.union([texts, z.looseObject({ sql: z.string() }), z.looseObject({ qlib: z.string() })]).nullish(),
   panel: z.looseObject({

@@ -7,6 +7,8 @@ import {
   ASTGNNFactorModel, audit, averagePredictions, backtest, clusters, evaluate, explainDay, loadRun, marketOf, openPack, openPanel, optimise, pack, pairedDifference, Panel, peers, readSafetensors, RiskModel, riskModel, sampleCovariances, similar, Tensor, train, writeSafetensors,
 } from "../../lib/index.js";
 import { writePlan, readPlan } from "../../lib/evaluate/sweep/plan-file.js";
+import { loadingsOf } from "../../lib/model/loadings-file.js";
+import { readEpochs } from "../../lib/run/epochs-file.js";
 import { headerOf, signed } from "./signed-pack.js";
 
 // What fuzzing has found, each as small as it gets.
@@ -221,6 +223,10 @@ describe("a risk model", () => {
     expect(enough.form().specificVariance.every((value) => value > 0)).toBe(true);
   });
 
+  it("with size buckets without measure is refused: an array of them ended the process", () => {
+    expect(() => new RiskModel(["a"], [], { sizeBuckets: 2 ** 31 })).toThrow(/a whole number from 1 to 1000 for sizeBuckets/);
+  });
+
   it.each<[string, (file: ReturnType<typeof readSafetensors>) => void, RegExp]>([
     ["lists that are none", ({ metadata }) => (metadata["slots"] = "{}"), /its slots are no list of names/],
     ["no options", ({ metadata }) => delete metadata["options"], /its options are no JSON/],
@@ -234,5 +240,19 @@ describe("a risk model", () => {
     const file = readSafetensors(model(61).write());
     change(file);
     expect(() => RiskModel.read(writeSafetensors(file.tensors, file.metadata)).form()).toThrow(expect.objectContaining({ code: "ERR_CHECKPOINT", message: expect.stringMatching(message) as string }) as Error);
+  });
+});
+
+describe("what stands beside a model", () => {
+  it("epochs are read without the line that a kill cut off, and without what is no epoch", async () => {
+    const epoch = { epoch: 1, train: { loss: 1, terms: { ic: -0.1 } }, valid: { loss: null, terms: {} } };
+    writeFileSync(at("metrics.jsonl"), [epoch, { ...epoch, valid: null }, { epoch: "2" }, null].map((line) => JSON.stringify(line)).join("\n") + '\n{"epoch":2,"tra');
+    expect(await readEpochs(at("metrics.jsonl"))).toEqual([epoch]);
+    expect(await readEpochs(at("nowhere.jsonl"))).toEqual([]);
+  });
+
+  it.each(["", "{}", "[1]"])("loadings with dates %j are refused", (dates) => {
+    const tensors = { loadings: { dtype: "F32" as const, shape: [1, 1, 1], data: new Float32Array(1) } };
+    expect(() => loadingsOf({ tensors, metadata: { chain: "x", dates, tickers: '["A"]' } }, "a.safetensors", "x")).toThrow(/its dates are no list of names/);
   });
 });

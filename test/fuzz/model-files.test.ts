@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { ASTGNNFactorModel, loadRun, openPanel, optimise, readSafetensors, RiskModel, train, writeSafetensors, type Dataset, type Panel, type SafetensorsFile } from "../../lib/index.js";
+import { ASTGNNFactorModel, audit, evaluateRun, type EvaluateRunOptions, loadRun, openPanel, optimise, readSafetensors, RiskModel, train, writeSafetensors, type Dataset, type Panel, type SafetensorsFile } from "../../lib/index.js";
 import { readPlan, writePlan } from "../../lib/evaluate/sweep/plan-file.js";
 import { expectFinite, fuzz, FUZZ_TIMEOUT } from "./fuzz.js";
 import type { RiskDate } from "../../lib/risk/risk-date.js";
@@ -117,6 +117,22 @@ describe("fuzz: files of a model", { timeout: FUZZ_TIMEOUT }, () => {
       using run = await loadRun(at("described"));
       const panel = await run.openPanel(at("prices.csv"), { onWarning: () => {} });
       expect(panel.dates.length).toBeGreaterThan(0);
+    });
+  });
+
+  it("what stands beside a run", async () => {
+    const names = ["report.json", "metrics.jsonl", "run.json"] as const;
+    const whole = new Map<string, string>();
+    cpSync(at("run"), at("beside"), { recursive: true });
+    await evaluateRun(at("beside"), { onWarning: () => {} } as EvaluateRunOptions);
+    for (const name of names) whole.set(name, readFileSync(at("beside", name), "utf8"));
+    return fuzz("what stands beside a run", 12, async (mutator) => {
+      const name = mutator.pick(names);
+      const text = whole.get(name)!;
+      const lines = name === "metrics.jsonl" ? text.trim().split("\n").map((line) => JSON.stringify(mutator.json(JSON.parse(line)))).join("\n") : JSON.stringify(mutator.json(JSON.parse(text)));
+      for (const [other, as] of whole) writeFileSync(at("beside", other), other !== name ? as : mutator.below(4) === 0 ? mutator.bytes(new TextEncoder().encode(as)) : lines);
+      if (mutator.below(2) === 0) await evaluateRun(at("beside"), { onWarning: () => {} } as EvaluateRunOptions);
+      else await audit(at("beside"));
     });
   });
 

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -10,7 +9,7 @@ import { AstgnnError, invalidOption } from "../../errors.js";
 import { requireObject, resolveOptions } from "../../options.js";
 import { readDescription } from "../../run/description.js";
 import { loadRun } from "../../run/load.js";
-import type { EpochEvent } from "../../run/records.js";
+import { readEpochs } from "../../run/epochs-file.js";
 import { awaitReplacement } from "../../run/replacement.js";
 import { differenceFrom, openRunData } from "../run-data.js";
 import { LIVE_CHECKS, liveCheck } from "../live/live-check.js";
@@ -133,14 +132,12 @@ async function auditRun(folder: string, { source, shuffled, asOf, signal }: Audi
 
 async function readHistory(folder: string): Promise<TrainingHistory> {
   const { bestEpoch } = await readDescription(folder);
-  const lines = (await readFile(join(folder, "metrics.jsonl"), "utf8")).split("\n").filter(Boolean);
-  return { folder, bestEpoch, epochs: lines.map((line) => JSON.parse(line) as EpochEvent) };
+  return { folder, bestEpoch, epochs: await readEpochs(join(folder, "metrics.jsonl")) };
 }
 
 /** What the run's report says of its splits; undefined where it has none. */
 async function storedIcs(folder: string): Promise<Pick<AuditedRun, "testIc" | "validIc">> {
-  const file = join(folder, "report.json");
-  const report = existsSync(file) ? (JSON.parse(await readFile(file, "utf8")) as { valid?: { ic?: unknown }; test?: { ic?: unknown } }) : {};
+  const report = await readFile(join(folder, "report.json"), "utf8").then((text) => JSON.parse(text) as { valid?: { ic?: unknown } | null; test?: { ic?: unknown } | null } | null, () => null).catch(() => null);
   const known = (ic: unknown): number | undefined => (typeof ic === "number" && Number.isFinite(ic) ? ic : undefined);
-  return { testIc: known(report.test?.ic), validIc: known(report.valid?.ic) };
+  return { testIc: known(report?.test?.ic), validIc: known(report?.valid?.ic) };
 }

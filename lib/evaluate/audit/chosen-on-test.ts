@@ -31,7 +31,7 @@ export async function chosenOnTest({ run, dataset, panel }: AuditSubject): Promi
 
 /** Members whose kept epoch is not the best by the monitored metric of the validation, or is none that was validated. */
 function otherEpochs({ histories, description }: AuditedRun): Finding[] {
-  const { monitor } = description.training;
+  const { monitor } = (description.training as typeof description.training | undefined) ?? {};
   const higherIsBetter = monitor !== "mse" && monitor !== "loss";
   return histories.flatMap(({ folder, bestEpoch, epochs }): Finding[] => {
     let state: PlateauState = { best: null, bestEpoch: 0, epochsWithoutBetter: 0, epochsSinceReduction: 0, reductions: 0 };
