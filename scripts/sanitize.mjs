@@ -82,7 +82,7 @@ function address() {
   // Node itself is not instrumented: the runtime has to be there first, and what V8 keeps at exit is no leak of ours.
   const runtime = execFileSync("gcc", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
   // Each tensor has bounds of its own where its memory is the system's.
-  const env = { ...process.env, ASTGNN_MALLOC: "system", ASTGNN_PREBUILD: join(root, "build-sanitize", "address"), ASTGNN_CUDA: "0", LD_PRELOAD: runtime, ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1", UBSAN_OPTIONS };
+  const env = { ...process.env, ASTGNN_SANITIZE: "address", ASTGNN_MALLOC: "system", ASTGNN_PREBUILD: join(root, "build-sanitize", "address"), ASTGNN_CUDA: "0", LD_PRELOAD: runtime, ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1", UBSAN_OPTIONS };
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--testTimeout=1200000", "--hookTimeout=1200000"];
   if (!run(process.execPath, [...vitest, ...THROUGH_NODE], { env })) failed.push("address: tests through Node");
 }

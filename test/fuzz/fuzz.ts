@@ -12,8 +12,8 @@ const FIRST = Number(process.env["ASTGNN_FUZZ_SEED"] ?? 0);
 /** No single input may take longer, in milliseconds: far more than a busy machine needs. */
 const HANG = 60_000;
 
-/** For the tests that fuzz: a long run takes as long as it takes. */
-export const FUZZ_TIMEOUT = INPUTS === undefined ? 120_000 : 0;
+/** For the tests that fuzz: a long run, and one under a sanitizer, takes as long as it takes. */
+export const FUZZ_TIMEOUT = INPUTS === undefined && process.env["ASTGNN_SANITIZE"] === undefined ? 120_000 : 0;
 
 /** How inputs fared. */
 export interface Fared {
