@@ -73,6 +73,8 @@ export async function withLock<T>(file: string, options: LockOptions, body: () =
     return await body();
   } finally {
     clearInterval(beat);
+    // One that was killed before it had written its name is known to be dead a second later only.
+    await removeDrafts(file, options.staleMs ?? STALE_MS).catch(() => undefined);
     release(own.id, file);
     held.delete(own.id);
     if (held.size === 0) process.removeListener("exit", releaseAll);

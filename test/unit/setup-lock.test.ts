@@ -148,3 +148,15 @@ it("of a stranger's folder names no file that is removed, and nothing that a ter
   }
   expect(readFileSync(treasure, "utf8")).toBe("kept");
 });
+
+it("removes the empty draft of a process that was killed a moment before, once it is old enough, at the latest with the lock", async () => {
+  const file = join(scratch(), ".lock");
+  const draft = `${file}.${randomUUID()}`;
+  writeFileSync(draft, "");
+  const during = await withLock(file, {}, async () => {
+    const isKept = existsSync(draft);
+    utimesSync(draft, new Date(0), new Date(0));
+    return isKept;
+  });
+  expect([during, existsSync(draft), existsSync(file)]).toEqual([true, false, false]);
+});
