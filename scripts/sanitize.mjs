@@ -18,7 +18,7 @@ const FUZZED = {
   table: ["rows", "reader", "check", "digest", "sha256"].map((name) => `native/table/${name}.cpp`),
   data_ops: ["slots", "price_features", "style", "cross_section", "panel_features", "sample_rows", "residuals", "labels"].map((name) => `native/ops/data/${name}.cpp`),
   packed: ["native/binding/cut_files.cpp", "native/ops/data/slots.cpp"],
-  panel: ["native/train/panel.cpp", "native/train/future_returns.cpp", "native/ops/graph.cpp", "native/ops/data/slots.cpp"],
+  panel: ["native/train/panel.cpp", "native/train/future_returns.cpp", "native/ops/graph.cpp", "native/ops/data/slots.cpp", "native/ops/data/rank_codes.cpp"],
   state: ["native/nn/state.cpp"],
 };
 const OVER_LIBTORCH = ["packed", "panel", "state"];

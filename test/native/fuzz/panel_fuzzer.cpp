@@ -72,6 +72,13 @@ train::Panel draw_panel(fuzz::Input& input) {
       input.byte() % 32 == 0 ? input.index(dates) : 1 + input.below(std::min<int64_t>(4, dates));
   panel.slots = draw_slots(input, dates, stocks, std::max<int64_t>(0, panel.window - 1));
   panel.features = drawn.numbers({dates, panel.slots.count(), features});
+  if (input.byte() % 4 == 0) {
+    panel.features = (1000 * panel.features.clamp(-30, 30)).to(at::kShort);
+    std::vector<int32_t> among(static_cast<size_t>(dates * features), 1 + input.index(9000) / 2);
+    panel.ranked = drawn.integers(std::move(among), 32767);
+    if (panel.ranked.defined() && panel.ranked.numel() == dates * features)
+      panel.ranked = panel.ranked.view({dates, features});
+  }
   std::vector<int32_t> offsets{0}, rows, groups;
   for (int64_t t = 0; t < dates; ++t) {
     const uint8_t bits = t + 1 < panel.window ? 0 : input.byte();
@@ -146,14 +153,15 @@ void check_batch(const train::Panel& panel, const train::PackedBatch& packed) {
   const auto rows = packed.sequences.date.numel(), real = packed.offsets.back();
   const auto* date = packed.sequences.date.const_data_ptr<int64_t>();
   const auto* slot = packed.sequences.stock.const_data_ptr<int64_t>();
-  const auto* values = panel.features.const_data_ptr<float>();
-  const int64_t slots = panel.features.size(1), width = panel.features.size(2);
+  // As they are, or decoded: those of the dates that are read.
+  const Tensor& features = packed.sequences.panel;
+  const auto* values = features.const_data_ptr<float>();
+  const int64_t slots = features.size(1), width = features.size(2);
   float sum = 0;
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t back = 0; back < panel.window; ++back) {
       const int64_t cell = (date[r] - back) * slots + slot[r];
-      require(date[r] - back >= 0 && date[r] < panel.features.size(0) && slot[r] >= 0 &&
-                  slot[r] < slots,
+      require(date[r] - back >= 0 && date[r] < features.size(0) && slot[r] >= 0 && slot[r] < slots,
               "windows lie in the features");
       for (int64_t f = 0; f < width; ++f) sum += values[cell * width + f];
     }
