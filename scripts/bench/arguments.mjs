@@ -39,6 +39,7 @@ On a GPU: five configurations, training and inference. A flag of the first group
   --reduction NAME   exact or fast: how our steps sum the gradients of their dates; default exact, on a GPU fast
   --cuda-graph       on a GPU, also our training steps as CUDA graphs
   --compile          also torch.compile (minutes of compilation)
+  --allow-rnn        torch.compile with the GRU in its graph, step by step (longer still); without it the GRU stays eager
   --no-blocks        leave out the times per block, which a GPU does not give
   --threads K        compute threads of both sides; default 2
   --steps K          at most so many alternating rounds after 2 warm-up steps; default 15
@@ -70,6 +71,7 @@ const options = {
   reduction: { type: "string" },
   "cuda-graph": { type: "boolean", default: false },
   compile: { type: "boolean", default: false },
+  "allow-rnn": { type: "boolean", default: false },
   "no-blocks": { type: "boolean", default: false },
   threads: { type: "string", default: "2" },
   steps: { type: "string", default: "15" },
@@ -112,7 +114,8 @@ export function parseBenchArguments(argv) {
     configs: configs ?? (device === "cpu" ? TARGET_CONFIGS : CUDA_CONFIGS),
     modes: flags.infer ? ["infer"] : flags.train ? ["train"] : ["train", "infer"],
     cudaGraph: flags["cuda-graph"],
-    compile: flags.compile,
+    compile: flags.compile || flags["allow-rnn"],
+    allowRnn: flags["allow-rnn"],
     blocks: device === "cpu" && !flags["no-blocks"],
     threads: wholeNumber("--threads", flags.threads, 1),
     steps: wholeNumber("--steps", flags.steps, 1),

@@ -25,7 +25,8 @@ export class BenchContext {
 
   /** @param name EAGER, MALLOC, TF32, COMPILED or QLIB */
   startPeer(name) {
-    const args = [file("peer.py"), this.reference, String(this.settings.threads), this.settings.device, ...(name === MALLOC || name === QLIB ? ["--malloc"] : []), ...(name === TF32 ? ["--tf32"] : [])];
+    const flags = { "--malloc": name === MALLOC || name === QLIB, "--tf32": name === TF32, "--allow-rnn": name === COMPILED && this.settings.allowRnn };
+    const args = [file("peer.py"), this.reference, String(this.settings.threads), this.settings.device, ...Object.keys(flags).filter((flag) => flags[flag])];
     return new MeasuringProcess(name, this.python, args, { cwd: this.root, env: { PYTHONDONTWRITEBYTECODE: "1" } });
   }
 

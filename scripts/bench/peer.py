@@ -1,6 +1,6 @@
 """The measured PyTorch side: one JSON request per line in, one answer out; sleeps on its input in between.
 
-    python peer.py REFERENCE_FOLDER THREADS cpu|cuda [--malloc] [--tf32]
+    python peer.py REFERENCE_FOLDER THREADS cpu|cuda [--malloc] [--tf32] [--allow-rnn]
 
 The model, its loss and its step are those of astgnn_pytorch.py in REFERENCE_FOLDER; this file adds clocks around them.
 """
@@ -276,6 +276,8 @@ def main() -> None:
         for key, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 64 << 20)):
             libc.mallopt(key, value)
     torch.set_num_threads(int(sys.argv[2]))
+    if "--allow-rnn" in sys.argv:
+        torch._dynamo.config.allow_rnn = True
     # Else float32 everywhere, as on the CPU.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = "--tf32" in sys.argv
     measured = epoch = None
