@@ -68,7 +68,7 @@ function build(name, folder, targets, definitions = []) {
 }
 
 function ctest(name, folder, selection, env) {
-  const args = ["--test-dir", folder, "--output-on-failure", "--parallel", String(availableParallelism()), "--timeout", "1800", ...selection];
+  const args = ["--test-dir", folder, "--output-on-failure", "--parallel", String(availableParallelism()), "--timeout", "7200", ...selection];
   if (!run("ctest", args, { env: { ...process.env, ...env } })) failed.push(`${name}: native tests`);
 }
 
