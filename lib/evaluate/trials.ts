@@ -8,6 +8,7 @@ import { widthOf } from "../metrics/aligned.js";
 import type { Trial } from "../metrics/deflation.js";
 import { evaluatePairs } from "../metrics/pairs.js";
 import { differenceFrom } from "./run-data.js";
+import { DescriptionSchema } from "../run/description.js";
 import { readStoredPredictions, type EVALUATED_SPLITS } from "../run/stored-predictions.js";
 import { evaluationPairs, type Loss, resolveLoss } from "../train/objective.js";
 
@@ -85,7 +86,9 @@ async function runsBelow(root: string, depth: number): Promise<string[]> {
 
 export async function readIdentity(folder: string): Promise<StoredIdentity | undefined> {
   try {
-    return JSON.parse(await readFile(join(folder, "run.json"), "utf8")) as StoredIdentity;
+    const written: unknown = JSON.parse(await readFile(join(folder, "run.json"), "utf8"));
+    // As it was written: configurations are compared as text.
+    return DescriptionSchema.safeParse(written).success ? (written as StoredIdentity) : undefined;
   } catch {
     return undefined;
   }
