@@ -156,7 +156,7 @@ export class RiskModel {
     const slots = Int32Array.from(day.tickers, (ticker) => this.#slots.get(ticker) ?? -1);
     const volatilities = this.#specific.volatilities(this.#ownVolatilities(), slots, exposures, K, day.sizes === undefined ? undefined : Float64Array.from(day.sizes));
     const unknown = volatilities.findIndex(Number.isNaN);
-    if (unknown >= 0 && !this.#isStored) {
+    if (unknown >= 0) {
       return new AstgnnError("ERR_DATA", `A risk model knows a specific volatility from a stock with ${LEAST_DATES} returns on that its factors leave something of, and ${day.tickers[unknown]} with all others of ${day.date} has none: the model has the returns of ${this.dates} dates.`, {
         date: day.date, next: "Give it more dates, or fewer factors.",
       });
