@@ -1,3 +1,5 @@
+import { pairProducts } from "./pair-products.js";
+
 /** A pivot below this share of the largest leaves its column out: it is a combination of the others. */
 const DEPENDENT = 1e-10;
 /** A residual below this share of the values' own variation is rounding and counts as 0. */
@@ -89,37 +91,11 @@ export class Neutraliser {
     return square;
   }
 
-  /** Writes the products of all pairs of columns, four pairs at a time: loads, not sums, are what takes the time. */
-  #products(columns: readonly Float64Array[], count: number): void {
-    const size = columns.length;
-    const gram = this.#gram;
-    for (let a = 0; a < size; a++) {
-      const left = columns[a]!;
-      let b = 0;
-      for (; b + 3 <= a; b += 4) {
-        const [p, q, r, s] = [columns[b]!, columns[b + 1]!, columns[b + 2]!, columns[b + 3]!];
-        let [sumP, sumQ, sumR, sumS] = [0, 0, 0, 0];
-        for (let i = 0; i < count; i++) {
-          const value = left[i]!;
-          sumP += value * p[i]!;
-          sumQ += value * q[i]!;
-          sumR += value * r[i]!;
-          sumS += value * s[i]!;
-        }
-        gram[a * size + b] = gram[b * size + a] = sumP;
-        gram[a * size + b + 1] = gram[(b + 1) * size + a] = sumQ;
-        gram[a * size + b + 2] = gram[(b + 2) * size + a] = sumR;
-        gram[a * size + b + 3] = gram[(b + 3) * size + a] = sumS;
-      }
-      for (; b <= a; b++) gram[a * size + b] = gram[b * size + a] = dot(left, columns[b]!, count);
-    }
-  }
-
   /** Takes the projection on the columns off: Cholesky with pivoting of their correlations, and once more for what rounding left. */
   #project(values: Float64Array, count: number, columns: readonly Float64Array[]): number {
     const size = columns.length;
     const gram = this.#gram;
-    this.#products(columns, count);
+    pairProducts(columns.map((column) => column.subarray(0, count)), (a, b, product) => void (gram[a * size + b] = gram[b * size + a] = product));
     const length = Float64Array.from(columns, (_, a) => Math.sqrt(gram[a * (size + 1)]!));
     for (let a = 0; a < size; a++) for (let b = 0; b < size; b++) gram[a * size + b]! /= length[a]! * length[b]!;
     const { order, rank } = pivotedCholesky(gram, size);

@@ -1,4 +1,4 @@
-import { AstgnnError, invalidOption, show } from "../errors.js";
+import { AstgnnError, invalidOption } from "../errors.js";
 import { requireNumbers, requireObject, requireText } from "../options.js";
 
 /** Element types of a safetensors file that this package reads. */
@@ -79,7 +79,7 @@ export function writeSafetensors(tensors: Record<string, SafetensorsTensor>, met
   requireObject(tensors, "tensors", "{ name: { dtype, shape, data } }");
   for (const [name, tensor] of Object.entries(tensors)) {
     requireObject(tensor, `tensors.${name}`, "{ dtype, shape, data }");
-    if (!Object.hasOwn(ARRAYS, String(show(tensor.dtype)).slice(1, -1))) throw invalidOption(`tensors.${name}.dtype`, Object.keys(ARRAYS).join(", "), tensor.dtype);
+    if (typeof tensor.dtype !== "string" || !Object.hasOwn(ARRAYS, tensor.dtype)) throw invalidOption(`tensors.${name}.dtype`, Object.keys(ARRAYS).join(", "), tensor.dtype);
     if (!Array.isArray(tensor.shape)) throw invalidOption(`tensors.${name}.shape`, "a list of whole numbers", tensor.shape);
     requireNumbers(tensor.shape, `tensors.${name}.shape`);
     if (!(tensor.data instanceof ARRAYS[tensor.dtype])) throw invalidOption(`tensors.${name}.data`, `a ${ARRAYS[tensor.dtype].name}`, tensor.data);

@@ -1,4 +1,4 @@
-import { pairProducts } from "../metrics/dense.js";
+import { pairProducts } from "../data/pair-products.js";
 import { leadingEigen } from "./sample-covariance.js";
 
 /** Stocks at most that are taken into the factors: those with the largest correlations. */

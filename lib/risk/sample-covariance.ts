@@ -1,5 +1,6 @@
 import { normals } from "./factor-covariance.js";
-import { pairProducts, symmetricEigen } from "../metrics/dense.js";
+import { pairProducts } from "../data/pair-products.js";
+import { symmetricEigen } from "../metrics/dense.js";
 import type { FactorForm } from "./factor-form.js";
 import { invalidOption } from "../errors.js";
 import { requireNumbers, requireObject, requireTexts } from "../options.js";

@@ -13,6 +13,9 @@ export const TF32 = "eager with TF32";
 export const COMPILED = "torch.compile";
 export const QLIB = "Qlib's GATs with memory settings";
 
+/** What ours.mjs is told of a run's settings. */
+export const oursArguments = ({ threads, device, precision = "", reduction }) => [String(threads), device, precision, reduction];
+
 export class BenchContext {
   constructor({ root, python, reference, settings, say }) {
     Object.assign(this, { root, python, reference, settings, say });
@@ -20,7 +23,7 @@ export class BenchContext {
 
   /** @param name OURS or GRAPH */
   startOurs(name) {
-    return new MeasuringProcess(name, process.execPath, [file("ours.mjs"), String(this.settings.threads), this.settings.device, this.settings.precision ?? "", this.settings.reduction], { cwd: this.root });
+    return new MeasuringProcess(name, process.execPath, [file("ours.mjs"), ...oursArguments(this.settings)], { cwd: this.root });
   }
 
   /** @param name EAGER, MALLOC, TF32, COMPILED or QLIB */

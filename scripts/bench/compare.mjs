@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { alternate } from "./alternate.mjs";
+import { oursArguments } from "./bench-context.mjs";
 import { cores, describeMachine, waitUntilQuiet } from "./machine.mjs";
 import { figure, table } from "./markdown.mjs";
 import { MeasuringProcess } from "./measuring-process.mjs";
@@ -64,7 +65,7 @@ export async function compareBuilds({ root, settings, other, say }) {
 async function measure({ root, settings, other, config, mode }) {
   // Each side measures itself by its own script: the protocol between core and script may have changed since.
   const start = (name, folder) =>
-    new MeasuringProcess(name, process.execPath, [join(folder, "scripts", "bench", "ours.mjs"), String(settings.threads), settings.device, settings.precision ?? "", settings.reduction], { cwd: folder });
+    new MeasuringProcess(name, process.execPath, [join(folder, "scripts", "bench", "ours.mjs"), ...oursArguments(settings)], { cwd: folder });
   const sides = [start("other", other.folder), start("own", root)];
   try {
     for (const side of sides) await side.request("prepare", { ...config, mode, repeat: 1 });

@@ -137,7 +137,7 @@ async function readHistory(folder: string): Promise<TrainingHistory> {
 
 /** What the run's report says of its splits; undefined where it has none. */
 async function storedIcs(folder: string): Promise<Pick<AuditedRun, "testIc" | "validIc">> {
-  const report = await readFile(join(folder, "report.json"), "utf8").then((text) => JSON.parse(text) as { valid?: { ic?: unknown } | null; test?: { ic?: unknown } | null } | null, () => null).catch(() => null);
+  const report = await readFile(join(folder, "report.json"), "utf8").then((text) => JSON.parse(text) as { valid?: { ic?: unknown } | null; test?: { ic?: unknown } | null } | null).catch(() => null);
   const known = (ic: unknown): number | undefined => (typeof ic === "number" && Number.isFinite(ic) ? ic : undefined);
   return { testIc: known(report?.test?.ic), validIc: known(report?.valid?.ic) };
 }
