@@ -154,7 +154,7 @@ async function relationsOf(
   const { groups, edges } = panel.origin.options;
   const fromColumn = block.groups === undefined ? undefined : { codes: block.groups, names: block.groupNames };
   if (groups === undefined && edges === undefined) return { groups: fromColumn, edges: undefined };
-  await using database = await Database.open();
+  await using database = Database.open();
   return {
     groups: groups === undefined ? fromColumn : await readGroups(database, groups, block, checks),
     edges: edges === undefined ? undefined : await readEdges(database, edges, { ...block, dates }, checks),

@@ -112,7 +112,7 @@ export class Panel implements PanelGrid {
     const resolved = { ...resolveOptions(PanelDataOptionsSchema, options, "Panel.from"), dateColumn: "date", tickerColumn: "ticker" };
     refuseTwoGroups(resolved);
     requireTable(data);
-    await using database = await Database.open(resolved.signal);
+    await using database = Database.open(resolved.signal);
     return await panelOf(database, await readMemory(data, resolved, "the data"), resolved as CheckOptions, originOf(undefined, resolved as PanelOptions));
   }
 
@@ -251,7 +251,7 @@ export async function openPanel(source: PanelSource, options: PanelOptions = {})
   const resolved = resolveOptions(PanelOptionsSchema, options, "openPanel");
   refuseTwoGroups(resolved);
   using _ = keepFew(resolved.scratch);
-  await using database = await Database.open(resolved.signal);
+  await using database = Database.open(resolved.signal);
   // Awaited: the database closes where this function ends.
   return await panelOf(database, await readSource(database, source, resolved), resolved as CheckOptions, originOf(source, resolved as PanelOptions));
 }

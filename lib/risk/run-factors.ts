@@ -109,7 +109,7 @@ async function* computeFactors({ folder }: RunSegment, panel: Panel, after: stri
 }
 
 async function* readStored({ file, factors: K }: RunSegment, { after, to, every = 1, signal }: ReadOptions): AsyncGenerator<DateFactors> {
-  await using database = await Database.open(signal);
+  await using database = Database.open(signal);
   const relation = `read_parquet(${oneFile(file)})`;
   const all = await database.rows(`SELECT DISTINCT strftime(date, '%Y-%m-%d') FROM ${relation} WHERE true${to === undefined ? "" : ` AND date <= ${literal(to)}::DATE`}${after === undefined ? "" : ` AND date > ${literal(after)}::DATE`} ORDER BY 1`, file);
   const dates = all.map(([date]) => String(date)).filter((_, t) => t % every === 0);

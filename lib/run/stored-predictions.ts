@@ -34,7 +34,7 @@ export async function readTests(files: readonly string[]): Promise<StoredSplit> 
 async function readParts<const S extends (typeof EVALUATED_SPLITS)[number]>(files: readonly string[], splits: readonly S[]): Promise<Record<S, StoredSplit>> {
   const missing = files.find((path) => !existsSync(path));
   if (missing !== undefined) throw new AstgnnError("ERR_DATA", `There is no ${missing}.`, { file: missing, next: "Finish the run with astgnn train --resume." });
-  await using database = await Database.open();
+  await using database = Database.open();
   const relation = `read_parquet(${severalFiles(files)})`;
   const file = files.length === 1 ? files[0]! : `${files[0]!} and ${files.length - 1} others`;
   const names = (await database.rows(`DESCRIBE SELECT * FROM ${relation}`, file)).map(([name]) => String(name));

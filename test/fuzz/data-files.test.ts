@@ -20,7 +20,7 @@ let parquet: Uint8Array;
 
 beforeAll(async () => {
   writeFileSync(at("seed.csv"), csv);
-  await using database = await Database.open();
+  await using database = Database.open();
   await database.run(`COPY (SELECT * FROM '${at("seed.csv")}') TO '${at("seed.parquet")}' (FORMAT parquet)`, "seed");
   parquet = readFileSync(at("seed.parquet"));
 });
@@ -67,11 +67,13 @@ describe("fuzz: data", { timeout: FUZZ_TIMEOUT }, () => {
 
   it("group and edge files", () => {
     const groups = "ticker,group\nA,x\nB,y\nC,y\n";
+    const { date, ticker, close, volume } = columnsOf();
+    const table = { dates: date, tickers: ticker, columns: { close, volume } } as Parameters<typeof Panel.from>[0];
     const edges = "ticker,neighbor,from,to\nA,B,2020-01-02,2020-01-09\nB,C,,\n";
     return fuzz("group and edge files", 40, async (mutator) => {
       const isGroups = mutator.below(2) === 0;
       writeFileSync(at("links.csv"), changedTable(mutator, isGroups ? groups : edges));
-      await open(at("seed.csv"), isGroups ? { groups: { file: at("links.csv"), column: "group" } } : { edges: { file: at("links.csv") } });
+      await look(await Panel.from(table, { ...quiet, ...(isGroups ? { groups: { file: at("links.csv"), column: "group" } } : { edges: { file: at("links.csv") } }) }));
     });
   });
 

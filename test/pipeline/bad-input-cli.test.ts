@@ -37,7 +37,7 @@ beforeAll(async () => {
   await writeFile(at("groups.csv"), "ticker,industry\nT0,a\nT1,b\n");
   await writeFile(at("not-a-run.txt"), "");
   await mkdir(at("folder.parquet"));
-  await using database = await Database.open();
+  await using database = Database.open();
   const rows = "VALUES (DATE '2020-01-01', 'A', 'test', 1.0, 0.1), (DATE '2020-01-01', 'B', 'test', 2.0, 0.2)";
   const runs = { unfinished: [rows, "running"], twice: [`${rows}, (DATE '2020-01-01', 'A', 'test', 3.0, 0.3)`, "finished"], broken: [rows, "finished"] } as const;
   for (const [name, [values, status]] of Object.entries(runs)) {

@@ -68,7 +68,7 @@ describe("compareRun", () => {
   });
 
   it("takes predictions of other tools: its own, told by a CSV in any order, differ by nothing", async () => {
-    await using database = await Database.open();
+    await using database = Database.open();
     await database.run(`COPY (SELECT ticker, date, prediction FROM '${at("run/predictions.parquet")}' WHERE split = 'test' ORDER BY prediction) TO '${at("mine.csv")}' (HEADER)`, "mine.csv");
     const { model: ours, baselines: [mine] } = await compareRun(at("run"), { source: panel, baselines: [], compare: [at("mine.csv")] });
     expect(mine).toMatchObject({ name: "mine.csv", missing: 0 });

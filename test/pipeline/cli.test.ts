@@ -28,7 +28,7 @@ const train = (...flags: string[]): string[] => [
 ];
 const lines = (out: string): Record<string, unknown>[] => out.split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
 async function table(file: string): Promise<unknown[][]> {
-  await using database = await Database.open();
+  await using database = Database.open();
   return await database.rows(`SELECT strftime(date, '%Y-%m-%d'), ticker, prediction FROM '${file}' ORDER BY 1, 2`, file);
 }
 

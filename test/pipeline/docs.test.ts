@@ -35,7 +35,7 @@ beforeAll(async () => {
     }
     if (language === "js") writeFileSync(join(folder, `${name}.cjs`), text);
   }
-  await using database = await Database.open();
+  await using database = Database.open();
   await database.run(
     `COPY (SELECT date, 'S' || stock AS ticker, close * 0.99 AS open, close * 1.02 AS high, close * 0.97 AS low, close, 1000 + (stock * 37 + extract(doy FROM date)) % 91 AS volume
       FROM (SELECT CAST(day AS DATE) AS date, stock, 50 + stock + 5 * sin(stock * 1.7 + epoch(day) / 86400 / (3 + stock % 5)) AS close

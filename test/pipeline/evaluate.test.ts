@@ -112,7 +112,7 @@ function stored(split: string): { sql: string } {
 
 describe("evaluatePredictions", () => {
   const rows = async (): Promise<string[]> => {
-    await using database = await Database.open();
+    await using database = Database.open();
     return (await database.rows(`SELECT strftime(date, '%Y-%m-%d'), ticker, prediction FROM '${at("runs/first/predictions.parquet")}' WHERE split = 'test' ORDER BY hash(ticker || date::VARCHAR)`, "x")).map((cells) => cells.join(","));
   };
   const csv = (name: string, lines: readonly string[]): string => {
@@ -214,7 +214,7 @@ describe("astgnn evaluate", () => {
   });
 
   it("evaluates predictions of another tool and writes report.json where asked", async () => {
-    await using database = await Database.open();
+    await using database = Database.open();
     await database.run(`COPY (${stored("test").sql}) TO '${at("other.parquet")}' (FORMAT parquet)`, "other.parquet");
     const { code, out } = await astgnn("evaluate", "--predictions", at("other.parquet"), "--data", at("prices.csv"), "--label-horizon", "2", "--label-lag", "1", "--out", at("other"), "--json");
     expect(code).toBe(0);

@@ -28,7 +28,7 @@ const walk = (out: string, changes: Partial<WalkForwardOptions> = {}) => walkFor
 const bytes = (...path: string[]): string => createHash("sha256").update(readFileSync(at(join(...path)))).digest("hex");
 const json = (...path: string[]): Record<string, never> => JSON.parse(readFileSync(at(join(...path)), "utf8")) as Record<string, never>;
 const rows = async (file: string, where = "true"): Promise<unknown[][]> => {
-  await using database = await Database.open();
+  await using database = Database.open();
   return await database.rows(`SELECT strftime(date, '%Y-%m-%d'), ticker, split, prediction, label FROM '${at(file)}' WHERE ${where}`, file);
 };
 

@@ -21,65 +21,67 @@ const AT_ONCE = 1 << 16;
  */
 const CLOSED = { autoinstall_known_extensions: "false", autoload_known_extensions: "false", allow_community_extensions: "false" } as const;
 
-/** An in-memory DuckDB that lives as long as one `openPanel` and speaks in AstgnnErrors. */
+/** An in-memory DuckDB that lives as long as one `openPanel` and speaks in AstgnnErrors. It starts with the first statement: what needs none costs none. */
 export class Database implements AsyncDisposable {
-  /** Undefined where the connection is the caller's. */
-  readonly #instance: DuckDBInstance | undefined;
-  readonly #connection: DuckDBConnection;
   readonly #signal: AbortSignal | undefined;
-  readonly #interrupt = (): void => this.#connection.interrupt();
-
   readonly #spill: string;
+  readonly #isLent: boolean;
+  #instance: DuckDBInstance | undefined;
+  #connection: Promise<DuckDBConnection> | undefined;
+  #interrupt: (() => void) | undefined;
   #borrowed: Database | undefined;
 
-  private constructor(instance: DuckDBInstance | undefined, connection: DuckDBConnection, spill: string, signal: AbortSignal | undefined) {
+  private constructor(spill: string, signal: AbortSignal | undefined, lent?: DuckDBConnection) {
     this.#spill = spill;
-    this.#instance = instance;
-    this.#connection = connection;
     this.#signal = signal;
-    signal?.addEventListener("abort", this.#interrupt);
+    this.#isLent = lent !== undefined;
+    if (lent !== undefined) this.#connection = Promise.resolve(this.#listening(lent));
   }
 
-  static async open(signal?: AbortSignal): Promise<Database> {
+  static open(signal?: AbortSignal): Database {
     refuseAborted(signal);
     // A query that sorts more than fits into memory spills. By default that would leave a .tmp folder in the user's working directory; this one DuckDB
     // makes when it needs it and removes at the end.
-    const spill = join(tmpdir(), `astgnn-spill-${randomUUID()}`);
-    const instance = await DuckDBInstance.create(":memory:", { ...CLOSED, temp_directory: spill });
-    try {
-      const connection = await instance.connect();
-      refuseAborted(signal);
-      return new Database(instance, connection, spill, signal);
-    } catch (error) {
-      instance.closeSync();
-      throw error;
-    }
+    return new Database(join(tmpdir(), `astgnn-spill-${randomUUID()}`), signal);
   }
 
   /** The same on a connection of the caller's, which stays open when this database closes. */
   over(connection: DuckDBConnection): Database {
-    return (this.#borrowed = new Database(undefined, connection, this.#spill, this.#signal));
+    return (this.#borrowed = new Database(this.#spill, this.#signal, connection));
+  }
+
+  async #connect(): Promise<DuckDBConnection> {
+    this.#instance = await DuckDBInstance.create(":memory:", { ...CLOSED, temp_directory: this.#spill });
+    const connection = this.#listening(await this.#instance.connect());
+    refuseAborted(this.#signal);
+    return connection;
+  }
+
+  #listening(connection: DuckDBConnection): DuckDBConnection {
+    this.#interrupt = () => connection.interrupt();
+    this.#signal?.addEventListener("abort", this.#interrupt);
+    return connection;
   }
 
   /** How many statements a text is, without running any. */
   async statements(sql: string, file: string): Promise<number> {
-    return (await this.#guard(file, () => this.#connection.extractStatements(sql))).count;
+    return (await this.#ask(file, (connection) => connection.extractStatements(sql))).count;
   }
 
   /** Runs a statement whose rows do not matter. */
   async run(sql: string, file: string): Promise<void> {
-    await this.#guard(file, () => this.#connection.run(sql));
+    await this.#ask(file, (connection) => connection.run(sql));
   }
 
   /** All rows of a small result. */
   async rows(sql: string, file: string): Promise<unknown[][]> {
-    const reader = await this.#guard(file, () => this.#connection.runAndReadAll(sql));
+    const reader = await this.#ask(file, (connection) => connection.runAndReadAll(sql));
     return reader.getRowsJS();
   }
 
   /** A whole result, to be read chunk by chunk with {@link fetch}: of one that is streamed DuckDB's JavaScript does not tell that it failed half-way. */
   async result(sql: string, file: string): Promise<DuckDBResult> {
-    return this.#guard(file, () => this.#connection.run(sql));
+    return this.#ask(file, (connection) => connection.run(sql));
   }
 
   /** The next chunk, or null at the end. */
@@ -95,7 +97,7 @@ export class Database implements AsyncDisposable {
    * costs a quarter of the processor time.
    */
   async scan(sql: string, table: NativeTable, file: string, threads?: number): Promise<void> {
-    return this.#instance === undefined ? this.#scanHere(sql, table, file) : this.#scanAway(sql, table, file, threads);
+    return this.#isLent ? this.#scanHere(sql, table, file) : this.#scanAway(sql, table, file, threads);
   }
 
   /** On a database of its own and off the event loop: DuckDB's JavaScript takes as long for the chunks as DuckDB does for the rows. */
@@ -122,13 +124,19 @@ export class Database implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#signal?.removeEventListener("abort", this.#interrupt);
     await this.#borrowed?.[Symbol.asyncDispose]();
+    // What failed to open has said so.
+    const connection = await this.#connection?.catch(() => undefined);
+    if (this.#interrupt !== undefined) this.#signal?.removeEventListener("abort", this.#interrupt);
     if (this.#instance === undefined) return;
     // Closing takes milliseconds: not in the turn of what came before.
     await yieldToEventLoop();
-    this.#connection.closeSync();
+    connection?.closeSync();
     this.#instance.closeSync();
+  }
+
+  async #ask<V>(file: string, work: (connection: DuckDBConnection) => Promise<V>): Promise<V> {
+    return this.#guard(file, async () => work(await (this.#connection ??= this.#connect())));
   }
 
   async #guard<V>(file: string, work: () => Promise<V>): Promise<V> {

@@ -53,7 +53,7 @@ function laterColumns(table: SourceTable, source: TableSource, roles: SourceRole
     order,
     names: order.filter((name) => !atOnce.includes(name)),
     read: async (names, signal) => {
-      await using database = await Database.open(signal);
+      await using database = Database.open(signal);
       const now = await openTable(database, source, roles);
       const other = names.find((name) => now.columns.get(name) !== table.columns.get(name));
       if (other !== undefined) throw changedSource(table.name, `column ${other}`);

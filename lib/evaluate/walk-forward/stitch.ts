@@ -50,7 +50,7 @@ export async function foldResults(out: string, { folds }: Pick<WalkForwardDescri
 export async function readFoldTests(out: string, folds: readonly FoldResult[]): Promise<StoredSplit> {
   const files = finishedFiles(out, folds);
   const seen = new Map<string, string>();
-  await using database = await Database.open();
+  await using database = Database.open();
   for (const file of files) {
     for (const [date] of await database.rows(`SELECT DISTINCT strftime(date, '%Y-%m-%d') FROM read_parquet(${oneFile(file)}) WHERE split = 'test'`, file)) {
       const other = seen.get(String(date));
@@ -88,7 +88,7 @@ export async function stitch(out: string): Promise<void> {
     const folds = await foldResults(out, description);
     const files = finishedFiles(out, folds);
     if (files.length === 0) return;
-    await using database = await Database.open();
+    await using database = Database.open();
     const to = join(out, "predictions.parquet");
     const partial = partialPath(to);
     const parts = files.map((path) => `SELECT * FROM read_parquet(${oneFile(path)}) WHERE split IN ('test', 'unlabelled')`);
