@@ -181,7 +181,7 @@ async function readJson<V>(file: string): Promise<V> {
   try {
     return JSON.parse(await readFile(file, "utf8")) as V;
   } catch (cause) {
-    throw new AstgnnError("ERR_DATA", `${file} is not valid JSON.`, { file, cause, next: "Write it again with astgnn train --resume." });
+    throw new AstgnnError("ERR_DATA", `${file} is not valid JSON.`, { file, cause, next: "Move it away; astgnn train --resume writes it again." });
   }
 }
 

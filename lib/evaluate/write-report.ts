@@ -45,14 +45,33 @@ export interface WriteReportOptions {
  * @param folder a run folder, or with `options.predictions` any other
  * @example
  * await writeReport("runs/first", await evaluateRun("runs/first"));
- * @throws AstgnnError ERR_OPTION where the folder cannot be written, or holds a run and is to get the report of other predictions
+ * @throws AstgnnError ERR_OPTION where the folder cannot be written, or holds a run and is to get the report of other predictions; ERR_DATA
+ *   where its report.json holds what no report has
  */
-export async function writeReport(folder: string, part: ReportPart, { command, comparison, predictions }: WriteReportOptions = {}): Promise<void> {
-  const isRun = existsSync(join(folder, "run.json"));
-  if (isRun && predictions !== undefined) {
+export async function writeReport(folder: string, part: ReportPart, options: WriteReportOptions = {}): Promise<void> {
+  const { predictions } = options;
+  if (predictions !== undefined && existsSync(join(folder, "run.json"))) {
     throw new AstgnnError("ERR_OPTION", `${folder} holds a run, whose report would be lost.`, { option: "out", file: folder, next: "Name another folder." });
   }
-  const before = predictions === undefined ? await readReport(folder) : {};
+  const file = join(folder, "report.json");
+  const before = predictions === undefined ? await readReport(file) : {};
+  const { json, page } = await reportOf(folder, part, before, options).catch(async (cause: unknown) => {
+    if (cause instanceof AstgnnError) throw cause;
+    // It is the file's fault where it goes without.
+    await reportOf(folder, part, {}, options);
+    throw noReport(file, `holds what no report has: ${(cause as Error).message}`, cause);
+  });
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFileAtomically(file, json);
+    await writeFileAtomically(join(folder, "report.html"), page);
+  } catch (cause) {
+    throw new AstgnnError("ERR_OPTION", `Cannot write the report into ${folder}: ${(cause as Error).message}.`, { option: "out", file: folder, cause, next: "Name a folder that can be written." });
+  }
+}
+
+async function reportOf(folder: string, part: ReportPart, before: Partial<ReportNumbers>, { command, comparison, predictions }: WriteReportOptions): Promise<{ json: string; page: string }> {
+  const isRun = existsSync(join(folder, "run.json"));
   // A training of the library says less of its splits than the page shows.
   const isUnevaluated = isRun && !("test" in part) && before.test !== undefined && before.test.daily === undefined;
   const whole = isUnevaluated ? { ...(await evaluateRun(folder, { onWarning: () => {} })), ...part } : part;
@@ -77,14 +96,7 @@ export async function writeReport(folder: string, part: ReportPart, { command, c
   };
   const json = `${JSON.stringify(report, null, 2)}\n`;
   // The page is made of what the file has, so that the two cannot differ.
-  const page = await renderReport(JSON.parse(json) as ReportNumbers);
-  try {
-    await mkdir(folder, { recursive: true });
-    await writeFileAtomically(join(folder, "report.json"), json);
-    await writeFileAtomically(join(folder, "report.html"), page);
-  } catch (cause) {
-    throw new AstgnnError("ERR_OPTION", `Cannot write the report into ${folder}: ${(cause as Error).message}.`, { option: "out", file: folder, cause, next: "Name a folder that can be written." });
-  }
+  return { json, page: await renderReport(JSON.parse(json) as ReportNumbers) };
 }
 
 function dayNumbers({ date, top, bottom }: DayExplanation): DayNumbers {
@@ -101,8 +113,19 @@ function largest(parts: readonly { readonly name: string; readonly part: number 
   return [parts.slice(0, NAMED_PARTS).map(({ name, part }) => ({ name, part })), parts.slice(NAMED_PARTS).reduce((sum, { part }) => sum + part, 0)];
 }
 
-async function readReport(folder: string): Promise<Partial<ReportNumbers>> {
-  return readFile(join(folder, "report.json"), "utf8").then((text) => JSON.parse(text) as ReportNumbers).then((report) => (typeof report === "object" && report !== null ? report : {}), () => ({}));
+/** What the file says already: nothing where there is none. */
+async function readReport(file: string): Promise<Partial<ReportNumbers>> {
+  if (!existsSync(file)) return {};
+  const report: unknown = await readFile(file, "utf8").then((text) => JSON.parse(text) as unknown).catch((cause: unknown) => {
+    throw noReport(file, "is not valid JSON", cause);
+  });
+  if (typeof report !== "object" || report === null || Array.isArray(report)) throw noReport(file, "holds no object");
+  return report;
+}
+
+/** What the training said of itself stands nowhere else: it is not written over. */
+function noReport(file: string, what: string, cause?: unknown): AstgnnError {
+  return new AstgnnError("ERR_DATA", `${file} ${what}.`, { file, cause, next: "Move it away; astgnn train --resume writes it again." });
 }
 
 /** What run.json and metrics.jsonl say, without the clock. */

@@ -135,7 +135,7 @@ class Member {
   async train(before: RunDescription | undefined): Promise<MemberResult> {
     const { model, folder, plan, dataset, options } = this;
     const events = this.stored === undefined ? [] : ((await folder?.cutEpochs(this.#position.history)) ?? []);
-    const wasFinished = await this.#ofFirst(() => this.stored !== undefined && this.#isDone() && before?.status === "finished");
+    const wasFinished = await this.#ofFirst(() => this.stored !== undefined && this.#isDone() && folder?.isComplete(before) === true);
     const seeds = { model: before?.seeds.model ?? model.seed ?? null, train: options.seed };
     let description: RunDescription = {
       ...describeRun(model, dataset, plan, { kind: "run", seeds, threads: this.#threads }),

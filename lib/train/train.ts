@@ -93,7 +93,7 @@ async function trainMembers(
     ...describeRun(model, dataset, plan, { kind: "ensemble", seeds: { model: null, train: seeds }, threads, members: names }),
     ...(before === undefined ? {} : { timing: { ...before.timing, finishedAt: null } }),
   };
-  const isUnchanged = before?.status === "finished" && before.training["epochs"] === options.epochs;
+  const isUnchanged = before !== undefined && folder!.isComplete(before) && before.training["epochs"] === options.epochs;
   if (!isUnchanged) await folder?.writeDescription(description);
 
   const shares = sharesOf(seeds.length, { atOnce: options.atOnce, threads }, { memoryBytes: plan.memoryBytes, device: model.device, isInFile: readerOf(dataset) !== undefined });

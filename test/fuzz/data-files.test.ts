@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DuckDBInstance } from "@duckdb/node-api";
 import { tableFromArrays, tableToIPC } from "@uwdata/flechette";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { afterAll, beforeAll, describe, it, vi } from "vitest";
 import { Database } from "../../lib/data/source/database.js";
 import { openPanel, Panel, type PanelOptions } from "../../lib/index.js";
 import { expectFinite, fuzz, FUZZ_TIMEOUT } from "./fuzz.js";
@@ -17,6 +18,14 @@ const rows = dates.flatMap((date, t) => ["A", "B", "C"].map((ticker, n) => ({ da
 const csv = `date,ticker,close,volume,group\n${rows.map(({ date, ticker, close, volume, group }) => `${date},${ticker},${close},${volume},${group}`).join("\n")}\n`;
 const columnsOf = (): Record<string, (string | number)[]> => Object.fromEntries(["date", "ticker", "close", "volume"].map((name) => [name, rows.map((row) => row[name as "close"])]));
 let parquet: Uint8Array;
+
+// Starting DuckDB takes a third of an input's time: a long run has one for all.
+if (process.env["ASTGNN_FUZZ"] !== undefined) {
+  const create = DuckDBInstance.create.bind(DuckDBInstance);
+  let shared: Promise<DuckDBInstance> | undefined;
+  vi.spyOn(DuckDBInstance, "create").mockImplementation((path, options) => (shared ??= create(path, { ...options, enable_external_file_cache: "false" })));
+  vi.spyOn(DuckDBInstance.prototype, "closeSync").mockImplementation(() => {});
+}
 
 beforeAll(async () => {
   writeFileSync(at("seed.csv"), csv);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { simulateMarket, SIMULATED_FEATURES, writeSimulatedMarket } from "../../lib/demo/simulate.js";
-import { ASTGNNFactorModel, audit, evaluateRun, type EvaluateRunOptions, loadRun, openPanel, optimise, readSafetensors, RiskModel, train, writeSafetensors, type Dataset, type Panel, type SafetensorsFile } from "../../lib/index.js";
+import { ASTGNNFactorModel, audit, evaluateRun, type EvaluateRunOptions, loadRun, openPanel, optimise, readSafetensors, RiskModel, train, writeReport, writeSafetensors, type Dataset, type Panel, type SafetensorsFile } from "../../lib/index.js";
 import { readPlan, writePlan } from "../../lib/evaluate/sweep/plan-file.js";
 import { expectFinite, fuzz, FUZZ_TIMEOUT } from "./fuzz.js";
 import type { RiskDate } from "../../lib/risk/risk-date.js";
@@ -133,6 +133,29 @@ describe("fuzz: files of a model", { timeout: FUZZ_TIMEOUT }, () => {
       for (const [other, as] of whole) writeFileSync(at("beside", other), other !== name ? as : mutator.below(4) === 0 ? mutator.bytes(new TextEncoder().encode(as)) : lines);
       if (mutator.below(2) === 0) await evaluateRun(at("beside"), { onWarning: () => {} } as EvaluateRunOptions);
       else await audit(at("beside"));
+    });
+  });
+
+  it("what a report says already", async () => {
+    cpSync(at("run"), at("reported"), { recursive: true });
+    const evaluation = await evaluateRun(at("reported"), { onWarning: () => {} } as EvaluateRunOptions);
+    const found = await audit(at("reported"));
+    await writeReport(at("reported"), evaluation);
+    await writeReport(at("reported"), { audit: found });
+    const whole = JSON.parse(readFileSync(at("reported", "report.json"), "utf8")) as object;
+    return fuzz("what a report says already", 12, async (mutator) => {
+      const text = JSON.stringify(mutator.json(whole));
+      const changed = mutator.below(4) === 0 ? mutator.bytes(new TextEncoder().encode(text)) : new TextEncoder().encode(text);
+      writeFileSync(at("reported", "report.json"), changed);
+      try {
+        await writeReport(at("reported"), mutator.below(2) === 0 ? evaluation : { audit: found });
+      } catch (error) {
+        // What cannot be kept is not written over.
+        expect(readFileSync(at("reported", "report.json")).equals(changed)).toBe(true);
+        throw error;
+      }
+      expect(readFileSync(at("reported", "report.html")).includes("<script"), "text on the page as markup").toBe(false);
+      JSON.parse(readFileSync(at("reported", "report.json"), "utf8"));
     });
   });
 

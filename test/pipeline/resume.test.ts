@@ -71,6 +71,29 @@ describe("resume", () => {
     await expect(train(grown, dataset, { ...recipe, epochs: 3, out: short, resume: true })).rejects.toMatchObject({ code: "ERR_CHECKPOINT", option: "training.epochs" });
   });
 
+  it.each([undefined, [3, 5]])("of a finished run writes again what was lost of its results, and nothing else, seeds %j", async (seeds) => {
+    const out = join(folder, `lost-${seeds === undefined ? "one" : "two"}`);
+    const options = { ...recipe, epochs: 1, out, ...(seeds === undefined ? {} : { seeds }) };
+    const resume = async (): Promise<void> => {
+      using model = new ASTGNNFactorModel(small);
+      const { members, ensemble } = await train(model, dataset, { ...options, resume: true });
+      ensemble?.dispose();
+      for (const member of members ?? []) member.model.dispose();
+    };
+    await resume();
+    const results = (readdirSync(out, { recursive: true }) as string[]).filter((name) => /report\.json|predictions\.parquet|model\.safetensors/.test(name));
+    expect(results).toHaveLength(seeds === undefined ? 3 : 2 + 2 * 3);
+    const written = new Map(results.map((name) => [name, readFileSync(join(out, name))]));
+    for (const name of results) {
+      rmSync(join(out, name));
+      await resume();
+      for (const [other, bytes] of written) expect(readFileSync(join(out, other)).equals(bytes), `${other} without ${name}`).toBe(true);
+    }
+    const description = readFileSync(join(out, "run.json"), "utf8");
+    await resume();
+    expect(readFileSync(join(out, "run.json"), "utf8")).toBe(description);
+  });
+
   it("starts from the beginning in a folder without a run, and says so in the steps done", async () => {
     using model = new ASTGNNFactorModel(small);
     let done = -1;
