@@ -41,7 +41,7 @@ export interface StudyOptions extends CostOptions {
   quantiles?: number | undefined;
   /** Stocks in the long-only book, from 1. Default: a tenth of the mean number of stocks. */
   topK?: number | undefined;
-  /** Draws of the bootstrap, from 1. Default 2000. */
+  /** Draws of the bootstrap, 1 to 1,000,000. Default 2000. */
   bootstrapDraws?: number | undefined;
   /** Seed of the bootstrap, whole, 0 to 2^32 - 1. Default 0. */
   seed?: number | undefined;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { tableFromArrays, tableToIPC } from "@uwdata/flechette";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
-  ASTGNNFactorModel, audit, averagePredictions, backtest, clusters, evaluate, explainDay, loadRun, marketOf, openPack, openPanel, optimise, pack, pairedDifference, Panel, peers, readSafetensors, RiskModel, riskModel, sampleCovariances, similar, Tensor, train, writeSafetensors,
+  ASTGNNFactorModel, audit, averagePredictions, backtest, clusters, evaluate, evaluatePredictions, explainDay, loadRun, marketOf, openPack, openPanel, optimise, pack, pairedDifference, Panel, peers, readSafetensors, RiskModel, riskModel, sampleCovariances, similar, Tensor, train, writeSafetensors,
 } from "../../lib/index.js";
 import { writePlan, readPlan } from "../../lib/evaluate/sweep/plan-file.js";
 import { loadingsOf } from "../../lib/model/loadings-file.js";
@@ -193,6 +193,7 @@ describe("arguments of the wrong type are refused by name", () => {
     ["pairedDifference of nothing", () => pairedDifference(odd, odd), /what evaluate returned for a/],
     ["averagePredictions of an object", () => averagePredictions(odd), /a list of predictions/],
     ["evaluate with dates that are none", () => evaluate({ data: new Float64Array(1), shape: [1, 1], dates: [odd], tickers: ["A"] }, nothing), /Expected \{ data, shape, dates, tickers \} for predictions/],
+    ["evaluatePredictions with draws that no memory holds", () => evaluatePredictions({ sql: "SELECT 1" }, { sql: "SELECT 1" }, { bootstrapDraws: 2 ** 40 }), /from 1 to 1000000 for bootstrapDraws/],
     ["audit without options", (panel) => audit(panel, "x" as never), /those of panel.dataset/],
     ["similar without options", () => similar("runs/none", null as never), /\{ date, ticker \} for options/],
     ["loadRun of a number", () => loadRun(1 as never), /the folder of a run/],
