@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { lineChart } from "../../lib/report/charts/lines.js";
 import { thinned, unbrokenRuns } from "../../lib/report/charts/points.js";
 import { niceScale, spreadOut } from "../../lib/report/charts/scale.js";
 import { shortened, textWidth } from "../../lib/report/charts/text-width.js";
+import { drawChart } from "../../lib/report/vega.js";
 import { count, digitsOf, fixed, value } from "../../lib/report/format.js";
 
 describe("niceScale", () => {
@@ -16,6 +18,16 @@ describe("niceScale", () => {
     const { domain, ticks } = niceScale(values);
     expect(domain[0]).toBeLessThan(domain[1]);
     expect(ticks.length).toBeGreaterThan(0);
+  });
+});
+
+describe("lines over dates", () => {
+  it.each([[1, 498], [2, 498], [3, 358], [3, 1040], [6, 498], [12, 498], [40, 1040]])("of %i days name none twice, %i pixels wide", async (days, width) => {
+    const x = Array.from({ length: days }, (_, i) => new Date(Date.UTC(2005, 2, 7 + i)).toISOString().slice(0, 10));
+    const { markup } = await drawChart(lineChart({ x, lines: [{ name: "IC", colour: "black", values: x.map((_, i) => i) }] }, width), "chart");
+    const named = [...markup.matchAll(/>(\d+ (?:Mar|Apr))</g)].map(([, day]) => day);
+    expect(named.length).toBeGreaterThan(0);
+    expect(new Set(named).size).toBe(named.length);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { Spec } from "../vega.js";
-import { thinned, unbrokenRuns } from "./points.js";
+import { MS_PER_DAY, thinned, unbrokenRuns } from "./points.js";
 import { axisY, niceScale, spreadOut } from "./scale.js";
 import { textWidth } from "./text-width.js";
 import { COLOURS, heightOf, TEXT } from "./theme.js";
@@ -43,8 +43,11 @@ export function lineChart(input: LinesInput, width: number): Spec {
   const right = isNamed ? Math.max(...lines.map(({ name }) => textWidth(name, TEXT))) : 0;
   const y = axisY(scale, input.format);
   const xs = x.map(time);
+  const ticks = Math.max(2, Math.round(width / 110));
+  // Ticks between few days would be hours, and name each day several times.
+  const isFew = isTime && xs.at(-1)! - xs[0]! < ticks * MS_PER_DAY;
   const horizontal = isTime
-    ? { type: "temporal", scale: { type: "utc", nice: false }, axis: { tickCount: Math.max(2, Math.round(width / 110)), format: { year: "%Y", quarter: "%b", month: "%b", week: "%-d %b", date: "%-d %b", hours: "%-d %b" } } }
+    ? { type: "temporal", scale: { type: "utc", nice: false }, axis: { ...(isFew ? { values: xs } : { tickCount: ticks }), format: { year: "%Y", quarter: "%b", month: "%b", week: "%-d %b", date: "%-d %b", hours: "%-d %b" } } }
     : { type: "quantitative", scale: { nice: false, zero: false, ...(xs.length === 1 ? { domain: [xs[0]! - 1, xs[0]! + 1] } : {}) }, axis: { values: wholeTicks(xs, width), format: ".0f", labelOverlap: false, labelFlush: false } };
   const encodeX = { field: "x", ...horizontal };
   const encodeY = { field: "y", type: "quantitative", ...y };

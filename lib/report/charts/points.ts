@@ -1,3 +1,6 @@
+/** Milliseconds of a day. */
+export const MS_PER_DAY = 86_400_000;
+
 /** Days without a date after which a line is broken: holidays are shorter. */
 const GAP_DAYS = 30;
 
@@ -6,7 +9,7 @@ export function unbrokenRuns(xs: readonly number[], isTime: boolean): [begin: nu
   const runs: [number, number][] = [];
   let begin = 0;
   for (let i = 1; i <= xs.length; i++) {
-    if (i < xs.length && (!isTime || xs[i]! - xs[i - 1]! <= GAP_DAYS * 86_400_000)) continue;
+    if (i < xs.length && (!isTime || xs[i]! - xs[i - 1]! <= GAP_DAYS * MS_PER_DAY)) continue;
     runs.push([begin, i]);
     begin = i;
   }
