@@ -106,7 +106,7 @@ export interface TrainOptions extends TrainEvents {
   atOnce?: number | undefined;
   /** Run folder. Absent: nothing is written. */
   out?: string | undefined;
-  /** Continue the run in `out`, or the interrupted one that was to replace it; harmless on an empty folder and on a finished run. Default false. */
+  /** Continue the run in `out`, or the interrupted one that was to replace it; harmless on an empty folder and on a finished run, of which it writes again what is missing. Default false. */
   resume?: boolean | undefined;
   /** Replace the run in `out`: the new one is built in `.replacement` there and takes its place when it is finished; until then the old one is whole. Default false. */
   overwrite?: boolean | undefined;
