@@ -14,6 +14,8 @@ const days = weekdays(12);
 const file = (name: string, text: string | Uint8Array): string => folder.write(name, text);
 const withChange = (row: number, change: Record<string, unknown>): string => csv(rows.map((r, i) => (i === row - 1 ? { ...r, ...change } : r)));
 
+const latin1 = Buffer.from(csv(rows.map((row, i) => ({ ...row, name: i === 2 ? "Soci\u00e9t\u00e9" : "Co" }))), "latin1");
+
 async function failure(work: () => Promise<unknown>): Promise<AstgnnError> {
   const error = await work().then(
     () => undefined,
@@ -42,6 +44,8 @@ const reading: Case[] = [
   { name: "a truncated gzip file", source: () => file("bad.csv.gz", new Uint8Array([31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 1])), code: "ERR_DATA", message: /bad\.csv\.gz is no complete gzip file: unexpected end of file/ },
   { name: "a ragged CSV", source: () => file("ragged.csv", "date,ticker,close\n2020-01-01,A,1\n2020-01-02,A,1,2,3,4\n2020-01-03,A,1\n"), code: "ERR_DATA", message: /^Cannot read .*ragged\.csv: .*CSV Error on Line: 3.*Expected Number of Columns: 3 Found: 4/ },
   { name: "an empty file", source: () => file("nothing.csv", ""), code: "ERR_DATA", message: /nothing\.csv is empty\. The first line must name the columns/ },
+  ...["latin1.csv", "latin1.csv.gz"].map((name): Case => ({ name: `text that is no UTF-8, ${name}`, source: () => file(name, name.endsWith("gz") ? gzipSync(latin1) : latin1), code: "ERR_DATA", message: new RegExp(`${name} is not written in UTF-8: line 4 holds other bytes`) })),
+  { name: "groups that are no UTF-8", source: () => prices, options: { groups: { file: file("groups.csv", Buffer.from("ticker,group\nS0,Soci\u00e9t\u00e9", "latin1")), column: "group" } }, code: "ERR_DATA", message: /groups\.csv is not written in UTF-8: line 2/ },
   { name: "a gzip file that breaks off", source: () => file("half.csv.gz", gzipSync(csv(rows)).subarray(0, 400)), code: "ERR_DATA", message: /half\.csv\.gz is no complete gzip file/ },
   { name: "a column that is named twice", source: () => file("same.csv", "date,ticker,close,Close\n2020-01-01,A,1,2\n"), code: "ERR_DATA", message: /same\.csv names column Close twice/ },
   { name: "a table without rows", source: () => file("empty.csv", "date,ticker,close\n"), code: "ERR_DATA", message: /empty\.csv has no rows/ },

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { columnFromArray, dateDay, float64, int32, tableFromArrays, tableFromColumns, tableToIPC, timestamp, utf8, TimeUnit } from "@uwdata/flechette";
+import { columnFromArray, dateDay, float64, int32, int64, interval, IntervalUnit, tableFromArrays, tableFromColumns, tableToIPC, timestamp, utf8, TimeUnit } from "@uwdata/flechette";
 import { afterAll, describe, expect, test } from "vitest";
 import { openPanel, type Panel } from "../../lib/data/panel.js";
 import type { PanelOptions } from "../../lib/data/panel-options.js";
@@ -74,6 +74,16 @@ describe("An Arrow table in memory", () => {
     expect(panel.ledger.entries).toMatchObject([{ reason: "late_times", count: prices.length }]);
   });
 
+  test("with integers of 64 bits has them as DuckDB reads them: rounded beyond 2^53, missing where they are", async () => {
+    const values = [2n ** 62n + 1n, null, -5n, 7n];
+    const keys = { date: ["2020-01-01", "2020-01-01", "2020-01-02", "2020-01-02"], ticker: ["A", "B", "A", "B"] };
+    const table = tableFromColumns({ date: columnFromArray(keys.date, utf8()), ticker: columnFromArray(keys.ticker, utf8()), close: columnFromArray([1, 2, 3, 4], float64()), shares: columnFromArray(values, int64()) });
+    const sql = `SELECT * FROM (VALUES ${values.map((value, i) => `('${keys.date[i]}', '${keys.ticker[i]}', ${i + 1}.0::DOUBLE, ${value}::BIGINT)`).join(", ")}) AS t(date, ticker, close, shares)`;
+    const panel = await openPanel({ arrow: tableToIPC(table, { format: "file" })! });
+    await expectSame(panel, await openPanel({ sql }));
+    expect(panel.values("shares")).toEqual(Float64Array.of(2 ** 62, NaN, -5, 7));
+  });
+
   const small = (change: Record<string, unknown>): PanelSource => ({ arrow: tableFromArrays({ date: ["2020-01-01", "2020-01-02"], ticker: ["A", "A"], close: Float64Array.of(1, 2), ...change } as unknown as Record<string, string[]>) });
   test.each<[string, () => PanelSource, PanelOptions, RegExp]>([
     ["bytes that are no Arrow", () => ({ arrow: new TextEncoder().encode("this is no Arrow table at all") }), {}, /^Cannot read the Arrow table: .* It must be in Arrow's IPC format/],
@@ -82,6 +92,7 @@ describe("An Arrow table in memory", () => {
     ["an object that is no table", () => ({ arrow: {} }) as unknown as PanelSource, {}, /^Expected bytes in Arrow's IPC format or a table of @uwdata\/flechette for source\.arrow/],
     ["a missing date column", () => small({}), { dateColumn: "day" }, /^the Arrow table has no column day \(dateColumn\); its columns are date, ticker, close/],
     ["a date that is none", () => small({ date: ["2020-01-01", "soon"] }), {}, /^Cannot read the Arrow table: Expected a date as YYYY-MM-DD, yyyymmdd or a Date for dates\[1\] but received "soon"/],
+    ["a date that no number holds", () => ({ arrow: tableFromColumns({ date: columnFromArray([new Float64Array([1, 1, 2 ** 60])], interval(IntervalUnit.MONTH_DAY_NANO)), ticker: columnFromArray(["A"], utf8()), close: columnFromArray([1], float64()) }) }), {}, /^Cannot read column date of the Arrow table: BigInt exceeds/],
     ["a missing ticker", () => small({ ticker: ["A", null] }), {}, /^Cannot read the Arrow table: Expected a ticker for tickers\[1\] but received null/],
     ["a row twice", () => small({ date: ["2020-01-01", "2020-01-01"] }), {}, /^the Arrow table has 1 duplicated \(date, ticker\) row; the first pair is \(2020-01-01, A\), first seen in row 1/],
     ["an infinite value", () => small({ close: Float32Array.of(1, Infinity) }), {}, /^Column close of the Arrow table is infinite in row 2 \(2020-01-02, A\)/],

@@ -38,16 +38,21 @@ export async function readArrow(source: string | ArrowSource, roles: SourceRoles
   const tickers = requireColumn({ name, columns }, roles.tickerColumn, "tickerColumn");
   if (table.numRows === 0) throw new AstgnnError("ERR_DATA", `${name} has no rows.`, { file: name, next: "Check the table." });
   const pace = new Pace();
+  const named = <V>(column: string, reading: Promise<V>): Promise<V> =>
+    reading.catch((cause: unknown) => {
+      throw cause instanceof AstgnnError ? cause : new AstgnnError("ERR_DATA", `Cannot read column ${column} of ${name}: ${(cause as Error).message}.`, { file: name, column, cause, next: "Correct it, or name the other columns in columns." });
+    });
   const cells: Record<string, Cells> = {};
   const wanted = roles.columns === undefined ? undefined : new Set([...roles.columns, ...keys]);
   for (const [column, values] of columns) {
     if (values === dates || values === tickers || (wanted !== undefined && !wanted.has(column))) continue;
-    cells[column] = await readCells(values, pace);
+    cells[column] = await named(column, readCells(values, pace));
   }
-  const read = await daysOf(dates, pace);
+  const read = await named(roles.dateColumn, daysOf(dates, pace));
+  const texts = await named(roles.tickerColumn, textsOf(tickers, pace));
   try {
     const { rename: _, ...rest } = roles;
-    const { dense, notes } = await readMemory({ dates: read.days, tickers: await textsOf(tickers, pace), columns: cells }, rest, name);
+    const { dense, notes } = await readMemory({ dates: read.days, tickers: texts, columns: cells }, rest, name);
     return { name, dense, notes: [...notes, lateNote(read.late, roles.dateColumn)] };
   } catch (cause) {
     if (!(cause instanceof AstgnnError) || cause.code !== "ERR_OPTION" || !/^(dates|tickers|columns)\b/.test(cause.option ?? "")) throw cause;
@@ -104,11 +109,14 @@ async function readCells(column: Column<unknown>, pace: Pace): Promise<Cells> {
   const numbers = isSingle ? new Float32Array(column.length) : new Float64Array(column.length);
   let first = 0;
   for (const batch of column.data) {
+    // Beyond 2^53 they are rounded, as DuckDB does it.
+    const integers = batch.values instanceof BigInt64Array || batch.values instanceof BigUint64Array ? batch.values : undefined;
+    const isWide = integers !== undefined && column.type.typeId === Type.Int;
     const isPlain = batch.nullCount === 0 && (batch.values instanceof Float32Array || batch.values instanceof Float64Array);
     if (isPlain) numbers.set((batch.values as Float64Array).subarray(0, batch.length), first);
     else {
       for (let i = 0; i < batch.length; i++) {
-        const value = batch.at(i);
+        const value = !isWide ? batch.at(i) : batch.nullCount === 0 || batch.isValid(i) ? integers[i]! : null;
         numbers[first + i] = value === null ? NaN : Number(value);
         if (i % SLICE === 0) await pace.step();
       }

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
@@ -84,10 +85,7 @@ async function gzipHeader(path: string): Promise<string> {
   const start: Buffer[] = [];
   let size = 0;
   try {
-    const gunzip = createGunzip();
-    const input = createReadStream(path);
-    input.on("error", (error) => gunzip.destroy(error));
-    for await (const part of input.pipe(gunzip) as AsyncIterable<Buffer>) {
+    for await (const part of contentOf(path)) {
       if (size < LONGEST_HEADER) start.push(part);
       size += part.length;
     }
@@ -99,4 +97,45 @@ async function gzipHeader(path: string): Promise<string> {
 
 function firstLine(bytes: Buffer): string {
   return bytes.toString("utf8").split(/\r\n|\n|\r/, 1)[0]!;
+}
+
+/** The error about the first line that is no UTF-8, whose text DuckDB does not read; undefined where there is none. */
+export async function notUtf8(files: readonly string[]): Promise<AstgnnError | undefined> {
+  for (const file of files) {
+    let line = 1;
+    let rest = Buffer.alloc(0);
+    const wrong = (bytes: Buffer): AstgnnError | undefined => {
+      if (isUtf8(bytes)) {
+        for (const byte of bytes) if (byte === NEW_LINE) line++;
+        return undefined;
+      }
+      for (let begin = 0; begin < bytes.length; line++) {
+        const end = bytes.indexOf(NEW_LINE, begin) + 1 || bytes.length;
+        if (!isUtf8(bytes.subarray(begin, end))) break;
+        begin = end;
+      }
+      return new AstgnnError("ERR_DATA", `${file} is not written in UTF-8: line ${line} holds other bytes.`, { file, next: `Write it again in UTF-8, e.g. iconv -f latin1 -t utf-8.` });
+    };
+    for await (const part of contentOf(file)) {
+      const bytes = Buffer.concat([rest, part]);
+      const whole = bytes.lastIndexOf(NEW_LINE) + 1;
+      const found = wrong(bytes.subarray(0, whole));
+      if (found !== undefined) return found;
+      rest = bytes.subarray(whole);
+    }
+    const found = wrong(rest);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+const NEW_LINE = 0x0a;
+
+/** The bytes of a file, unpacked. */
+function contentOf(path: string): AsyncIterable<Buffer> {
+  const input = createReadStream(path);
+  if (!/\.gz$/i.test(path)) return input as AsyncIterable<Buffer>;
+  const gunzip = createGunzip();
+  input.on("error", (error) => gunzip.destroy(error));
+  return input.pipe(gunzip) as AsyncIterable<Buffer>;
 }

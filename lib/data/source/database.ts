@@ -30,6 +30,7 @@ export class Database implements AsyncDisposable {
   #connection: Promise<DuckDBConnection> | undefined;
   #interrupt: (() => void) | undefined;
   #borrowed: Database | undefined;
+  readonly #reasons: (() => Promise<AstgnnError | undefined>)[] = [];
 
   private constructor(spill: string, signal: AbortSignal | undefined, lent?: DuckDBConnection) {
     this.#spill = spill;
@@ -61,6 +62,11 @@ export class Database implements AsyncDisposable {
     this.#interrupt = () => connection.interrupt();
     this.#signal?.addEventListener("abort", this.#interrupt);
     return connection;
+  }
+
+  /** Asks `reason` what is wrong with the data where DuckDB fails by a defect of its own, or on bytes that are no text. */
+  explain(reason: () => Promise<AstgnnError | undefined>): void {
+    this.#reasons.push(reason);
   }
 
   /** How many statements a text is, without running any. */
@@ -145,6 +151,12 @@ export class Database implements AsyncDisposable {
       return await work();
     } catch (cause) {
       refuseAborted(this.#signal, cause);
+      if (/^INTERNAL Error|not utf-8 encoded/.test((cause as Error).message)) {
+        for (const reason of this.#reasons) {
+          const found = await reason();
+          if (found !== undefined) throw found;
+        }
+      }
       throw readingError(cause, file, this.#spill);
     }
   }
@@ -166,7 +178,8 @@ function refuseAborted(signal: AbortSignal | undefined, cause?: unknown): void {
 function readingError(cause: unknown, file: string, spill: string): AstgnnError {
   // DuckDB says first that a query failed while its rows were drawn, then why.
   const full = (cause instanceof Error ? cause.message : String(cause)).replace(/^Invalid Input Error: Attempting to execute an unsuccessful or closed pending query result\s*Error: |^Failed to extract statements: /, "");
-  const lines = full.split("\n").filter((line) => line.trim() !== "" && !/^(LINE \d+:|\s*\^|Possible (fixes|solutions):)/.test(line));
+  // A defect of its own it tells with its stack.
+  const lines = full.split(/\n*Stack Trace:/)[0]!.split("\n").filter((line) => line.trim() !== "" && !/^(LINE \d+:|\s*\^|Possible (fixes|solutions):)/.test(line));
   const message = lines.slice(0, 3).join(" ").slice(0, 300).replace(/[.\s]*$/, ".");
   if (/No files found/.test(full)) {
     return new AstgnnError("ERR_DATA", `No file matches ${file}.`, { file, cause, next: "Check the path." });

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import { AstgnnError, invalidOption } from "../../errors.js";
-import { csvRelation } from "./csv.js";
+import { csvRelation, notUtf8 } from "./csv.js";
 import type { Database } from "./database.js";
 import { literal } from "./sql.js";
 import { describe, SourceTable } from "./table.js";
@@ -46,6 +46,7 @@ async function openCsv(database: Database, name: string, list: string, isHive: b
   const files = (await database.rows(`SELECT DISTINCT file FROM glob(${list}) ORDER BY file`, name)).map((row) => String(row[0]));
   if (files.length === 0) throw new AstgnnError("ERR_DATA", `No file matches ${name}.`, { file: name, next: "Check the path." });
   const relation = await csvRelation(files, isHive, undefined);
+  database.explain(() => notUtf8(files));
   const places = async () => ({ relation: await csvRelation(files, isHive, FILE), file: FILE });
   return new SourceTable(database, { name, relation, columns: await describe(database, relation, name), places });
 }
