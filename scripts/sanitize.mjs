@@ -1,13 +1,16 @@
-// `npm run test:sanitize`: the native core and its tests under AddressSanitizer with UndefinedBehaviorSanitizer, and what several threads do under
-// ThreadSanitizer; and with clang, coverage-guided fuzzing (libFuzzer) of native parsers and checks. Builds of its own in build-sanitize/, so the core that
-// everyone uses stays as it is. Arguments choose: `address`, `thread`, `fuzz`; none: all. ASTGNN_FUZZ is the number of inputs of each target.
-// What passes is noted in build-sanitize/passed.json; scripts/release-check.mjs asks for it.
+// `npm run test:sanitize`: native code under sanitizers, each part with a build of its own in build-sanitize/, so the core that everyone uses stays as it is.
+// Arguments choose parts; none: all.
+//   address  native tests under AddressSanitizer and UndefinedBehaviorSanitizer
+//   node     the same of what comes through Node
+//   thread   what several threads do, under ThreadSanitizer
+//   fuzz     with clang, coverage-guided fuzzing (libFuzzer) of native parsers and checks; ASTGNN_FUZZ is the number of inputs of each target
+// What passes is noted in build-sanitize/passed.json; scripts/release-check.mjs asks for all of it.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PASSED, sanitizedSources } from "./sanitized-sources.mjs";
+import { notePassed, PARTS, sanitizedSources } from "./sanitized-sources.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 // Of the executor and of all that runs beside it: the others compute on one thread.
@@ -26,17 +29,23 @@ const OVER_LIBTORCH = ["packed", "panel", "state"];
 const jobs = String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2e9))));
 
 const wanted = process.argv.slice(2);
-if (wanted.some((name) => !["address", "thread", "fuzz"].includes(name))) throw new Error(`Expected address, thread or fuzz, not ${wanted.join(" ")}.`);
-const libtorch = installed();
-const sources = sanitizedSources(root);
-const failed = [];
-if (wanted.length === 0 || wanted.includes("address")) timed("address", address);
-if (wanted.length === 0 || wanted.includes("thread")) timed("thread", thread);
-if (wanted.length === 0 || wanted.includes("fuzz")) timed("fuzz", fuzz);
-if (sanitizedSources(root) !== sources) failed.push("the sources changed meanwhile");
-if (failed.length === 0 && wanted.length === 0) writeFileSync(join(root, PASSED), `${JSON.stringify({ sources }, null, 1)}\n`);
-console.log(failed.length === 0 ? "No sanitizer found anything." : `Failed: ${failed.join(", ")}.`);
-process.exitCode = failed.length === 0 ? 0 : 1;
+const strange = wanted.filter((name) => !PARTS.includes(name));
+if (strange.length > 0) throw new Error(`Expected ${PARTS.join(", ")}, not ${strange.join(" ")}.`);
+const { libtorch, cargo } = installed();
+const checks = { address, node, thread, fuzz };
+const fell = [];
+let failed = [];
+for (const name of wanted.length === 0 ? PARTS : wanted) {
+  const [start, sources] = [Date.now(), sanitizedSources(root)];
+  failed = [];
+  checks[name]();
+  if (sanitizedSources(root) !== sources) failed.push(`${name}: the sources changed meanwhile`);
+  notePassed(root, name, failed.length === 0 ? sources : undefined);
+  fell.push(...failed);
+  console.log(`${name}: ${((Date.now() - start) / 1000).toFixed(0)} s`);
+}
+console.log(fell.length === 0 ? "No sanitizer found anything." : `Failed: ${fell.join(", ")}.`);
+process.exitCode = fell.length === 0 ? 0 : 1;
 
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
@@ -44,16 +53,11 @@ function run(command, args, options = {}) {
   return result.status === 0;
 }
 
-/** Folder of the LibTorch that the addon is built with. */
+/** The LibTorch that the addon is built with, and the cargo of its solver. */
 function installed() {
   if (!run(process.execPath, ["scripts/install.mjs"])) process.exit(1);
-  return JSON.parse(readFileSync(join(root, "build", "stamp.json"), "utf8")).libtorch.path;
-}
-
-function timed(name, check) {
-  const start = Date.now();
-  check();
-  console.log(`${name}: ${((Date.now() - start) / 1000).toFixed(0)} s`);
+  const { libtorch: { path }, solver } = JSON.parse(readFileSync(join(root, "build", "stamp.json"), "utf8"));
+  return { libtorch: path, cargo: solver?.cargo ?? "" };
 }
 
 function build(name, folder, targets, definitions = []) {
@@ -73,18 +77,24 @@ function ctest(name, folder, selection, env) {
 }
 
 function address() {
+  const folder = addressed();
+  if (folder !== undefined) ctest("address", folder, [], { ASAN_OPTIONS: "detect_leaks=1:allocator_may_return_null=1", UBSAN_OPTIONS: "print_stacktrace=1" });
+}
+
+function addressed() {
   const headers = execFileSync(process.execPath, ["-p", "require('node-api-headers').include_dir"], { cwd: root, encoding: "utf8" }).trim();
   // In a folder where lib/binding finds a core: ASTGNN_PREBUILD.
-  const folder = build("address", join(root, "build-sanitize", "address", "build"), undefined, [`-DCMAKE_JS_INC=${headers}`]);
-  if (folder === undefined) return;
-  const UBSAN_OPTIONS = "print_stacktrace=1";
-  ctest("address", folder, [], { ASAN_OPTIONS: "detect_leaks=1:allocator_may_return_null=1", UBSAN_OPTIONS });
+  return build("address", join(root, "build-sanitize", "address", "build"), undefined, [`-DCMAKE_JS_INC=${headers}`, `-DASTGNN_CARGO=${cargo}`]);
+}
+
+function node() {
+  if (addressed() === undefined) return;
   // Node itself is not instrumented: the runtime has to be there first, and what V8 keeps at exit is no leak of ours.
   const runtime = execFileSync("gcc", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
   // Each tensor has bounds of its own where its memory is the system's.
-  const env = { ...process.env, ASTGNN_SANITIZE: "address", ASTGNN_MALLOC: "system", ASTGNN_PREBUILD: join(root, "build-sanitize", "address"), ASTGNN_CUDA: "0", LD_PRELOAD: runtime, ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1", UBSAN_OPTIONS };
+  const env = { ...process.env, ASTGNN_SANITIZE: "address", ASTGNN_MALLOC: "system", ASTGNN_PREBUILD: join(root, "build-sanitize", "address"), ASTGNN_CUDA: "0", LD_PRELOAD: runtime, ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1", UBSAN_OPTIONS: "print_stacktrace=1" };
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--testTimeout=1200000", "--hookTimeout=1200000"];
-  if (!run(process.execPath, [...vitest, ...THROUGH_NODE], { env })) failed.push("address: tests through Node");
+  if (!run(process.execPath, [...vitest, ...THROUGH_NODE], { env })) failed.push("node");
 }
 
 function thread() {

@@ -1,10 +1,30 @@
-// What scripts/sanitize.mjs has looked at, for scripts/release-check.mjs to compare.
+// What scripts/sanitize.mjs has found nothing in, for scripts/release-check.mjs to ask.
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
-import { join, relative } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 
-/** Where a complete run is noted. */
-export const PASSED = join("build-sanitize", "passed.json");
+/** Parts of a run. */
+export const PARTS = ["address", "node", "thread", "fuzz"];
+
+const passedFile = (root) => join(root, "build-sanitize", "passed.json");
+
+/** The sources that each part has passed with last. */
+function passed(root) {
+  return existsSync(passedFile(root)) ? JSON.parse(readFileSync(passedFile(root), "utf8")) : {};
+}
+
+/** Notes what a part has passed with, or undefined where it has not. */
+export function notePassed(root, part, sources) {
+  const noted = { ...passed(root), [part]: sources };
+  mkdirSync(dirname(passedFile(root)), { recursive: true });
+  writeFileSync(passedFile(root), `${JSON.stringify(noted, null, 1)}\n`);
+}
+
+/** Parts that the sources of today have not passed. */
+export function notSanitized(root) {
+  const [noted, sources] = [passed(root), sanitizedSources(root)];
+  return PARTS.filter((part) => noted[part] !== sources);
+}
 
 /** SHA-256 of all native sources and native tests. */
 export function sanitizedSources(root) {

@@ -6,7 +6,7 @@ import { packageRoot } from "../../lib/binding/package-root.js";
 import { scratch, write } from "./libtorch-fixture.js";
 
 // Plain JavaScript without declarations, hence the imports by address.
-const { sanitizedSources } = (await import(new URL("../../scripts/sanitized-sources.mjs", import.meta.url).href)) as { sanitizedSources(root: string): string };
+const { notePassed, PARTS, sanitizedSources } = (await import(new URL("../../scripts/sanitized-sources.mjs", import.meta.url).href)) as { notePassed(root: string, part: string, sources: string | undefined): void; PARTS: readonly string[]; sanitizedSources(root: string): string };
 
 const root = scratch();
 let count = 0;
@@ -29,7 +29,7 @@ function check(args: string[], changes: Record<string, string> = {}, binary = ol
     ...changes,
   });
   mkdirSync(join(folder, "test", "native"), { recursive: true });
-  if (changes["build-sanitize/passed.json"] === undefined) write(join(folder, "build-sanitize"), { "passed.json": JSON.stringify({ sources: sanitizedSources(folder) }) });
+  for (const part of changes["build-sanitize/passed.json"] === undefined ? PARTS : PARTS.slice(1)) notePassed(folder, part, sanitizedSources(folder));
   for (const name of ["prebuilds/linux-x64/astgnn.node", "prebuilds/linux-x64/libastgnn_core.so", "prebuilds/linux-x64/libastgnn_ranks.so", ...["release-check", "sanitized-sources", "supply-chain"].map((script) => `scripts/${script}.mjs`)]) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     copyFileSync(name.endsWith(".mjs") ? join(packageRoot, name) : binary, join(folder, name));
@@ -84,11 +84,12 @@ linux("passes what can be released, and says what the tarball is", () => {
 
 linux("fails a release on each thing that a rehearsal has not yet", () => {
   const text = JSON.stringify({ name: "astgnn", version: "1.2.3", license: "MIT", main: "dist/index.cjs", exports: "./dist/index.js", bin: "./dist/cli/main.js", files: ["dist", "prebuilds", "native", "CHANGELOG.md"] });
-  const changes = { "package.json": text, "CHANGELOG.md": "## [1.2.3]\n", "build-sanitize/passed.json": '{ "sources": "those of before" }' };
+  const changes = { "package.json": text, "CHANGELOG.md": "## [1.2.3]\n", "build-sanitize/passed.json": '{ "address": "those of before" }' };
   const names = (lines: string[], verdict: string): string[] => lines.filter((line) => line.startsWith(verdict)).map((line) => line.slice(7).split(":")[0]!);
   const expected = ["it has a date", "the tag is v1.2.3", "prebuilds/linux-x64/libastgnn_core.so has the solver of convex programmes", "the repository of the provenance is stated", "the native sources were tested under the sanitizers"];
   const rehearsal = check([], changes, oldBinary(), undefined, false);
   expect([names(rehearsal.lines, "later"), rehearsal.status]).toEqual([expected, 0]);
+  expect(rehearsal.lines.join("\n")).toMatch(/npm run test:sanitize -- address$/m);
   const release = check(["--tag", "v1.2.4"], changes, oldBinary(), undefined, false);
   expect([names(release.lines, "FAILED"), release.status]).toEqual([expected, 1]);
 });
