@@ -110,13 +110,12 @@ async function readCells(column: Column<unknown>, pace: Pace): Promise<Cells> {
   let first = 0;
   for (const batch of column.data) {
     // Beyond 2^53 they are rounded, as DuckDB does it.
-    const integers = batch.values instanceof BigInt64Array || batch.values instanceof BigUint64Array ? batch.values : undefined;
-    const isWide = integers !== undefined && column.type.typeId === Type.Int;
+    const integers = column.type.typeId === Type.Int && (batch.values instanceof BigInt64Array || batch.values instanceof BigUint64Array) ? batch.values : undefined;
     const isPlain = batch.nullCount === 0 && (batch.values instanceof Float32Array || batch.values instanceof Float64Array);
     if (isPlain) numbers.set((batch.values as Float64Array).subarray(0, batch.length), first);
     else {
       for (let i = 0; i < batch.length; i++) {
-        const value = !isWide ? batch.at(i) : batch.nullCount === 0 || batch.isValid(i) ? integers[i]! : null;
+        const value = integers === undefined ? batch.at(i) : batch.nullCount === 0 || batch.isValid(i) ? integers[i]! : null;
         numbers[first + i] = value === null ? NaN : Number(value);
         if (i % SLICE === 0) await pace.step();
       }

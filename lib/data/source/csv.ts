@@ -114,7 +114,7 @@ export async function notUtf8(files: readonly string[]): Promise<AstgnnError | u
         if (!isUtf8(bytes.subarray(begin, end))) break;
         begin = end;
       }
-      return new AstgnnError("ERR_DATA", `${file} is not written in UTF-8: line ${line} holds other bytes.`, { file, next: `Write it again in UTF-8, e.g. iconv -f latin1 -t utf-8.` });
+      return new AstgnnError("ERR_DATA", `${file} is not written in UTF-8: line ${line} holds other bytes.`, { file, next: "Write it again in UTF-8, e.g. iconv -f latin1 -t utf-8." });
     };
     for await (const part of contentOf(file)) {
       const bytes = Buffer.concat([rest, part]);

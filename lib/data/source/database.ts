@@ -153,7 +153,7 @@ export class Database implements AsyncDisposable {
       refuseAborted(this.#signal, cause);
       if (/^INTERNAL Error|not utf-8 encoded/.test((cause as Error).message)) {
         for (const reason of this.#reasons) {
-          const found = await reason();
+          const found = await reason().catch(() => undefined);
           if (found !== undefined) throw found;
         }
       }
