@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AstgnnError } from "../errors.js";
@@ -12,6 +13,12 @@ export const RUN_PAGES = ["report.html", "report.md"] as const;
 
 /** Name of a file in a run folder. */
 export type RunFile = (typeof RUN_FILES)[number] | (typeof RUN_PAGES)[number];
+
+/** Whether a run ended in a folder, as its run.json says, and what it ended with is still there: resume writes again what is not. */
+export function hasEnded(path: string, run: { readonly kind?: string; readonly status?: string } | undefined): boolean {
+  const results: readonly RunFile[] = [...(run?.kind === "run" ? ["model.safetensors" as const] : []), "predictions.parquet", "report.json"];
+  return run?.status === "finished" && results.every((name) => existsSync(join(path, name)));
+}
 
 /** Folders `seed-<number>` of an ensemble. */
 export async function memberFolders(path: string): Promise<string[]> {

@@ -100,12 +100,6 @@ export class RunFolder {
     return existsSync(this.file(name));
   }
 
-  /** Whether a run ended here and what it ended with is still there: what is missing is written again. */
-  isComplete(description: RunDescription | undefined): boolean {
-    const results: readonly RunFile[] = [...(description?.kind === "ensemble" ? [] : ["model.safetensors" as const]), "predictions.parquet", "report.json"];
-    return description?.status === "finished" && results.every((name) => this.has(name));
-  }
-
   async writeDescription(description: RunDescription): Promise<void> {
     await writeFileAtomically(this.file("run.json"), `${JSON.stringify(description, null, 2)}\n`);
   }

@@ -11,6 +11,7 @@ import { nativeModule } from "../model/module.js";
 import { nativePanel } from "../data/native-panel.js";
 import { takeWeights, type Weights } from "../model/weights.js";
 import type { RunDescription } from "../run/description.js";
+import { hasEnded } from "../run/files.js";
 import { inRunFolder, refuseOtherRun, withFingerprintOf, type RunFolder } from "../run/folder.js";
 import type { EpochEvent, SplitMetrics, WarningEvent } from "../run/records.js";
 import { moduleScorer, type PackedScores, type Scorer } from "../run/scoring.js";
@@ -135,7 +136,7 @@ class Member {
   async train(before: RunDescription | undefined): Promise<MemberResult> {
     const { model, folder, plan, dataset, options } = this;
     const events = this.stored === undefined ? [] : ((await folder?.cutEpochs(this.#position.history)) ?? []);
-    const wasFinished = await this.#ofFirst(() => this.stored !== undefined && this.#isDone() && folder?.isComplete(before) === true);
+    const wasFinished = await this.#ofFirst(() => this.stored !== undefined && this.#isDone() && folder !== undefined && hasEnded(folder.path, before));
     const seeds = { model: before?.seeds.model ?? model.seed ?? null, train: options.seed };
     let description: RunDescription = {
       ...describeRun(model, dataset, plan, { kind: "run", seeds, threads: this.#threads }),

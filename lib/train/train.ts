@@ -7,6 +7,7 @@ import { ASTGNNFactorModel } from "../model/model.js";
 import { nativeModule } from "../model/module.js";
 import type { RunDescription } from "../run/description.js";
 import { Ensemble } from "../run/ensemble.js";
+import { hasEnded } from "../run/files.js";
 import { inRunFolder, orKeep, refuseOtherRun, withFingerprintOf, type RunFolder } from "../run/folder.js";
 import type { EpochEvent, WarningEvent } from "../run/records.js";
 import { ensembleScorer } from "../run/scoring.js";
@@ -93,7 +94,7 @@ async function trainMembers(
     ...describeRun(model, dataset, plan, { kind: "ensemble", seeds: { model: null, train: seeds }, threads, members: names }),
     ...(before === undefined ? {} : { timing: { ...before.timing, finishedAt: null } }),
   };
-  const isUnchanged = before !== undefined && folder!.isComplete(before) && before.training["epochs"] === options.epochs;
+  const isUnchanged = before !== undefined && hasEnded(folder!.path, before) && before.training["epochs"] === options.epochs;
   if (!isUnchanged) await folder?.writeDescription(description);
 
   const shares = sharesOf(seeds.length, { atOnce: options.atOnce, threads }, { memoryBytes: plan.memoryBytes, device: model.device, isInFile: readerOf(dataset) !== undefined });

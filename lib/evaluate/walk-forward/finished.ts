@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { hasEnded } from "../../run/files.js";
 
-/** Whether the run in a folder is finished. */
+/** Whether the run in a folder is finished, and all that it wrote still there. */
 export async function isFinished(folder: string): Promise<boolean> {
-  return ((await readStored(join(folder, "run.json"))) as { status?: string } | undefined)?.status === "finished";
+  return hasEnded(folder, (await readStored(join(folder, "run.json"))) as { kind?: string; status?: string } | undefined);
 }
 
 /** Whether the runs in all folders are. */
