@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { tableFromArrays, tableToIPC } from "@uwdata/flechette";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Command } from "commander";
 import { addTrainFlags } from "../../lib/cli/train-command.js";
@@ -15,8 +16,8 @@ const VALUES = ["", "0", "-1", "1", "1e9", "0.5", "nan", "ic", "{}", "[]", '{"ic
 /** Commands that find what they are given here, and so get as far as to compute. */
 const FINDING: Record<string, string[]> = {
   portfolio: ["--covariance", at("covariance.csv"), "--objective", "minimumVariance"],
-  backtest: ["--weights", at("weights.csv"), "--data", at("prices.csv")],
-  pack: ["--data", at("prices.csv"), "--window", "2", "--features", "close", "--max-dropped", "0.9", "--out", at("out.pack")],
+  backtest: ["--weights", at("weights.csv"), "--data", at("prices.arrow")],
+  pack: ["--data", at("prices.arrow"), "--window", "2", "--features", "close", "--max-dropped", "0.9", "--out", at("out.pack")],
   risk: ["--run", at("")],
   similar: ["--run", at(""), "--ticker", "A", "--date", "2020-01-02"],
 };
@@ -28,6 +29,9 @@ beforeAll(async () => {
   const dates = Array.from({ length: 20 }, (_, t) => new Date(Date.UTC(2020, 0, 1 + t)).toISOString().slice(0, 10));
   const lines = (value: (n: number, t: number) => number): string => dates.flatMap((date, t) => ["A", "B", "C"].map((ticker, n) => `${date},${ticker},${value(n, t)}`)).join("\n");
   writeFileSync(at("prices.csv"), `date,ticker,close\n${lines((n, t) => 10 + n + Math.sin(t * (n + 1)))}\n`);
+  const keys = dates.flatMap((date) => ["A", "B", "C"].map((ticker) => [date, ticker]));
+  const table = { date: keys.map(([date]) => date!), ticker: keys.map(([, ticker]) => ticker!), close: keys.map((_, i) => 10 + (i % 3) + Math.sin(Math.floor(i / 3) * ((i % 3) + 1))) };
+  writeFileSync(at("prices.arrow"), tableToIPC(tableFromArrays(table as never), { format: "file" })!);
   writeFileSync(at("weights.csv"), `date,ticker,weight\n${lines((n) => 0.2 + 0.1 * n)}\n`);
   writeFileSync(at("covariance.csv"), ",A,B,C\nA,0.04,0.01,0\nB,0.01,0.09,-0.02\nC,0,-0.02,0.01\n");
   writeFileSync(at("numbers.csv"), "ticker,number\nA,0.1\nB,0.2\nC,0.3\n");
