@@ -107,7 +107,7 @@ function requireColumns(given: NewRows["columns"], named: readonly string[], row
     const near = nearest(unknown[0]!, named);
     throw new AstgnnError("ERR_DATA", `The rows to append have the column ${unknown.join(", ")}, which the panel lacks; it has ${named.join(", ")}.`, { column: unknown[0]!, next: near === undefined ? "Leave it out." : `Did you mean ${near}?` });
   }
-  for (const name of named) if (given[name]!.length !== rows) throw invalidOption(`rows.columns.${name}`, `${rows} values, one per ticker,`, given[name]);
+  for (const name of named) if (given[name]?.length !== rows) throw invalidOption(`rows.columns.${name}`, `${rows} values, one per ticker,`, given[name]);
   return new Map(named.map((name) => [name, given[name]!]));
 }
 

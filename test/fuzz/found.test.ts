@@ -178,6 +178,7 @@ describe("arguments of the wrong type are refused by name", () => {
     ["a column that is a symbol", (panel) => panel.values(Symbol("x") as never), /a column name for column/],
     ["append with a share that is an object", (panel) => panel.append({ dates: "2021-01-01", tickers: ["A"], columns: { close: [1] } }, { maxDropped: odd }), /a share from 0 to 1/],
     ["append with a listener that is none", (panel) => panel.append({ dates: "2021-01-01", tickers: ["A"], columns: { close: [1] } }, { onWarning: 1 as never }), /a function for onWarning/],
+    ["append of a column that is null", (panel) => panel.append({ dates: "2021-01-01", tickers: ["A"], columns: { close: null as never } }), /1 values, one per ticker, for rows.columns.close/],
     ["openPanel of a number", () => openPanel(1 as never), /a path, a list of paths or/],
     ["marketOf no panel", () => marketOf(odd, { dates: [], tickers: [] }), /a panel of openPanel/],
     ["backtest of no panel", () => backtest({ weights: "x.csv" }, nothing), /a panel of openPanel/],
