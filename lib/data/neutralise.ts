@@ -95,7 +95,7 @@ export class Neutraliser {
   #project(values: Float64Array, count: number, columns: readonly Float64Array[]): number {
     const size = columns.length;
     const gram = this.#gram;
-    pairProducts(columns.map((column) => column.subarray(0, count)), (a, b, product) => void (gram[a * size + b] = gram[b * size + a] = product));
+    pairProducts(columns, count, (a, b, product) => void (gram[a * size + b] = gram[b * size + a] = product));
     const length = Float64Array.from(columns, (_, a) => Math.sqrt(gram[a * (size + 1)]!));
     for (let a = 0; a < size; a++) for (let b = 0; b < size; b++) gram[a * size + b]! /= length[a]! * length[b]!;
     const { order, rank } = pivotedCholesky(gram, size);

@@ -1,7 +1,6 @@
-/** Products of every series with those before it and itself, four at a time: loads, not sums, are what takes the time. */
-export function pairProducts(series: readonly Float64Array[], take: (i: number, j: number, product: number) => void): void {
+/** Products of the first `length` values of every series with those before it and itself, four at a time: loads, not sums, are what takes the time. */
+export function pairProducts(series: readonly Float64Array[], length: number, take: (i: number, j: number, product: number) => void): void {
   for (const [i, a] of series.entries()) {
-    const length = a.length;
     let j = 0;
     for (; j + 3 <= i; j += 4) {
       const [b, c, d, e] = [series[j]!, series[j + 1]!, series[j + 2]!, series[j + 3]!];

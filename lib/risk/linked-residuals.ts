@@ -53,6 +53,6 @@ export function linkedResiduals(series: readonly Float64Array[], least: number, 
 
 function correlatedPairs(series: readonly Float64Array[], least: number): { readonly i: number; readonly j: number; readonly r: number }[] {
   const pairs: { i: number; j: number; r: number }[] = [];
-  pairProducts(series, (i, j, r) => void (i !== j && Math.abs(r) > least && pairs.push({ i, j, r })));
+  pairProducts(series, series[0]?.length ?? 0, (i, j, r) => void (i !== j && Math.abs(r) > least && pairs.push({ i, j, r })));
   return pairs;
 }

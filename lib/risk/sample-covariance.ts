@@ -57,7 +57,7 @@ class Centred {
 function gramOf(values: Float64Array, T: number, N: number): Float64Array {
   const gram = new Float64Array(T * T);
   const rows = Array.from({ length: T }, (_, t) => values.subarray(t * N, (t + 1) * N));
-  pairProducts(rows, (s, t, product) => void (gram[s * T + t] = gram[t * T + s] = product));
+  pairProducts(rows, N, (s, t, product) => void (gram[s * T + t] = gram[t * T + s] = product));
   return gram;
 }
 
