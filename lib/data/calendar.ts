@@ -1,10 +1,16 @@
 import { AstgnnError, invalidOption } from "../errors.js";
 
-const MS_PER_DAY = 86_400_000;
+/** Milliseconds of a day. */
+export const MS_PER_DAY = 86_400_000;
 
 /** ISO date of a day count from 1970-01-01. */
 export function isoDate(day: number): string {
   return new Date(day * MS_PER_DAY).toISOString().slice(0, 10);
+}
+
+/** Day count from 1970-01-01 of an ISO date. */
+export function dayCount(date: string): number {
+  return Date.parse(`${date}T00:00:00Z`) / MS_PER_DAY;
 }
 
 /** Whether `text` is a calendar date written YYYY-MM-DD. */

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { DOUBLE, DuckDBDataChunk, DuckDBInstance, FLOAT, INTEGER, UTINYINT, VARCHAR, type DuckDBAppender, type DuckDBConnection, type DuckDBType } from "@duckdb/node-api";
+import { dayCount } from "../data/calendar.js";
 import { literal } from "../data/source/sql.js";
 import type { Dataset, Split } from "../data/types.js";
 import { moveIntoPlace, partialPath, writing } from "../model/atomic-write.js";
@@ -99,7 +100,7 @@ export class PredictionFiles {
     const splitIndex = split === undefined ? null : SPLITS.indexOf(split);
     let first = 0;
     for (const t of dates) {
-      const day = Math.round(Date.parse(`${dataset.dates[t]!}T00:00:00Z`) / 86_400_000);
+      const day = dayCount(dataset.dates[t]!);
       const rowStocks = dataset.rowStocks.subarray(dataset.rowOffsets[t], dataset.rowOffsets[t + 1]);
       for (const i of this.#byTicker(rowStocks)) {
         const [row, stock] = [first + i, rowStocks[i]!];

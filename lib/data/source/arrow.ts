@@ -3,6 +3,7 @@ import { CompressionType, setCompressionCodec, tableFromIPC, Type, type Column, 
 import { decompress as unpackZstd } from "fzstd";
 import lz4 from "lz4js";
 import { AstgnnError, invalidOption } from "../../errors.js";
+import { MS_PER_DAY } from "../calendar.js";
 import { Pace } from "../pace.js";
 import { checkArrow } from "./arrow-check.js";
 import type { Cells } from "./cells.js";
@@ -18,7 +19,6 @@ export function isArrow(source: unknown): source is string | ArrowSource {
   return typeof source === "string" ? /\.(arrow|feather|ipc)$/i.test(source) : typeof source === "object" && source !== null && "arrow" in source;
 }
 
-const DAY_MS = 86_400_000;
 const noWriting = (): never => {
   throw new Error("Arrow is only read here.");
 };
@@ -157,10 +157,10 @@ async function daysOf(column: Column<unknown>, pace: Pace): Promise<{ days: (str
   const days = values.map((value) => {
     if (value === null) return value as unknown as Date;
     const time = Number(value);
-    const day = Math.floor(time / DAY_MS);
-    if (hasZone && time - day * DAY_MS >= 10 * 3_600_000) late++;
+    const day = Math.floor(time / MS_PER_DAY);
+    if (hasZone && time - day * MS_PER_DAY >= 10 * 3_600_000) late++;
     let date = known.get(day);
-    if (date === undefined) known.set(day, (date = new Date(day * DAY_MS)));
+    if (date === undefined) known.set(day, (date = new Date(day * MS_PER_DAY)));
     return date;
   });
   return { days, late };

@@ -1,5 +1,5 @@
 import { invalidOption } from "../../errors.js";
-import { isIsoDate, isoDate } from "../calendar.js";
+import { dayCount, isIsoDate, isoDate } from "../calendar.js";
 import { Pace } from "../pace.js";
 import { readFlags, readGroup, readNumbers, readTicker, type Cells, type Where } from "./cells.js";
 import { PRICE_COLUMNS } from "./columns.js";
@@ -166,7 +166,7 @@ function dayOf(written: unknown, row: number): number {
   const iso = /^\d{8}$/.test(text) ? `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}` : text;
   const rest = typeof written === "string" ? written.slice(text.length) : "";
   if (!isIsoDate(iso) || iso < "1800" || iso >= "2263" || (rest !== "" && !/^T\d{2}:\d{2}:\d{2}(\.\d+)?Z$/.test(rest))) throw invalidOption(`dates[${row}]`, "a date as YYYY-MM-DD, yyyymmdd or a Date", written);
-  return Date.parse(`${iso}T00:00:00Z`) / 86_400_000;
+  return dayCount(iso);
 }
 
 /** @throws AstgnnError ERR_OPTION where it is no table */

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AstgnnError, invalidOption, nearest } from "../../errors.js";
-import { firstNotBefore, isIsoDate, lastNotAfter } from "../calendar.js";
+import { dayCount, firstNotBefore, isIsoDate, lastNotAfter } from "../calendar.js";
 import { listed } from "../loss.js";
 import { PRICE_COLUMNS } from "./columns.js";
 import { refuseFaults } from "./faults.js";
@@ -57,7 +57,7 @@ export async function readQlib({ qlib: folder, instruments = "all" }: QlibSource
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   const kept = withRows(blocks, folder);
-  const codes = compact(kept, dates.map((date) => Date.parse(`${date}T00:00:00Z`) / 86_400_000), known);
+  const codes = compact(kept, dates.map(dayCount), known);
   const { dense, faults } = await layOutBlocks(kept, { ...codes, scratch: roles.scratch, universe: isUniverse, columns: columns.map((name) => ({ name, precision: "float32" })) });
   await refuseFaults(folder, faults, "date, instrument", async ({ ticker }) => ({ file: join(folder, "features", ticker.toLowerCase()) }));
   const lost = symbols.filter((symbol) => !folders.has(symbol.toLowerCase()));

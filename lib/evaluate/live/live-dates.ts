@@ -1,12 +1,12 @@
+import { dayCount } from "../../data/calendar.js";
 import type { Finding } from "../audit/finding.js";
 import type { LiveSubject } from "./live-subject.js";
 
-const DAY = 86_400_000;
 const FAIL_TIMES = 3;
 
 /** Data that end too early, and dates that lack: measured by the longest pause, in calendar days, between two dates that the run knew. */
 export function liveDates({ live, news, reference, known, asOf }: LiveSubject): Finding[] {
-  const between = (a: string, b: string): number => (Date.parse(b) - Date.parse(a)) / DAY;
+  const between = (a: string, b: string): number => dayCount(b) - dayCount(a);
   const before = reference.dataset.dates.slice(known[0], known.at(-1)! + 1);
   const longest = Math.max(1, ...before.slice(1).map((date, i) => between(before[i]!, date)));
   const findings: Finding[] = [];

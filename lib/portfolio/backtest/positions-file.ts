@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DOUBLE, DuckDBDataChunk, DuckDBInstance, INTEGER } from "@duckdb/node-api";
+import { dayCount } from "../../data/calendar.js";
 import { literal } from "../../data/source/sql.js";
 import { AstgnnError, invalidOption } from "../../errors.js";
 import { moveIntoPlace, partialPath } from "../../model/atomic-write.js";
@@ -33,7 +34,7 @@ export async function writePositions(file: string, { fills, tickers }: Pick<Back
     names.closeSync();
     const positions = await connection.createAppender("positions");
     for (const { date, stocks, weights, shares } of fills) {
-      const day = Math.round(Date.parse(`${date}T00:00:00Z`) / 86_400_000);
+      const day = dayCount(date);
       for (let from = 0; from < stocks.length; from += CHUNK_ROWS) {
         await breathe();
         const count = Math.min(CHUNK_ROWS, stocks.length - from);

@@ -1,5 +1,6 @@
+import { MS_PER_DAY } from "../../data/calendar.js";
 import type { Spec } from "../vega.js";
-import { MS_PER_DAY, thinned, unbrokenRuns } from "./points.js";
+import { thinned, unbrokenRuns } from "./points.js";
 import { axisY, niceScale, spreadOut } from "./scale.js";
 import { textWidth } from "./text-width.js";
 import { COLOURS, heightOf, TEXT } from "./theme.js";

@@ -1,5 +1,4 @@
-/** Milliseconds of a day. */
-export const MS_PER_DAY = 86_400_000;
+import { MS_PER_DAY } from "../../data/calendar.js";
 
 /** Days without a date after which a line is broken: holidays are shorter. */
 const GAP_DAYS = 30;
