@@ -33,19 +33,16 @@ const strange = wanted.filter((name) => !PARTS.includes(name));
 if (strange.length > 0) throw new Error(`Expected ${PARTS.join(", ")}, not ${strange.join(" ")}.`);
 const { libtorch, cargo } = installed();
 const checks = { address, node, thread, fuzz };
-const fell = [];
-let failed = [];
+const failed = [];
 for (const name of wanted.length === 0 ? PARTS : wanted) {
-  const [start, sources] = [Date.now(), sanitizedSources(root)];
-  failed = [];
+  const [start, sources, before] = [Date.now(), sanitizedSources(root), failed.length];
   checks[name]();
   if (sanitizedSources(root) !== sources) failed.push(`${name}: the sources changed meanwhile`);
-  notePassed(root, name, failed.length === 0 ? sources : undefined);
-  fell.push(...failed);
+  notePassed(root, name, failed.length === before ? sources : undefined);
   console.log(`${name}: ${((Date.now() - start) / 1000).toFixed(0)} s`);
 }
-console.log(fell.length === 0 ? "No sanitizer found anything." : `Failed: ${fell.join(", ")}.`);
-process.exitCode = fell.length === 0 ? 0 : 1;
+console.log(failed.length === 0 ? "No sanitizer found anything." : `Failed: ${failed.join(", ")}.`);
+process.exitCode = failed.length === 0 ? 0 : 1;
 
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });

@@ -176,7 +176,8 @@ async function dataOf(folder: string, run: StoredRun, source: PanelSource | Pane
   }
 }
 
-async function readJson<V>(file: string): Promise<V> {
+/** @throws AstgnnError ERR_DATA where there is no such file of a run, or it is no JSON */
+export async function readJson<V>(file: string): Promise<V> {
   if (!existsSync(file)) throw new AstgnnError("ERR_DATA", `There is no ${file}.`, { file, next: "Finish the run with astgnn train --resume." });
   try {
     return JSON.parse(await readFile(file, "utf8")) as V;

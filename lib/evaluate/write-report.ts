@@ -17,7 +17,7 @@ import type { DayNumbers, ExplanationNumbers, PartNumbers } from "../report/sect
 import type { DayExplanation } from "./explain/explain-day.js";
 import type { Explanation } from "./explain/explanation.js";
 import type { PredictionsEvaluation } from "./evaluate-predictions.js";
-import { evaluateRun, type RunEvaluation } from "./evaluate-run.js";
+import { evaluateRun, readJson, type RunEvaluation } from "./evaluate-run.js";
 
 /** Version of report.json: it grows where a field goes or changes its meaning. */
 const SCHEMA_VERSION = 1;
@@ -59,7 +59,7 @@ export async function writeReport(folder: string, part: ReportPart, options: Wri
     if (cause instanceof AstgnnError) throw cause;
     // It is the file's fault where it goes without.
     await reportOf(folder, part, {}, options);
-    throw noReport(file, `holds what no report has: ${(cause as Error).message}`, cause);
+    throw noReport(file, (cause as Error).message, cause);
   });
   try {
     await mkdir(folder, { recursive: true });
@@ -113,19 +113,16 @@ function largest(parts: readonly { readonly name: string; readonly part: number 
   return [parts.slice(0, NAMED_PARTS).map(({ name, part }) => ({ name, part })), parts.slice(NAMED_PARTS).reduce((sum, { part }) => sum + part, 0)];
 }
 
-/** What the file says already: nothing where there is none. */
+/** What the file says already: nothing where there is none. What the training said of itself stands nowhere else, so that a damaged one is not written over. */
 async function readReport(file: string): Promise<Partial<ReportNumbers>> {
   if (!existsSync(file)) return {};
-  const report: unknown = await readFile(file, "utf8").then((text) => JSON.parse(text) as unknown).catch((cause: unknown) => {
-    throw noReport(file, "is not valid JSON", cause);
-  });
-  if (typeof report !== "object" || report === null || Array.isArray(report)) throw noReport(file, "holds no object");
+  const report = await readJson<unknown>(file);
+  if (typeof report !== "object" || report === null || Array.isArray(report)) throw noReport(file, "it is no object");
   return report;
 }
 
-/** What the training said of itself stands nowhere else: it is not written over. */
-function noReport(file: string, what: string, cause?: unknown): AstgnnError {
-  return new AstgnnError("ERR_DATA", `${file} ${what}.`, { file, cause, next: "Move it away; astgnn train --resume writes it again." });
+function noReport(file: string, why: string, cause?: unknown): AstgnnError {
+  return new AstgnnError("ERR_DATA", `${file} holds what no report has: ${why}.`, { file, cause, next: "Move it away; astgnn train --resume writes it again." });
 }
 
 /** What run.json and metrics.jsonl say, without the clock. */

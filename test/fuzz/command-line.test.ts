@@ -28,9 +28,11 @@ beforeAll(async () => {
   writeFileSync(at("broken.csv"), "date,ticker\n");
   const dates = Array.from({ length: 20 }, (_, t) => new Date(Date.UTC(2020, 0, 1 + t)).toISOString().slice(0, 10));
   const lines = (value: (n: number, t: number) => number): string => dates.flatMap((date, t) => ["A", "B", "C"].map((ticker, n) => `${date},${ticker},${value(n, t)}`)).join("\n");
-  writeFileSync(at("prices.csv"), `date,ticker,close\n${lines((n, t) => 10 + n + Math.sin(t * (n + 1)))}\n`);
-  const keys = dates.flatMap((date) => ["A", "B", "C"].map((ticker) => [date, ticker]));
-  const table = { date: keys.map(([date]) => date!), ticker: keys.map(([, ticker]) => ticker!), close: keys.map((_, i) => 10 + (i % 3) + Math.sin(Math.floor(i / 3) * ((i % 3) + 1))) };
+  const prices = lines((n, t) => 10 + n + Math.sin(t * (n + 1)));
+  writeFileSync(at("prices.csv"), `date,ticker,close\n${prices}\n`);
+  // The same as Arrow, which is read in a tenth of the time.
+  const cells = prices.split("\n").map((line) => line.split(","));
+  const table = { date: cells.map(([date]) => date!), ticker: cells.map(([, ticker]) => ticker!), close: cells.map(([, , close]) => Number(close)) };
   writeFileSync(at("prices.arrow"), tableToIPC(tableFromArrays(table as never), { format: "file" })!);
   writeFileSync(at("weights.csv"), `date,ticker,weight\n${lines((n) => 0.2 + 0.1 * n)}\n`);
   writeFileSync(at("covariance.csv"), ",A,B,C\nA,0.04,0.01,0\nB,0.01,0.09,-0.02\nC,0,-0.02,0.01\n");

@@ -103,28 +103,15 @@ function firstLine(bytes: Buffer): string {
 export async function notUtf8(files: readonly string[]): Promise<AstgnnError | undefined> {
   for (const file of files) {
     let line = 1;
+    const wrong = (): AstgnnError => new AstgnnError("ERR_DATA", `${file} is not written in UTF-8: line ${line} holds other bytes.`, { file, next: "Write it again in UTF-8, e.g. iconv -f latin1 -t utf-8." });
     let rest = Buffer.alloc(0);
-    const wrong = (bytes: Buffer): AstgnnError | undefined => {
-      if (isUtf8(bytes)) {
-        for (const byte of bytes) if (byte === NEW_LINE) line++;
-        return undefined;
-      }
-      for (let begin = 0; begin < bytes.length; line++) {
-        const end = bytes.indexOf(NEW_LINE, begin) + 1 || bytes.length;
-        if (!isUtf8(bytes.subarray(begin, end))) break;
-        begin = end;
-      }
-      return new AstgnnError("ERR_DATA", `${file} is not written in UTF-8: line ${line} holds other bytes.`, { file, next: "Write it again in UTF-8, e.g. iconv -f latin1 -t utf-8." });
-    };
     for await (const part of contentOf(file)) {
       const bytes = Buffer.concat([rest, part]);
-      const whole = bytes.lastIndexOf(NEW_LINE) + 1;
-      const found = wrong(bytes.subarray(0, whole));
-      if (found !== undefined) return found;
-      rest = bytes.subarray(whole);
+      let begin = 0;
+      for (let end; (end = bytes.indexOf(NEW_LINE, begin)) !== -1; begin = end + 1, line++) if (!isUtf8(bytes.subarray(begin, end))) return wrong();
+      rest = bytes.subarray(begin);
     }
-    const found = wrong(rest);
-    if (found !== undefined) return found;
+    if (!isUtf8(rest)) return wrong();
   }
   return undefined;
 }
